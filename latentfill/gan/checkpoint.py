@@ -1,0 +1,121 @@
+"""One safetensors file per model: tensors, and JSON in the header. Reading it never runs code."""
+
+import json
+import os
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from ..errors import ModelError
+from ..options import NetworkOptions
+from .dcgan import DcganDiscriminator, DcganGenerator, initialise
+from .gan import Gan
+from .prior import PRIORS
+
+FORMAT = "latentfill-1"
+DERIVED = "num_batches_tracked"  # counters that nothing reads
+
+
+def build(network: NetworkOptions, seed: int = 0) -> Gan:
+    """Two fresh networks, initialised as the original's."""
+    prior = PRIORS[network.prior](network.latent)
+    generator = DcganGenerator(prior, network.size, network.channels, network.base, network.widths)
+    discriminator = DcganDiscriminator(network.size, network.channels, network.base)
+    initialise(generator, 2 * seed)
+    initialise(discriminator, 2 * seed + 1)
+    return Gan(generator.eval(), discriminator.eval(), network)
+
+
+def save(gan: Gan, path: Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write the model to one file, all at once: under its name there is never half a model."""
+    tensors = {
+        f"{part}.{name}": tensor.detach().to("cpu", dtype).contiguous()
+        for part, network in _parts(gan).items()
+        for name, tensor in network.state_dict().items()
+        if not name.endswith(DERIVED)
+    }
+    about = {"format": FORMAT, "network": asdict(gan.network), "about": dict(gan.about)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, making = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    os.close(handle)
+    try:
+        save_file(tensors, making, {"latentfill": json.dumps(about)})
+        os.chmod(making, 0o644)
+        os.replace(making, path)
+    finally:
+        Path(making).unlink(missing_ok=True)
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> Gan:
+    """Read a model back, ready to complete: parameters in float32, frozen, batch norm in inference mode.
+
+    Raises ModelError, saying which, when tensors are missing, unknown or of another shape.
+    """
+    try:
+        with safe_open(path, "pt", device="cpu") as file:
+            about = _about(path, file.metadata())
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path}: not a model file ({error})", "Give a .safetensors file made by `latentfill train`.")
+    gan = build(_network(path, about["network"]))
+    parts = _parts(gan)
+    wanted = {
+        f"{part}.{name}": tensor
+        for part, network in parts.items()
+        for name, tensor in network.state_dict().items()
+        if not name.endswith(DERIVED)
+    }
+    _compare(path, wanted, tensors)
+    for part, network in parts.items():
+        own = {name.removeprefix(f"{part}."): t for name, t in tensors.items() if name.startswith(f"{part}.")}
+        network.load_state_dict({name: tensor.float() for name, tensor in own.items()}, strict=False)
+        network.requires_grad_(False).eval().to(device)
+    return Gan(gan.generator, gan.discriminator, gan.network, about["about"])
+
+
+def _about(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
+    try:
+        about: dict[str, Any] = json.loads((metadata or {})["latentfill"])
+    except (KeyError, ValueError):
+        raise ModelError(f"{path}: a safetensors file, but not a latentfill model", "Use one made by `latentfill train`.")
+    if about.get("format") != FORMAT:
+        raise ModelError(f"{path}: model format {about.get('format')!r}, not {FORMAT!r}", "Update latentfill.")
+    return about
+
+
+def _network(path: Path, fields: dict[str, Any]) -> NetworkOptions:
+    try:
+        return TypeAdapter(NetworkOptions).validate_python(fields)
+    except ValidationError as error:
+        where = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ModelError(f"{path}: its networks cannot be built ({where})", "Update latentfill.") from error
+
+
+def _compare(path: Path, wanted: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
+    wrong = [f"{name} is missing" for name in wanted.keys() - found.keys()]
+    wrong += [f"{name} is unknown" for name in found.keys() - wanted.keys()]
+    wrong += [
+        f"{name} is {tuple(found[name].shape)} and should be {tuple(wanted[name].shape)}"
+        for name in wanted.keys() & found.keys()
+        if wanted[name].shape != found[name].shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ModelError(
+            f"{path}: {'; '.join(sorted(wrong)[:3])}{more}", "The file is damaged or was changed; get it again."
+        )
+
+
+def _parts(gan: Gan) -> dict[str, nn.Module]:
+    parts = {"generator": gan.generator, "discriminator": gan.discriminator}
+    modules = {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
+    if len(modules) < len(parts):
+        raise TypeError(f"only networks made of torch modules can be saved, not {[type(p) for p in parts.values()]}")
+    return modules

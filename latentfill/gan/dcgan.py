@@ -1,0 +1,136 @@
+"""The networks of the post: the DCGAN of Radford et al. (2015) as Amos (2016) wrote it down.
+
+- 5x5 kernels, stride 2, TensorFlow's "same" padding (one pixel before, two after), so shapes and phases agree
+- batch norm with eps 1e-5 and decay 0.9; the layers before it keep their biases
+- any power-of-two size from 8 to 256; the original's discriminator was right at 64 only
+"""
+
+from collections.abc import Iterator
+from typing import Literal, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..types import Images, Latents, PerImage
+from .prior import Prior
+from .stride2 import down, up
+
+Widths = Literal["post", "repository"]
+SIZES = (8, 16, 32, 64, 128, 256)
+START = 4  # both networks meet the latent at 4x4
+
+
+@final
+class DcganGenerator(nn.Module):
+    """G: a linear layer to 4x4 maps, then transposed convolutions that double the size, then tanh."""
+
+    def __init__(
+        self,
+        prior: Prior,
+        size: int = 64,
+        channels: int = 3,
+        base: int = 64,
+        widths: Widths = "post",
+    ) -> None:
+        super().__init__()
+        self.precision = torch.float32  # what the layers compute in; the parameters stay as they are
+        check_shape(size, channels)
+        self.prior = prior
+        maps = generator_maps(size, base, widths)
+        self.project = nn.utils.skip_init(nn.Linear, prior.dim, maps[0] * START**2)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(m) for m in maps)
+        self.ups = nn.ModuleList(
+            nn.utils.skip_init(nn.ConvTranspose2d, a, b, 5, stride=2)
+            for a, b in zip(maps, [*maps[1:], channels], strict=True)
+        )
+
+    def forward(self, z: Latents) -> Images:
+        """[n, d] -> [n, channels, size, size] in [-1, 1]."""
+        z = z.to(self.precision)
+        x = F.linear(z, self.project.weight.to(z.dtype), self.project.bias.to(z.dtype))
+        x = x.view(len(z), -1, START, START).contiguous(memory_format=torch.channels_last)
+        for norm, layer in zip(self.norms, self.ups, strict=True):
+            x = up(torch.relu_(norm(x)), layer.weight.to(z.dtype)) + layer.bias.to(z.dtype)[:, None, None]
+        return torch.tanh(x.float())
+
+    def idle_biases(self) -> list[nn.Parameter]:
+        """Biases that batch norm subtracts again, kept for parity with the original."""
+        return [layer.bias for layer in list(self.ups)[:-1]]
+
+
+@final
+class DcganDiscriminator(nn.Module):
+    """D: convolutions that halve the size down to 4x4, then one logit per image."""
+
+    def __init__(self, size: int = 64, channels: int = 3, base: int = 64) -> None:
+        super().__init__()
+        self.precision = torch.float32  # what the layers compute in; the parameters stay as they are
+        check_shape(size, channels)
+        maps = discriminator_maps(size, base)
+        self.downs = nn.ModuleList(
+            nn.utils.skip_init(nn.Conv2d, a, b, 5, stride=2) for a, b in zip([channels, *maps], maps, strict=False)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(m) for m in maps[1:])
+        self.judge = nn.utils.skip_init(nn.Linear, maps[-1] * START**2, 1)
+
+    def forward(self, images: Images) -> PerImage:
+        """[n, channels, size, size] -> [n] logits; the larger, the more real."""
+        x = self.features(images)
+        return F.linear(x, self.judge.weight.to(x.dtype), self.judge.bias.to(x.dtype)).flatten().float()
+
+    def features(self, images: Images) -> Tensor:
+        """[n, d]: what the last layer sees, before it judges."""
+        x = images.to(self.precision, memory_format=torch.channels_last)
+        for level, layer in enumerate(self.downs):
+            x = down(x, layer.weight.to(x.dtype)) + layer.bias.to(x.dtype)[:, None, None]
+            if level:
+                x = self.norms[level - 1](x)
+            x = F.leaky_relu_(x, 0.2)
+        return x.flatten(1)
+
+    def idle_biases(self) -> list[nn.Parameter]:
+        """Biases that batch norm subtracts again, kept for parity with the original."""
+        return [layer.bias for layer in list(self.downs)[1:]]
+
+
+def generator_maps(size: int, base: int, widths: Widths) -> list[int]:
+    """Channels of G at 4x4, 8x8, ... up to half the image size.
+
+    The post halves them at every level; the final repository starts twice as wide at 8x8 and halves from there.
+    """
+    levels = range(size.bit_length() - 3)
+    shift = 0 if widths == "post" else 1
+    return [max(1, 8 * base >> max(0, level - shift)) for level in levels]
+
+
+def discriminator_maps(size: int, base: int) -> list[int]:
+    """Channels of D from half the image size down to 4x4; they double up to eight times the base."""
+    return [base * min(8, 2**level) for level in range(size.bit_length() - 3)]
+
+
+def check_shape(size: int, channels: int) -> None:
+    """Raise ValueError unless a DCGAN can be built for such images."""
+    if size not in SIZES:
+        raise ValueError(f"the size of a DCGAN is one of {SIZES}, not {size}")
+    if channels not in (1, 3):
+        raise ValueError(f"images have 1 or 3 channels, not {channels}")
+
+
+def initialise(network: nn.Module, seed: int) -> None:
+    """Fill the parameters as the original does: sigma 0.02 everywhere, truncated in convolutions; biases 0."""
+    rng = torch.Generator().manual_seed(seed)
+    for module in _layers(network):
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+            continue
+        if isinstance(module, nn.Conv2d):
+            nn.init.trunc_normal_(module.weight, std=0.02, a=-0.04, b=0.04, generator=rng)
+        else:
+            nn.init.normal_(module.weight, std=0.02, generator=rng)
+        nn.init.zeros_(module.bias)
+
+
+def _layers(network: nn.Module) -> Iterator[nn.Module]:
+    kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)
+    return (module for module in network.modules() if isinstance(module, kinds))

@@ -1,0 +1,36 @@
+"""Which device to compute on, and how exactly."""
+
+import torch
+
+from ..errors import LatentfillError
+
+
+def choose_device(name: str) -> torch.device:
+    """`cpu`, `cuda`, `cuda:1`, `mps`; `auto` is the first GPU, or the CPU where there is none."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise LatentfillError(f"device {name!r} cannot be used: {reason}", "Try --device auto or --device cpu.") from error
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """`fp32`, `bf16`, or `auto`: bf16 where the processor multiplies it in hardware."""
+    if name == "auto":
+        return torch.bfloat16 if has_bf16(device) else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16}[name]
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether bf16 products are done in hardware: AVX512-BF16, AMX, or a GPU of 2020 or later."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False

@@ -1,0 +1,37 @@
+"""A GAN: two networks that know nothing of how they were trained."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, final, runtime_checkable
+
+from ..options import NetworkOptions
+from ..types import Images, Latents, PerImage
+from .prior import Prior
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """G: latents to images."""
+
+    @property
+    def prior(self) -> Prior: ...
+
+    def __call__(self, z: Latents) -> Images: ...
+
+
+@runtime_checkable
+class Discriminator(Protocol):
+    """D: images to logits; the larger, the more real."""
+
+    def __call__(self, images: Images) -> PerImage: ...
+
+
+@final
+@dataclass(frozen=True)
+class Gan:
+    """What a model file holds and a completion needs. `about` is plain JSON: how the model was made."""
+
+    generator: Generator
+    discriminator: Discriminator
+    network: NetworkOptions = NetworkOptions()
+    about: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Step 2 of the post, learnt: from a folder of pictures to a GAN."""
