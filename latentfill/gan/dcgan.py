@@ -19,6 +19,7 @@ from .stride2 import down, up
 Widths = Literal["post", "repository"]
 SIZES = (8, 16, 32, 64, 128, 256)
 START = 4  # both networks meet the latent at 4x4
+SLOPE = 0.2  # of the leaky ReLU in D
 
 
 @final
@@ -86,7 +87,7 @@ class DcganDiscriminator(nn.Module):
             x = down(x, layer.weight.to(x.dtype)) + layer.bias.to(x.dtype)[:, None, None]
             if level:
                 x = self.norms[level - 1](x)
-            x = F.leaky_relu_(x, 0.2)
+            x = F.leaky_relu_(x, SLOPE)
         return x.flatten(1)
 
     def idle_biases(self) -> list[nn.Parameter]:

@@ -1,0 +1,33 @@
+# make demo: the whole main job on a fresh machine. make test: lints, types, tests. Needs Python 3.11+, make, git.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := latentfill tests benchmarks examples
+
+.PHONY: demo test lint types tests install clean
+
+demo: $(VENV)/.installed
+	$(BIN)/python examples/demo.py demo
+
+test: lint types tests
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+types: $(VENV)/.installed
+	$(BIN)/mypy
+
+tests: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "latentfill needs Python 3.11 or later: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo build dist

@@ -1,0 +1,37 @@
+"""Complete the missing parts of images by searching the latent space of a GAN."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what a type checker sees; `_HOME` is what happens: nothing is imported before it is used
+    from .completion.completion import Completion as Completion
+    from .completion.completion import complete as complete
+    from .completion.completion import watch as watch
+    from .errors import LatentfillError as LatentfillError
+    from .gan.gan import Gan as Gan
+    from .images.blending import overlay as overlay
+    from .images.blending import poisson as poisson
+    from .images.incomplete import Incomplete as Incomplete
+    from .models import load as load
+    from .options import CompleteOptions as CompleteOptions
+    from .options import TrainOptions as TrainOptions
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "completion.completion": ["Completion", "complete", "watch"],
+    "errors": ["LatentfillError"],
+    "gan.gan": ["Gan"],
+    "images.blending": ["overlay", "poisson"],
+    "images.incomplete": ["Incomplete"],
+    "models": ["load"],
+    "options": ["CompleteOptions", "TrainOptions"],
+}
+__all__ = sorted(name for names in _HOME.values() for name in names)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _HOME.items():
+        if name in names:
+            return globals().setdefault(name, getattr(import_module(f".{module}", __name__), name))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,87 @@
+"""latentfill info: what a model file holds, read from its header alone."""
+
+import json
+import sys
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from tyro.conf import Positional
+
+from ..errors import ModelError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Say what a model file holds: networks, parameters, how it was made. Needs no torch."""
+
+    model: Positional[str] = "faces-64-dcgan"
+    """name of a model in the package, a model file, or a run folder"""
+    json: bool = False
+    """print everything, as JSON"""
+
+
+def run(options: Options) -> int:
+    """Print the header of one model file."""
+    from ..models import find
+
+    path = find(options.model)
+    header = read_header(path)
+    metadata = header.pop("__metadata__", {})
+    try:
+        about: dict[str, Any] = json.loads(metadata["latentfill"])
+    except (KeyError, ValueError) as error:
+        raise ModelError(f"{path}: not a latentfill model", "Use one made by `latentfill train`.") from error
+    tensors = {name: tuple(entry["shape"]) for name, entry in header.items()}
+    facts = {
+        "file": str(path),
+        "bytes": path.stat().st_size,
+        "format": about["format"],
+        "parameters": {
+            part: sum(prod(shape) for name, shape in tensors.items() if name.startswith(part) and "running" not in name)
+            for part in ("generator", "discriminator")
+        },
+        "stored_as": sorted({entry["dtype"] for entry in header.values()}),
+        "network": about["network"],
+        "about": about["about"],
+        "tensors": {name: list(shape) for name, shape in tensors.items()},
+    }
+    if options.json:
+        json.dump(facts, sys.stdout, indent=2)
+        print()
+    else:
+        print("\n".join(_lines(facts)))
+    return 0
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The JSON header of a safetensors file: eight bytes of length, little-endian, then so many of JSON."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > min(size, 100_000_000):
+            raise ModelError(f"{path}: not a safetensors file", "Give a file made by `latentfill train`.")
+        try:
+            header: dict[str, Any] = json.loads(file.read(length))
+        except ValueError as error:
+            raise ModelError(f"{path}: not a safetensors file", "Give a file made by `latentfill train`.") from error
+    return header
+
+
+def _lines(facts: dict[str, Any]) -> list[str]:
+    network, parameters = facts["network"], facts["parameters"]
+    lines = [
+        f"{facts['file']}  {facts['bytes'] / 1e6:.1f} MB  {facts['format']}  stored as {', '.join(facts['stored_as'])}",
+        f"images         {network['size']}x{network['size']}, {network['channels']} channels",
+        f"latent         {network['latent']} numbers, {network['prior']}",
+        f"generator      {parameters['generator']:,} parameters, widths of the {network['widths']}",
+        f"discriminator  {parameters['discriminator']:,} parameters",
+    ]
+    for name, value in facts["about"].items():
+        if not isinstance(value, dict):
+            lines.append(f"{name.replace('_', ' '):14} {value:,}" if type(value) is int else f"{name:14} {value}")
+            continue
+        lines.append(f"{name}:")
+        lines += [f"  {key:24} {inner}" for key, inner in value.items()]
+    return lines

@@ -1,0 +1,127 @@
+"""How options come together: defaults < preset < YAML file < command line."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, fields, is_dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import tyro
+
+from ..errors import LatentfillError
+
+T = TypeVar("T")
+
+
+def read_options(options: type[T], verb: str, argv: Sequence[str]) -> T:
+    """The options of one verb, from its arguments, checked against the bounds that their types state.
+
+    A class may have a static method `preset(name | None) -> dict` of nested defaults; `--preset` chooses among them.
+    Raises LatentfillError for a value out of bounds; for words it does not know, tyro prints help and exits with 2.
+    """
+    argv = list(argv)
+    config = _take(argv, "--config")
+    given = _read_yaml(Path(config)) if config else {}
+    default = _blank(options)
+    if hasattr(options, "preset_defaults"):
+        default = replace(default, **options.preset_defaults(_preset_name(argv, given)))  # type: ignore[type-var]
+    for key, value in given.items():
+        default = _set(default, key, value, config or "")
+    parsed = tyro.cli(
+        options, prog=f"latentfill {verb}", args=argv, default=default, config=(tyro.conf.OmitArgPrefixes,)
+    )
+    return check(parsed)
+
+
+def check(options: T) -> T:
+    """The same options, if they keep the bounds that their types state; LatentfillError, naming the flag, if not."""
+    from pydantic import TypeAdapter, ValidationError  # takes 50 ms, which --help need not wait for
+
+    try:
+        TypeAdapter(type(options)).validate_python(asdict(options))  # type: ignore[call-overload]
+    except ValidationError as error:
+        first = error.errors()[0]
+        flag = next((str(part) for part in reversed(first["loc"]) if isinstance(part, str)), "options")
+        raise _refused(f"--{flag.replace('_', '-')} {first['input']}", first["msg"]) from error
+    return options
+
+
+def _blank(options: type[T]) -> T:
+    """The defaults; what has none is left for the command line to give."""
+
+    def default(f: Any) -> Any:
+        if f.default is not MISSING:
+            return f.default
+        return tyro.MISSING if f.default_factory is MISSING else f.default_factory()
+
+    return options(**{f.name: default(f) for f in fields(options)})  # type: ignore[arg-type]
+
+
+def _preset_name(argv: Sequence[str], given: Mapping[str, Any]) -> str | None:
+    names = [value for flag, value in zip(argv, argv[1:], strict=False) if flag == "--preset"]
+    names += [word.removeprefix("--preset=") for word in argv if word.startswith("--preset=")]
+    return names[-1] if names else given.get("preset")
+
+
+def _take(argv: list[str], flag: str) -> str | None:
+    for i, word in enumerate(argv):
+        if word == flag:
+            if i + 1 == len(argv):
+                raise LatentfillError(f"{flag} needs a file", f"Write {flag} FILE.yaml.")
+            value = argv[i + 1]
+            del argv[i : i + 2]
+            return value
+        if word.startswith(f"{flag}="):
+            del argv[i]
+            return word.removeprefix(f"{flag}=")
+    return None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        read = yaml.safe_load(path.read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise LatentfillError(f"{path}: {error}", "Give a YAML file with lines such as `steps: 500`.") from error
+    if not isinstance(read, dict):
+        raise LatentfillError(f"{path} holds no options", "Give a YAML file with lines such as `steps: 500`.")
+    return {str(key).replace("-", "_"): value for key, value in read.items()}
+
+
+def _set(options: Any, key: str, value: Any, source: str) -> Any:
+    changed = _replaced(options, key, value, source)
+    if changed is None:
+        names = list(_names(options))
+        near = get_close_matches(key, names, 1)
+        cure = f"Did you mean {near[0]}?" if near else f"It is one of: {', '.join(names)}."
+        raise LatentfillError(f"{source}: there is no option {key!r}", cure)
+    return changed
+
+
+def _replaced(options: Any, key: str, value: Any, source: str) -> Any:
+    from pydantic import TypeAdapter, ValidationError
+
+    for f in fields(options):
+        nested = getattr(options, f.name)
+        if f.name == key and not is_dataclass(nested):
+            kind = get_type_hints(type(options), include_extras=True)[key]
+            try:
+                return replace(options, **{key: TypeAdapter(kind).validate_python(value)})
+            except ValidationError as error:
+                raise _refused(f"{source}: {key} {value}", error.errors()[0]["msg"]) from error
+        if is_dataclass(nested) and (inner := _replaced(nested, key, value, source)) is not None:
+            return replace(options, **{f.name: inner})
+    return None
+
+
+def _names(options: Any) -> Sequence[str]:
+    names: list[str] = []
+    for f in fields(options):
+        nested = getattr(options, f.name)
+        names += _names(nested) if is_dataclass(nested) else [f.name]
+    return names
+
+
+def _refused(what: str, why: str) -> LatentfillError:
+    return LatentfillError(f"{what}: {why[0].lower()}{why[1:]}", "See --help for what it takes.")

@@ -1,0 +1,109 @@
+"""latentfill train: from a folder of pictures to a model file."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Literal
+
+from tyro.conf import Positional
+
+from ..options import NetworkOptions, RunOptions, TrainOptions
+
+if TYPE_CHECKING:
+    from ..training.dataset import Dataset
+    from ..training.run import Progress
+
+
+@dataclass(frozen=True)
+class Options:
+    """Learn what a kind of picture looks like, from a folder of them.
+
+    The run folder holds the options, losses, samples, checkpoints and the model file RUN/model.safetensors. Ctrl-C
+    saves and leaves; the same command goes on.
+    """
+
+    data: Positional[tuple[Path, ...]]
+    """pictures: folders of any depth, .zip or .tar archives, files"""
+    run: Path
+    """folder of this training; made, or continued"""
+    preset: Literal["seed"] = "seed"
+    """recipe to start from: seed is the original's"""
+    network: NetworkOptions = field(default_factory=NetworkOptions)
+    train: TrainOptions = field(default_factory=TrainOptions)
+    record: RunOptions = field(default_factory=RunOptions)
+
+    @staticmethod
+    def preset_defaults(name: str | None) -> dict[str, Any]:
+        """Nothing to change: the defaults are the preset."""
+        return {}
+
+
+def run(options: Options) -> int:
+    """Train until done or stopped. Returns 0, also when stopped: nothing is lost."""
+    from setproctitle import setproctitle
+
+    from ..training.run import train
+    from .progress import Bar
+
+    setproctitle(f"latentfill train {options.run.name}")
+    data = _open(options)
+    stop = _StopSignal()
+    steps = train(data, options.run, options.network, options.train, options.record)
+    try:
+        with Bar(f"train {options.run.name}", "images") as bar:
+            for progress in steps:
+                bar.update(progress.images_seen, progress.total, _losses(progress))
+                if stop.came:
+                    break
+    finally:
+        steps.close()  # type: ignore[attr-defined]
+        stop.restore()
+    if stop.came:
+        print(f"Stopped and saved. The same command goes on: {options.run}", file=sys.stderr)
+    print(options.run / "model.safetensors")
+    return 0
+
+
+class _StopSignal:
+    """Remembers Ctrl-C and SIGTERM, so that the batch at hand is finished before the run is saved."""
+
+    def __init__(self) -> None:
+        self.came = False
+        self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.came:  # the second time is meant
+            raise KeyboardInterrupt
+        self.came = True
+        print("\nStopping after this batch; again to leave at once.", file=sys.stderr)
+
+
+def _open(options: Options) -> "Dataset":
+    from ..training.dataset import Dataset, build
+    from .progress import Bar
+
+    o = options.record
+    cache = Path(o.cache) if o.cache else None
+    network = options.network
+    with Bar("reading pictures", "pictures") as bar:
+        for step in build(options.data, network.size, network.channels, cache, o.max_images):
+            if isinstance(step, Dataset):
+                data = step
+            else:
+                bar.update(*step)
+    if data.rejected:
+        where = options.run / "rejected.csv"
+        print(f"{len(data.rejected)} files cannot be read and are left out: {where}", file=sys.stderr)
+    print(f"{len(data)} pictures", file=sys.stderr)
+    return data
+
+
+def _losses(progress: "Progress") -> str:
+    return f"D {progress.losses['discriminator']:.3f}  G {progress.losses['generator']:.3f}"

@@ -1,0 +1,39 @@
+"""The models that ship with the package, and how a model is named."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ModelError
+
+if TYPE_CHECKING:
+    from ..gan.gan import Gan
+
+FOLDER = Path(__file__).parent
+DEFAULT = "faces-64-dcgan"
+
+
+def names() -> list[str]:
+    """The names of the models in the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+
+
+def find(model: str | Path) -> Path:
+    """The file of a model, given its name or the file itself. Raises ModelError when there is neither."""
+    path = Path(model)
+    if path.suffix == ".safetensors" or path.is_file():
+        if path.is_file():
+            return path
+        raise ModelError(f"{path}: no such file", f"Give a model file, or a name: {', '.join(names())}.")
+    if path.is_dir() and (path / "model.safetensors").is_file():  # a run folder
+        return path / "model.safetensors"
+    if str(model) in names():
+        return FOLDER / f"{model}.safetensors"
+    raise ModelError(f"there is no model {str(model)!r}", f"Give a model file, or a name: {', '.join(names())}.")
+
+
+def load(model: str | Path = DEFAULT, device: str = "cpu") -> "Gan":
+    """Read a model by name or file, ready to complete on `device` (cpu, cuda, cuda:1, mps, auto)."""
+    from ..gan.checkpoint import load as load_file
+    from ..gan.device import choose_device
+
+    return load_file(find(model), choose_device(device))
