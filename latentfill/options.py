@@ -1,7 +1,7 @@
 """Every choice a user has, written once. Flags, YAML, the run folder, the model file and the docs read these fields."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, final
 
 from annotated_types import Ge, Gt, Interval, Le, Lt
 
@@ -12,6 +12,7 @@ Share = Annotated[float, Interval(ge=0, le=1)]
 Positive = Annotated[int, Gt(0)]
 
 
+@final
 @dataclass(frozen=True)
 class NetworkOptions:
     """The two networks. They cannot be changed once a run has begun."""
@@ -30,12 +31,15 @@ class NetworkOptions:
     """distribution of z: uniform on [-1, 1] (the post's) or standard normal"""
 
 
+@final
 @dataclass(frozen=True)
 class TrainOptions:
     """How two networks are trained. The defaults are the original's recipe."""
 
     images_seen: Positive = 600_000
     """stop after so many real images"""
+    epochs: Annotated[float, Gt(0)] | None = None
+    """stop after so many times all pictures instead (the original's epoch)"""
     batch_size: Positive = 64
     """images shown at a time"""
     learning_rate: Annotated[float, Gt(0)] = 2e-4
@@ -58,12 +62,13 @@ class TrainOptions:
     """of the first weights, the latents and the order of the images"""
 
 
+@final
 @dataclass(frozen=True)
 class RunOptions:
     """What a run writes beside its model, and when. Counted in images seen."""
 
     sample_every: Positive = 6_400
-    """draw the fixed latents (the original: every 100 batches of 64)"""
+    """draw the fixed latents, and histograms in TensorBoard (the original: every 100 batches of 64)"""
     checkpoint_every: Positive = 32_000
     """save all that is needed to go on (the original: every 500 batches)"""
     keep_checkpoints: Positive = 2
@@ -71,12 +76,76 @@ class RunOptions:
     snapshot_every: Annotated[int, Ge(0)] = 0
     """keep a model file, raw and averaged, every so many images; 0 keeps only the newest"""
     log_every: Positive = 640
-    """a row in metrics.csv and a point in TensorBoard"""
+    """a row in metrics.csv and a point of each curve in TensorBoard: means over the batches since the last"""
     max_images: Annotated[int, Gt(0)] | None = None
-    """use only the first so many pictures (the original's train_size)"""
+    """use only the first so many pictures that can be read (the original's train_size)"""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps, or auto for the first GPU if there is one"""
     threads: Annotated[int, Ge(0)] = 0
     """processor threads; 0 takes all cores"""
     cache: str | None = None
     """where decoded pictures are kept; default: ~/.cache/latentfill"""
+
+
+@final
+@dataclass(frozen=True)
+class ReadLimits:
+    """What a picture file may demand before it is decoded."""
+
+    max_bytes: Positive = 256 * 2**20
+    """the largest file, in bytes as it is stored (256 MiB)"""
+    max_pixels: Annotated[int, Interval(gt=0, le=178_000_000)] = 100_000_000
+    """the largest picture, width times height; above 178 million the decoder itself refuses"""
+
+
+@final
+@dataclass(frozen=True)
+class CompleteOptions:
+    """How an incomplete image is completed. The defaults are the final repository's."""
+
+    method: Literal["adam", "nesterov", "hmc"] = "adam"
+    """how a latent is searched: adam (the repository's), nesterov (the post's), hmc (posterior samples)"""
+    steps: Annotated[int, Ge(0)] = 1000
+    """updates of each latent, or proposals of hmc (the original's nIter)"""
+    learning_rate: Annotated[float, Gt(0)] = 0.01
+    """step of adam and nesterov (lr)"""
+    momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
+    """of nesterov; 0 is plain descent, which the author advised where it oscillates"""
+    beta1: Annotated[float, Ge(0), Lt(1)] = 0.9
+    """adam's memory of the gradient"""
+    beta2: Annotated[float, Ge(0), Lt(1)] = 0.999
+    """adam's memory of the squared gradient"""
+    epsilon: Annotated[float, Gt(0)] = 1e-8
+    """what keeps adam from dividing by zero (eps)"""
+    hmc_beta: Annotated[float, Ge(0)] = 0.2
+    """inverse temperature: factor of the loss in the energy (hmcBeta)"""
+    hmc_step_size: Annotated[float, Gt(0)] = 0.001
+    """length of a leapfrog step (hmcEps)"""
+    hmc_leapfrog_steps: Positive = 100
+    """leapfrog steps, each a gradient, for a proposal (hmcL)"""
+    hmc_anneal: Annotated[float, Gt(0)] = 1.0
+    """factor of hmc_beta after each proposal; above 1 it cools (hmcAnneal)"""
+    context: Literal["l1", "weighted"] = "l1"
+    """contextual loss: every known pixel alike (the post's), or the more the nearer to the hole (Yeh et al.)"""
+    window: Positive = 7
+    """side of the window in which missing pixels are counted for the weights, odd"""
+    perceptual: Literal["non-saturating", "saturating"] = "non-saturating"
+    """perceptual loss: -log D(G(z)), as the repository computes, or log(1 - D(G(z))), as the papers write"""
+    lam: Annotated[float, Ge(0)] = 0.1
+    """weight of the perceptual loss"""
+    balance: Literal["sum", "mean"] = "sum"
+    """what lam is measured against: the sum over all known values (the post's), or their mean, the same for any size"""
+    blend: Literal["overlay", "poisson"] = "overlay"
+    """how the hole's pixels join the known ones: as they are (the post's formula), or by their gradients"""
+    attempts: Positive = 1
+    """latents to start from for each image; the best is kept"""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """what the layers compute in; auto is bf16 where the processor has it"""
+    seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
+    """of the first latents and of hmc's draws"""
+
+
+COMPLETE_PRESETS: dict[str, CompleteOptions] = {
+    "seed": CompleteOptions(),
+    "paper": CompleteOptions(steps=1500, context="weighted", perceptual="saturating", lam=0.003, blend="poisson"),
+}

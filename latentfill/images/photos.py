@@ -1,80 +1,146 @@
-"""Read, write and list picture files: single files, folders of any depth, `.zip` and `.tar` archives."""
+"""Read and write picture files. Where they lie is the matter of `archives`."""
 
 import io
-import tarfile
-import zipfile
-from collections.abc import Iterable, Iterator
+import os
+import secrets
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
-from PIL import Image, ImageOps
+from jaxtyping import UInt8
+from PIL import Image, UnidentifiedImageError
 
-from ..errors import DataError, ImageError
+from ..errors import ImageError
+from ..options import ReadLimits
 from ..types import Pixels
+from .archives import SUFFIXES, Source, find
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
+__all__ = ["SUFFIXES", "Alpha", "Photo", "Source", "find", "read", "write"]
+
+Alpha = UInt8[np.ndarray, "_ _"]  # 255 = opaque
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # no others: some decoders start programs
+WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
+    ".png": ("PNG", {}),
+    ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
+    ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
+    ".webp": ("WEBP", {"lossless": True, "exact": True}),  # exact: the colours of transparent pixels too
+}
+AGAIN = "Save the picture again as PNG or JPEG."
+DEFAULT_LIMITS = ReadLimits()
 
 
 @final
-@dataclass(frozen=True)
-class Source:
-    """Where one picture lies: a file, or a part of an archive. `name` is unique within a listing."""
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """What a picture file holds, upright. `alpha` is None if the file has no transparency."""
 
-    name: str
-    path: Path
-    member: str = ""
-    offset: int = 0
-    size: int = -1
+    pixels: Pixels
+    alpha: Alpha | None = None
 
-    def bytes(self) -> bytes:
-        """The encoded picture, as it is stored."""
-        if self.member and zipfile.is_zipfile(self.path):
-            return _zip(self.path).read(self.member)
-        with self.path.open("rb") as file:
-            file.seek(self.offset)
-            return file.read(self.size)
+    def __post_init__(self) -> None:
+        if self.alpha is not None and self.alpha.shape != self.pixels.shape[:2]:
+            raise ValueError(f"pixels are {self.pixels.shape} but alpha is {self.alpha.shape}")
 
 
-def find(places: Iterable[Path]) -> Iterator[Source]:
-    """Every picture in the given files, folders and archives, in the order of their names."""
-    for place in places:
-        if place.is_dir():
-            for path in sorted(p for p in place.rglob("*") if p.is_file()):
-                if path.suffix.lower() in SUFFIXES | {".tar", ".zip"}:
-                    yield from _in_file(path, path.relative_to(place).as_posix())
-        elif place.exists():
-            yield from _in_file(place, place.name)
-        else:
-            raise DataError(f"{place}: no such file or folder", "Give pictures, a folder of them, a .zip or a .tar.")
+def read(source: Source, limits: ReadLimits = DEFAULT_LIMITS) -> Photo:
+    """Decode to RGB, 8 bits, upright; of an animation the first frame.
 
+    16 bits of grey are scaled to 8 with rounding; of 16-bit colour the upper 8 are taken. Colours of transparent
+    pixels stay as they are stored. The bytes are counted before decoding, the pixels after reading the header.
 
-def read(source: Source) -> Pixels:
-    """Decode to RGB, upright."""
+    Raises ImageError, which names the source, for whatever cannot be read, decoded or is over the limits.
+    """
+    data = source.bytes(limits.max_bytes)
+    if not data:
+        raise ImageError(f"{source.name}: the file is empty", "Make or fetch the file again.")
     try:
-        image = Image.open(io.BytesIO(source.bytes()))
-        image = ImageOps.exif_transpose(image)
-        return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise ImageError(f"{source.name}: {error}", "Save the picture again as PNG or JPEG.") from error
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        width, height = image.size
+        if width * height > limits.max_pixels:
+            raise _too_large(source, f"{width} x {height} = {width * height:,} pixels", limits)
+        if not width * height:
+            raise ValueError(f"{width} x {height} pixels are none at all")
+        image.load()  # a TIFF is turned here, and then says so
+        orientation = _orientation(image)
+        pixels, alpha = _decode(image)
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{source.name}: not a picture, or of a kind that is not read", AGAIN) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(source, str(error), limits) from error
+    except Exception as error:  # decoders meet any bytes, and raise any error
+        raise ImageError(f"{source.name}: {error or type(error).__name__}", AGAIN) from error
+    return Photo(_turned(pixels, orientation), None if alpha is None else _turned(alpha, orientation))
 
 
-def _in_file(path: Path, name: str) -> Iterator[Source]:
-    if path.suffix.lower() == ".tar":
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                if member.isfile() and Path(member.name).suffix.lower() in SUFFIXES:
-                    yield Source(f"{name}/{member.name}", path, member.name, member.offset_data, member.size)
-    elif path.suffix.lower() == ".zip":
-        for info in _zip(path).infolist():
-            if Path(info.filename).suffix.lower() in SUFFIXES:
-                yield Source(f"{name}/{info.filename}", path, info.filename)
-    else:
-        yield Source(name, path)
+def write(path: Path, pixels: Pixels, alpha: Alpha | None = None) -> None:
+    """Save as the suffix says: `.png` and `.webp` without loss, `.jpg` at quality 95 with full colour.
+
+    Folders are made as needed. The file is there whole or not at all. Raises ImageError if it cannot be written.
+    """
+    if path.suffix.lower() not in WRITTEN:
+        raise ImageError(f"{path}: pictures of this kind are not written", f"End the name in {', '.join(WRITTEN)}.")
+    kind, settings = WRITTEN[path.suffix.lower()]
+    if kind == "JPEG" and alpha is not None:
+        raise ImageError(f"{path}: a JPEG holds no transparency", "End the name in .png or .webp.")
+    photo = Photo(pixels, alpha)  # checks that they fit
+    image = Image.fromarray(photo.pixels if alpha is None else np.dstack([photo.pixels, alpha]))
+    making = path.with_name(f".{secrets.token_hex(8)}.making")  # hidden: no listing takes it for a picture
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with making.open("xb") as file:
+            image.save(file, kind, **settings)
+        os.replace(making, path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise ImageError(f"{path}: cannot be written ({reason})", "Choose another place, or another kind.") from error
+    finally:
+        if making.exists():
+            making.unlink()
 
 
-@lru_cache(maxsize=4)
-def _zip(path: Path) -> zipfile.ZipFile:
-    return zipfile.ZipFile(path)
+def _too_large(source: Source, what: str, limits: ReadLimits) -> ImageError:
+    return ImageError(
+        f"{source.name}: {what}, more than the limit of {limits.max_pixels:,}",
+        "Save the picture smaller, or allow more with --max-pixels.",
+    )
+
+
+def _decode(image: Image.Image) -> tuple[Pixels, Alpha | None]:
+    if image.mode == "F":
+        raise ValueError("floating-point pixels, whose range is not known")
+    if image.mode.startswith("I"):  # converting to RGB would clip at 255
+        return _decode_16_bit(np.asarray(image), image.info.get("transparency"))
+    if image.has_transparency_data:
+        rgba = np.array(image.convert("RGBA"))
+        return np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3])
+    return np.array(image.convert("RGB")), None
+
+
+def _decode_16_bit(values: np.ndarray, transparent: object) -> tuple[Pixels, Alpha | None]:
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError("32-bit pixels, whose range is not known")
+    grey = ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    alpha = np.where(values == transparent, 0, 255).astype(np.uint8) if isinstance(transparent, int) else None
+    return np.repeat(grey[..., None], 3, -1), alpha
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8. EXIF data that cannot be parsed is no reason to lose the picture."""
+    try:
+        return int(image.getexif().get(0x0112, 1))
+    except Exception:
+        return 1
+
+
+def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Row 0 to the top and column 0 to the left, after the table of EXIF 2.3."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)

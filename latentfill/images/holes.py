@@ -1,0 +1,236 @@
+"""Which pixels are to be found: the kinds of hole, how each is written, and how it is drawn."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import isfinite
+from pathlib import Path
+from string import hexdigits
+from types import MappingProxyType
+from typing import final
+
+import numpy as np
+import torch
+
+from ..errors import HoleError
+from ..types import Hole, Known
+from . import shapes
+from .archives import Source, is_picture
+from .photos import Photo, read
+from .pixels import to_grey
+from .shapes import Missing
+
+Size = tuple[int, int]  # height, width in pixels
+
+KINDS = MappingProxyType(
+    {
+        "center": "center[:scale], a central rectangle; scale is the border kept, 0 to 0.5 of a side (0.25)",
+        "left": "left, the left half",
+        "half": "half, one of the four halves, drawn at random",
+        "random": "random[:fraction missing], each pixel by itself, 0 to 1 (0.2)",
+        "grid": "grid, all but every fourth pixel of every fourth row",
+        "full": "full, nothing is missing",
+        "lowres": "lowres, all is missing but the means of 8x8 blocks",
+        "pattern": "pattern, random blobs that cover 20 to 30 %",
+        "alpha": "alpha, where the picture is transparent",
+        "colour": "colour:#ff00ff[:tolerance], where the picture has this colour; tolerance 0 to 255 per channel (0)",
+        "file": "a picture of the same size, white where a pixel is to be found",
+        "folder": "a folder of such pictures, paired by file name",
+    }
+)
+ALIASES = {"centre": "center", "color": "colour"}
+NOTHING = {
+    "alpha": "no pixel is transparent (alpha below 128)",
+    "colour": "no pixel has that colour; a tolerance admits similar ones",
+    "file": "no pixel of the hole is white (128 and above)",
+    "folder": "no pixel of the hole is white (128 and above)",
+}
+PAINTED = tuple(NOTHING)  # made by people, who disagree on what white means
+NUMBERS = {"center": (0.25, 0.0, 0.5), "random": (0.2, 0.0, 1.0)}  # default, least, most
+WHITE = 128  # this and above is white, and opaque
+STREAM = 0x686F6C65 << 64  # "hole": keeps these draws apart from others with the same seed
+
+
+@final
+@dataclass(frozen=True)
+class HoleSpec:
+    """A hole as the user asked for it. `number` is a scale, a fraction missing or a tolerance, as the kind has it."""
+
+    kind: str
+    number: float = 0.0
+    colour: tuple[int, int, int] = (0, 0, 0)
+    path: Path = Path()
+    invert: bool = False
+
+
+def parse(text: str, *, invert: bool = False) -> HoleSpec:
+    """Understand one of `KINDS`; a name that is none of them is a file or a folder.
+
+    With `invert`, what the hole names is given and the rest is to be found. Raises HoleError, which lists the kinds.
+    """
+    head, *arguments = text.split(":")
+    kind = ALIASES.get(head, head)
+    if kind == "lowres" and invert:
+        raise HoleError("lowres cannot be inverted", "Leave one of the two out.")
+    if kind == "colour":
+        return _parse_colour(text, arguments, invert)
+    if kind in NUMBERS and len(arguments) <= 1:
+        default, least, most = NUMBERS[kind]
+        return HoleSpec(kind, _number(text, arguments[0], least, most) if arguments else default, invert=invert)
+    if kind in KINDS and kind not in ("file", "folder"):
+        if arguments:
+            raise HoleError(f"{text!r}: {head} does not take {':'.join(arguments)!r}", f"Write {KINDS[kind]}.")
+        return HoleSpec(kind, invert=invert)
+    path = Path(text)
+    if not text or not _exists(path):
+        kinds = ", ".join(how.split(",")[0] for how in KINDS.values())
+        raise HoleError(f"{text!r} is neither a kind of hole nor a file", f"It is one of: {kinds}.")
+    if path.is_file() and not is_picture(path.name):
+        raise HoleError(f"{path}: not a picture, going by its name", "Give a PNG of the picture's size.")
+    return HoleSpec("folder" if path.is_dir() else "file", path=path, invert=invert)
+
+
+def draw(spec: HoleSpec, size: Size, *, seed: int, photo: Photo | None = None, name: str = "") -> Hole:
+    """The hole of one picture: uint8 [H, W], 255 where a pixel is to be found, 0 where it is given.
+
+    It depends on the seed (0 to 2^64 - 1) and the arguments alone. `photo` is needed for its alpha or its colours,
+    `name` (a path within the listing, as `Source.name`) to find its partner in a folder of holes.
+
+    Raises HoleError if the hole cannot be had or has another size than the picture.
+    """
+    height, width = size
+    if height < 1 or width < 1:
+        raise ValueError(f"a picture has at least one pixel, not {height} x {width}")
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"a seed is from 0 to 2^64 - 1, not {seed}")
+    if photo is not None and photo.pixels.shape[:2] != size:
+        raise ValueError(f"size is {size} but the photo is {photo.pixels.shape[:2]}")
+    if spec.kind in PAINTED:
+        missing = _painted(spec, size, photo, name)
+    else:
+        rng = np.random.Generator(np.random.Philox(key=STREAM + seed))
+        missing = _drawn(spec, height, width, rng)
+    return np.where(missing ^ spec.invert, np.uint8(255), np.uint8(0))
+
+
+def to_known(hole: Hole) -> Known:
+    """uint8 [H, W] -> float32 [1, 1, H, W]: 1 where a pixel is given, 0 where the hole is white (128 and above)."""
+    return torch.from_numpy((hole < WHITE).astype(np.float32))[None, None]
+
+
+def describe(hole: Hole) -> str:
+    """How much of a picture is to be found, for people: "25 % to be found (white)"."""
+    return f"{100 * float((hole >= WHITE).mean()):.3g} % to be found (white)"
+
+
+def warning(spec: HoleSpec, hole: Hole) -> str | None:
+    """What looks wrong with a hole that someone painted: nothing to be found, or black and white exchanged."""
+    if spec.kind not in PAINTED:
+        return None
+    white = hole >= WHITE
+    share = float(white.mean())
+    if share == 0:
+        return f"nothing is to be found: {NOTHING[spec.kind]}."
+    round_about = all(edge.any() for edge in (white[0], white[-1], white[:, 0], white[:, -1]))
+    if share > 0.9 or (share > 0.7 and round_about):
+        opposite = "without --invert" if spec.invert else "with --invert"
+        return f"{describe(hole)}: are white and black exchanged? If so, run again {opposite}."
+    return None
+
+
+def _drawn(spec: HoleSpec, height: int, width: int, rng: np.random.Generator) -> Missing:
+    match spec.kind:
+        case "center":
+            return shapes.center(height, width, spec.number)
+        case "left":
+            return shapes.half(height, width, 0)
+        case "half":
+            return shapes.half(height, width, int(rng.integers(4)))
+        case "random":
+            return shapes.scattered(height, width, spec.number, rng)
+        case "grid":
+            return shapes.grid(height, width)
+        case "full":
+            return np.zeros((height, width), bool)
+        case "lowres":
+            return shapes.blocks(height, width)
+        case "pattern":
+            return shapes.pattern(height, width, rng)
+    raise ValueError(f"a hole is one of {', '.join(KINDS)}, not {spec.kind!r}")
+
+
+def _painted(spec: HoleSpec, size: Size, photo: Photo | None, name: str) -> Missing:
+    if spec.kind in ("file", "folder"):
+        path = _partner(spec.path, name) if spec.kind == "folder" else spec.path
+        white = _white(path, path.stat().st_mtime_ns if path.exists() else 0)
+        if white.shape != size:
+            found, wanted = (f"{s[1]} x {s[0]}" for s in (white.shape, size))
+            raise HoleError(f"{path} is {found} pixels, but {name or 'the picture'} is {wanted}", "Make them equal.")
+        return white
+    if photo is None:
+        raise ValueError(f"{spec.kind} needs the photo")
+    if spec.kind == "colour":
+        distance: np.ndarray = abs(photo.pixels.astype(np.int16) - np.array(spec.colour)).max(-1)
+        return distance <= spec.number
+    if photo.alpha is None:
+        raise HoleError(f"{name or 'the picture'} has no transparency", "Erase what is to be found and save it as PNG.")
+    return photo.alpha < WHITE
+
+
+@lru_cache(maxsize=4)
+def _white(path: Path, changed: int) -> Missing:
+    """Where a picture is white and opaque. Kept, since one file often serves for many pictures."""
+    photo = read(Source(str(path), path))
+    white = to_grey(photo.pixels)[..., 0] >= WHITE
+    return white if photo.alpha is None else white & (photo.alpha >= WHITE)
+
+
+def _partner(folder: Path, name: str) -> Path:
+    """The hole with the name of a picture, sub-folders included; another suffix will do if only one file has it."""
+    wanted = folder / name
+    if wanted.is_file():
+        return wanted
+    found = (
+        _by_stem(wanted.parent, wanted.parent.stat().st_mtime_ns).get(wanted.stem, ()) if wanted.parent.is_dir() else ()
+    )
+    if len(found) > 1:
+        raise HoleError(f"{folder}: {name} could mean {' or '.join(p.name for p in found)}", "Keep one of them.")
+    if not found:
+        raise HoleError(f"{folder}: no hole for {name}", f"Put it at {wanted.with_suffix('.png')}.")
+    return found[0]
+
+
+@lru_cache(maxsize=16)
+def _by_stem(folder: Path, changed: int) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if is_picture(path.name) and not path.name.startswith("."):
+            found.setdefault(path.stem, []).append(path)
+    return found
+
+
+def _parse_colour(text: str, arguments: list[str], invert: bool) -> HoleSpec:
+    digits = arguments[0].removeprefix("#") if arguments else ""
+    if len(digits) == 3:
+        digits = "".join(2 * digit for digit in digits)
+    if len(digits) != 6 or set(digits) - set(hexdigits) or len(arguments) > 2:
+        raise HoleError(f"{text!r} names no colour", f"Write {KINDS['colour']}.")
+    red, green, blue = bytes.fromhex(digits)
+    tolerance = _number(text, arguments[1], 0.0, 255.0) if len(arguments) == 2 else 0.0
+    return HoleSpec("colour", tolerance, (red, green, blue), invert=invert)
+
+
+def _number(text: str, digits: str, least: float, most: float) -> float:
+    try:
+        number = float(digits)
+    except ValueError:
+        number = float("nan")
+    if not isfinite(number) or not least <= number <= most:
+        raise HoleError(f"{text!r}: {digits!r} is not a number from {least:g} to {most:g}", "Write it as 0.25.")
+    return number
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # too long a name, for one
+        return False
