@@ -1,0 +1,153 @@
+"""Moving pictures: frames of one size become a GIF that plays for ever."""
+
+import io
+import os
+import struct
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import IO, final
+
+import numpy as np
+from jaxtyping import Int, UInt8
+from PIL import Image
+
+from ..errors import ImageError
+from ..types import Pixels
+
+COLOURS = 256  # all that a GIF has
+SAMPLES = 1 << 19  # pixels that the palette is chosen from, at most
+SAMPLES_PER_FRAME = 1 << 13
+COMMON = 0.01  # share of the pixels from which on a colour is kept as it is
+LOOP = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"  # play again, for ever
+
+
+def write_gif(path: Path, frames: Iterable[Pixels], seconds_per_frame: float = 0.1) -> None:
+    """Write frames, uint8 [H, W, 3] and all of one size, as an endless GIF; `path` never holds half of one.
+
+    All frames share one palette: exact if they have at most 256 colours together, else chosen from samples of all of
+    them (one palette per frame takes thirty times as long, and flickers). Frames may come from a generator: they wait
+    in a temporary file, not in memory. Equal frames are all kept, which Pillow's own writer does not do.
+
+    Raises ValueError when there is no frame, when sizes differ, or for a time outside 0.01 to 655 seconds; ImageError
+    when nothing can be written there.
+    """
+    hundredths = round(seconds_per_frame * 100)
+    if not 1 <= hundredths <= 0xFFFF:
+        raise ValueError(f"a frame of a GIF is shown for 0.01 to 655 seconds, not {seconds_per_frame}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, making = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be written ({error.strerror})", "Choose another place.") from error
+    try:
+        with tempfile.TemporaryFile() as waiting, os.fdopen(handle, "wb") as out:
+            colours = _Colours()
+            shape: tuple[int, ...] = ()
+            for number, frame in enumerate(frames):
+                if number and frame.shape != shape:
+                    raise ValueError(f"the frames of a GIF have one size: frame {number} is {frame.shape}, not {shape}")
+                shape = frame.shape
+                colours.add(frame)
+                waiting.write(frame.tobytes())
+            if not shape:
+                raise ValueError("a GIF needs at least one frame")
+            waiting.seek(0)
+            _write(out, waiting, shape, colours.choose(), hundredths)
+        os.chmod(making, 0o644)
+        os.replace(making, path)
+    finally:
+        Path(making).unlink(missing_ok=True)
+
+
+@final
+class _Colours:
+    """The colours of frames as they pass: all of them while they are few, samples of them always."""
+
+    def __init__(self) -> None:
+        self._exact: Int[np.ndarray, " n"] | None = np.empty(0, np.int64)  # None: more than a palette holds
+        self._samples: list[UInt8[np.ndarray, "n 3"]] = []
+        self._keep_every = 1
+
+    def add(self, frame: Pixels) -> None:
+        if self._exact is not None:
+            exact = np.union1d(self._exact, _packed(frame))
+            self._exact = exact if len(exact) <= COLOURS else None
+        pixels = frame.reshape(-1, 3)
+        step = -(-len(pixels) // SAMPLES_PER_FRAME) | 1  # odd, so that it does not fall on the same columns always
+        self._samples.append(pixels[:: step * self._keep_every].copy())
+        if sum(map(len, self._samples)) > SAMPLES:
+            self._samples = [sample[::2].copy() for sample in self._samples]
+            self._keep_every *= 2
+
+    def choose(self) -> "_Palette":
+        """All colours if they fit; else the commonest as they are, so that white stays white, and means of the rest."""
+        if self._exact is not None:
+            return _Palette(self._exact, b"")
+        samples = np.concatenate(self._samples)
+        packed, counts = np.unique(_packed(samples), return_counts=True)
+        common = packed[counts >= COMMON * len(samples)]
+        rest = samples[np.isin(_packed(samples), common, invert=True)]
+        if not len(rest):
+            return _Palette(common, b"")
+        means = Image.fromarray(rest[None]).quantize(COLOURS - len(common), Image.Quantize.MEDIANCUT)
+        return _Palette(common, bytes(means.getpalette() or []))
+
+
+@final
+@dataclass(frozen=True)
+class _Palette:
+    """The colours of a GIF: first those that frames keep to the bit, packed and sorted, then those that come near."""
+
+    exact: Int[np.ndarray, " n"]
+    near: bytes  # three for each colour
+
+    @property
+    def table(self) -> bytes:
+        exact = np.stack([self.exact >> 16, self.exact >> 8 & 255, self.exact & 255], axis=1)
+        return exact.astype(np.uint8).tobytes() + self.near
+
+    def paint(self, frame: Pixels) -> Image.Image:
+        """The frame, each pixel the number of its colour."""
+        packed = _packed(frame)
+        numbers = np.searchsorted(self.exact, packed)
+        if self.near:  # Pillow rounds colours a little on its way to the nearest
+            palette = Image.new("P", (1, 1))
+            palette.putpalette(self.table)
+            nearest = Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)  # dither would flicker
+            kept = np.append(self.exact, -1)[numbers] == packed
+            numbers = np.where(kept, numbers, np.asarray(nearest).reshape(-1))
+        painted = Image.fromarray(numbers.astype(np.uint8).reshape(frame.shape[:2]))
+        painted.putpalette(self.table)
+        return painted
+
+
+def _packed(frame: UInt8[np.ndarray, "*size 3"]) -> Int[np.ndarray, " n"]:
+    """Each colour as one number."""
+    packed: Int[np.ndarray, " n"] = frame.reshape(-1, 3).astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+    return packed
+
+
+def _write(out: IO[bytes], frames: IO[bytes], shape: tuple[int, ...], palette: _Palette, hundredths: int) -> None:
+    """Put the frames, which Pillow packs one by one, into one file."""
+    out.write(b"GIF89a" + struct.pack("<HHBBB", shape[1], shape[0], 0xF7, 0, 0))
+    out.write(palette.table.ljust(3 * COLOURS, b"\0") + LOOP)
+    while data := frames.read(prod(shape)):
+        frame = palette.paint(np.frombuffer(data, np.uint8).reshape(shape))
+        out.write(struct.pack("<BBBBHBB", 0x21, 0xF9, 4, 0, hundredths, 0, 0))
+        out.write(_image_block(frame))
+    out.write(b"\x3b")
+
+
+def _image_block(frame: Image.Image) -> bytes:
+    """The descriptor and the packed pixels of a one-frame GIF, without what comes before and after."""
+    file = io.BytesIO()
+    frame.info.clear()  # else a background or a comment may come before the image
+    frame.save(file, "GIF", optimize=False, interlace=0)  # optimize would renumber the colours
+    data = file.getvalue()
+    start = 13 + 3 * 2 ** ((data[10] & 7) + 1)
+    if data[start : start + 1] != b",":
+        raise RuntimeError(f"Pillow wrote {data[start : start + 1]!r} where a GIF's image should begin")
+    return data[start:-1]
