@@ -27,7 +27,7 @@ _HOME = {
     "models": ["load"],
     "options": ["CompleteOptions", "TrainOptions"],
 }
-__all__ = sorted(name for names in _HOME.values() for name in names)  # noqa: PLE0605
+__all__ = sorted(name for names in _HOME.values() for name in names)
 
 
 def __getattr__(name: str) -> object:

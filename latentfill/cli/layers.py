@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields, is_dataclass, replace
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -16,15 +17,16 @@ T = TypeVar("T")
 def read_options(options: type[T], verb: str, argv: Sequence[str]) -> T:
     """The options of one verb, from its arguments, checked against the bounds that their types state.
 
-    A class may have a static method `preset(name | None) -> dict` of nested defaults; `--preset` chooses among them.
+    A class may have a static method `preset_defaults(name | None) -> dict`; `--preset` then chooses among them.
     Raises LatentfillError for a value out of bounds; for words it does not know, tyro prints help and exits with 2.
     """
     argv = list(argv)
     config = _take(argv, "--config")
     given = _read_yaml(Path(config)) if config else {}
     default = _blank(options)
-    if hasattr(options, "preset_defaults"):
-        default = replace(default, **options.preset_defaults(_preset_name(argv, given)))  # type: ignore[type-var]
+    preset_defaults = getattr(options, "preset_defaults", None)
+    if preset_defaults is not None:
+        default = replace(default, **preset_defaults(_preset_name(argv, given)))  # type: ignore[type-var]
     for key, value in given.items():
         default = _set(default, key, value, config or "")
     parsed = tyro.cli(
@@ -58,7 +60,7 @@ def _blank(options: type[T]) -> T:
 
 
 def _preset_name(argv: Sequence[str], given: Mapping[str, Any]) -> str | None:
-    names = [value for flag, value in zip(argv, argv[1:], strict=False) if flag == "--preset"]
+    names = [value for flag, value in pairwise(argv) if flag == "--preset"]
     names += [word.removeprefix("--preset=") for word in argv if word.startswith("--preset=")]
     return names[-1] if names else given.get("preset")
 

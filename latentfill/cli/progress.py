@@ -3,7 +3,7 @@
 import sys
 import time
 from types import TracebackType
-from typing import Self
+from typing import Self, final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 PLAIN_EVERY_SECONDS = 30.0
 
 
+@final
 class Bar:
     """One line that moves on a terminal; elsewhere, in a log file say, a plain line now and then."""
 

@@ -2,11 +2,10 @@
 
 import signal
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, final
 
 from tyro.conf import Positional
 
@@ -67,6 +66,7 @@ def run(options: Options) -> int:
     return 0
 
 
+@final
 class _StopSignal:
     """Remembers Ctrl-C and SIGTERM, so that the batch at hand is finished before the run is saved."""
 

@@ -60,28 +60,37 @@ def fused(gan: Gan, dtype: torch.dtype = torch.float32) -> Gan:
 
 
 def _fuse_generator(network: DcganGenerator, dtype: torch.dtype) -> FusedGenerator:
-    norms = [_scale_and_shift(norm) for norm in network.norms]
-    scale, shift = (t.repeat_interleave(START**2) for t in norms[0])
-    weights = [network.project.weight * scale[:, None]]
-    biases = [network.project.bias * scale + shift]
-    for layer, norm in zip(network.ups, [*norms[1:], None], strict=True):
-        channels = layer.weight.shape[1]
-        scale, shift = norm or (layer.weight.new_ones(channels), layer.weight.new_zeros(channels))
-        weights.append(_layout(layer.weight * scale[:, None, None]))
-        biases.append((layer.bias * scale + shift)[:, None, None])
+    first, *norms = (_scale_and_shift(norm) for norm in network.norms)
+    weights, biases = [], []
+    weight, bias = _fold(network.project, 0, *(t.repeat_interleave(START**2) for t in first))
+    weights.append(weight)
+    biases.append(bias)
+    for layer, norm in zip(network.ups, [*norms, None], strict=True):
+        weight, bias = _fold(layer, 1, *(norm or (None, None)))
+        weights.append(weight.contiguous(memory_format=torch.channels_last))
+        biases.append(bias[:, None, None])
     return FusedGenerator(network.prior, _frozen(weights, dtype), _frozen(biases, dtype))
 
 
 def _fuse_discriminator(network: DcganDiscriminator, dtype: torch.dtype) -> FusedDiscriminator:
     weights, biases = [], []
     for layer, norm in zip(network.downs, [None, *map(_scale_and_shift, network.norms)], strict=True):
-        channels = layer.weight.shape[0]
-        scale, shift = norm or (layer.weight.new_ones(channels), layer.weight.new_zeros(channels))
-        weights.append(_layout(layer.weight * scale[:, None, None, None]))
-        biases.append((layer.bias * scale + shift)[:, None, None])
-    weights.append(network.judge.weight)
-    biases.append(network.judge.bias)
+        weight, bias = _fold(layer, 0, *(norm or (None, None)))
+        weights.append(weight.contiguous(memory_format=torch.channels_last))
+        biases.append(bias[:, None, None])
+    weights.append(network.judge.get_parameter("weight"))
+    biases.append(network.judge.get_parameter("bias"))
     return FusedDiscriminator(_frozen(weights, dtype), _frozen(biases, dtype))
+
+
+def _fold(layer: nn.Module, axis: int, scale: Tensor | None, shift: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a layer with its norm: y -> scale * y + shift, where outputs lie along `axis`."""
+    weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
+    if scale is None or shift is None:
+        return weight, bias
+    shape = [1] * weight.dim()
+    shape[axis] = -1
+    return weight * scale.view(shape), bias * scale + shift
 
 
 def _scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
@@ -89,10 +98,6 @@ def _scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
         raise TypeError(f"expected a batch norm that keeps statistics, not {norm}")
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
     return scale, norm.bias - norm.running_mean * scale
-
-
-def _layout(weight: Tensor) -> Tensor:
-    return weight.contiguous(memory_format=torch.channels_last)
 
 
 def _frozen(tensors: list[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:

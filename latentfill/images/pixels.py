@@ -28,4 +28,5 @@ def to_pixels(images: Images) -> list[Pixels]:
 def to_grey(pixels: Pixels) -> UInt8[np.ndarray, "_ _ 1"]:
     """uint8 [H, W, 3] -> [H, W, 1]: 0.299 R + 0.587 G + 0.114 B, rounded."""
     luma = pixels @ np.array([0.299, 0.587, 0.114])
-    return np.round(luma).astype(np.uint8)[..., None]
+    grey: UInt8[np.ndarray, "_ _ 1"] = np.round(luma).astype(np.uint8)[..., None]
+    return grey

