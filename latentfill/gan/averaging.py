@@ -22,7 +22,7 @@ def estimate_statistics(generator: nn.Module, latents: Iterable[Latents]) -> Non
     Every batch counts the same, so the batches should be of one size, and large.
     """
     norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm2d)]
-    before = [(generator.training, norm.momentum) for norm in norms]
+    training, momenta = generator.training, [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over all batches
@@ -30,6 +30,6 @@ def estimate_statistics(generator: nn.Module, latents: Iterable[Latents]) -> Non
     with torch.no_grad():
         for z in latents:
             generator(z)
-    for norm, (training, momentum) in zip(norms, before, strict=True):
+    for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-        generator.train(training)
+    generator.train(training)

@@ -25,16 +25,23 @@ DERIVED = "num_batches_tracked"  # counters that nothing reads
 
 def build(network: NetworkOptions, seed: int = 0) -> Gan:
     """Two fresh networks, initialised as the original's."""
-    prior = PRIORS[network.prior](network.latent)
-    generator = DcganGenerator(prior, network.size, network.channels, network.base, network.widths)
-    discriminator = DcganDiscriminator(network.size, network.channels, network.base)
-    initialise(generator, 2 * seed)
-    initialise(discriminator, 2 * seed + 1)
+    generator, discriminator = networks(network, seed)
     return Gan(generator.eval(), discriminator.eval(), network)
 
 
+def networks(network: NetworkOptions, seed: int = 0) -> tuple[DcganGenerator, DcganDiscriminator]:
+    """What `build` puts into a Gan, ready to be trained."""
+    generator, discriminator = _blank(network)
+    initialise(generator, 2 * seed)
+    initialise(discriminator, 2 * seed + 1)
+    return generator, discriminator
+
+
 def save(gan: Gan, path: Path, dtype: torch.dtype = torch.float32) -> None:
-    """Write the model to one file, all at once: under its name there is never half a model."""
+    """Write the model to one file, all at once: under its name there is never half a model.
+
+    Raises ModelError when it cannot be written; what was there before stays.
+    """
     tensors = {
         f"{part}.{name}": tensor.detach().to("cpu", dtype).contiguous()
         for part, network in _parts(gan).items()
@@ -42,15 +49,19 @@ def save(gan: Gan, path: Path, dtype: torch.dtype = torch.float32) -> None:
         if not name.endswith(DERIVED)
     }
     about = {"format": FORMAT, "network": asdict(gan.network), "about": dict(gan.about)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, making = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    os.close(handle)
+    making: str | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, making = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".making", dir=path.parent)
+        os.close(handle)
         save_file(tensors, making, {"latentfill": json.dumps(about)})
         os.chmod(making, 0o644)
         os.replace(making, path)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path} cannot be written: {error}", "Make room on that disk, or choose another.") from error
     finally:
-        Path(making).unlink(missing_ok=True)
+        if making:
+            Path(making).unlink(missing_ok=True)
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> Gan:
@@ -63,34 +74,45 @@ def load(path: Path, device: torch.device | str = "cpu") -> Gan:
             about = _about(path, file.metadata())
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path}: not a model file ({error})", "Give a .safetensors file made by `latentfill train`.")
-    gan = build(_network(path, about["network"]))
+        cure = "Give a .safetensors file made by `latentfill train`."
+        raise ModelError(f"{path}: not a model file ({error})", cure) from error
+    network = _network(path, about.get("network"))
+    generator, discriminator = _blank(network)
+    gan = Gan(generator, discriminator, network, about.get("about", {}))
     parts = _parts(gan)
     wanted = {
         f"{part}.{name}": tensor
-        for part, network in parts.items()
-        for name, tensor in network.state_dict().items()
+        for part, module in parts.items()
+        for name, tensor in module.state_dict().items()
         if not name.endswith(DERIVED)
     }
     _compare(path, wanted, tensors)
-    for part, network in parts.items():
+    for part, module in parts.items():
         own = {name.removeprefix(f"{part}."): t for name, t in tensors.items() if name.startswith(f"{part}.")}
-        network.load_state_dict({name: tensor.float() for name, tensor in own.items()}, strict=False)
-        network.requires_grad_(False).eval().to(device)
-    return Gan(gan.generator, gan.discriminator, gan.network, about["about"])
+        module.load_state_dict({name: tensor.float() for name, tensor in own.items()}, strict=False)
+        module.requires_grad_(False).eval().to(device)
+    return gan
+
+
+def _blank(network: NetworkOptions) -> tuple[DcganGenerator, DcganDiscriminator]:
+    """Two networks whose parameters have no values yet."""
+    prior = PRIORS[network.prior](network.latent)
+    generator = DcganGenerator(prior, network.size, network.channels, network.base, network.widths)
+    return generator, DcganDiscriminator(network.size, network.channels, network.base)
 
 
 def _about(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
     try:
-        about: dict[str, Any] = json.loads((metadata or {})["latentfill"])
-    except (KeyError, ValueError):
-        raise ModelError(f"{path}: a safetensors file, but not a latentfill model", "Use one made by `latentfill train`.")
+        about: dict[str, Any] = dict(json.loads((metadata or {})["latentfill"]))
+    except (KeyError, ValueError, TypeError) as error:
+        cure = "Use one made by `latentfill train`."
+        raise ModelError(f"{path}: a safetensors file, but not a latentfill model", cure) from error
     if about.get("format") != FORMAT:
         raise ModelError(f"{path}: model format {about.get('format')!r}, not {FORMAT!r}", "Update latentfill.")
     return about
 
 
-def _network(path: Path, fields: dict[str, Any]) -> NetworkOptions:
+def _network(path: Path, fields: Any) -> NetworkOptions:
     try:
         return TypeAdapter(NetworkOptions).validate_python(fields)
     except ValidationError as error:

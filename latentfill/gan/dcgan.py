@@ -5,7 +5,7 @@
 - any power-of-two size from 8 to 256; the original's discriminator was right at 64 only
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, final
 
 import torch
@@ -39,25 +39,25 @@ class DcganGenerator(nn.Module):
         check_shape(size, channels)
         self.prior = prior
         maps = generator_maps(size, base, widths)
-        self.project = nn.utils.skip_init(nn.Linear, prior.dim, maps[0] * START**2)
+        self.project = _blank(nn.Linear, prior.dim, maps[0] * START**2)
         self.norms = nn.ModuleList(nn.BatchNorm2d(m) for m in maps)
         self.ups = nn.ModuleList(
-            nn.utils.skip_init(nn.ConvTranspose2d, a, b, 5, stride=2)
-            for a, b in zip(maps, [*maps[1:], channels], strict=True)
+            _blank(nn.ConvTranspose2d, a, b, 5, stride=2) for a, b in zip(maps, [*maps[1:], channels], strict=True)
         )
 
     def forward(self, z: Latents) -> Images:
         """[n, d] -> [n, channels, size, size] in [-1, 1]."""
         z = z.to(self.precision)
-        x = F.linear(z, self.project.weight.to(z.dtype), self.project.bias.to(z.dtype))
+        x = F.linear(z, *_parameters(self.project, z.dtype))
         x = x.view(len(z), -1, START, START).contiguous(memory_format=torch.channels_last)
         for norm, layer in zip(self.norms, self.ups, strict=True):
-            x = up(torch.relu_(norm(x)), layer.weight.to(z.dtype)) + layer.bias.to(z.dtype)[:, None, None]
+            weight, bias = _parameters(layer, z.dtype)
+            x = up(torch.relu_(norm(x)), weight) + bias[:, None, None]
         return torch.tanh(x.float())
 
     def idle_biases(self) -> list[nn.Parameter]:
         """Biases that batch norm subtracts again, kept for parity with the original."""
-        return [layer.bias for layer in list(self.ups)[:-1]]
+        return [layer.get_parameter("bias") for layer in list(self.ups)[:-1]]
 
 
 @final
@@ -70,21 +70,22 @@ class DcganDiscriminator(nn.Module):
         check_shape(size, channels)
         maps = discriminator_maps(size, base)
         self.downs = nn.ModuleList(
-            nn.utils.skip_init(nn.Conv2d, a, b, 5, stride=2) for a, b in zip([channels, *maps], maps, strict=False)
+            _blank(nn.Conv2d, a, b, 5, stride=2) for a, b in zip([channels, *maps], maps, strict=False)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(m) for m in maps[1:])
-        self.judge = nn.utils.skip_init(nn.Linear, maps[-1] * START**2, 1)
+        self.judge = _blank(nn.Linear, maps[-1] * START**2, 1)
 
     def forward(self, images: Images) -> PerImage:
         """[n, channels, size, size] -> [n] logits; the larger, the more real."""
         x = self.features(images)
-        return F.linear(x, self.judge.weight.to(x.dtype), self.judge.bias.to(x.dtype)).flatten().float()
+        return F.linear(x, *_parameters(self.judge, x.dtype)).flatten().float()
 
     def features(self, images: Images) -> Tensor:
         """[n, d]: what the last layer sees, before it judges."""
         x = images.to(self.precision, memory_format=torch.channels_last)
         for level, layer in enumerate(self.downs):
-            x = down(x, layer.weight.to(x.dtype)) + layer.bias.to(x.dtype)[:, None, None]
+            weight, bias = _parameters(layer, x.dtype)
+            x = down(x, weight) + bias[:, None, None]
             if level:
                 x = self.norms[level - 1](x)
             x = F.leaky_relu_(x, SLOPE)
@@ -92,7 +93,7 @@ class DcganDiscriminator(nn.Module):
 
     def idle_biases(self) -> list[nn.Parameter]:
         """Biases that batch norm subtracts again, kept for parity with the original."""
-        return [layer.bias for layer in list(self.downs)[1:]]
+        return [layer.get_parameter("bias") for layer in list(self.downs)[1:]]
 
 
 def generator_maps(size: int, base: int, widths: Widths) -> list[int]:
@@ -125,13 +126,25 @@ def initialise(network: nn.Module, seed: int) -> None:
         if isinstance(module, nn.BatchNorm2d):
             module.reset_parameters()
             continue
+        weight, bias = module.get_parameter("weight"), module.get_parameter("bias")
         if isinstance(module, nn.Conv2d):
-            nn.init.trunc_normal_(module.weight, std=0.02, a=-0.04, b=0.04, generator=rng)
+            nn.init.trunc_normal_(weight, std=0.02, a=-0.04, b=0.04, generator=rng)
         else:
-            nn.init.normal_(module.weight, std=0.02, generator=rng)
-        nn.init.zeros_(module.bias)
+            nn.init.normal_(weight, std=0.02, generator=rng)
+        nn.init.zeros_(bias)
 
 
 def _layers(network: nn.Module) -> Iterator[nn.Module]:
     kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)
     return (module for module in network.modules() if isinstance(module, kinds))
+
+
+def _blank(kind: Callable[..., nn.Module], *shape: int, **options: int) -> nn.Module:
+    """A layer whose parameters have no values yet: `initialise` or a file will give them."""
+    layer: nn.Module = nn.utils.skip_init(kind, *shape, **options)  # type: ignore[no-untyped-call]
+    return layer
+
+
+def _parameters(layer: nn.Module, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a layer, to compute with."""
+    return layer.get_parameter("weight").to(dtype), layer.get_parameter("bias").to(dtype)

@@ -13,10 +13,12 @@ def choose_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # devices exist that only pretend to compute
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise LatentfillError(f"device {name!r} cannot be used: {reason}", "Try --device auto or --device cpu.") from error
+        raise LatentfillError(
+            f"device {name!r} cannot be used: {reason}", "Try --device auto or --device cpu."
+        ) from error
     return device
 
 
@@ -30,7 +32,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 def has_bf16(device: torch.device) -> bool:
     """Whether bf16 products are done in hardware: AVX512-BF16, AMX, or a GPU of 2020 or later."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return False

@@ -33,5 +33,5 @@ class Gan:
 
     generator: Generator
     discriminator: Discriminator
-    network: NetworkOptions = NetworkOptions()
+    network: NetworkOptions = field(default_factory=NetworkOptions)
     about: Mapping[str, Any] = field(default_factory=dict)

@@ -56,7 +56,8 @@ class NormalPrior:
     def project(self, z: Latents) -> Latents:
         """Shrink to the shell sqrt(dim) that nearly all of the distribution lies within, if outside it."""
         norm = z.norm(dim=1, keepdim=True).clamp_min(1e-12)
-        return z * (self.dim**0.5 / norm).clamp_max(1)
+        shrunk: Latents = z * (self.dim**0.5 / norm).clamp_max(1)
+        return shrunk
 
 
 PRIORS: dict[str, type[UniformPrior | NormalPrior]] = {"uniform": UniformPrior, "normal": NormalPrior}

@@ -20,19 +20,19 @@ PADDING = (1, 2, 1, 2)
 
 def down(x: Tensor, weight: Tensor) -> Tensor:
     """[n, a, 2h, 2w] with weight [b, a, 5, 5] -> [n, b, h, w]: a convolution of stride 2."""
-    y: Tensor = _Down.apply(x, weight)
+    y: Tensor = _Down.apply(x, weight)  # type: ignore[no-untyped-call]
     return y
 
 
 def up(x: Tensor, weight: Tensor) -> Tensor:
     """[n, b, h, w] with weight [b, a, 5, 5] -> [n, a, 2h, 2w]: the transpose of `down`."""
-    y: Tensor = _Up.apply(x, weight)
+    y: Tensor = _Up.apply(x, weight)  # type: ignore[no-untyped-call]
     return y
 
 
 def pair(large: Tensor, small: Tensor) -> Tensor:
     """[n, a, 2h, 2w] and [n, b, h, w] -> [b, a, 5, 5]: the weight gradient of both."""
-    y: Tensor = _Pair.apply(large, small)
+    y: Tensor = _Pair.apply(large, small)  # type: ignore[no-untyped-call]
     return y
 
 
@@ -41,7 +41,7 @@ class _Down(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        if _by_patches(x, x.shape[2] // 2, x.shape[3] // 2):
+        if _by_patches(x, 8):
             return _down_by_patches(x, weight)
         return F.conv2d(F.pad(x, PADDING), weight, stride=2)
 
@@ -57,13 +57,13 @@ class _Up(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        if _by_patches(x, *x.shape[2:]):
+        if _by_patches(x, 4):
             return _up_by_patches(x, weight)
         if _on_matrix_units(x):
             n, _, h, w = x.shape
             shape = (n, weight.shape[1], 2 * h + 3, 2 * w + 3)  # only its shape and layout are read
             large = torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
-            padded = _convolution_backward(x, large, weight, (True, False))[0]
+            padded = _convolution_backward(x, large, weight, 0)
             return padded[..., 1:-2, 1:-2]
         return F.conv_transpose2d(x, weight, stride=2, padding=1)[..., :-1, :-1]
 
@@ -79,10 +79,10 @@ class _Pair(Function):
     @staticmethod
     def forward(ctx: Any, large: Tensor, small: Tensor) -> Tensor:
         ctx.save_for_backward(large, small)
-        if _by_patches(small, *small.shape[2:]):
+        if _by_patches(small, 4):
             return _pair_by_patches(large, small)
         weight = torch.empty((small.shape[1], large.shape[1], 5, 5), dtype=large.dtype, device=large.device)
-        return _convolution_backward(small, F.pad(large, PADDING), weight, (False, True))[1]
+        return _convolution_backward(small, F.pad(large, PADDING), weight, 1)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -91,19 +91,21 @@ class _Pair(Function):
         return up(small, grads[0]) if need_large else None, down(large, grads[0]) if need_small else None
 
 
-def _convolution_backward(grad: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool]) -> tuple[Tensor, Tensor]:
+def _convolution_backward(grad: Tensor, x: Tensor, weight: Tensor, wanted: int) -> Tensor:
+    """The gradient of an unpadded convolution of stride 2 by its input (0) or its weight (1)."""
     backward = torch.ops.aten.convolution_backward
-    result = backward(grad, x, weight, None, (2, 2), (0, 0), (1, 1), False, (0, 0), 1, (*wanted, False))
-    return result[0], result[1]
+    outputs = (wanted == 0, wanted == 1, False)
+    gradient: Tensor = backward(grad, x, weight, None, (2, 2), (0, 0), (1, 1), False, (0, 0), 1, outputs)[wanted]
+    return gradient
 
 
 def _on_matrix_units(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype == torch.bfloat16
 
 
-def _by_patches(x: Tensor, height: int, width: int) -> bool:
+def _by_patches(x: Tensor, largest: int) -> bool:
     # Measured on AVX512-BF16 and AMX: at 4x4 the library's kernels leave most of the matrix unit idle.
-    return _on_matrix_units(x) and height * width <= 16
+    return _on_matrix_units(x) and x.shape[2] * x.shape[3] <= largest**2
 
 
 def _patches(x: Tensor, kernel: int, stride: int, before: int, after: int) -> Tensor:

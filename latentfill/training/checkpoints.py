@@ -8,35 +8,90 @@ from typing import Any
 
 import torch
 
+from ..errors import RunError
+
 SUFFIX = ".pt"
+MAKING = ".making"  # the end of the name of whatever is not yet whole
+UNREADABLE = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    KeyError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
 
 
 def save(folder: Path, images_seen: int, state: dict[str, Any], keep: int) -> Path:
-    """Write one checkpoint under its final name only when it is whole, then drop all but the newest `keep`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write one checkpoint under its final name only when it is whole, then drop all but the newest `keep`.
+
+    Those of more images seen are dropped too: they were broken, or this one would not have been made.
+    Raises RunError when it cannot be written; the older ones stay.
+    """
     path = folder / f"{images_seen:010}{SUFFIX}"
-    making = path.with_suffix(".making")
-    with making.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    making.replace(path)
-    for old in listed(folder)[keep:]:
-        old.unlink()
+    making = path.with_suffix(MAKING)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with making.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        making.replace(path)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as either
+        making.unlink(missing_ok=True)
+        raise RunError(
+            f"{path} cannot be written: {_reason(error)}",
+            "Make room on that disk; the same command goes on from the checkpoint before, which is whole.",
+        ) from error
+    _sync(folder)
+    older = [other for other in listed(folder) if other.name < path.name]
+    for other in set(listed(folder)) - {path, *older[: keep - 1]}:
+        other.unlink(missing_ok=True)
     return path
 
 
-def newest(folder: Path) -> dict[str, Any] | None:
-    """The newest checkpoint that can be read, or None. Plain tensors and numbers only: loading runs no code."""
+def newest(folder: Path) -> tuple[dict[str, Any] | None, tuple[Path, ...]]:
+    """The newest checkpoint that can be read, or None where there are none; and the newer ones, which cannot.
+
+    Plain tensors and numbers only: loading runs no code. Raises RunError when there are some and all are broken.
+    """
+    broken: list[Path] = []
     for path in listed(folder):
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            return state
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
-            continue  # half a file, from a disk that was full or a machine that lost power
-    return None
+            int(state["images_seen"])
+            return state, tuple(broken)
+        except UNREADABLE:
+            broken.append(path)  # half a file, from a disk that was full or a machine that lost power
+    if broken:
+        raise RunError(
+            f"{folder}: none of the checkpoints can be read ({', '.join(path.name for path in broken)})",
+            "Put a whole copy there, or delete them to begin anew.",
+        )
+    return None, ()
 
 
 def listed(folder: Path) -> list[Path]:
     """All checkpoints, the newest first."""
     return sorted(folder.glob(f"*{SUFFIX}"), reverse=True)
+
+
+def _reason(error: Exception) -> str:
+    system = error if isinstance(error, OSError) else error.__context__
+    return (isinstance(system, OSError) and system.strerror) or str(error).splitlines()[0]
+
+
+def _sync(folder: Path) -> None:
+    """Make the new name as lasting as the file, where the system can."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)

@@ -1,27 +1,20 @@
-"""A folder of pictures as one memory map of uint8: decoded once, then read for free."""
+"""Pictures of one size, and the endless stream of batches that training draws from them."""
 
 import csv
-import hashlib
-import json
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from functools import lru_cache
 from pathlib import Path
-from typing import final
+from typing import cast, final
 
 import numpy as np
-from PIL import Image
+from jaxtyping import Bool, Int64
 
-from ..errors import DataError, ImageError
+from ..errors import DataError
 from ..images import photos
-from ..images.pixels import batch_to_images, to_grey
-from ..types import Images, PixelBatch, Pixels
-
-FORMAT = 1  # of the cache; raise it when the pixels in it would come out differently
-AT_ONCE = 256  # pictures decoded side by side; bounds the memory
+from ..images.pixels import batch_to_images
+from ..types import Images, PixelBatch
+from . import decoded
 
 
 @final
@@ -44,7 +37,7 @@ class Dataset:
         """
         rows, flips = [], []
         for epoch in range(first // len(self), (first + count - 1) // len(self) + 1):
-            order, coins = self._epoch(seed, epoch)
+            order, coins = _epoch(len(self), seed, epoch)
             start = max(0, first - epoch * len(self))
             stop = min(len(self), first + count - epoch * len(self))
             rows.append(order[start:stop])
@@ -55,106 +48,52 @@ class Dataset:
             batch[coins] = batch[coins, :, ::-1]
         return batch_to_images(batch)
 
-    def _epoch(self, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        rng = np.random.Generator(np.random.Philox(key=(seed << 64) + epoch))
-        return rng.permutation(len(self)), rng.random(len(self)) < 0.5
-
 
 def open_dataset(
     places: Sequence[Path], size: int, channels: int, cache: Path | None = None, limit: int | None = None
 ) -> Dataset:
     """The pictures in `places`, cropped to their central square and resized, from the cache if it is fresh.
 
-    Raises DataError when not one can be used. `limit` takes the first so many only.
+    `limit` takes only the first so many that can be read. Raises DataError when there are none, or no place to keep
+    them.
     """
     *_, dataset = build(places, size, channels, cache, limit)
-    assert isinstance(dataset, Dataset)
-    return dataset
+    return cast(Dataset, dataset)
 
 
 def build(
     places: Sequence[Path], size: int, channels: int, cache: Path | None = None, limit: int | None = None
 ) -> Iterator[tuple[int, int] | Dataset]:
     """`open_dataset`, yielding (done, total) while it decodes and the Dataset at last."""
-    sources = list(islice(photos.find(places), limit))
+    sources = list(photos.find(places))
     if not sources:
         raise DataError(
             f"{', '.join(map(str, places))}: no pictures found",
             f"Give a folder, .zip or .tar with files ending in {', '.join(sorted(photos.SUFFIXES))}.",
         )
-    folder = (cache or default_cache()) / _fingerprint(sources, size, channels)
-    if not (folder / "names.json").exists():
-        yield from _decode(sources, size, channels, folder)
-    about = json.loads((folder / "names.json").read_text())
-    shape = (len(about["names"]), size, size, channels)
-    if not shape[0]:
+    kept = decoded.Kept(decoded.place(decoded.key(sources, size, channels, limit), cache), size, channels)
+    about = kept.about()
+    if about is None:
+        yield from kept.make(sources, limit)
+        about = kept.about()
+    if about is None:
+        raise DataError(f"{kept.folder} vanished while it was made", "Start again, or give another --cache.")
+    names, rejected = about
+    if not names:
         raise DataError(
-            f"none of the {len(sources)} pictures can be read; the first: {': '.join(about['rejected'][0])}",
+            f"none of the {len(sources)} pictures can be read; the first: {': '.join(rejected[0])}",
             "Save them again as PNG or JPEG.",
         )
-    pixels = np.memmap(folder / "pixels.u8", np.uint8, "r", shape=shape)
-    yield Dataset(pixels, about["names"], [tuple(pair) for pair in about["rejected"]])
-
-
-def default_cache() -> Path:
-    """Where the memory maps are kept: $XDG_CACHE_HOME/latentfill, or ~/.cache/latentfill."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latentfill"
-
-
-def fit(pixels: Pixels, size: int) -> Pixels:
-    """The central square of a picture at `size`: averaged when shrinking, bicubic when enlarging."""
-    height, width = pixels.shape[:2]
-    side = min(height, width)
-    left, top = (width - side) // 2, (height - side) // 2
-    method = Image.Resampling.BOX if side >= size else Image.Resampling.BICUBIC
-    image = Image.fromarray(pixels)
-    return np.asarray(image.resize((size, size), method, box=(left, top, left + side, top + side)))
+    yield Dataset(kept.pixels(len(names)), names, rejected)
 
 
 def write_rejected(path: Path, rejected: Sequence[tuple[str, str]]) -> None:
     """A CSV of the pictures that were left out, and why."""
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         csv.writer(file).writerows([("path", "reason"), *rejected])
 
 
-def _fingerprint(sources: Sequence[photos.Source], size: int, channels: int) -> str:
-    digest = hashlib.sha256(f"{FORMAT} {size} {channels}".encode())
-    stamps: dict[Path, str] = {}
-    for source in sources:
-        if source.path not in stamps:
-            stat = source.path.stat()
-            stamps[source.path] = f"{source.path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
-        digest.update(f"{stamps[source.path]} {source.member}\n".encode())
-    return digest.hexdigest()[:32]
-
-
-def _decode(sources: Sequence[photos.Source], size: int, channels: int, folder: Path) -> Iterator[tuple[int, int]]:
-    """Fill a folder beside the final one, and rename it when it is whole."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(prefix="making-", dir=folder.parent))
-    names, rejected = [], []
-
-    def one(source: photos.Source) -> Pixels | str:
-        try:
-            return fit(photos.read(source), size)
-        except ImageError as error:
-            return error.what.removeprefix(f"{source.name}: ")
-
-    file = (making / "pixels.u8").open("wb")
-    workers = ThreadPoolExecutor(max_workers=os.cpu_count())
-    try:
-        for first in range(0, len(sources), AT_ONCE):
-            group = sources[first : first + AT_ONCE]
-            for source, result in zip(group, workers.map(one, group), strict=True):
-                if isinstance(result, str):
-                    rejected.append((source.name, result))
-                else:
-                    file.write((result if channels == 3 else to_grey(result)).tobytes())
-                    names.append(source.name)
-            yield first + len(group), len(sources)
-    finally:
-        workers.shutdown()
-        file.close()
-    (making / "names.json").write_text(json.dumps({"names": names, "rejected": rejected}))
-    if not folder.exists():  # another process may have been quicker
-        making.rename(folder)
+@lru_cache(maxsize=2)  # consecutive batches are of the same epoch; shuffling a million takes longer than reading one
+def _epoch(count: int, seed: int, epoch: int) -> tuple[Int64[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+    rng = np.random.Generator(np.random.Philox(key=(seed << 64) + epoch))
+    return rng.permutation(count), rng.random(count) < 0.5

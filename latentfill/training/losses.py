@@ -26,9 +26,19 @@ class AdversarialLoss(NamedTuple):
     generator: GeneratorLoss
 
 
+def mistaken_for_fake(real: PerImage) -> PerImage:
+    """-log D(x): what each real image costs D, the first half of the post's loss."""
+    return softplus(-real)
+
+
+def mistaken_for_real(fake: PerImage) -> PerImage:
+    """-log(1 - D(G(z))): what each fake one costs it, the second half."""
+    return softplus(fake)
+
+
 # Goodfellow et al. (2014): cross-entropy on logits, with the non-saturating generator; the post's choice.
 non_saturating = AdversarialLoss(
-    discriminator=lambda real, fake: softplus(-real) + softplus(fake),
+    discriminator=lambda real, fake: mistaken_for_fake(real) + mistaken_for_real(fake),
     generator=lambda fake: softplus(-fake),
 )
 LOSSES = {"non-saturating": non_saturating}

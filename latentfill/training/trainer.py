@@ -10,7 +10,7 @@ from ..gan.averaging import blend_parameters, estimate_statistics
 from ..gan.dcgan import DcganDiscriminator, DcganGenerator
 from ..options import TrainOptions
 from ..types import Images, Latents
-from .losses import LOSSES
+from .losses import LOSSES, mistaken_for_fake, mistaken_for_real
 
 LATENT_STREAM, STATISTICS_STREAM, SAMPLE_STREAM = 1, 2, 3  # seeds of different draws must never meet
 
@@ -28,6 +28,7 @@ class Trainer:
         # errors that Adam would blow up. It keeps its first value, zero.
         for bias in [*generator.idle_biases(), *discriminator.idle_biases()]:
             bias.requires_grad_(False)
+        self.trained: dict[nn.Module, list[nn.Parameter]]
         self.trained = {n: [p for p in n.parameters() if p.requires_grad] for n in (generator, discriminator)}
         self.averaged = deepcopy(generator).requires_grad_(False)
         self.generator_optimizer = self._adam(generator)
@@ -37,8 +38,8 @@ class Trainer:
     def step(self, real: Images) -> dict[str, torch.Tensor]:
         """Show both players one batch: D once, then G as often as the options say, on the same latents.
 
-        Returns the losses at the time of each player's first update, detached and still on the device, and the
-        logits `real` and `fake` that D gave.
+        Returns, detached and still on the device, the losses at the time of each player's first update, the logits
+        `real` and `fake` that D gave before its own, and what these cost it (`discriminator_real`, `…_fake`).
         """
         self._set_learning_rate()
         loss = LOSSES["non-saturating"]
@@ -62,12 +63,25 @@ class Trainer:
 
         self.images_seen += len(real)
         self._average(len(real))
+        real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
         return {
             "discriminator": discriminator_loss.detach(),
             "generator": generator_losses[0].detach(),
-            "real": real_logits.detach(),
-            "fake": fake_logits.detach(),
+            "real": real_logits,
+            "fake": fake_logits,
+            "discriminator_real": mistaken_for_fake(real_logits),
+            "discriminator_fake": mistaken_for_real(fake_logits),
         }
+
+    @property
+    def learning_rate(self) -> float:
+        """Adam's step in the last update."""
+        return float(self.generator_optimizer.param_groups[0]["lr"])
+
+    def is_finite(self) -> bool:
+        """Whether every number of both networks and of the average still is one; infinite and NaN never heal."""
+        tensors = [t for part in self._networks() for t in part.state_dict().values() if t.is_floating_point()]
+        return all(bool(t.isfinite().all()) for t in tensors)
 
     def latents(self, first: int, count: int) -> Latents:
         """The latents of images number `first` on: the n-th image of a run always meets the same one."""
@@ -90,10 +104,19 @@ class Trainer:
         return {name: part.state_dict() for name, part in self._parts().items()} | {"images_seen": self.images_seen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue as if never interrupted."""
+        """Continue as if never interrupted; the options may be others than before.
+
+        Raises KeyError, ValueError or RuntimeError for the state of other networks.
+        """
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
+        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
+            for group in optimizer.param_groups:  # what was loaded are the old options
+                group["betas"] = (self.options.beta1, self.options.beta2)
         self.images_seen = state["images_seen"]
+
+    def _networks(self) -> tuple[nn.Module, ...]:
+        return self.generator, self.discriminator, self.averaged
 
     def _parts(self) -> dict[str, Any]:
         names = ("generator", "discriminator", "averaged", "generator_optimizer", "discriminator_optimizer")

@@ -1,0 +1,74 @@
+"""The folder of a run: who works in it, and with which options it was begun."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+
+from .. import __version__
+from ..errors import RunError
+from ..options import NetworkOptions, RunOptions, TrainOptions
+from .checkpoints import MAKING, listed
+from .locks import hold, holder
+
+FIXED = ("seed", "batch_size")  # training options that the first batch settled
+
+
+def claim(folder: Path) -> TextIO:
+    """Take the folder for this process, until the file returned is closed, and sweep what killed ones left behind.
+
+    Raises RunError when it cannot be written to, or when another process trains there.
+    """
+    path = folder / ".lock"
+    try:
+        lock = hold(path)
+    except OSError as error:
+        raise RunError(f"{folder} cannot be written to: {error.strerror}", "Give another --run.") from error
+    if lock is None:
+        raise RunError(f"{holder(path)} is training in {folder}", "Wait for it, stop it, or give another --run.")
+    for left in folder.rglob(f"*{MAKING}"):
+        left.unlink(missing_ok=True)
+    return lock
+
+
+def check_same(folder: Path, network: NetworkOptions, options: TrainOptions) -> None:
+    """Raise RunError when the checkpoints in the folder are of other networks or another stream of images."""
+    path = folder / "options.json"
+    if not listed(folder / "checkpoints") or not path.exists():
+        return
+    try:
+        was = json.loads(path.read_text())
+        before = {**was["network"], **{name: was["train"][name] for name in FIXED}}
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} cannot be read: {error!r}", "Delete it, if the options are those of before.") from error
+    fixed: dict[str, Any] = asdict(network) | {name: getattr(options, name) for name in FIXED}
+    changed = [
+        f"{name} {before.get(name)!r}, now {value!r}" for name, value in fixed.items() if before.get(name) != value
+    ]
+    if changed:
+        raise RunError(f"{folder} was begun with {'; '.join(changed)}", "Give the same options, or another --run.")
+
+
+def write_options(
+    folder: Path, network: NetworkOptions, options: TrainOptions, run: RunOptions, facts: Mapping[str, Any]
+) -> None:
+    """options.json holds the options in force; history.jsonl has a line for every start, with facts about it."""
+    now = {"network": asdict(network), "train": asdict(options), "run": asdict(run)}
+    making = folder / f"options.json{MAKING}"
+    making.write_text(json.dumps(now, indent=2) + "\n")
+    making.replace(folder / "options.json")
+    with (folder / "history.jsonl").open("a") as file:
+        file.write(json.dumps(origin() | dict(facts) | now) + "\n")
+
+
+def origin() -> dict[str, str]:
+    """When, and with which versions, something was made."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "latentfill": __version__,
+        "torch": str(torch.__version__),
+    }

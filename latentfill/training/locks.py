@@ -1,0 +1,37 @@
+"""A file that one process at a time may hold. The system lets go of it when that process ends, however it ends."""
+
+import os
+import socket
+from pathlib import Path
+from typing import TextIO
+
+try:
+    import fcntl
+except ImportError:  # not on every system; there nobody is kept out
+    fcntl = None  # type: ignore[assignment]
+
+
+def hold(path: Path) -> TextIO | None:
+    """Open and lock a file until it is closed, and write into it who holds it; None if somebody else does.
+
+    Unlike a file that merely exists, a lock cannot outlive a process that was killed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("a+", encoding="utf-8")
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    except OSError:
+        pass  # a network disk without locks
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+    file.flush()
+    return file
+
+
+def holder(path: Path) -> str:
+    """Who wrote itself into a lock file."""
+    return path.read_text(encoding="utf-8").strip() or "another process"

@@ -1,0 +1,101 @@
+"""What a run tells, read back as a user would."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from latentfill.gan.checkpoint import networks
+from latentfill.options import NetworkOptions
+from latentfill.training.record import COLUMNS, CURVES, Record
+
+
+def values(number: float) -> dict[str, float]:
+    return {name: number + i / 8 for i, name in enumerate(CURVES)}
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def board(folder: Path) -> EventAccumulator:
+    events = EventAccumulator(str(folder / "tensorboard"), {"histograms": 0, "scalars": 0, "images": 0})  # 0: all
+    return events.Reload()
+
+
+def test_rows_are_there_as_soon_as_they_are_recorded(tmp_path: Path) -> None:
+    record = Record(tmp_path, 0)
+    record.metrics(64, values(1.0))
+    record.metrics(128, values(2.0))
+    (first, second) = rows(tmp_path)
+    assert tuple(first) == COLUMNS and first["images_seen"] == "64" and float(second["generator_loss"]) == 2.125
+    record.close()
+
+
+def test_going_on_keeps_the_rows_up_to_the_checkpoint_and_drops_the_lost_future(tmp_path: Path) -> None:
+    record = Record(tmp_path, 0)
+    for n in (64, 128, 192):
+        record.metrics(n, values(n))
+    record.close()
+    before = (tmp_path / "metrics.csv").read_text().splitlines()
+    record = Record(tmp_path, 128)
+    assert (tmp_path / "metrics.csv").read_text().splitlines() == before[:3]
+    record.metrics(160, values(7.0))
+    record.close()
+    assert [row["images_seen"] for row in rows(tmp_path)] == ["64", "128", "160"]
+    points = board(tmp_path).Scalars("d_loss")
+    assert [(point.step, point.value) for point in points] == [(64, 64.0), (128, 128.0), (160, 7.0)]
+
+
+def test_rows_of_an_earlier_version_and_half_rows_are_understood(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text(
+        "images_seen,discriminator_loss,generator_loss,real_logit,fake_logit,images_per_second\r\n"
+        "64,1.5,2.5,0.5,-0.5,100.00\r\n\0\0\0\r\n128,1.25,2.2"
+    )
+    Record(tmp_path, 640).close()
+    first, half = rows(tmp_path)
+    assert first["generator_loss"] == "2.5" and first["discriminator_loss_real"] == ""
+    assert half["images_seen"] == "128" and half["real_logit"] == ""
+
+
+def test_tensorboard_has_curves_histograms_grids_and_the_graph(tmp_path: Path) -> None:
+    generator, discriminator = networks(NetworkOptions(size=8, base=2, latent=3))
+    generator.precision = discriminator.precision = torch.bfloat16
+    before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
+    record = Record(tmp_path, 0)
+    record.graph(generator, discriminator)
+    record.metrics(64, values(1.0))
+    record.histograms(64, generator.prior.sample([1, 2]), torch.tensor([0.0, 20.0]), torch.tensor([-20.0, -20.0]))
+    images = torch.linspace(-1, 1, 4 * 3 * 64).view(4, 3, 8, 8)
+    record.samples(64, images, -images)
+    record.close()
+    events = board(tmp_path)
+    tags = events.Tags()
+    assert {"d_loss", "g_loss", "d_loss_real", "d_loss_fake", "learning_rate", "images_per_second"} <= set(
+        tags["scalars"]
+    )
+    assert set(tags["histograms"]) == {"z", "D/real", "D/fake"} and set(tags["images"]) == {"G", "G-raw"}
+    real = events.Histograms("D/real")[0].histogram_value
+    assert (real.min, real.max, real.num) == (0.5, 1.0, 2.0)
+    drawn = " ".join(node.name for node in events.Graph().node)
+    assert "[generator]/" in drawn and "[discriminator]/" in drawn
+    assert generator.training and generator.precision is torch.bfloat16
+    assert all(torch.equal(tensor, before[name]) for name, tensor in generator.state_dict().items())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_samples_are_grids_of_what_the_generators_drew(tmp_path: Path, channels: int) -> None:
+    record = Record(tmp_path, 0)
+    images = torch.full((10, channels, 8, 8), -1.0)
+    images[9] = 1.0
+    record.samples(64, images, -images)
+    record.close()
+    averaged, raw = (np.asarray(Image.open(tmp_path / "samples" / f"0000000064{kind}.png")) for kind in ("", "-raw"))
+    assert averaged.shape == (16, 64, 3)  # eight to a row
+    assert (averaged[8:, 8:16] == 255).all() and averaged.sum() == 255 * 3 * 64
+    assert (raw[:8] == 255).all()
