@@ -59,11 +59,12 @@ class Record:
             self._board.add_scalar(curve, values[name], images_seen)
 
     def samples(self, images_seen: int, averaged: Images, raw: Images) -> None:
-        """What the averaged and the last generator make of the fixed latents, as grids."""
+        """What the averaged and the last generator make of the fixed latents, as grids; TensorBoard shows the first."""
         for kind, images in (("", averaged), ("-raw", raw)):
             sheet = grid(to_pixels(images))
             Image.fromarray(sheet).save(self.folder / "samples" / f"{images_seen:010}{kind}.png")
-            self._board.add_image(f"G{kind}", sheet, images_seen, dataformats="HWC")
+            if not kind:  # a grid takes half a megabyte: once is enough there
+                self._board.add_image("G", sheet, images_seen, dataformats="HWC")
 
     def histograms(self, images_seen: int, z: Latents, real: PerImage, fake: PerImage) -> None:
         """How the latents of a batch are spread, and D's probabilities for its real and its fake images."""
