@@ -3,7 +3,7 @@
 import sys
 import time
 from types import TracebackType
-from typing import Self, final
+from typing import final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -27,12 +27,12 @@ class Bar:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
         )
-        self._rich = Progress(*columns, console=console, disable=not self._moves)
+        self._rich = Progress(*columns, console=console, disable=not self._moves, redirect_stdout=False)
         self._task = self._rich.add_task(title, total=None, rate="", note="")
         self._first: tuple[float, int] | None = None
         self._said = 0.0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Bar":
         self._rich.start()
         return self
 

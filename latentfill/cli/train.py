@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 from tyro.conf import Positional
 
+from ..errors import LatentfillError
 from ..options import NetworkOptions, RunOptions, TrainOptions
 
 if TYPE_CHECKING:
@@ -48,12 +49,18 @@ def run(options: Options) -> int:
     from .progress import Bar
 
     setproctitle(f"latentfill train {options.run.name}")
+    if not options.data:
+        raise LatentfillError("no pictures named", "Write latentfill train PICTURES... --run FOLDER.")
     data = _open(options)
     stop = _StopSignal()
     steps = train(data, options.run, options.network, options.train, options.record)
+    first = None
     try:
         with Bar(f"train {options.run.name}", "images") as bar:
             for progress in steps:
+                if first is None:
+                    first = progress
+                    print(_banner(first), file=sys.stderr)
                 bar.update(progress.images_seen, progress.total, _losses(progress))
                 if stop.came:
                     break
@@ -62,6 +69,8 @@ def run(options: Options) -> int:
         stop.restore()
     if stop.came:
         print(f"Stopped and saved. The same command goes on: {options.run}", file=sys.stderr)
+    if first is None:
+        print("Nothing to do: it has seen as many images already. Give a larger --images-seen.", file=sys.stderr)
     print(options.run / "model.safetensors")
     return 0
 
@@ -103,6 +112,12 @@ def _open(options: Options) -> "Dataset":
         print(f"{len(data.rejected)} files cannot be read and are left out: {where}", file=sys.stderr)
     print(f"{len(data)} pictures", file=sys.stderr)
     return data
+
+
+def _banner(first: "Progress") -> str:
+    lines = [f"{path} cannot be read and is passed over" for path in first.broken]
+    went_on = f"training continues at {first.resumed_from:,} images" if first.resumed_from else "a new model begins"
+    return "\n".join([*lines, went_on])
 
 
 def _losses(progress: "Progress") -> str:

@@ -23,12 +23,12 @@ def find(model: str | Path) -> Path:
     if path.suffix == ".safetensors" or path.is_file():
         if path.is_file():
             return path
-        raise ModelError(f"{path}: no such file", f"Give a model file, or a name: {', '.join(names())}.")
+        raise ModelError(f"{path}: no such file", _cure())
     if path.is_dir() and (path / "model.safetensors").is_file():  # a run folder
         return path / "model.safetensors"
     if str(model) in names():
         return FOLDER / f"{model}.safetensors"
-    raise ModelError(f"there is no model {str(model)!r}", f"Give a model file, or a name: {', '.join(names())}.")
+    raise ModelError(f"there is no model {str(model)!r}", _cure())
 
 
 def load(model: str | Path = DEFAULT, device: str = "cpu") -> "Gan":
@@ -37,3 +37,7 @@ def load(model: str | Path = DEFAULT, device: str = "cpu") -> "Gan":
     from ..gan.device import choose_device
 
     return load_file(find(model), choose_device(device))
+
+
+def _cure() -> str:
+    return f"Give a model file, a run folder, or one of the names: {', '.join(names()) or '(none in this package)'}."

@@ -1,0 +1,114 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from latentfill.cli.main import run
+
+TINY = ["--size", "8", "--base", "4", "--latent", "6", "--batch-size", "4", "--precision", "fp32", "--threads", "1"]
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(10):
+        Image.fromarray(rng.integers(0, 256, (12, 10, 3), dtype=np.uint8)).save(folder / f"{i}.jpg")
+    return folder
+
+
+def words(pictures, tmp_path, *more):
+    cache = ["--cache", str(tmp_path / "cache")]
+    return ["train", str(pictures), "--run", str(tmp_path / "run"), *TINY, *cache, *map(str, more)]
+
+
+def test_training_goes_from_a_folder_to_a_model_that_completes(pictures, tmp_path, capsys):
+    (pictures / "broken.png").write_bytes(b"no picture")
+    assert run(words(pictures, tmp_path, "--images-seen", 40)) == 0
+    told = capsys.readouterr()
+    assert "a new model begins" in told.err and "1 files cannot be read" in told.err
+    assert told.out.strip() == str(tmp_path / "run" / "model.safetensors")
+    assert next(csv.DictReader((tmp_path / "run" / "rejected.csv").open()))["path"] == "broken.png"
+    assert run(["info", str(tmp_path / "run")]) == 0
+    assert "images seen    40" in capsys.readouterr().out
+    done = ["complete", str(pictures / "1.jpg"), "--fit", "--out", str(tmp_path / "out"), "--steps", "1"]
+    assert run([*done, "--model", str(tmp_path / "run")]) == 0
+
+
+def test_the_same_command_continues_and_says_so(pictures, tmp_path, capsys):
+    run(words(pictures, tmp_path, "--images-seen", 20))
+    run(words(pictures, tmp_path, "--images-seen", 40))
+    assert "training continues at 20 images" in capsys.readouterr().err
+    assert run(words(pictures, tmp_path, "--images-seen", 40)) == 0
+    assert "Nothing to do" in capsys.readouterr().err
+
+
+def test_other_networks_in_the_same_run_are_refused(pictures, tmp_path, capsys):
+    run(words(pictures, tmp_path, "--images-seen", 8))
+    assert run(words(pictures, tmp_path, "--images-seen", 8, "--prior", "normal")) == 2
+    assert "prior" in capsys.readouterr().err
+
+
+def test_fewer_pictures_than_a_batch_are_told(pictures, tmp_path, capsys):
+    assert run([*words(pictures, tmp_path), "--batch-size", "11"]) == 2
+    assert "10 pictures are fewer than one batch of 11" in capsys.readouterr().err
+
+
+def test_no_pictures_are_told(tmp_path, capsys):
+    assert run(["train", "--run", str(tmp_path / "run")]) == 2
+    assert run(["train", str(tmp_path / "nowhere"), "--run", str(tmp_path / "run")]) == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_leaves_and_the_same_command_goes_on(pictures, tmp_path, number):
+    def start(images):
+        command = [sys.executable, "-m", "latentfill", *words(pictures, tmp_path, "--images-seen", images)]
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+    process = start(10**8)
+    metrics = tmp_path / "run" / "metrics.csv"
+    deadline = time.monotonic() + 120
+    while not (metrics.exists() and len(metrics.read_text().splitlines()) > 2):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == 0 and "Stopped and saved" in told
+    saved = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1]
+    seen = int(saved.stem)
+    assert seen > 0
+    again = start(seen + 4)
+    assert f"training continues at {seen:,} images" in again.communicate(timeout=60)[1]
+    assert again.returncode == 0
+
+
+def test_info_prints_json_without_torch(pictures, tmp_path):
+    run(words(pictures, tmp_path, "--images-seen", 8))
+    code = (
+        "import sys\nfrom latentfill.cli.main import run\n"
+        f"code = run(['info', {str(tmp_path / 'run' / 'model.safetensors')!r}, '--json'])\n"
+        "assert 'torch' not in sys.modules\nsys.exit(code)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    facts = json.loads(told)
+    assert facts["network"]["size"] == 8 and facts["about"]["images_seen"] == 8
+    assert facts["parameters"]["generator"] > 0
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"junk that is no model at all", (1 << 60).to_bytes(8, "little"), b"\x02" + b"\0" * 7 + b"{}"]
+)
+def test_info_names_a_file_that_is_no_model(tmp_path, capsys, content):
+    path = tmp_path / "odd.safetensors"
+    path.write_bytes(content)
+    assert run(["info", str(path)]) == 2
+    assert "odd.safetensors" in capsys.readouterr().err
