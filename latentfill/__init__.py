@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # what a type checker sees; `_HOME` is what happens: nothing 
     from .models import load as load
     from .options import CompleteOptions as CompleteOptions
     from .options import TrainOptions as TrainOptions
+    from .pipeline import fill_crops as fill_crops
 
 __version__ = "0.1.0"
 
@@ -26,6 +27,7 @@ _HOME = {
     "images.incomplete": ["Incomplete"],
     "models": ["load"],
     "options": ["CompleteOptions", "TrainOptions"],
+    "pipeline": ["fill_crops"],
 }
 __all__ = sorted(name for names in _HOME.values() for name in names)
 

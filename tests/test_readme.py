@@ -1,0 +1,68 @@
+"""The README's commands run, as they stand there but for smaller numbers."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from latentfill.cli.main import run
+
+TEXT = (Path(__file__).parents[1] / "README.md").read_text()
+BLOCKS = dict.fromkeys(re.findall(r"```(\w+)\n(.*?)```", TEXT, re.S))
+COMMANDS = [
+    line.split("#  ")[0].strip()
+    for language, block in BLOCKS
+    if language == "sh"
+    for line in block.splitlines()
+    if line.startswith("latentfill ")
+]
+SMALLER = {
+    "complete": ["--steps", "2"],
+    "train": ["--images-seen", "8", "--batch-size", "4", "--base", "2", "--latent", "4", "--precision", "fp32"],
+    "sample": ["--count", "4", "--frames", "2", "--stops", "2"],
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    for name in ("faces", "collection"):
+        (tmp_path / name).mkdir()
+        for i in range(4):
+            picture = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+            Image.fromarray(picture).save(tmp_path / name / f"{i:03}.png")
+    hole = np.zeros((64, 64), np.uint8)
+    hole[10:20, 10:20] = 255
+    Image.fromarray(hole).save(tmp_path / "hole.png")
+    return tmp_path
+
+
+def test_the_readme_has_every_verb():
+    assert {command.split()[1] for command in COMMANDS} == {"complete", "train", "plot", "sample", "info", "figures"}
+
+
+def test_the_commands_of_the_readme_run_in_their_order(folder):
+    for command in COMMANDS:
+        words = shlex.split(command)[1:]
+        if words[0] != "figures":  # they have tests of their own, and take long
+            assert run([*words, *SMALLER.get(words[0], [])]) == 0, command
+    assert len(list((folder / "done").glob("*.png"))) == 4
+    assert (folder / "runs" / "mine" / "model.safetensors").exists()
+
+
+def test_the_python_of_the_readme_runs(folder):
+    (code,) = (block for language, block in BLOCKS if language == "python")
+    exec(code.replace("steps=200", "steps=2"), {})
+    result = np.asarray(Image.open(folder / "completed.png"))
+    original = np.asarray(Image.open(folder / "faces" / "000.png"))
+    assert np.array_equal(result[:16], original[:16]) and not np.array_equal(result, original)
+
+
+def test_what_the_readme_links_to_is_there():
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", TEXT):
+        assert (Path(__file__).parents[1] / target).exists(), target
