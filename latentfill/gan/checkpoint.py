@@ -40,10 +40,11 @@ def networks(network: NetworkOptions, seed: int = 0) -> tuple[DcganGenerator, Dc
 def save(gan: Gan, path: Path, dtype: torch.dtype = torch.float32) -> None:
     """Write the model to one file, all at once: under its name there is never half a model.
 
+    `dtype` is that of the weights; biases and batch-norm statistics take little room and stay in float32.
     Raises ModelError when it cannot be written; what was there before stays.
     """
     tensors = {
-        f"{part}.{name}": tensor.detach().to("cpu", dtype).contiguous()
+        f"{part}.{name}": tensor.detach().to("cpu", dtype if tensor.dim() > 1 else torch.float32).contiguous()
         for part, network in _parts(gan).items()
         for name, tensor in network.state_dict().items()
         if not name.endswith(DERIVED)
