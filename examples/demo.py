@@ -1,6 +1,6 @@
 """The whole main job, offline: complete faces of nobody and of an astronaut with the model in the package.
 
-    python examples/demo.py FOLDER
+    python examples/demo.py FOLDER [flags of latentfill complete]
 
 The faces of nobody are samples of the model, so it can complete them well. Eileen Collins (a NASA photograph in the
 public domain, from scikit-image) was never seen in training: that is the honest test.
@@ -39,8 +39,11 @@ def astronaut() -> Pixels:
     return np.asarray(large.reduce(times))
 
 
-def main(folder: Path) -> int:
-    """Make the inputs, complete them, and lay out what came of it. Returns the exit code of the completion."""
+def main(folder: Path, *more: str) -> int:
+    """Make the inputs, complete them, and lay out what came of it. Returns the exit code of the completion.
+
+    `more` are flags of `latentfill complete`, such as --steps 200.
+    """
     shutil.rmtree(folder / "faces", ignore_errors=True)
     samples = ["sample", "faces-64-dcgan", str(folder), "--separate", "--count", str(len(SEEDS))]
     if code := run([*samples, "--seed", str(SEEDS[0])]):
@@ -48,7 +51,7 @@ def main(folder: Path) -> int:
     (folder / "samples").rename(folder / "faces")
     photos.write(folder / "faces" / "astronaut.png", astronaut())
     words = ["complete", str(folder / "faces"), "--out", str(folder / "completed"), "--hole", "center"]
-    code = run([*words, "--blend", "poisson", "--overwrite", "--gif"])
+    code = run([*words, "--blend", "poisson", "--overwrite", "--gif", *more])
     before = [read(path) for path in sorted((folder / "faces").glob("*.png"))]
     asked = [picture.copy() for picture in before]
     for picture in asked:
@@ -66,4 +69,5 @@ def read(path: Path) -> Pixels:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else "demo")))
+    words = sys.argv[1:] or ["demo"]
+    sys.exit(main(Path(words[0]), *words[1:]))
