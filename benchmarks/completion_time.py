@@ -33,19 +33,19 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--counts", type=int, nargs="+", default=[1, 64])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--precisions", nargs="+", default=["fp32", "auto"])
     arguments = parser.parse_args()
     gan = load(arguments.model)
     rows = []
     for count in arguments.counts:
-        for precision in ("fp32", "auto"):
+        for precision in arguments.precisions:
             options = dataclasses.replace(
                 COMPLETE_PRESETS[arguments.preset], steps=arguments.steps, precision=precision
             )
             seconds(gan, count, dataclasses.replace(options, steps=3))
-            rounds = arguments.rounds if precision == "auto" else 1
-            taken = [seconds(gan, count, options) / count for _ in range(rounds)]
+            taken = [seconds(gan, count, options) / count for _ in range(arguments.rounds)]
             spread = f"{min(taken):.2f} to {max(taken):.2f}"
-            rows.append((count, precision, f"{statistics.median(taken):.2f}", spread, rounds))
+            rows.append((count, precision, f"{statistics.median(taken):.2f}", spread, arguments.rounds))
     print(heading(f"Time of a search: preset {arguments.preset}, {arguments.steps} steps"))
     print(table(("images at once", "precision", "seconds per image (median)", "range", "rounds"), rows))
 

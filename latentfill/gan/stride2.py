@@ -3,9 +3,9 @@
 The three are bilinear and closed under differentiation: each one's gradients are the other two. So they may be
 differentiated any number of times. Padding is TensorFlow's "same" for even sizes: one pixel before, two after.
 
-Why not only torch's own: in bf16 on a CPU with matrix units, a transposed convolution there takes three times as
-long as the data gradient of a convolution, which is the same sum; and on maps of 4x4 or 8x8 a plain matrix product of
-patches beats both (`benchmarks/convolution.py`).
+Why not only torch's own: in bf16 on a CPU with matrix units, a transposed convolution there takes much longer than the
+data gradient of a convolution, which is the same sum; and on maps of 4x4 a plain matrix product of patches is quicker
+than either (`benchmarks/convolution.py`).
 """
 
 from typing import Any, final
