@@ -46,7 +46,7 @@ def completed(
     """The pictures after the search, blended both ways: known pixels are those of `crops`."""
     results: dict[str, list[Pixels]] = {"overlay": [], "poisson": []}
     for first in range(0, len(crops), batch):
-        incomplete = pose(crops[first : first + batch], where[first : first + batch])
+        incomplete = pose(gan, crops[first : first + batch], where[first : first + batch])
         answer = complete(gan, incomplete, options)
         for way, pictures in results.items():
             pictures += to_pixels(blend(incomplete, answer, way))

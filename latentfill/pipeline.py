@@ -14,15 +14,22 @@ from .options import CompleteOptions
 from .types import Hole, Images, Pixels
 
 
-def pose(crops: Sequence[Pixels], holes: Sequence[Hole], *, channels: int = 3, lowres: bool = False) -> Incomplete:
-    """Pictures uint8 [H, W, 3] and their holes [H, W] as one question.
+def pose(gan: Gan, crops: Sequence[Pixels], holes: Sequence[Hole], *, lowres: bool = False) -> Incomplete:
+    """Pictures uint8 [H, W, 3] and their holes [H, W] as one question to `gan`, on its device.
 
-    With `lowres` the means of 8x8 blocks are given too. Raises ValueError unless all are of one size.
+    With `lowres` the means of 8x8 blocks are given too. Raises ValueError unless all have the model's size.
     """
-    images = torch.cat([to_images(crop, channels) for crop in crops])
+    size = gan.network.size
+    for picture in [*crops, *holes]:
+        if picture.shape[:2] != (size, size):
+            raise ValueError(f"the model completes {size}x{size} pixels, not {picture.shape[1]}x{picture.shape[0]}")
+    if len(crops) != len(holes):
+        raise ValueError(f"{len(crops)} pictures and {len(holes)} holes: each picture needs its own")
+    images = torch.cat([to_images(crop, gan.network.channels) for crop in crops])
     known = torch.cat([to_known(hole) for hole in holes])
     n, _, h, w = images.shape
-    return Incomplete(images, known, torch.ones(n, 1, h // BLOCK, w // BLOCK) if lowres else None)
+    means = torch.ones(n, 1, h // BLOCK, w // BLOCK) if lowres else None
+    return Incomplete(images, known, means).to(gan.device)
 
 
 def blend(incomplete: Incomplete, completion: Completion, how: str) -> Images:
@@ -41,5 +48,5 @@ def fill_crops(
     `crops` are uint8 [size, size, 3], `holes` uint8 [size, size] with 255 where a pixel is to be found.
     """
     options = options or CompleteOptions()
-    incomplete = pose(crops, holes, channels=gan.network.channels)
+    incomplete = pose(gan, crops, holes)
     return to_pixels(blend(incomplete, complete(gan, incomplete, options), options.blend))

@@ -106,7 +106,7 @@ def _complete_all(options: Options, gan: "Gan", reader: "Reader", questions: "li
             good, crops, holes = reader.read(questions[first : first + options.batch_size])
             if not good:
                 continue
-            batch = Batch(options, good, pose(crops, holes, channels=gan.network.channels, lowres=reader.lowres))
+            batch = Batch(options, good, pose(gan, crops, holes, lowres=reader.lowres))
             for completion in batch.search(gan):
                 done = first * steps + completion.number * len(good)
                 note = f"pictures {first + 1}-{first + len(good)}  loss {completion.loss.mean().item():.1f}"

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, final, runtime_checkable
 
+import torch
+from torch import nn
+
 from ..options import NetworkOptions
 from ..types import Images, Latents, PerImage
 from .prior import Prior
@@ -35,3 +38,9 @@ class Gan:
     discriminator: Discriminator
     network: NetworkOptions = field(default_factory=NetworkOptions)
     about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the generator computes; the CPU if it has no parameters to tell by."""
+        first = next(self.generator.parameters(), None) if isinstance(self.generator, nn.Module) else None
+        return torch.device("cpu") if first is None else first.device
