@@ -21,6 +21,7 @@ from latentfill.types import Pixels
 
 SEEDS = (0, 1, 2, 3, 4, 5, 6)
 SIZE = 64
+MARK = ".latentfill-demo"  # what is in a folder with this file may be made anew
 # Inner corners of the eyes and the bottom of the lower lip: in the photograph (as a landmark detector finds them), and
 # in OpenFace's template `innerEyesAndBottomLip` at 64 px, to which the model's faces are aligned.
 LANDMARKS = ((212.0, 104.0), (237.0, 106.0), (222.0, 156.0))
@@ -44,14 +45,19 @@ def main(folder: Path, *more: str) -> int:
 
     `more` are flags of `latentfill complete`, such as --steps 200.
     """
-    shutil.rmtree(folder / "faces", ignore_errors=True)
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
+        print(f"{folder} is not a folder of this demo\nGive one that does not exist yet.", file=sys.stderr)
+        return 2
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / MARK).touch()
     samples = ["sample", "faces-64-dcgan", str(folder), "--separate", "--count", str(len(SEEDS))]
     if code := run([*samples, "--seed", str(SEEDS[0])]):
         return code
     (folder / "samples").rename(folder / "faces")
     photos.write(folder / "faces" / "astronaut.png", astronaut())
     words = ["complete", str(folder / "faces"), "--out", str(folder / "completed"), "--hole", "center"]
-    code = run([*words, "--blend", "poisson", "--overwrite", "--gif", *more])
+    code = run([*words, "--blend", "poisson", "--gif", *more])
     before = [read(path) for path in sorted((folder / "faces").glob("*.png"))]
     asked = [picture.copy() for picture in before]
     for picture in asked:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:  # what a type checker sees; `_HOME` is what happens: nothing 
     from .models import load as load
     from .options import CompleteOptions as CompleteOptions
     from .options import TrainOptions as TrainOptions
+    from .pipeline import blend as blend
     from .pipeline import fill_crops as fill_crops
+    from .pipeline import pose as pose
 
 __version__ = "0.1.0"
 
@@ -27,7 +29,7 @@ _HOME = {
     "images.incomplete": ["Incomplete"],
     "models": ["load"],
     "options": ["CompleteOptions", "TrainOptions"],
-    "pipeline": ["fill_crops"],
+    "pipeline": ["blend", "fill_crops", "pose"],
 }
 __all__ = sorted(name for names in _HOME.values() for name in names)
 

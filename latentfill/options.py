@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal, final
 
-from annotated_types import Ge, Gt, Interval, Le, Lt
+from annotated_types import Ge, Gt, Interval, Le, Lt, Predicate
+
+
+def is_odd(number: int) -> bool:
+    """Whether a window has a pixel in its middle."""
+    return number % 2 == 1
+
 
 Size = Literal[8, 16, 32, 64, 128, 256]
 Widths = Literal["post", "repository"]
@@ -34,7 +40,7 @@ class NetworkOptions:
 @final
 @dataclass(frozen=True)
 class TrainOptions:
-    """How two networks are trained. The defaults are the original's recipe."""
+    """How two networks are trained. The defaults are the original's, and besides it mirrored and averaged."""
 
     images_seen: Positive = 600_000
     """stop after so many real images"""
@@ -127,7 +133,7 @@ class CompleteOptions:
     """factor of hmc_beta after each proposal; above 1 it cools (hmcAnneal)"""
     context: Literal["l1", "weighted"] = "l1"
     """contextual loss: every known pixel alike (the post's), or the more the nearer to the hole (Yeh et al.)"""
-    window: Positive = 7
+    window: Annotated[int, Gt(0), Predicate(is_odd)] = 7
     """side of the window in which missing pixels are counted for the weights, odd"""
     perceptual: Literal["non-saturating", "saturating"] = "non-saturating"
     """perceptual loss: -log D(G(z)), as the repository computes, or log(1 - D(G(z))), as the papers write"""

@@ -38,8 +38,14 @@ class Question:
 
 
 def ask(places: Sequence[Path], out: Path) -> list[Question]:
-    """Every picture in `places`, with a name of its own in `out`: its stem, or all of its path if stems are equal."""
+    """Every picture in `places`, with a name of its own in `out`: its stem, or all of its path if stems are equal.
+
+    What lies in `out` is an answer, not a question. Raises LatentfillError if an answer would replace its question.
+    """
+    here = out.resolve()
     sources = list(photos.find(places))
+    if any(place.is_dir() and here != place.resolve() and here.is_relative_to(place.resolve()) for place in places):
+        sources = [source for source in sources if not source.path.resolve().is_relative_to(here)]
     stems = Counter(PurePosixPath(source.name).stem for source in sources)
     paths = Counter(PurePosixPath(source.name).with_suffix("") for source in sources)
 
@@ -49,7 +55,14 @@ def ask(places: Sequence[Path], out: Path) -> list[Question]:
             return PurePosixPath(path.stem)
         return path.with_suffix("") if paths[path.with_suffix("")] == 1 else path
 
-    return [Question(source, i + 1, out / name(source)) for i, source in enumerate(sources)]
+    questions = [Question(source, i + 1, out / name(source)) for i, source in enumerate(sources)]
+    if any(q.source.path.resolve() == q.file(".png").resolve() for q in questions) or any(
+        place.is_dir() and place.resolve() == here for place in places
+    ):
+        raise LatentfillError(
+            f"{out} holds the pictures to complete", "Give another --out: originals are not replaced."
+        )
+    return questions
 
 
 @final
@@ -95,7 +108,7 @@ class Reader:
                 f"{source.name}: is {width}x{height} and the model makes {size}x{size}",
                 "Align or crop it first, or give --fit to take its central square",
             )
-        seed = hole_seed(self._options.search.seed, source.name)
+        seed = hole_seed(self._options.search.seed, PurePosixPath(source.name).name)
         at = (height, width) if self.spec.kind in holes.PAINTED else (size, size)
         hole = holes.draw(self.spec, at, seed=seed, photo=photo if at == (height, width) else None, name=source.name)
         self._describe(source.name, hole)
@@ -114,7 +127,7 @@ class Reader:
 
 
 def hole_seed(seed: int, name: str) -> int:
-    """What an image's hole is drawn from: its own name, so that neighbours and order do not matter."""
+    """What an image's hole is drawn from: the name of its file alone, so that neighbours and order do not matter."""
     digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
     return int.from_bytes(digest[:8], "little")
 

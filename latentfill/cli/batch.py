@@ -67,7 +67,7 @@ class Batch:
             }
             tell(question, self.options, facts)
         if self.options.gif:
-            completed = sorted((self.folder / "completed").glob("*.png"))
+            completed = sorted((self.folder / "completed").glob("*.png"), key=lambda path: int(path.stem))
             write_gif(
                 self.folder / "completed.gif",
                 (photos.read(photos.Source(path.name, path)).pixels for path in completed),

@@ -41,6 +41,8 @@ class Options:
     """settings to start from: the original repository's, or those of Yeh et al."""
     search: CompleteOptions = field(default_factory=CompleteOptions)
     limits: ReadLimits = field(default_factory=ReadLimits)
+    max_images: Annotated[int, Gt(0)] | None = None
+    """complete only the first so many pictures"""
     fit: bool = False
     """crop pictures of another size to their central square and resize them to the model's"""
     batch_size: Annotated[int, Gt(0)] = 64
@@ -79,8 +81,18 @@ def run(options: Options) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     gan = load(options.model, options.device)
-    reader = Reader(options, gan)
-    questions = ask(options.images, options.out)
+    questions = ask(options.images, options.out)[: options.max_images]
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        return _answer(options, gan, Reader(options, gan), questions)
+    except OSError as error:
+        reason = error.strerror or error
+        raise LatentfillError(
+            f"{options.out} cannot be written to: {reason}", "Make room, or give another --out."
+        ) from error
+
+
+def _answer(options: Options, gan: "Gan", reader: "Reader", questions: "list[Question]") -> int:
     if not questions:
         raise LatentfillError(
             f"no pictures in {', '.join(map(str, options.images))}", "Give pictures, or folders of them."

@@ -28,13 +28,23 @@ def run(options: Options) -> int:
 
     path = find(options.model)
     header = read_header(path)
-    metadata = header.pop("__metadata__", {})
     try:
+        metadata = header.pop("__metadata__", {})
         about: dict[str, Any] = json.loads(metadata["latentfill"])
-    except (KeyError, ValueError) as error:
+        facts = _facts(path, header, about)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: not a latentfill model", "Use one made by `latentfill train`.") from error
+    if options.json:
+        json.dump(facts, sys.stdout, indent=2)
+        print()
+    else:
+        print("\n".join(_lines(facts)))
+    return 0
+
+
+def _facts(path: Path, header: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
     tensors = {name: tuple(entry["shape"]) for name, entry in header.items()}
-    facts = {
+    return {
         "file": str(path),
         "bytes": path.stat().st_size,
         "format": about["format"],
@@ -47,12 +57,6 @@ def run(options: Options) -> int:
         "about": about["about"],
         "tensors": {name: list(shape) for name, shape in tensors.items()},
     }
-    if options.json:
-        json.dump(facts, sys.stdout, indent=2)
-        print()
-    else:
-        print("\n".join(_lines(facts)))
-    return 0
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """How options come together: defaults < preset < YAML file < command line."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields, is_dataclass, replace
 from difflib import get_close_matches
+from inspect import getdoc
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -12,6 +14,7 @@ import tyro
 from ..errors import LatentfillError
 
 T = TypeVar("T")
+COUNTS = ("--images-seen", "--sample-every", "--checkpoint-every", "--snapshot-every", "--log-every", "--max-images")
 
 
 def read_options(options: type[T], verb: str, argv: Sequence[str]) -> T:
@@ -20,7 +23,7 @@ def read_options(options: type[T], verb: str, argv: Sequence[str]) -> T:
     A class may have a static method `preset_defaults(name | None) -> dict`; `--preset` then chooses among them.
     Raises LatentfillError for a value out of bounds; for words it does not know, tyro prints help and exits with 2.
     """
-    argv = list(argv)
+    argv = _spelt_out(argv)
     config = _take(argv, "--config")
     given = _read_yaml(Path(config)) if config else {}
     default = _blank(options)
@@ -29,8 +32,14 @@ def read_options(options: type[T], verb: str, argv: Sequence[str]) -> T:
         default = replace(default, **preset_defaults(_preset_name(argv, given)))  # type: ignore[type-var]
     for key, value in given.items():
         default = _set(default, key, value, config or "")
+    about = f"{getdoc(options)}\n\nAny of the options may stand in a file: --config FILE.yaml."
     parsed = tyro.cli(
-        options, prog=f"latentfill {verb}", args=argv, default=default, config=(tyro.conf.OmitArgPrefixes,)
+        options,
+        prog=f"latentfill {verb}",
+        description=about,
+        args=argv,
+        default=default,
+        config=(tyro.conf.OmitArgPrefixes,),
     )
     return check(parsed)
 
@@ -62,7 +71,16 @@ def _blank(options: type[T]) -> T:
 def _preset_name(argv: Sequence[str], given: Mapping[str, Any]) -> str | None:
     names = [value for flag, value in pairwise(argv) if flag == "--preset"]
     names += [word.removeprefix("--preset=") for word in argv if word.startswith("--preset=")]
-    return names[-1] if names else given.get("preset")
+    return names[-1] if names else str(given["preset"]) if "preset" in given else None
+
+
+def _spelt_out(argv: Sequence[str]) -> list[str]:
+    """Counts of images may be written 600k or 2M."""
+    words = list(argv)
+    for i, (flag, value) in enumerate(pairwise(argv)):
+        if flag in COUNTS and (match := re.fullmatch(r"(\d+(?:\.\d+)?)([kM])", value)):
+            words[i + 1] = str(round(float(match[1]) * {"k": 10**3, "M": 10**6}[match[2]]))
+    return words
 
 
 def _take(argv: list[str], flag: str) -> str | None:
@@ -84,7 +102,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
     try:
         read = yaml.safe_load(path.read_text()) or {}
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise LatentfillError(f"{path}: {error}", "Give a YAML file with lines such as `steps: 500`.") from error
     if not isinstance(read, dict):
         raise LatentfillError(f"{path} holds no options", "Give a YAML file with lines such as `steps: 500`.")

@@ -30,7 +30,7 @@ class Options:
     run: Path
     """folder of this training; made, or continued"""
     preset: Literal["seed"] = "seed"
-    """recipe to start from: seed is the original's"""
+    """recipe to start from: seed has the original's rates and updates"""
     network: NetworkOptions = field(default_factory=NetworkOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
     record: RunOptions = field(default_factory=RunOptions)
@@ -95,7 +95,7 @@ class _StopSignal:
 
 
 def _open(options: Options) -> "Dataset":
-    from ..training.dataset import Dataset, build
+    from ..training.dataset import Dataset, build, write_rejected
     from .progress import Bar
 
     o = options.record
@@ -109,7 +109,9 @@ def _open(options: Options) -> "Dataset":
                 bar.update(*step)
     if data.rejected:
         where = options.run / "rejected.csv"
-        print(f"{len(data.rejected)} files cannot be read and are left out: {where}", file=sys.stderr)
+        options.run.mkdir(parents=True, exist_ok=True)
+        write_rejected(where, data.rejected)
+        print(f"left out, because they cannot be read: {len(data.rejected)}, listed in {where}", file=sys.stderr)
     print(f"{len(data)} pictures", file=sys.stderr)
     return data
 

@@ -33,7 +33,7 @@ def poisson(incomplete: Incomplete, generated: Images) -> Images:
     generated = generated.to(incomplete.images.dtype)
     known = (incomplete.known == 1).cpu().numpy()[:, 0]
     # x = G + e turns the task into: e is harmonic in the hole and equals y - G around it
-    error = torch.where(incomplete.known == 1, incomplete.images - generated, 0).double().cpu().numpy()
+    error = torch.where(incomplete.known == 1, incomplete.images - generated, 0).cpu().double().numpy()
     rows_of: dict[bytes, list[int]] = {}
     for row in range(len(known)):
         rows_of.setdefault(known[row].tobytes(), []).append(row)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from string import hexdigits
 from types import MappingProxyType
 from typing import final
@@ -185,18 +185,21 @@ def _white(path: Path, changed: int) -> Missing:
 
 
 def _partner(folder: Path, name: str) -> Path:
-    """The hole with the name of a picture, sub-folders included; another suffix will do if only one file has it."""
-    wanted = folder / name
-    if wanted.is_file():
-        return wanted
-    found = (
-        _by_stem(wanted.parent, wanted.parent.stat().st_mtime_ns).get(wanted.stem, ()) if wanted.parent.is_dir() else ()
-    )
-    if len(found) > 1:
-        raise HoleError(f"{folder}: {name} could mean {' or '.join(p.name for p in found)}", "Keep one of them.")
-    if not found:
-        raise HoleError(f"{folder}: no hole for {name}", f"Put it at {wanted.with_suffix('.png')}.")
-    return found[0]
+    """The hole with the name of a picture; another suffix will do if only one file has it.
+
+    Sub-folders of the pictures are looked for among the holes first; holes that lie flat serve as well.
+    """
+    for wanted in (folder / name, folder / PurePosixPath(name).name):
+        if wanted.is_file():
+            return wanted
+        if not wanted.parent.is_dir():
+            continue
+        found = _by_stem(wanted.parent, wanted.parent.stat().st_mtime_ns).get(wanted.stem, ())
+        if len(found) > 1:
+            raise HoleError(f"{folder}: {name} could mean {' or '.join(p.name for p in found)}", "Keep one of them.")
+        if found:
+            return found[0]
+    raise HoleError(f"{folder}: no hole for {name}", f"Put it at {(folder / name).with_suffix('.png')}.")
 
 
 @lru_cache(maxsize=16)

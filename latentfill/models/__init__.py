@@ -18,14 +18,16 @@ def names() -> list[str]:
 
 
 def find(model: str | Path) -> Path:
-    """The file of a model, given its name or the file itself. Raises ModelError when there is neither."""
+    """The file of a model, given its name, the file itself, or the folder of a run. Raises ModelError without one."""
     path = Path(model)
     if path.suffix == ".safetensors" or path.is_file():
         if path.is_file():
             return path
         raise ModelError(f"{path}: no such file", _cure())
-    if path.is_dir() and (path / "model.safetensors").is_file():  # a run folder
-        return path / "model.safetensors"
+    if path.is_dir() and str(model) not in names():
+        if (path / "model.safetensors").is_file():
+            return path / "model.safetensors"
+        raise ModelError(f"{path} holds no model.safetensors", "A run has one after its first checkpoint.")
     if str(model) in names():
         return FOLDER / f"{model}.safetensors"
     raise ModelError(f"there is no model {str(model)!r}", _cure())

@@ -174,6 +174,7 @@ def test_the_other_searches_and_the_paper_run_too(tmp_path, model, method):
     [
         (["--hole", "nonsense"], "nonsense"),
         (["--model", "faces-9"], "there is no model 'faces-9'"),
+        (["--window", "8"], "--window 8"),
         (["--steps", "-3"], "--steps -3: input should be greater than or equal to 0"),
         (["--preset", "best9"], "there is no preset 'best9'"),
         (["--device", "cuda:77"], "cuda:77"),
@@ -201,3 +202,56 @@ def test_the_pictures_of_an_archive_are_completed(tmp_path, model):
         tar.add(tmp_path / "faces", "inside")
     assert complete(tmp_path / "faces.tar", "--out", tmp_path / "out", "--model", model, "--steps", 1) == 0
     assert {Path(path).name for path in (tmp_path / "out").glob("*.png")} == {"000.png", "001.png"}
+
+
+def test_originals_are_never_replaced(tmp_path, model, capsys):
+    faces = draw(tmp_path / "faces", 2)
+    before = [(faces / f"{i:03}.png").read_bytes() for i in range(2)]
+    assert complete(faces, "--out", faces, "--model", model, "--steps", 1) == 2
+    assert complete(faces / "000.png", "--out", faces, "--model", model, "--steps", 1) == 2
+    assert "holds the pictures to complete" in capsys.readouterr().err
+    assert [(faces / f"{i:03}.png").read_bytes() for i in range(2)] == before
+
+
+def test_answers_inside_the_folder_of_questions_are_no_questions(tmp_path, model, capsys):
+    faces = draw(tmp_path / "faces", 2)
+    words = (faces, "--out", faces / "done", "--model", model, "--steps", 1)
+    assert complete(*words) == 0
+    assert complete(*words) == 0
+    assert "2 of 2 are done already" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_to_is_told(tmp_path, model, capsys):
+    faces = draw(tmp_path / "faces", 1)
+    (tmp_path / "out").write_text("a file")
+    assert complete(faces, "--out", tmp_path / "out", "--model", model, "--steps", 1) == 2
+    assert "out cannot be written to" in capsys.readouterr().err
+
+
+def test_only_the_first_pictures_are_completed_when_told(tmp_path, model):
+    faces = draw(tmp_path / "faces", 5)
+    assert complete(faces, "--out", tmp_path / "out", "--model", model, "--steps", 1, "--max-images", 2) == 0
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"000.png", "001.png"}
+
+
+def test_a_hole_depends_on_the_name_of_the_file_alone(tmp_path, model):
+    faces, other = draw(tmp_path / "faces", 3), draw(tmp_path / "more" / "faces", 3)
+    words = ("--hole", "random:0.5", "--model", model, "--steps", 1, "--every", 0)
+    complete(faces, "--out", tmp_path / "a", *words)
+    complete(faces, other, "--out", tmp_path / "b", *words)
+    shares = [json.loads(path.read_text())["to_be_found"] for path in sorted(tmp_path.glob("[ab]/**/002.json"))]
+    assert len(shares) == 3 and len(set(shares)) == 1
+
+
+def test_holes_that_lie_flat_serve_pictures_in_sub_folders(tmp_path, model):
+    draw(tmp_path / "faces" / "ann", 2)
+    (tmp_path / "holes").mkdir()
+    for i in range(2):
+        hole = np.zeros((SIZE, SIZE), np.uint8)
+        hole[i] = 255
+        Image.fromarray(hole).save(tmp_path / "holes" / f"{i:03}.png")
+    words = ("--hole", tmp_path / "holes", "--model", model, "--steps", 1)
+    assert complete(tmp_path / "faces", "--out", tmp_path / "out", *words) == 0
+    for i in range(2):
+        changed = (read(tmp_path / "out" / f"{i:03}.png") != picture(i)).any((1, 2))
+        assert changed[i] and changed.sum() == 1

@@ -71,11 +71,29 @@ def test_a_wrong_yaml_file_is_named(tmp_path, text, told):
     assert told in str(caught.value) and "options.yaml" in str(caught.value)
 
 
+def test_a_preset_that_is_none_is_told(tmp_path):
+    config = tmp_path / "options.yaml"
+    config.write_text("preset: [seed]")
+    with pytest.raises(LatentfillError, match="there is no preset"):
+        options("complete", "x.png", "--out", "y", "--config", str(config))
+
+
 def test_a_missing_yaml_file_is_named():
     with pytest.raises(LatentfillError, match=r"nowhere\.yaml"):
         options("train", "x", "--run", "y", "--config", "nowhere.yaml")
     with pytest.raises(LatentfillError, match="--config needs a file"):
         options("train", "x", "--run", "y", "--config")
+
+
+def test_counts_of_images_may_be_written_short():
+    read = options("train", "x", "--run", "y", "--images-seen", "2M", "--sample-every", "1.5k")
+    assert (read.train.images_seen, read.record.sample_every) == (2_000_000, 1_500)
+
+
+def test_the_help_of_a_verb_names_the_file_of_options(capsys):
+    with pytest.raises(SystemExit):
+        options("complete", "--help")
+    assert "--config FILE.yaml" in capsys.readouterr().out
 
 
 def test_numbers_out_of_bounds_are_refused():

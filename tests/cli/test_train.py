@@ -34,7 +34,7 @@ def test_training_goes_from_a_folder_to_a_model_that_completes(pictures, tmp_pat
     (pictures / "broken.png").write_bytes(b"no picture")
     assert run(words(pictures, tmp_path, "--images-seen", 40)) == 0
     told = capsys.readouterr()
-    assert "a new model begins" in told.err and "1 files cannot be read" in told.err
+    assert "a new model begins" in told.err and "they cannot be read: 1" in told.err
     assert told.out.strip() == str(tmp_path / "run" / "model.safetensors")
     assert next(csv.DictReader((tmp_path / "run" / "rejected.csv").open()))["path"] == "broken.png"
     assert run(["info", str(tmp_path / "run")]) == 0
