@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import tarfile
+from glob import glob
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +33,15 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
-    for name in ("faces", "collection"):
-        (tmp_path / name).mkdir()
-        for i in range(4):
-            picture = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
-            Image.fromarray(picture).save(tmp_path / name / f"{i:03}.png")
+    for name, side in (("demo/faces", 64), ("collection", 50), ("large", 128)):
+        (tmp_path / name).mkdir(parents=True)
+        for stem in ("000", "001", "002", "astronaut"):
+            picture = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
+            Image.fromarray(picture).save(tmp_path / name / f"{stem}.png")
+    (tmp_path / "faces128").mkdir()
+    for name in ("train-00000", "train-00001", "test"):
+        with tarfile.open(tmp_path / "faces128" / f"{name}.tar", "w") as tar:
+            tar.add(tmp_path / "large", ".")
     hole = np.zeros((64, 64), np.uint8)
     hole[10:20, 10:20] = 255
     Image.fromarray(hole).save(tmp_path / "hole.png")
@@ -48,18 +54,19 @@ def test_the_readme_has_every_verb():
 
 def test_the_commands_of_the_readme_run_in_their_order(folder):
     for command in COMMANDS:
-        words = shlex.split(command)[1:]
+        words = [found for word in shlex.split(command)[1:] for found in sorted(glob(word)) or [word]]
         if words[0] != "figures":  # they have tests of their own, and take long
             assert run([*words, *SMALLER.get(words[0], [])]) == 0, command
     assert len(list((folder / "done").glob("*.png"))) == 4
     assert (folder / "runs" / "mine" / "model.safetensors").exists()
+    assert len(list((folder / "done-256").glob("*.png"))) == 4
 
 
 def test_the_python_of_the_readme_runs(folder):
     (code,) = (block for language, block in BLOCKS if language == "python")
     exec(code.replace("steps=200", "steps=2"), {})
     result = np.asarray(Image.open(folder / "completed.png"))
-    original = np.asarray(Image.open(folder / "faces" / "000.png"))
+    original = np.asarray(Image.open(folder / "demo" / "faces" / "astronaut.png"))
     assert np.array_equal(result[:16], original[:16]) and not np.array_equal(result, original)
 
 
