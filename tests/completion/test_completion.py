@@ -257,7 +257,7 @@ def test_the_loss_follows_the_options():
         (dict(learning_rate=0.0), "option learning_rate: .* greater than 0"),
         (dict(lam=float("nan")), "option lam"),
         (dict(momentum=1.0), "option momentum: .* less than 1"),
-        (dict(context="weighted", window=4), "odd side, such as 7, not 4"),
+        (dict(context="weighted", window=4), "option window: .*odd.*, not 4"),
     ],
 )
 def test_options_out_of_bounds_are_refused_before_the_search(wrong, message):
