@@ -49,7 +49,7 @@ def draw_pictures(folder: Path, count: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--counts", type=int, nargs="+", default=list(COUNTS))
+    parser.add_argument("--counts", type=int, nargs="*", default=list(COUNTS))
     arguments = parser.parse_args()
     print(heading("Help"))
     rows = []
