@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import matplotlib
-import matplotlib.style
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.style import library
 
 from .style import TEXT_STAYS_TEXT, Format, Style, save
 
@@ -20,7 +20,7 @@ Values = Float[np.ndarray, "..."]
 
 def draw(folder: Path, formats: Sequence[Format] = ("png",)) -> Iterator[Path]:
     """Write the four figures and yield each path."""
-    bmh: Style = dict(matplotlib.style.library["bmh"])
+    bmh: Style = dict(library["bmh"])
     style = bmh | TEXT_STAYS_TEXT | {"savefig.dpi": 150}
     figures: dict[str, Callable[[], Figure]] = {
         "normal-pdf": density,
