@@ -6,18 +6,18 @@
 """
 
 from collections.abc import Callable, Iterator
-from typing import Literal, final
+from typing import final, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..options import Size, Widths
 from ..types import Images, Latents, PerImage
 from .prior import Prior
 from .stride2 import down, up
 
-Widths = Literal["post", "repository"]
-SIZES = (8, 16, 32, 64, 128, 256)
+SIZES: tuple[int, ...] = get_args(Size)
 START = 4  # both networks meet the latent at 4x4
 SLOPE = 0.2  # of the leaky ReLU in D
 

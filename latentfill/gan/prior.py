@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, final, runtime_checkable
+from typing import Protocol, final, runtime_checkable
 
 import numpy as np
 import torch
@@ -61,7 +61,6 @@ class NormalPrior:
 
 
 PRIORS: dict[str, type[UniformPrior | NormalPrior]] = {"uniform": UniformPrior, "normal": NormalPrior}
-PriorName = Literal["uniform", "normal"]
 
 
 def random(seed: int) -> np.random.Generator:

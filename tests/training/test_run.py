@@ -48,16 +48,6 @@ def state(folder: Path) -> dict[str, Any]:
     return found
 
 
-def equal(a: Any, b: Any) -> bool:
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b) and a.stride() == b.stride()
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(equal, a, b))
-    return bool(a == b)
-
-
 def rows(folder: Path) -> list[dict[str, str]]:
     with (folder / "metrics.csv").open(newline="") as file:
         return [{k: v for k, v in row.items() if k != "images_per_second"} for row in csv.DictReader(file)]
@@ -67,7 +57,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
     "fp32",
     pytest.param("bf16", marks=pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="no bf16 here")),
 ])  # fmt: skip
-def test_stopped_and_continued_is_to_the_bit_as_never_stopped(tmp_path: Path, precision: Any) -> None:
+def test_stopped_and_continued_is_to_the_bit_as_never_stopped(tmp_path: Path, precision: Any, equal: Any) -> None:
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     options = replace(TRAIN, precision=precision, decay=0.5, average_half_life=8)
     run = replace(RUN, log_every=4)
@@ -193,7 +183,7 @@ def test_what_killed_processes_left_is_swept(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.making"))
 
 
-def test_a_checkpoint_cut_in_half_is_passed_over_said_and_made_up_for(tmp_path: Path) -> None:
+def test_a_checkpoint_cut_in_half_is_passed_over_said_and_made_up_for(tmp_path: Path, equal: Any) -> None:
     go(tmp_path / "straight")
     go(tmp_path / "cut", 24, run=replace(RUN, checkpoint_every=12))
     newest, older = checkpoints.listed(tmp_path / "cut" / "checkpoints")
@@ -213,7 +203,9 @@ def test_with_all_checkpoints_broken_nothing_is_overwritten(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("log_every", [4, 10**6])  # noticed in the losses, or at the latest before saving
-def test_what_is_no_longer_a_number_stops_the_training_and_is_never_saved(tmp_path: Path, log_every: int) -> None:
+def test_what_is_no_longer_a_number_stops_the_training_and_is_never_saved(
+    tmp_path: Path, log_every: int, equal: Any
+) -> None:
     go(tmp_path, 12)
     before = state(tmp_path)
     model = (tmp_path / "model.safetensors").read_bytes()

@@ -32,17 +32,6 @@ def real(i: int, n: int = 4, size: int = 16, channels: int = 3) -> torch.Tensor:
     return torch.rand(n, channels, size, size, generator=torch.Generator().manual_seed(i)) * 2 - 1
 
 
-def equal(a: Any, b: Any) -> bool:
-    """To the bit, however deep."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b) and a.stride() == b.stride()
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(equal, a, b))
-    return bool(a == b)
-
-
 def plain_step(g: DcganGenerator, d: DcganDiscriminator, og: Any, od: Any, x: torch.Tensor, z: torch.Tensor) -> None:
     """What a tutorial writes: all gradients, torch's own layers, cross-entropy against ones and zeros."""
 
@@ -94,7 +83,7 @@ def test_a_step_is_that_of_a_plain_loop() -> None:
 
 
 @pytest.mark.parametrize("precision", [torch.float32, BF16])
-def test_resuming_is_as_if_never_interrupted_to_the_bit(precision: torch.dtype) -> None:
+def test_resuming_is_as_if_never_interrupted_to_the_bit(precision: torch.dtype, equal: Any) -> None:
     straight = trainer(precision=precision)
     for i in range(5):
         straight.step(real(i))
@@ -234,7 +223,7 @@ def test_without_a_half_life_the_average_is_the_last_generator() -> None:
         assert torch.equal(mine, other)
 
 
-def test_generators_to_use_are_copies_and_frozen() -> None:
+def test_generators_to_use_are_copies_and_frozen(equal: Any) -> None:
     tiny = trainer()
     tiny.step(real(0))
     before = deepcopy(tiny.state_dict())
