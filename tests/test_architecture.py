@@ -17,13 +17,15 @@ ROOT = PROJECT / "latentfill"
 EVERYWHERE = {"types", "options", "errors", ""}
 MAY_IMPORT = {
     "images": set(),
+    "faces": {"images"},
+    "filling": {"images", "faces"},
     "gan": set(),
     "training": {"images", "gan"},
     "completion": {"images", "gan"},
     "evaluation": {"images", "gan", "completion"},
     "models": {"gan"},
 }
-EDGES = {"cli", "figures", "web", "cluster"}
+EDGES = {"cli", "jobs", "figures", "web", "cluster"}
 FILES_AND_SCREENS = {"os", "sys", "pathlib", "json", "csv", "PIL", "rich", "tqdm", "logging", "matplotlib"}
 NEVER = {
     "completion": FILES_AND_SCREENS,  # a search knows no files and no screens
@@ -35,7 +37,21 @@ NEVER = {
     "training/losses.py": FILES_AND_SCREENS,
     "": {"torchvision", "face_recognition_models"},
 }
-HEAVY = {"torch", "numpy", "PIL", "matplotlib", "scipy", "tensorboard", "pydantic", "rich", "yaml", "safetensors"}
+HEAVY = {
+    "torch",
+    "numpy",
+    "PIL",
+    "matplotlib",
+    "scipy",
+    "tensorboard",
+    "pydantic",
+    "rich",
+    "yaml",
+    "safetensors",
+    "cv2",
+    "dlib",
+    "skimage",
+}
 LIGHT = ["cli", "options.py", "errors.py", "__init__.py", "models"]  # what --help imports
 LIGHT_EXCEPT = {"cli/progress.py"}  # imported by verbs when they run
 FILES = sorted(ROOT.rglob("*.py"))

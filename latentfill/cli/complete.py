@@ -14,7 +14,7 @@ from ..options import COMPLETE_PRESETS, CompleteOptions, ReadLimits
 
 if TYPE_CHECKING:
     from ..gan.gan import Gan
-    from .answers import Question, Reader
+    from ..jobs.answers import Question, Reader
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def run(options: Options) -> int:
     import torch
     from setproctitle import setproctitle
 
+    from ..jobs.answers import Reader, ask
     from ..models import load
-    from .answers import Reader, ask
 
     setproctitle(f"latentfill complete {options.out.name}")
     if not options.images:
@@ -108,8 +108,8 @@ def _answer(options: Options, gan: "Gan", reader: "Reader", questions: "list[Que
 
 
 def _complete_all(options: Options, gan: "Gan", reader: "Reader", questions: "list[Question]") -> int:
+    from ..jobs.batch import Batch
     from ..pipeline import pose
-    from .batch import Batch
     from .progress import Bar
 
     completed, steps = 0, options.search.steps

@@ -118,9 +118,9 @@ def _grid(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
 def _walk(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
     import torch
 
+    from ..figures.animation import write_gif
     from ..figures.samples import enlarge, show
     from ..gan.walks import tour, walk
-    from ..images.animation import write_gif
     from ..images.grids import grid
     from ..images.photos import write
 
@@ -138,9 +138,9 @@ def _walk(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
 def _sweep(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
     import torch
 
+    from ..figures.animation import write_gif
     from ..figures.samples import forth_and_back, sweeps
     from ..gan.walks import influence, sweep_values
-    from ..images.animation import write_gif
     from ..images.grids import grid
     from ..images.photos import write
 

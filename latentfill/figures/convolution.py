@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ..images.animation import write_gif
 from ..types import Pixels
+from .animation import write_gif
 from .style import GREY, INK, ORANGE, RED, Format, save, to_pixels
 
 Cells = Float[np.ndarray, "_ _"]

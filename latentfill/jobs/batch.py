@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, final
 
 from ..completion.completion import Completion, watch
 from ..completion.objective import block_means
+from ..figures.animation import write_gif
 from ..gan.gan import Gan
 from ..images import photos
-from ..images.animation import write_gif
 from ..images.grids import grid
 from ..images.incomplete import BLOCK, Incomplete
 from ..images.pixels import to_pixels
@@ -19,7 +19,7 @@ from ..types import Images
 from .answers import Question, tell
 
 if TYPE_CHECKING:
-    from .complete import Options
+    from ..cli.complete import Options
 
 
 @final

@@ -17,7 +17,7 @@ from ..images.fitting import fit, fit_hole
 from ..types import Hole, Pixels
 
 if TYPE_CHECKING:
-    from .complete import Options
+    from ..cli.complete import Options
 
 
 @final

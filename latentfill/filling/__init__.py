@@ -1,0 +1,1 @@
+"""Put completed crops back into photos, at the resolution of the photo."""

@@ -1,0 +1,1 @@
+"""What verbs do with many files: in parallel, resumable, each failure named."""
