@@ -14,6 +14,7 @@ def is_odd(number: int) -> bool:
 Size = Literal[8, 16, 32, 64, 128, 256]
 Widths = Literal["post", "repository"]
 PriorName = Literal["uniform", "normal"]
+LandmarkSet = Literal["inner-eyes-and-bottom-lip", "outer-eyes-and-nose"]
 Share = Annotated[float, Interval(ge=0, le=1)]
 Positive = Annotated[int, Gt(0)]
 
@@ -91,6 +92,21 @@ class RunOptions:
     """processor threads; 0 takes all cores"""
     cache: str | None = None
     """where decoded pictures are kept; default: ~/.cache/latentfill"""
+
+
+@final
+@dataclass(frozen=True)
+class Alignment:
+    """How the square around a face is cut from a photo. A data folder and a model file can carry it."""
+
+    landmarks: LandmarkSet = "inner-eyes-and-bottom-lip"
+    """the three points that are brought to their places. inner-eyes-and-bottom-lip needs dlib's 68-point model, whose
+    training pictures exclude commercial use; outer-eyes-and-nose uses its 5-point model, free for any use"""
+    similarity: bool = False
+    """only turn, shift and scale, so that a face keeps its shape; by default the three points are met exactly, as by
+    OpenFace, which can shear"""
+    margin: Annotated[float, Interval(ge=0.5, le=8)] = 1.0
+    """how much more than OpenFace's framing is shown, along each side"""
 
 
 @final
