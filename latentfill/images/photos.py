@@ -3,21 +3,23 @@
 import io
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, BinaryIO, TypeVar, final
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt16
 from PIL import Image, UnidentifiedImageError
 
-from ..errors import ImageError
+from ..errors import ImageError, LatentfillError
 from ..options import ReadLimits
 from ..types import Pixels
 from .archives import SUFFIXES, Source, find
 
 __all__ = ["SUFFIXES", "Alpha", "Photo", "Source", "find", "read", "write"]
 
+T = TypeVar("T")
 Alpha = UInt8[np.ndarray, "_ _"]  # 255 = opaque
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # no others: some decoders start programs
 WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
@@ -51,6 +53,15 @@ def read(source: Source, limits: ReadLimits = DEFAULT_LIMITS) -> Photo:
 
     Raises ImageError, which names the source, for whatever cannot be read, decoded or is over the limits.
     """
+    return decode(source, limits, lambda image, data: _photo(image))
+
+
+def decode(source: Source, limits: ReadLimits, take: Callable[[Image.Image, bytes], T]) -> T:
+    """What `take` makes of a picture, which is loaded but not yet upright, and of its file's bytes.
+
+    The bytes are counted before decoding, the pixels after reading the header. Raises ImageError, which names the
+    source, for whatever goes wrong, in `take` too.
+    """
     data = source.bytes(limits.max_bytes)
     if not data:
         raise ImageError(f"{source.name}: the file is empty", "Make or fetch the file again.")
@@ -61,10 +72,11 @@ def read(source: Source, limits: ReadLimits = DEFAULT_LIMITS) -> Photo:
             raise _too_large(source, f"{width} x {height} = {width * height:,} pixels", limits)
         if not width * height:
             raise ValueError(f"{width} x {height} pixels are none at all")
+        if _scrambled(image):
+            raise ValueError("16 bits per channel in separate planes, which the decoder mixes up")
         image.load()  # a TIFF is turned here, and then says so
-        orientation = _orientation(image)
-        pixels, alpha = _decode(image)
-    except ImageError:
+        return take(image, data)
+    except LatentfillError:
         raise
     except UnidentifiedImageError as error:
         raise ImageError(f"{source.name}: not a picture, or of a kind that is not read", AGAIN) from error
@@ -72,7 +84,6 @@ def read(source: Source, limits: ReadLimits = DEFAULT_LIMITS) -> Photo:
         raise _too_large(source, str(error), limits) from error
     except Exception as error:  # decoders meet any bytes, and raise any error
         raise ImageError(f"{source.name}: {error or type(error).__name__}", AGAIN) from error
-    return Photo(_turned(pixels, orientation), None if alpha is None else _turned(alpha, orientation))
 
 
 def write(path: Path, pixels: Pixels, alpha: Alpha | None = None) -> None:
@@ -87,11 +98,16 @@ def write(path: Path, pixels: Pixels, alpha: Alpha | None = None) -> None:
         raise ImageError(f"{path}: a JPEG holds no transparency", "End the name in .png or .webp.")
     photo = Photo(pixels, alpha)  # checks that they fit
     image = Image.fromarray(photo.pixels if alpha is None else np.dstack([photo.pixels, alpha]))
+    put(path, lambda file: image.save(file, kind, **settings))
+
+
+def put(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Make a file of what `fill` writes to it: whole or not at all, its folder as needed, else raise ImageError."""
     making = path.with_name(f".{secrets.token_hex(8)}.making")  # hidden: no listing takes it for a picture
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with making.open("xb") as file:
-            image.save(file, kind, **settings)
+            fill(file)
         os.replace(making, path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
@@ -101,11 +117,54 @@ def write(path: Path, pixels: Pixels, alpha: Alpha | None = None) -> None:
             making.unlink()
 
 
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8. EXIF data that cannot be parsed is no reason to lose the picture."""
+    try:
+        return int(image.getexif().get(0x0112, 1))
+    except Exception:
+        return 1
+
+
+def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Row 0 to the top and column 0 to the left, after the table of EXIF 2.3."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def checked_16_bit(values: np.ndarray) -> UInt16[np.ndarray, "..."]:
+    """The same levels of grey as uint16. Raises ValueError for those that are none."""
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError("32-bit pixels, whose range is not known")
+    return values.astype(np.uint16)
+
+
+def to_8_bit(values: UInt16[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
+    """0..65535 to 0..255, rounded."""
+    return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+
+
+def _photo(image: Image.Image) -> Photo:
+    how = orientation(image)
+    pixels, alpha = _decode(image)
+    return Photo(turned(pixels, how), None if alpha is None else turned(alpha, how))
+
+
 def _too_large(source: Source, what: str, limits: ReadLimits) -> ImageError:
     return ImageError(
         f"{source.name}: {what}, more than the limit of {limits.max_pixels:,}",
         "Save the picture smaller, or allow more with --max-pixels.",
     )
+
+
+def _scrambled(image: Image.Image) -> bool:
+    """Whether Pillow (11 to 13 at least) takes the bytes of such a TIFF for pixels of 8 bits, without an error."""
+    tags = getattr(image, "tag_v2", {})
+    return tags.get(284) == 2 and max(tags.get(258, (8,))) > 8 and image.info.get("compression") == "raw"
 
 
 def _decode(image: Image.Image) -> tuple[Pixels, Alpha | None]:
@@ -120,27 +179,6 @@ def _decode(image: Image.Image) -> tuple[Pixels, Alpha | None]:
 
 
 def _decode_16_bit(values: np.ndarray, transparent: object) -> tuple[Pixels, Alpha | None]:
-    if values.min() < 0 or values.max() > 65535:
-        raise ValueError("32-bit pixels, whose range is not known")
-    grey = ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    grey = to_8_bit(checked_16_bit(values))
     alpha = np.where(values == transparent, 0, 255).astype(np.uint8) if isinstance(transparent, int) else None
     return np.repeat(grey[..., None], 3, -1), alpha
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8. EXIF data that cannot be parsed is no reason to lose the picture."""
-    try:
-        return int(image.getexif().get(0x0112, 1))
-    except Exception:
-        return 1
-
-
-def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Row 0 to the top and column 0 to the left, after the table of EXIF 2.3."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return np.ascontiguousarray(pixels)

@@ -1,0 +1,138 @@
+"""What a picture file says beside its pixels: EXIF, resolution, texts; and how a PNG file is built of chunks."""
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from math import isfinite
+from typing import Any
+
+from PIL import ExifTags, Image
+
+Chunk = tuple[bytes, bytes]  # a PNG chunk: its kind of four letters, and its data
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+KEPT = (b"cHRM", b"gAMA", b"sRGB", b"cICP", b"pHYs", b"tEXt", b"zTXt", b"iTXt", b"tIME")  # true of changed pixels too
+RAW = (b"Raw profile type", b"XML:com.adobe.xmp")  # ImageMagick's and Adobe's texts: EXIF and XMP, with thumbnails
+LARGEST_TEXT = 2**20  # bytes; readers refuse larger compressed chunks (Pillow does, and so the file with them)
+ORIENTATION = 0x0112
+WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}  # bytes of each EXIF type
+DESCRIBES = {  # of a TIFF's tags, those that describe the picture; the others say where its parts are stored
+    *(0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x8298),
+    *range(0x9C9B, 0x9CA0),
+}
+DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+
+
+def read_exif(image: Image.Image) -> tuple[bytes | None, str]:
+    """The EXIF data for an upright picture, and what could not be kept of them ("" if nothing).
+
+    The orientation becomes 1. The embedded thumbnail is dropped: it would show what was there before.
+    """
+    try:
+        raw = _raw_exif(image)
+        return (upright(raw), "") if raw else (None, "")
+    except Exception:  # any bytes may stand there, and are no reason to lose the picture
+        return None, "EXIF data that cannot be understood"
+
+
+def read_chunks(image: Image.Image, data: bytes) -> tuple[tuple[Chunk, ...], str]:
+    """Resolution, texts and, of a PNG, what its numbers mean as colours; and what could not be kept of them."""
+    lost = "XMP data, which may hold a thumbnail" if "xmp" in image.info else ""
+    if image.format == "PNG":
+        kept = [chunk for chunk in png_chunks(data) if chunk[0] in KEPT]
+        return tuple(chunk for chunk in kept if not chunk[1].startswith(RAW)), lost
+    chunks: list[Chunk] = []
+    dpi = image.info.get("dpi")
+    if dpi and all(isfinite(float(v)) and 0 < float(v) < 10**6 for v in dpi):
+        chunks.append((b"pHYs", struct.pack(">IIB", *(round(float(v) / 0.0254) for v in dpi), 1)))
+    comment = image.info.get("comment")
+    if isinstance(comment, bytes) and comment.strip(b"\0"):
+        chunks.append((b"tEXt", b"Comment\0" + comment.replace(b"\0", b"")[:LARGEST_TEXT]))
+    return tuple(chunks), lost
+
+
+def png_chunks(data: bytes) -> Iterator[Chunk]:
+    """The chunks of a PNG file, as far as they are whole."""
+    at = len(SIGNATURE)
+    while at + 8 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        yield data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
+        at += 12 + length
+
+
+def packed(chunk: Chunk) -> bytes:
+    """A PNG chunk as it is stored: length, kind, data, checksum."""
+    kind, data = chunk
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
+
+
+def icc_chunk(profile: bytes) -> Chunk:
+    """The PNG chunk of an ICC profile, whatever it holds."""
+    return b"iCCP", b"ICC profile\0\0" + zlib.compress(profile)
+
+
+def upright(exif: bytes) -> bytes:
+    """The same EXIF data with orientation 1 and no thumbnail; all else stays where it is, to the byte.
+
+    Raises ValueError or struct.error if they cannot be understood.
+    """
+    data = bytearray(exif)
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    if order is None or struct.unpack_from(f"{order}H", data, 2) != (42,):
+        raise ValueError("no EXIF data")
+    first = struct.unpack_from(f"{order}I", data, 4)[0]
+    entries, after = _directory(data, order, first)
+    for tag, (kind, at) in entries.items():
+        if tag == ORIENTATION and kind in (1, 3, 4):
+            struct.pack_into(order + {1: "B", 3: "H", 4: "I"}[kind], data, at, 1)
+    (thumbnails,) = struct.unpack_from(f"{order}I", data, after)
+    struct.pack_into(f"{order}I", data, after, 0)
+    if thumbnails:
+        _blank(data, order, thumbnails)
+    return bytes(data)
+
+
+def _raw_exif(image: Image.Image) -> bytes:
+    """EXIF data as they are stored, from the byte order on; of a TIFF, whose tags they are among, put together."""
+    if image.format == "TIFF":
+        exif = image.getexif()
+        kept = Image.Exif()
+        for tag in DESCRIBES & set(exif):
+            kept[tag] = exif[tag]
+        for directory in DIRECTORIES:
+            if inner := exif.get_ifd(directory):
+                kept[directory] = dict(inner)
+        return kept.tobytes().removeprefix(b"Exif\0\0") if len(kept) else b""
+    raw: Any = image.info.get("exif", b"")
+    if not raw and (text := image.info.get("Raw profile type exif")):
+        raw = bytes.fromhex(re.sub(r"\s", "", "".join(str(text).split("\n")[3:])))
+    while raw.startswith(b"Exif\0\0"):
+        raw = raw[6:]
+    return bytes(raw)
+
+
+def _directory(data: bytearray, order: str, at: int) -> tuple[dict[int, tuple[int, int]], int]:
+    """Tag -> (type, where its value is) of one directory, and where the address of the next one is."""
+    (count,) = struct.unpack_from(f"{order}H", data, at)
+    entries = {}
+    for i in range(count):
+        tag, kind, number, address = struct.unpack_from(f"{order}HHII", data, at + 2 + 12 * i)
+        size = WIDTHS.get(kind, 1) * number
+        entries[tag] = (kind, at + 2 + 12 * i + 8 if size <= 4 else address)
+    return entries, at + 2 + 12 * count
+
+
+def _blank(data: bytearray, order: str, at: int) -> None:
+    """Zero the thumbnail, JPEG (tags 0x0201, 0x0202) or strips (0x0111, 0x0117), of a directory."""
+    entries, _ = _directory(data, order, at)
+    for start, length in ((0x0201, 0x0202), (0x0111, 0x0117)):
+        if start in entries and length in entries:
+            begin, size = (_unsigned(data, order, *entries[tag]) for tag in (start, length))
+            stop = min(begin + size, len(data))
+            data[begin:stop] = bytes(max(0, stop - begin))
+
+
+def _unsigned(data: bytearray, order: str, kind: int, at: int) -> int:
+    number: int = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, at)[0]
+    return number
