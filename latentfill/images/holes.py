@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import isfinite
 from pathlib import Path, PurePosixPath
 from string import hexdigits
 from types import MappingProxyType
@@ -17,7 +16,7 @@ from . import shapes
 from .archives import Source, is_picture
 from .photos import Photo, read
 from .pixels import to_grey
-from .shapes import Missing
+from .shapes import Missing, Shape
 
 Size = tuple[int, int]  # height, width in pixels
 
@@ -31,6 +30,8 @@ KINDS = MappingProxyType(
         "full": "full, nothing is missing",
         "lowres": "lowres, all is missing but the means of 8x8 blocks",
         "pattern": "pattern, random blobs that cover 20 to 30 %",
+        "rectangle": f"{shapes.WRITTEN['rectangle']}, in pixels or as 10%; join several shapes with +",
+        "ellipse": f"{shapes.WRITTEN['ellipse']}, in pixels or as 10%; one radius makes a circle",
         "alpha": "alpha, where the picture is transparent",
         "colour": "colour:#ff00ff[:tolerance], where the picture has this colour; tolerance 0 to 255 per channel (0)",
         "file": "a picture of the same size, white where a pixel is to be found",
@@ -45,6 +46,8 @@ NOTHING = {
     "folder": "no pixel of the hole is white (128 and above)",
 }
 PAINTED = tuple(NOTHING)  # made by people, who disagree on what white means
+SHAPES = tuple(shapes.WRITTEN)
+AT_PHOTO_SIZE = PAINTED + SHAPES  # drawn at the photo's own size, the others at the model's
 NUMBERS = {"center": (0.25, 0.0, 0.5), "random": (0.2, 0.0, 1.0)}  # default, least, most
 WHITE = 128  # this and above is white, and opaque
 STREAM = 0x686F6C65 << 64  # "hole": keeps these draws apart from others with the same seed
@@ -53,12 +56,16 @@ STREAM = 0x686F6C65 << 64  # "hole": keeps these draws apart from others with th
 @final
 @dataclass(frozen=True)
 class HoleSpec:
-    """A hole as the user asked for it. `number` is a scale, a fraction missing or a tolerance, as the kind has it."""
+    """A hole as the user asked for it. `number` is a scale, a fraction missing or a tolerance, as the kind has it.
+
+    Of several `shapes` the first one gives the kind.
+    """
 
     kind: str
     number: float = 0.0
     colour: tuple[int, int, int] = (0, 0, 0)
     path: Path = Path()
+    shapes: tuple[Shape, ...] = ()
     invert: bool = False
 
 
@@ -73,16 +80,18 @@ def parse(text: str, *, invert: bool = False) -> HoleSpec:
         raise HoleError("lowres cannot be inverted", "Leave one of the two out.")
     if kind == "colour":
         return _parse_colour(text, arguments, invert)
+    if kind in SHAPES:
+        return HoleSpec(kind, shapes=shapes.parse(text), invert=invert)
     if kind in NUMBERS and len(arguments) <= 1:
         default, least, most = NUMBERS[kind]
-        return HoleSpec(kind, _number(text, arguments[0], least, most) if arguments else default, invert=invert)
+        return HoleSpec(kind, shapes.number(text, arguments[0], least, most) if arguments else default, invert=invert)
     if kind in KINDS and kind not in ("file", "folder"):
         if arguments:
             raise HoleError(f"{text!r}: {head} does not take {':'.join(arguments)!r}", f"Write {KINDS[kind]}.")
         return HoleSpec(kind, invert=invert)
     path = Path(text)
     if not text or not _exists(path):
-        kinds = ", ".join(how.split(",")[0] for how in KINDS.values())
+        kinds = ", ".join(how.split(", ")[0] for how in KINDS.values())
         raise HoleError(f"{text!r} is neither a kind of hole nor a file", f"It is one of: {kinds}.")
     if path.is_file() and not is_picture(path.name):
         raise HoleError(f"{path}: not a picture, going by its name", "Give a PNG of the picture's size.")
@@ -106,6 +115,8 @@ def draw(spec: HoleSpec, size: Size, *, seed: int, photo: Photo | None = None, n
         raise ValueError(f"size is {size} but the photo is {photo.pixels.shape[:2]}")
     if spec.kind in PAINTED:
         missing = _painted(spec, size, photo, name)
+    elif spec.kind in SHAPES:
+        missing = shapes.drawn(spec.shapes, *size, name)
     else:
         rng = np.random.Generator(np.random.Philox(key=STREAM + seed))
         missing = _drawn(spec, height, width, rng)
@@ -123,11 +134,16 @@ def describe(hole: Hole) -> str:
 
 
 def warning(spec: HoleSpec, hole: Hole) -> str | None:
-    """What looks wrong with a hole that someone painted: nothing to be found, or black and white exchanged."""
-    if spec.kind not in PAINTED:
+    """What looks wrong with a hole that someone made: nothing or all to be found, or black and white exchanged."""
+    if spec.kind not in AT_PHOTO_SIZE:
         return None
     white = hole >= WHITE
     share = float(white.mean())
+    if spec.kind in SHAPES:
+        return {
+            0.0: "nothing is to be found: the shape covers the picture.",
+            1.0: "all is to be found: nothing is known.",
+        }.get(share)
     if share == 0:
         return f"nothing is to be found: {NOTHING[spec.kind]}."
     round_about = all(edge.any() for edge in (white[0], white[-1], white[:, 0], white[:, -1]))
@@ -218,18 +234,8 @@ def _parse_colour(text: str, arguments: list[str], invert: bool) -> HoleSpec:
     if len(digits) != 6 or set(digits) - set(hexdigits) or len(arguments) > 2:
         raise HoleError(f"{text!r} names no colour", f"Write {KINDS['colour']}.")
     red, green, blue = bytes.fromhex(digits)
-    tolerance = _number(text, arguments[1], 0.0, 255.0) if len(arguments) == 2 else 0.0
+    tolerance = shapes.number(text, arguments[1], 0.0, 255.0) if len(arguments) == 2 else 0.0
     return HoleSpec("colour", tolerance, (red, green, blue), invert=invert)
-
-
-def _number(text: str, digits: str, least: float, most: float) -> float:
-    try:
-        number = float(digits)
-    except ValueError:
-        number = float("nan")
-    if not isfinite(number) or not least <= number <= most:
-        raise HoleError(f"{text!r}: {digits!r} is not a number from {least:g} to {most:g}", "Write it as 0.25.")
-    return number
 
 
 def _exists(path: Path) -> bool:

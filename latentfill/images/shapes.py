@@ -1,6 +1,8 @@
 """Holes that a program draws: bool [h, w], True where a pixel is missing."""
 
-from math import ceil
+from dataclasses import dataclass
+from math import ceil, isfinite
+from typing import final
 
 import numpy as np
 from jaxtyping import Bool
@@ -13,6 +15,82 @@ Missing = Bool[np.ndarray, "_ _"]
 
 CELL = 10_000 / 600  # pixels between the noise values of `pattern`, in the context encoder's pictures of 128
 TRIES = 20_000
+WRITTEN = {
+    "rectangle": "rectangle:LEFT,TOP,WIDTH,HEIGHT",
+    "ellipse": "ellipse:CENTRE_X,CENTRE_Y,RADIUS_X,RADIUS_Y",
+}
+FARTHEST = 1e6  # pixels or percent: beyond any picture, and without overflow when squared
+SMALLEST = 1e-3  # pixels or percent: below any pixel
+
+
+@final
+@dataclass(frozen=True)
+class Length:
+    """So many pixels, or so many percent of the picture's width or height."""
+
+    number: float
+    percent: bool = False
+
+    def of(self, side: int) -> float:
+        return self.number * side / 100 if self.percent else self.number
+
+
+@final
+@dataclass(frozen=True)
+class Shape:
+    """A `rectangle` (left, top, width, height) or an `ellipse` (centre x, y, radius x, y; or one radius).
+
+    Percent are of the picture's width for what is measured along x, of its height along y, and of its shorter side
+    for the one radius of a circle. The upper left corner of the picture is 0,0.
+    """
+
+    kind: str
+    lengths: tuple[Length, ...]
+
+
+def parse(text: str) -> tuple[Shape, ...]:
+    """Understand shapes joined with `+`: "rectangle:10,20,30,40+ellipse:50%,50%,10%". Raises HoleError."""
+    return tuple(_parse_one(part.strip(), text) for part in text.split("+"))
+
+
+def drawn(shapes: tuple[Shape, ...], h: int, w: int, name: str = "") -> Missing:
+    """Every pixel whose centre lies in one of the shapes; what lies outside the picture is cut off.
+
+    Raises HoleError, which calls the picture by its name, if no pixel is left.
+    """
+    missing = np.zeros((h, w), bool)
+    y, x = np.arange(h) + 0.5, np.arange(w) + 0.5
+    for shape in shapes:
+        across, down, *more = shape.lengths
+        if shape.kind == "rectangle":
+            left, top, width, height = across.of(w), down.of(h), more[0].of(w), more[1].of(h)
+            missing |= ((y >= top) & (y < top + height))[:, None] & ((x >= left) & (x < left + width))
+        else:
+            sides = (w, h) if len(more) == 2 else (min(h, w),) * 2
+            radius_x, radius_y = more[0].of(sides[0]), more[-1].of(sides[1])
+            x2, y2 = ((x - across.of(w)) / radius_x) ** 2, ((y - down.of(h)) / radius_y) ** 2
+            rows, columns = (np.flatnonzero(v <= 1) for v in (y2, x2))  # a large photo is slow to go through
+            if rows.size and columns.size:
+                box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+                missing[box] |= y2[box[0], None] + x2[box[1]] <= 1
+    if not missing.any():
+        what = " or ".join(dict.fromkeys(shape.kind for shape in shapes))
+        raise HoleError(
+            f"no pixel of {name or 'the picture'}, which is {w} x {h}, lies in the {what}",
+            "0,0 is the picture's upper left corner; 50%,50% is its middle.",
+        )
+    return missing
+
+
+def number(text: str, digits: str, least: float, most: float) -> float:
+    """The number that a part of a hole's text is. Raises HoleError if it is none, or out of bounds."""
+    try:
+        found = float(digits)
+    except ValueError:
+        found = float("nan")
+    if not isfinite(found) or not least <= found <= most:
+        raise HoleError(f"{text!r}: {digits!r} is not a number from {least:g} to {most:g}", "Write it as 0.25.")
+    return found
 
 
 def center(h: int, w: int, scale: float) -> Missing:
@@ -65,3 +143,32 @@ def pattern(h: int, w: int, rng: np.random.Generator) -> Missing:
         if 0.2 <= missing.mean() <= 0.3:
             return missing
     raise HoleError(f"no pattern covers 20 to 30 % of {h} x {w} pixels", "Choose another hole, such as center.")
+
+
+def _parse_one(part: str, text: str) -> Shape:
+    kind, _, rest = part.partition(":")
+    if kind not in WRITTEN:
+        raise HoleError(f"{text!r}: {part!r} is neither a rectangle nor an ellipse", f"Join with + only {_ways()}.")
+    lengths = tuple(_length(word.strip(), text) for word in rest.split(","))
+    if len(lengths) != 4 and (kind, len(lengths)) != ("ellipse", 3):
+        raise HoleError(
+            f"{text!r}: {part!r} has {len(lengths)} numbers, not {'4' if kind == 'rectangle' else '3 or 4'}",
+            f"Write {WRITTEN[kind]}, in pixels or as 10%.",
+        )
+    if any(length.number < SMALLEST for length in lengths[2:]):
+        raise HoleError(f"{text!r}: {part!r} has no size", f"Write {WRITTEN[kind]}; sizes are 0.001 or more.")
+    return Shape(kind, lengths)
+
+
+def _length(word: str, text: str) -> Length:
+    try:
+        number = float(word.removesuffix("%"))
+    except ValueError:
+        number = float("nan")
+    if not isfinite(number) or abs(number) > FARTHEST:
+        raise HoleError(f"{text!r}: {word!r} is no number of pixels or percent", f"Write {_ways()}, as 25 or 12.5%.")
+    return Length(number, word.endswith("%"))
+
+
+def _ways() -> str:
+    return " or ".join(WRITTEN.values())

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from latentfill.errors import HoleError, ImageError
-from latentfill.images.holes import KINDS, HoleSpec, describe, draw, parse, to_known, warning
+from latentfill.images.holes import AT_PHOTO_SIZE, KINDS, PAINTED, HoleSpec, describe, draw, parse, to_known, warning
 from latentfill.images.photos import Photo
 
 DRAWN = ["center", "center:0.1", "left", "half", "random", "random:0.8", "grid", "full", "lowres", "pattern"]
@@ -197,6 +197,53 @@ def test_holes_in_a_folder_are_paired_by_name(tmp_path):
         hole(str(tmp_path), (1, 9), name="both.webp")
 
 
+def test_a_rectangle_is_left_top_width_height():
+    expected = np.zeros((6, 8), np.uint8)
+    expected[2:5, 1:3] = 255
+    for text in ("rectangle:1,2,2,3", "rectangle: 12.5% , 2, 25%,50%", "rectangle:0.6,1.6,2.3,3.3"):
+        assert np.array_equal(hole(text, (6, 8)), expected), text
+
+
+@given(*(st.floats(-20, 20) for _ in range(2)), *(st.floats(0.5, 30) for _ in range(2)), st.booleans())
+def test_shapes_hold_the_pixels_whose_centres_lie_in_them(x, y, a, b, round_):
+    rows, columns = np.mgrid[:13, :17] + 0.5
+    if round_:
+        inside = ((columns - x) / a) ** 2 + ((rows - y) / b) ** 2 <= 1
+    else:
+        inside = (columns >= x) & (columns < x + a) & (rows >= y) & (rows < y + b)
+    text = f"{'ellipse' if round_ else 'rectangle'}:{x},{y},{a},{b}"
+    if inside.any():
+        assert np.array_equal(hole(text, (13, 17)) == 255, inside)
+    else:
+        with pytest.raises(HoleError, match=r"no pixel of the picture, which is 17 x 13, lies in the"):
+            hole(text, (13, 17))
+
+
+def test_an_ellipse_in_percent_follows_the_picture_and_a_circle_stays_round():
+    found = hole("ellipse:50%,40%,10%,15%", (200, 400)) == 255
+    assert (found.any(0).sum(), found.any(1).sum()) == (80, 60) and found[80, 200]
+    assert abs(found.sum() / (np.pi * 40 * 30) - 1) < 0.01
+    circle = hole("ellipse:50%,50%,10%", (200, 400)) == 255
+    assert circle.any(0).sum() == circle.any(1).sum() == 40, "of the shorter side"
+
+
+def test_shapes_are_joined_and_cut_off_at_the_border():
+    both = hole("rectangle:-3,-3,4,4+ellipse:7,5,1.2", (6, 8))
+    assert np.array_equal(both, hole("rectangle:0,0,1,1", (6, 8)) | hole("ellipse:7,5,1.2", (6, 8)))
+    assert both[0, 0] and not both[0, 1] and both[5, 7]
+    assert parse("rectangle:1,2,3,4 + ellipse:1,2,3").kind == "rectangle"
+    assert hole("rectangle:900,900,9,9+ellipse:7,5,1", (6, 8)).any(), "one of them is enough"
+
+
+def test_shapes_are_drawn_at_the_photos_size_and_questioned_if_nothing_or_all_is_left():
+    assert set(AT_PHOTO_SIZE) - set(PAINTED) == {"rectangle", "ellipse"} <= set(KINDS)
+    everything = hole("rectangle:0,0,100%,100%")
+    assert "nothing is known" in warning(parse("rectangle:0,0,100%,100%"), everything)
+    assert "nothing is to be found" in warning(parse("rectangle:0,0,100%,100%", invert=True), 255 - everything)
+    assert warning(parse("ellipse:1,1,1"), hole("ellipse:1,1,1")) is None
+    assert warning(parse("ellipse:1,1,1", invert=True), 255 - hole("ellipse:1,1,1")) is None, "asked for"
+
+
 @pytest.mark.parametrize("text", [t for t in DRAWN if t != "lowres"])
 def test_an_inverted_hole_is_the_rest(text):
     inverted = draw(parse(text, invert=True), (64, 64), seed=3)
@@ -227,6 +274,19 @@ def test_lowres_has_no_inverse():
         ("colour:#ff00f", "names no colour"),
         ("colour:#ff00ff:300", "'300' is not a number from 0 to 255"),
         ("colour:#ff00ff:1:2", "names no colour"),
+        ("rectangle", "'' is no number of pixels or percent"),
+        ("rectangle:1,2,3", "has 3 numbers, not 4"),
+        ("rectangle:1,2,3,4,5", "has 5 numbers, not 4"),
+        ("ellipse:1,2", "has 2 numbers, not 3 or 4"),
+        ("ellipse:1,2,x", "'x' is no number of pixels or percent"),
+        ("ellipse:1,2,nan", "'nan' is no number"),
+        ("ellipse:1,2,1e9", "'1e9' is no number"),
+        ("ellipse:1,2,3%%", "'3%%' is no number"),
+        ("rectangle:1,2,-3,4", "has no size"),
+        ("ellipse:1,2,0%", "has no size"),
+        ("ellipse:1,2,1e-300", "has no size"),
+        ("ellipse:1,2,3+center", "'center' is neither a rectangle nor an ellipse"),
+        ("ellipse:1,2,3+", "'' is neither a rectangle nor an ellipse"),
     ],
 )
 def test_what_is_no_hole_is_refused_with_the_way_to_write_it(text, message, tmp_path, monkeypatch):
@@ -234,8 +294,8 @@ def test_what_is_no_hole_is_refused_with_the_way_to_write_it(text, message, tmp_
     with pytest.raises(HoleError, match=message) as caught:
         parse(text)
     assert caught.value.cure
-    if "neither" in message:
-        assert all(how.split(",")[0] in caught.value.cure for how in KINDS.values())
+    if "neither a kind" in message:
+        assert all(how.split(", ")[0] in caught.value.cure for how in KINDS.values())
 
 
 def test_a_hole_file_that_is_gone_or_broken_is_named(tmp_path):
@@ -261,7 +321,11 @@ def test_a_file_with_the_name_of_a_kind_is_reached_by_a_path(tmp_path, monkeypat
     assert parse("left").kind == "left" and parse("./left").kind == "folder"
 
 
-@given(st.text("center:olu#f0.-/\0é", max_size=12) | st.just("x" * 9000))
+@given(
+    st.text("center:olu#f0.-/\0é", max_size=12)
+    | st.text("1,.%-+e:", max_size=12).map("ellipse:".__add__)
+    | st.just("x" * 9000)
+)
 @settings(deadline=None)
 def test_any_text_is_a_hole_or_a_hole_error(text):
     try:
