@@ -8,6 +8,7 @@ from .. import __version__
 from ..errors import LatentfillError
 
 VERBS = {
+    "align": "find faces in photos, and cut them out aligned",
     "train": "learn what a kind of picture looks like, from a folder of them",
     "sample": "draw pictures from a model: grids, walks, sweeps, arithmetic",
     "complete": "fill the holes of pictures by searching the latent space of a model",

@@ -15,6 +15,7 @@ from ..errors import DataError, ImageError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
+RUN = "_run"  # the folder in which verbs keep what they draw and note beside their results
 MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # how gzip, bzip2, xz and zstd files begin
 UNREADABLE = (OSError, RuntimeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 
@@ -63,7 +64,7 @@ def find(places: Iterable[Path]) -> Iterator[Source]:
     Files come in the order of their names, parts of an archive in the order they are stored in: shards are
     shuffled on purpose and read fastest from front to back. Names are paths within the place given
     (`people/a.png`, `shard.tar/a.png`); if two places would share one, all begin with the name of their place.
-    Hidden files and `__MACOSX` are passed over. What is broken inside a folder is yielded with a `problem`.
+    Hidden files, `__MACOSX` and the `_run` of a verb's results are passed over. What is broken inside a folder is yielded with a `problem`.
 
     Raises DataError for a place that is missing, is no picture, or is a broken or compressed archive.
     """
@@ -217,7 +218,7 @@ def _is_archive(name: str) -> bool:
 
 
 def _is_shown(name: str) -> bool:
-    return not name.startswith(".") and name != "__MACOSX"
+    return not name.startswith(".") and name not in ("__MACOSX", RUN)
 
 
 def _reason(error: Exception) -> str:

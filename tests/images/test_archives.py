@@ -222,3 +222,10 @@ def test_the_bytes_are_those_in_the_tar(tmp_path):
     assert source.bytes() == content == source.bytes(5000)
     with pytest.raises(ImageError, match="5,000 bytes are more than the limit of 4,999"):
         source.bytes(4999)
+
+
+def test_what_verbs_keep_beside_their_results_is_no_result(tmp_path):
+    for name in ("a.png", "_run/contact.png", "people/_run/mean.png", "people/b.png", "_runs/c.png"):
+        put(tmp_path / name)
+    assert names(tmp_path) == ["_runs/c.png", "a.png", "people/b.png"]
+    assert names(tmp_path / "_run") == ["contact.png"]

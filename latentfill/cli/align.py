@@ -1,0 +1,248 @@
+"""latentfill align: find faces in photos, and cut them out aligned."""
+
+import sys
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+
+from annotated_types import Ge, Interval, Lt
+from tyro.conf import Positional, arg
+
+from ..errors import LatentfillError
+from ..options import Alignment, Positive, ReadLimits
+
+if TYPE_CHECKING:
+    from ..jobs.cutting import Cutter, Task
+    from ..jobs.ledger import Ledger, Row
+    from ..jobs.splits import Naming
+
+SHOWN = 10  # unreadable photos that are named on the screen; all are in rejected.csv
+
+
+@dataclass(frozen=True)
+class Options:
+    """Find the faces in photos, and cut them out so that eyes and mouths lie where a model expects them.
+
+    Writes OUT/NAME.png for every photo, in the sub-folders that it came from; OUT/rejected.csv says which photos have
+    no crop, and why. OUT/alignment.json tells `train`, and so the model, how the pictures were cut. OUT/_run holds a
+    contact sheet, the mean of the crops, and near-duplicates. What is there already is skipped, and what was rejected
+    is not looked at again unless the options change, so the same command goes on where it was stopped. What cannot be
+    read is tried again.
+
+    Faces are found with dlib (extra `faces`). The landmarks inner-eyes-and-bottom-lip, OpenFace's usual ones, need its
+    68-point model, which was trained on a set that excludes commercial use; the 5-point model, for
+    outer-eyes-and-nose, is in the public domain.
+    """
+
+    paths: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTOS... OUT")]
+    """photos: files, folders of any depth, .zip or .tar archives; and at last the folder for the crops"""
+    size: Annotated[int, Interval(ge=8, le=1024)] = 64
+    """side of the crops, in pixels"""
+    alignment: Alignment = field(default_factory=Alignment)
+    faces: bool = True
+    """look for faces; without, the central square of each photo is resized, for other subjects"""
+    everyone: bool = False
+    """cut out every face of a photo, as NAME.png, NAME-2.png ...; else the best: the highest score times area"""
+    skip_multi: bool = False
+    """use only photos that show exactly one face"""
+    upsample: Annotated[int, Interval(ge=0, le=3)] = 1
+    """how often to double a photo's size in the search for small faces. Where one face is enough, the photo is first
+    looked at as it is, and enlarged only if no face is beyond doubt: faces of 80 pixels need no enlarging"""
+    threshold: float = 0.0
+    """score that a face must reach; lower finds more, and more that are none. Clear faces reach 1 and more"""
+    points: Path | None = None
+    """landmarks to use instead of looking for faces: a file in the format of CelebA's list, or a CSV"""
+    max_shear: Annotated[float, Ge(1)] | None = None
+    """leave out faces that had to be stretched more than so much along one side, such as profiles; 1.3 is strict"""
+    format: Literal["png", "jpg"] = "png"
+    """kind of the crops' files: without loss, or JPEG of quality 95"""
+    flatten: bool = False
+    """no sub-folders: the crop of anna/1.jpg is OUT/anna--1.png"""
+    split: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """share of the identities to keep apart in OUT/test, the others are in OUT/train; 0 does not divide"""
+    identity: str = "folder"
+    """what tells whose picture it is: the folder that it is in, or a regular expression, whose first group counts, for
+    its name with its folders. All pictures of one identity go to the same side, those added later too"""
+    duplicates: bool = True
+    """look for near-duplicates among the crops"""
+    workers: Annotated[int, Ge(0)] = 0
+    """processes; 0 takes one for each core"""
+    max_images: Positive | None = None
+    """use only the first so many photos"""
+    overwrite: bool = False
+    """make anew what is there already"""
+    limits: ReadLimits = field(default_factory=ReadLimits)
+
+
+def run(options: Options) -> int:
+    """Align every photo. Returns 1 if some cannot be read or nothing could be aligned, 130 when stopped."""
+    from setproctitle import setproctitle
+
+    from ..jobs import aligning
+    from ..jobs.ledger import Ledger
+
+    *places, out = _checked(options).paths
+    setproctitle(f"latentfill align {out.name}")
+    cutter, naming = _cutter(options), _naming(options)
+    sources = aligning.find_photos(places, out)[: options.max_images]
+    try:
+        lock = _hold(out)
+        try:
+            anew = options.overwrite
+            same = aligning.check_same(out, sources, _layout(options), _choices(options), overwrite=anew)
+            ledger = Ledger(out / "_run" / "photos.jsonl")
+            try:
+                every, todo = aligning.sort_out(sources, ledger, cutter, naming.stem, again=not same, overwrite=anew)
+                if _work_off(options, cutter, ledger, len(every), todo):
+                    return 130
+                if todo:
+                    _show(options, cutter, ledger)
+                return _report(options, naming, [ledger.rows[task.row.place] for task in every])
+            finally:
+                ledger.close()
+                aligning.write_rejected(out / "rejected.csv", ledger.rows.values())
+        finally:
+            lock.close()
+    except OSError as error:
+        raise LatentfillError(f"{out} cannot be written to: {error.strerror or error}", "Give another OUT.") from error
+
+
+def _checked(options: Options) -> Options:
+    if len(options.paths) < 2:
+        raise LatentfillError(
+            "photos, or the folder for the crops, are missing", "Write latentfill align PHOTOS... OUT."
+        )
+    if options.everyone and options.skip_multi:
+        raise LatentfillError("--everyone and --skip-multi exclude each other", "Give one of them.")
+    return options
+
+
+def _cutter(options: Options) -> "Cutter":
+    from ..jobs.cutting import Cutter
+
+    o, points = options, None
+    if o.points is not None and o.faces:
+        from ..faces.landmarks import read
+
+        points = read(o.points, o.alignment.landmarks)
+    return Cutter(
+        out=o.paths[-1],
+        suffix=f".{o.format}",
+        size=o.size,
+        alignment=o.alignment if o.faces else None,
+        everyone=o.everyone,
+        skip_multi=o.skip_multi,
+        upsample=o.upsample,
+        threshold=o.threshold,
+        max_shear=o.max_shear,
+        points=points,
+        limits=o.limits,
+        duplicates=o.duplicates,
+    )
+
+
+def _naming(options: Options) -> "Naming":
+    from ..images.archives import is_picture
+    from ..jobs.splits import Naming, Split
+
+    *places, _ = options.paths
+    alone = len(places) == 1 and places[0].is_file() and not is_picture(places[0].name)
+    split = Split(options.split, options.identity) if options.split else None
+    return Naming(options.flatten, split, f"{places[0].name}/" if alone else "")
+
+
+def _layout(options: Options) -> dict[str, Any]:
+    """What all crops of a folder have in common."""
+    o = options
+    alignment = asdict(o.alignment) if o.faces else {"landmarks": "none, but the central square"}
+    names = {"suffix": f".{o.format}", "everyone": o.everyone, "flatten": o.flatten}
+    return {"size": o.size, **alignment, **names, "split": o.split, "identity": o.identity if o.split else "folder"}
+
+
+def _choices(options: Options) -> dict[str, Any]:
+    """What decides whether a photo is rejected."""
+    o = options
+    stat = o.points.stat() if o.points else None
+    points = [str(o.points), stat.st_size, stat.st_mtime_ns] if stat else None
+    looking = {"upsample": o.upsample, "threshold": o.threshold, "points": points}
+    return {"skip_multi": o.skip_multi, "max_shear": o.max_shear, **looking}
+
+
+def _hold(out: Path) -> TextIO:
+    from ..training.locks import hold, holder
+
+    path = out / "_run" / ".lock"
+    lock = hold(path)
+    if lock is None:
+        raise LatentfillError(f"{holder(path)} is writing to {out}", "Wait for it, stop it, or give another OUT.")
+    return lock
+
+
+def _work_off(options: Options, cutter: "Cutter", ledger: "Ledger", count: int, todo: "list[Task]") -> bool:
+    """Cut what is to be cut. Returns whether it was stopped."""
+    from ..jobs.aligning import work_off, write_alignment
+    from ..jobs.workers import StopSignal, cores
+    from .progress import Bar
+
+    out = options.paths[-1]
+    for part in ("", "train", "test") if options.split else ("",):
+        write_alignment(out / part, cutter, options.points)
+    if done := count - len(todo):
+        print(f"{done:,} of {count:,} are done already (--overwrite makes them anew)", file=sys.stderr)
+    counts: Counter[str] = Counter()
+    workers = min(options.workers or cores(), max(1, len(todo)))
+    stop = StopSignal()
+    try:
+        with Bar("align", "photos") as bar:
+            for row in work_off(stop.until(todo), cutter, ledger, workers):
+                counts[row.kind] += 1
+                lost = ", ".join(f"{number:,} {kind}" for kind, number in counts.items() if kind != "aligned")
+                bar.update(counts.total(), len(todo), lost)
+    finally:
+        stop.restore()
+    if counts.total() < len(todo):
+        print(f"Stopped after {counts.total():,} of {len(todo):,}. The same command goes on.", file=sys.stderr)
+    return counts.total() < len(todo)
+
+
+def _show(options: Options, cutter: "Cutter", ledger: "Ledger") -> None:
+    """The contact sheet, the mean, the near-duplicates."""
+    from ..jobs.aligning import crops_of, draw_overviews
+    from ..jobs.duplicates import write_duplicates
+
+    out = options.paths[-1]
+    crops = crops_of(ledger, cutter)
+    draw_overviews(out / "_run", list(crops), options.size)
+    if options.duplicates:
+        signed = {path: signature for path, signature in crops.items() if signature}
+        groups = write_duplicates(out / "_run" / "duplicates.csv", signed, out)
+        if groups:
+            crossing = sum(len({name.split("/")[0] for name in group}) > 1 for group in groups) if options.split else 0
+            told = f", {crossing:,} of them in both train and test" if crossing else ""
+            where = out / "_run" / "duplicates.csv"
+            print(f"{len(groups):,} groups of near-duplicates{told}: {where}", file=sys.stderr)
+
+
+def _report(options: Options, naming: "Naming", rows: "list[Row]") -> int:
+    """Say what has become of the photos."""
+    from ..jobs.aligning import summary
+    from ..jobs.splits import inner_name
+
+    out = options.paths[-1]
+    bad = [row for row in rows if row.kind in ("unreadable", "failed")]
+    for row in bad[:SHOWN]:
+        print(f"{row.path}: {row.reason}", file=sys.stderr)
+    if len(bad) > SHOWN:
+        print(f"... and {len(bad) - SHOWN:,} more", file=sys.stderr)
+    aligned = [row for row in rows if row.kind == "aligned"]
+    if naming.split:
+        print(naming.split.told(map(inner_name, aligned)), file=sys.stderr)
+    reasons = f"; the reasons: {out / 'rejected.csv'}" if len(aligned) < len(rows) else ""
+    print(f"{summary(rows, faces=options.faces, everyone=options.everyone)}{reasons}", file=sys.stderr)
+    if not aligned:
+        cure = " Try --upsample 2, --threshold -0.5, --points FILE, or --no-faces." if len(bad) < len(rows) else ""
+        print(f"Nothing was aligned.{cure}", file=sys.stderr)
+        return 1
+    print(out)
+    return 1 if bad else 0

@@ -1,0 +1,218 @@
+"""The work of `align` on one output folder: what is to be done, what was done, and what shows it."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError, version
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..errors import ImageError, LatentfillError
+from ..images import photos
+from ..images.fitting import fit
+from ..images.grids import grid
+from ..types import Pixels
+from .cutting import FAILED, NO_FACE, SEVERAL, SHEARED, UNREADABLE, Cutter, Task
+from .ledger import ALIGNED, Ledger, Row, blank, give_stems
+from .workers import Killed, share_out
+
+Choices = Mapping[str, Any]
+TILES, COLUMNS, TILE = 200, 20, 64  # a contact sheet of 1280x640
+MEAN_OF = 10_000  # crops: then chance moves the mean by half a grey level; read in 3 s at 64 px
+MEAN_PIXELS = MEAN_OF * 64**2  # of larger crops fewer, so that it takes no longer
+MEAN_AT_LEAST = 500
+
+
+def find_photos(places: Sequence[Path], out: Path) -> list[photos.Source]:
+    """Every photo in `places`. What lies in `out` is a crop, not a photo.
+
+    Raises LatentfillError if there is none, or if crops would lie among the photos.
+    """
+    here = out.resolve()
+    if here in {place.resolve() for place in places} or (out.exists() and not out.is_dir()):
+        raise LatentfillError(f"{out} holds the photos", "Give at last another folder, for the crops.")
+    sources = list(photos.find(places))
+    if any(place.is_dir() and here.is_relative_to(place.resolve()) for place in places):
+        sources = [source for source in sources if not source.path.resolve().is_relative_to(here)]
+    if not sources:
+        raise LatentfillError(f"no photos in {', '.join(map(str, places))}", "Give photos, or folders of them.")
+    return sources
+
+
+def check_same(
+    out: Path, sources: Sequence[photos.Source], layout: Choices, choices: Choices, *, overwrite: bool
+) -> bool:
+    """Whether photos that were rejected before would be rejected again: the choices are those of before.
+
+    Raises LatentfillError if the crops that are there were cut in another way, unless all of them are made anew.
+    """
+    path = out / "_run" / "options.json"
+    now = json.loads(json.dumps({"layout": layout, "choices": choices}))
+    try:
+        was = json.loads(path.read_text())
+        changed = [name for name, value in now["layout"].items() if was["layout"][name] != value]
+        same: bool = was["choices"] == now["choices"]
+    except (OSError, ValueError, KeyError, TypeError):
+        changed, same = [], False
+    if changed and not overwrite:
+        told = ", ".join(f"{name} {was['layout'][name]}, now {now['layout'][name]}" for name in changed)
+        raise LatentfillError(f"{out} was made with {told}", "Give another OUT; --overwrite makes all anew.")
+    if changed:
+        _clear(out, was["layout"]["suffix"], sources)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, now)
+    return same and not changed
+
+
+def sort_out(
+    sources: Sequence[photos.Source],
+    ledger: Ledger,
+    cutter: Cutter,
+    wish: Callable[[Row], str],
+    *,
+    again: bool,
+    overwrite: bool,
+) -> tuple[list[Task], list[Task]]:
+    """All photos, and those of them that are to be cut now. With `again` also those that were rejected before."""
+    every, todo = [], []
+    given = give_stems(map(blank, sources), ledger, wish, numbered=cutter.everyone)
+    for source, (row, known) in zip(sources, given, strict=True):
+        task = Task(source, row)
+        every.append(task)
+        if cutter.file(row.stem).resolve() == source.path.resolve():
+            raise LatentfillError(f"{source.name} would be replaced by its crop", "Give another OUT.")
+        if known is None and row.place not in ledger.rows and not overwrite and cutter.file(row.stem).exists():
+            crops = 1
+            while cutter.everyone and cutter.file(f"{row.stem}-{crops + 1}").exists():
+                crops += 1
+            ledger.add(replace(row, crops=crops))  # cut before its line was written
+        elif overwrite or known is None or not _is_settled(known, cutter, again=again):
+            todo.append(task)
+    return every, todo
+
+
+def work_off(todo: Iterable[Task], cutter: Cutter, ledger: Ledger, workers: int) -> Iterator[Row]:
+    """Cut the photos, each with a line in the ledger as it is done."""
+    for task, answer in share_out(cutter, todo, workers, preload=__package__ + ".cutting"):
+        row = replace(task.row, kind=FAILED, reason=answer.reason) if isinstance(answer, Killed) else answer
+        before = ledger.rows.get(row.place)
+        for name in set(before.names if before else ()) - set(row.names):  # of a face that is no longer found
+            cutter.file(name).unlink(missing_ok=True)
+        ledger.add(row)
+        yield row
+
+
+def write_alignment(folder: Path, cutter: Cutter, points: Path | None) -> None:
+    """alignment.json: how the crops in a folder were cut, for the models that are trained on them."""
+    path = folder / "alignment.json"
+    if cutter.alignment is None:
+        path.unlink(missing_ok=True)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    detector = f"landmarks from {points.name}" if points else f"dlib {_dlib_version()}"
+    _write(path, {**asdict(cutter.alignment), "size": cutter.size, "detector": detector, "latentfill": __version__})
+
+
+def write_rejected(path: Path, rows: Iterable[Row]) -> None:
+    """A CSV of the photos without crops, and why; no file if there are no such photos."""
+    rejected = sorted((row.path, row.reason) for row in rows if row.kind != ALIGNED)
+    if not rejected:
+        path.unlink(missing_ok=True)
+        return
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        csv.writer(file).writerows([("path", "reason"), *rejected])
+
+
+def crops_of(ledger: Ledger, cutter: Cutter) -> dict[Path, str]:
+    """Every crop that is there, with its signature if that is known, in the order of their names."""
+    return {
+        path: signature
+        for row in sorted(ledger.rows.values(), key=lambda row: row.stem)
+        for name, signature in zip_longest(row.names, row.signatures, fillvalue="")
+        if (path := cutter.file(name)).exists()
+    }
+
+
+def draw_overviews(folder: Path, crops: Sequence[Path], size: int) -> None:
+    """The mean of all crops, or of many of them, and a contact sheet of some, both drawn evenly from the list."""
+    tiles = [tile if size <= TILE else fit(tile, TILE) for tile in read_crops(_evenly(crops, TILES), size)]
+    if tiles:
+        photos.write(folder / "contact.png", grid(tiles, COLUMNS))
+    total, count = np.zeros((size, size, 3)), 0
+    for crop in read_crops(_evenly(crops, max(MEAN_AT_LEAST, MEAN_PIXELS // size**2)), size):
+        total += crop
+        count += 1
+    if count:
+        photos.write(folder / "mean.png", np.round(total / count).astype(np.uint8))
+
+
+def read_crops(paths: Iterable[Path], size: int) -> Iterator[Pixels]:
+    """The crops, without those that were deleted or changed by hand."""
+    for path in paths:
+        try:
+            crop = photos.read(photos.Source(path.name, path)).pixels
+        except ImageError:
+            continue
+        if crop.shape[:2] == (size, size):
+            yield crop
+
+
+def summary(rows: Sequence[Row], *, faces: bool, everyone: bool) -> str:
+    """How many photos were aligned, and how many were not, by the reason."""
+    kinds = Counter(row.kind for row in rows)
+    cut = f"{kinds[ALIGNED]:,} {'aligned' if faces else 'cropped'}"
+    cut += f" ({sum(row.crops for row in rows):,} faces)" if everyone else ""
+    always = {NO_FACE: "without a face", UNREADABLE: "unreadable"} if faces else {UNREADABLE: "unreadable"}
+    others = {SEVERAL: "with several faces", SHEARED: "sheared", FAILED: "failed"}
+    told = [f"{kinds[kind]:,} {words}" for kind, words in always.items()]
+    told += [f"{kinds[kind]:,} {words}" for kind, words in others.items() if kinds[kind]]
+    return ", ".join([cut, *told])
+
+
+def _is_settled(row: Row, cutter: Cutter, *, again: bool) -> bool:
+    if row.kind == ALIGNED:
+        return all(cutter.file(name).exists() for name in row.names)
+    return row.kind not in (UNREADABLE, FAILED) and not again  # a file may have been mended
+
+
+def _clear(out: Path, suffix: str, sources: Sequence[photos.Source]) -> None:
+    """Remove the crops of these photos, which were cut in another way, and what is known of them."""
+    path = out / "_run" / "photos.jsonl"
+    ledger = Ledger(path)
+    ledger.close()
+    here = {blank(source).place for source in sources}
+    if others := sum(row.crops for row in ledger.rows.values() if row.place not in here):
+        what = f"{out} holds {others:,} crops of other photos, cut in another way"
+        raise LatentfillError(what, "Give another OUT, or all the photos.")
+    for row in ledger.rows.values():
+        for name in row.names:
+            (out / f"{name}{suffix}").unlink(missing_ok=True)
+    path.unlink()
+    for name in (".", "train", "test"):
+        (out / name / "alignment.json").unlink(missing_ok=True)
+
+
+def _evenly(crops: Sequence[Path], count: int) -> list[Path]:
+    places = np.linspace(0, len(crops) - 1, min(count, len(crops))).round().astype(int)
+    return [crops[i] for i in places]
+
+
+def _write(path: Path, content: Choices) -> None:
+    making = path.with_name(f".{path.name}.making")
+    making.write_text(json.dumps(content, indent=1) + "\n")
+    making.replace(path)
+
+
+def _dlib_version() -> str:
+    for name in ("dlib-bin", "dlib"):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return "of unknown version"

@@ -1,0 +1,185 @@
+"""Work shared out among processes: a process that is killed costs one task, and Ctrl-C costs none."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing import get_all_start_methods, get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from types import FrameType
+from typing import Any, Generic, TypeVar, final
+
+from ..errors import LatentfillError
+
+T = TypeVar("T")
+R = TypeVar("R")
+PATIENCE_SECONDS = 5.0  # for a process to end by itself, before it is killed
+
+
+@final
+@dataclass(frozen=True)
+class Killed:
+    """What is had of a task whose process was killed, by a lack of memory say."""
+
+    reason: str
+
+
+def share_out(
+    work: Callable[[T], R], tasks: Iterable[T], workers: int, preload: str = ""
+) -> Iterator[tuple[T, R | Killed]]:
+    """Every task with what `work` makes of it, as it is done; with one worker in this process, in their order.
+
+    `work` and the tasks are pickled. When `tasks` ends early, what is in hand is still finished. `preload` names a
+    module that all processes share. Raises what `work` raises: LatentfillError as it is, anything else as RuntimeError
+    with its trace.
+    """
+    if workers == 1:
+        for task in tasks:
+            yield task, work(task)
+        return
+    crew: _Crew[T, R] = _Crew(work, preload)
+    try:
+        yield from crew.run(iter(tasks), workers)
+    finally:
+        crew.dismiss()
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@final
+class StopSignal:
+    """Remembers Ctrl-C and SIGTERM, so that what is in hand can be finished. The second time is not held back."""
+
+    def __init__(self) -> None:
+        self.came = False
+        self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def until(self, tasks: Iterable[T]) -> Iterator[T]:
+        """The tasks, until the signal comes."""
+        for task in tasks:
+            if self.came:
+                return
+            yield task
+
+    def restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.came:
+            raise KeyboardInterrupt
+        self.came = True
+        print("\nStopping after what is in hand; again to leave at once.", file=sys.stderr)
+
+
+@final
+class _Crew(Generic[T, R]):
+    """Processes, each at one task: the parent always knows which."""
+
+    def __init__(self, work: Callable[[T], R], preload: str) -> None:
+        clean = "forkserver" in get_all_start_methods()  # a plain fork copies locks that other threads hold
+        self._context: Any = get_context("forkserver" if clean else "spawn")
+        if clean and preload:
+            self._context.set_forkserver_preload([preload])
+        self._work = work
+        self._all: dict[Connection, BaseProcess] = {}
+
+    def run(self, tasks: Iterator[T], workers: int) -> Iterator[tuple[T, R | Killed]]:
+        at: dict[Connection, T] = {}
+        tasks_left = True
+        while True:
+            idle = [connection for connection in self._all if connection not in at]
+            while tasks_left and (idle or len(self._all) < workers):
+                try:
+                    task = next(tasks)
+                except StopIteration:
+                    tasks_left = False
+                    break
+                connection = idle.pop() if idle else self._hire()
+                try:
+                    connection.send(task)
+                except OSError:  # it was killed while it was idle
+                    self._bury(connection)
+                    connection = self._hire()
+                    connection.send(task)
+                at[connection] = task
+            if not at:
+                return
+            for connection in [c for c in wait(list(at)) if isinstance(c, Connection)]:
+                task = at.pop(connection)
+                try:
+                    kind, value = connection.recv()
+                except (EOFError, OSError):
+                    yield task, Killed(self._bury(connection))
+                    continue
+                if kind == "refused":
+                    raise LatentfillError(*value)
+                if kind == "broken":
+                    raise RuntimeError(f"a worker process failed:\n{value}")
+                yield task, value
+
+    def dismiss(self) -> None:
+        """End all processes. What they write is whole or not there, so that they may be killed."""
+        for connection in self._all:
+            connection.close()  # each reads that there is no more, and ends
+        until = time.monotonic() + PATIENCE_SECONDS
+        for process in self._all.values():
+            process.join(max(0.0, until - time.monotonic()))
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+    def _hire(self) -> Connection:
+        here: Connection
+        here, there = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(there, self._work), daemon=True)
+        process.start()
+        there.close()  # else its end would never be noticed
+        self._all[here] = process
+        try:
+            here.recv()
+        except (EOFError, OSError) as error:
+            reason = self._bury(here)
+            raise LatentfillError(f"a worker process could not begin ({reason})", "Try --workers 1.") from error
+        return here
+
+    def _bury(self, connection: Connection) -> str:
+        """How a process ended."""
+        process = self._all.pop(connection)
+        connection.close()
+        process.join(PATIENCE_SECONDS)
+        code = process.exitcode
+        if code is None or code >= 0:
+            return f"its process ended with {code}"
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+        return f"its process was killed by {name}" + (", perhaps for want of memory" if name == "SIGKILL" else "")
+
+
+def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
+    """One process: a task comes, what is made of it goes back. The parent alone decides when to stop."""
+    import traceback
+
+    from setproctitle import setproctitle
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    setproctitle("latentfill worker")
+    try:
+        connection.send("ready")
+        while True:
+            task = connection.recv()
+            try:
+                answer = "done", work(task)
+            except LatentfillError as error:
+                answer = "refused", (error.what, error.cure)
+            except Exception:
+                answer = "broken", traceback.format_exc()
+            connection.send(answer)
+    except (EOFError, OSError):
+        return
