@@ -1,11 +1,13 @@
 """Pictures of one size, and the endless stream of batches that training draws from them."""
 
 import csv
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import json
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import cast, final
+from typing import Any, cast, final
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -13,6 +15,7 @@ from jaxtyping import Bool, Int64
 from ..errors import DataError
 from ..images import photos
 from ..images.pixels import batch_to_images
+from ..options import Alignment
 from ..types import Images, PixelBatch
 from . import decoded
 
@@ -25,6 +28,8 @@ class Dataset:
     pixels: PixelBatch
     names: Sequence[str]
     rejected: Sequence[tuple[str, str]]
+    alignment: Mapping[str, Any] | None = None
+    """how `align` cut the pictures, if it did"""
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -84,13 +89,29 @@ def build(
             f"none of the {len(sources)} pictures can be read; the first: {': '.join(rejected[0])}",
             "Save them again as PNG or JPEG.",
         )
-    yield Dataset(kept.pixels(len(names)), names, rejected)
+    yield Dataset(kept.pixels(len(names)), names, rejected, _alignment(places))
 
 
 def write_rejected(path: Path, rejected: Sequence[tuple[str, str]]) -> None:
     """A CSV of the pictures that were left out, and why."""
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         csv.writer(file).writerows([("path", "reason"), *rejected])
+
+
+def _alignment(places: Sequence[Path]) -> Mapping[str, Any] | None:
+    """The Alignment that alignment.json in each of the places tells, if it is the same in all."""
+    found: list[Mapping[str, Any] | None] = []
+    for place in places:
+        try:
+            about = json.loads((place / "alignment.json").read_text())
+            found.append({field.name: about[field.name] for field in fields(Alignment)})
+        except (OSError, ValueError, KeyError, TypeError):
+            found.append(None)
+    if any(about != found[0] for about in found):
+        text = "the folders were not aligned alike: the model will not know how, and cannot place faces in photos"
+        warnings.warn(text, stacklevel=2)
+        return None
+    return found[0] if found else None
 
 
 @lru_cache(maxsize=2)  # consecutive batches are of the same epoch; shuffling a million takes longer than reading one

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import torch
 from pydantic import TypeAdapter
@@ -184,7 +184,9 @@ class _Run:
         self._save_models(self.folder / "model")
 
     def _save_models(self, stem: Path) -> None:
-        about = {"images_seen": self.trainer.images_seen, "pictures": len(self.data), **origin()}
+        about: dict[str, Any] = {"images_seen": self.trainer.images_seen, "pictures": len(self.data), **origin()}
+        if self.data.alignment is not None:
+            about |= {"alignment": dict(self.data.alignment)}
         averaged, raw = self.trainer.averaged_generator(), self.trainer.raw_generator()
         for kind, generator in (("", averaged), ("-raw", raw)):
             facts = about | {"averaged": not kind, "options": asdict(self.options)}

@@ -9,6 +9,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -244,3 +245,34 @@ def test_a_fair_coin_mirrors_left_to_right_and_leaves_the_map_alone() -> None:
     straight = data.batch(0, 200, seed=0, flip=False)
     assert (straight[..., 4:] == -1).all()
     assert images.min() >= -1 and images.max() <= 1
+
+
+ALIGNED = {"landmarks": "outer-eyes-and-nose", "similarity": True, "margin": 1.5}
+
+
+def aligned(folder: Path, **facts: Any) -> Path:
+    folder.mkdir()
+    (folder / "a.png").write_bytes(flat(10))
+    (folder / "alignment.json").write_text(json.dumps(facts))
+    return folder
+
+
+def test_a_folder_of_aligned_pictures_tells_how_they_were_cut(tmp_path: Path, cache: Path) -> None:
+    one = aligned(tmp_path / "one", **ALIGNED, size=64, detector="dlib 20")
+    two = aligned(tmp_path / "two", **ALIGNED, size=128, detector="dlib 19")
+    for places in ([one], [one, two]):
+        data = open_dataset(places, 8, 3, cache)
+        assert len(data) == len(places) and data.alignment == ALIGNED
+        assert open_dataset(places, 8, 3, cache).alignment == ALIGNED, "the cache has forgotten it"
+
+
+def test_pictures_that_were_not_all_cut_alike_have_no_alignment(
+    tmp_path: Path, cache: Path, folder: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    one, broken = aligned(tmp_path / "one", **ALIGNED), aligned(tmp_path / "broken", size=64)
+    assert open_dataset([folder], 8, 3, cache).alignment is None
+    assert open_dataset([broken], 8, 3, cache).alignment is None
+    assert open_dataset([one / "a.png"], 8, 3, cache).alignment is None
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match="not aligned alike"):
+        assert open_dataset([one, folder], 8, 3, cache).alignment is None

@@ -361,6 +361,14 @@ def test_a_model_file_says_how_it_was_made(tmp_path: Path) -> None:
     assert load(tmp_path / "models" / snapshots[1]).about["images_seen"] == 8
 
 
+def test_a_model_file_says_how_its_pictures_were_aligned_if_they_were(tmp_path: Path) -> None:
+    alignment = {"landmarks": "outer-eyes-and-nose", "similarity": True, "margin": 1.5}
+    go(tmp_path / "faces", 4, replace(DATA, alignment=alignment))
+    go(tmp_path / "flowers", 4)
+    assert load(tmp_path / "faces" / "model.safetensors").about["alignment"] == alignment
+    assert "alignment" not in load(tmp_path / "flowers" / "model.safetensors").about
+
+
 def test_only_so_many_checkpoints_are_kept(tmp_path: Path) -> None:
     go(tmp_path, 24, run=replace(RUN, checkpoint_every=4, keep_checkpoints=3))
     names = [path.stem for path in checkpoints.listed(tmp_path / "checkpoints")]
