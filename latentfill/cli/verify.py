@@ -1,0 +1,167 @@
+"""latentfill verify: count known pixels that a completion has changed."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, final
+
+from annotated_types import Ge, Le
+from tyro.conf import Positional
+
+from ..errors import ImageError, LatentfillError
+from ..options import CompleteOptions, ReadLimits
+
+if TYPE_CHECKING:
+    from ..images.archives import Source
+    from ..images.holes import HoleSpec
+    from ..images.originals import Original
+    from ..types import Hole
+
+NOTHING_LOST = "Complete it again, or give the file that `latentfill complete` wrote."
+
+
+@dataclass(frozen=True)
+class Options:
+    """Count the known pixels that differ between photos and their completions, to the bit.
+
+    Compares all that lies outside the hole, in 8 or 16 bits, with its transparency, and the colour profile and EXIF
+    data of the files (a rotation that EXIF asks for is applied, and its thumbnail is left out, before). Ends with 0 if
+    nothing has changed, with 1 if something has or a pair could not be read.
+    """
+
+    before: Positional[Path]
+    """the photo, or a folder or archive of them"""
+    after: Positional[Path]
+    """its completion, or the folder that `complete` wrote"""
+    hole: Positional[str]
+    """the hole, as it was given to `complete`"""
+    invert: bool = False
+    """the hole was given with --invert"""
+    seed: Annotated[int, Ge(0), Le(2**31 - 1)] = CompleteOptions.seed
+    """the seed of `complete`, for holes that are drawn at random"""
+    limits: ReadLimits = field(default_factory=ReadLimits)
+    json: bool = False
+    """print everything, as JSON"""
+
+
+@final
+@dataclass(frozen=True)
+class Difference:
+    """How many of the known pixels differ, and what else does, for people."""
+
+    known: int
+    changed: int
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        counted = f"{self.changed:,} of {self.known:,} known pixels differ"
+        return "; ".join((counted, *self.notes))
+
+
+def run(options: Options) -> int:
+    """Compare every pair. Returns 1 if anything differs or could not be read, each named."""
+    from ..images import holes
+
+    spec = holes.parse(options.hole, invert=options.invert)
+    found: dict[str, Difference] = {}
+    failed: dict[str, str] = {}
+    for source, after in _pairs(options.before, options.after):
+        try:
+            found[source.name] = _verify(source, after, spec, options)
+        except LatentfillError as error:
+            what = error.what if source.name in error.what else f"{source.name}: {error.what}"
+            failed[source.name] = what
+            print(f"{what}. {error.cure}", file=sys.stderr)
+        else:
+            if not options.json:
+                print(f"{source.name}: {found[source.name]}", flush=True)
+    total = Difference(sum(d.known for d in found.values()), sum(d.changed for d in found.values()))
+    if options.json:
+        pairs = [{"path": name, **asdict(difference)} for name, difference in found.items()]
+        told = {**asdict(total), "pairs": pairs, "failed": [{"path": n, "reason": r} for n, r in failed.items()]}
+        del told["notes"]
+        json.dump(told, sys.stdout, indent=2)
+        print()
+    else:
+        alone = f", {len(failed)} could not be compared" if failed else ""
+        print(f"{len(found)} pair{'s' * (len(found) != 1)}: {total}{alone}")
+    return 1 if failed or any(d.changed or d.notes for d in found.values()) else 0
+
+
+def compare(before: "Original", after: "Original", hole: "Hole") -> Difference:
+    """What has changed outside the hole [H, W], and of the files as a whole."""
+    import numpy as np
+
+    from ..images.holes import WHITE
+
+    known = hole < WHITE
+    count = int(known.sum())
+    (height, width, channels), (height_after, width_after, channels_after) = before.values.shape, after.values.shape
+    if (height, width) != (height_after, width_after):
+        return Difference(count, count, (f"{width} x {height} pixels became {width_after} x {height_after}",))
+    notes = []
+    if before.bits != after.bits:
+        notes.append(f"{before.bits} bits per channel became {after.bits}")
+        changed = np.ones_like(known)
+    else:
+        changed = (before.values != after.values).any(-1)
+    if channels != channels_after:
+        notes.append("grey became colour" if channels == 1 else "colour became grey")
+    if (before.alpha is None) != (after.alpha is None):
+        notes.append("the transparency is gone" if after.alpha is None else "it has become transparent")
+    if before.alpha is not None or after.alpha is not None:
+        changed |= _opaque(before) != _opaque(after)
+    for what, old, new in (("colour profile", before.icc, after.icc), ("EXIF", before.exif, after.exif)):
+        if old != new:
+            notes.append(f"its {what} data {'are new' if old is None else 'are gone' if new is None else 'differ'}")
+    return Difference(count, int((changed & known).sum()), tuple(notes))
+
+
+def _opaque(original: "Original") -> "Hole":
+    """The alpha, or a full one; of other depths it is changed anyhow."""
+    import numpy as np
+
+    if original.alpha is not None:
+        return original.alpha
+    return np.full(original.values.shape[:2], 2**original.bits - 1, original.values.dtype)
+
+
+def _verify(source: "Source", after: Path, spec: "HoleSpec", options: Options) -> Difference:
+    from ..images import holes, originals
+    from ..images.archives import Source
+    from ..jobs.answers import hole_seed
+
+    before = originals.read(source, options.limits)
+    seed = hole_seed(options.seed, PurePosixPath(source.name).name)
+    hole = holes.draw(spec, before.values.shape[:2], seed=seed, photo=before.photo(), name=source.name)
+    if told := holes.warning(spec, hole):
+        print(f"{source.name}: {told}", file=sys.stderr)
+    if not after.is_file():
+        raise ImageError(f"{source.name}: its completion {after} is not there", NOTHING_LOST)
+    return compare(before, originals.read(Source(str(after), after), options.limits), hole)
+
+
+def _pairs(before: Path, after: Path) -> "Iterator[tuple[Source, Path]]":
+    """Each photo and the file that must be its completion, named as `complete` names it, or as the photo."""
+    from ..images.archives import find
+    from ..jobs.answers import ask
+
+    if not after.exists():
+        raise LatentfillError(f"{after}: no such file or folder", "Name the folder that `latentfill complete` wrote.")
+    if after.is_dir():
+        questions = ask([before], after)
+        for question in questions:
+            name = after / question.source.name
+            ways = (question.file(".png"), name.with_suffix(".png"), name)
+            yield question.source, next((way for way in ways if way.is_file()), ways[0])
+        count = len(questions)
+    else:
+        sources = list(find([before]))
+        count = len(sources)
+        if count > 1:
+            raise LatentfillError(f"{before} holds {count} pictures and {after} is one", "Give a folder for AFTER.")
+        yield from ((source, after) for source in sources)
+    if not count:
+        raise LatentfillError(f"no pictures in {before}", "Give a photo, or a folder of them.")
