@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, final
 
 from annotated_types import Ge, Le
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from ..errors import ImageError, LatentfillError
 from ..options import CompleteOptions, ReadLimits
@@ -31,11 +31,11 @@ class Options:
     nothing has changed, with 1 if something has or a pair could not be read.
     """
 
-    before: Positional[Path]
+    before: Annotated[Positional[Path], arg(metavar="BEFORE")]
     """the photo, or a folder or archive of them"""
-    after: Positional[Path]
+    after: Annotated[Positional[Path], arg(metavar="AFTER")]
     """its completion, or the folder that `complete` wrote"""
-    hole: Positional[str]
+    hole: Annotated[Positional[str], arg(metavar="HOLE")]
     """the hole, as it was given to `complete`"""
     invert: bool = False
     """the hole was given with --invert"""

@@ -128,8 +128,8 @@ def _compressed(original: Original) -> bytes:
 
 def _original(image: Image.Image, data: bytes) -> Original:
     notes: list[str] = []
-    if getattr(image, "n_frames", 1) > 1:
-        notes.append(f"the first of {getattr(image, 'n_frames', 1)} pictures in the file")
+    if getattr(image, "is_animated", False):
+        notes.append("the first of several pictures in the file")
     icc, exif, chunks = _described(image, data, notes)
     how = orientation(image)
     values, alpha = _decode(image, data, notes)

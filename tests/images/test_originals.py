@@ -225,10 +225,11 @@ def test_a_palette_is_looked_up_with_its_transparency(tmp_path):
     assert found.alpha.tolist() == [[9, 0], [255, 9]]
 
 
-def test_of_an_animation_the_first_frame_is_read_and_it_is_said(tmp_path):
+@pytest.mark.parametrize("name", ["a.gif", "a.png", "a.tif"])
+def test_of_an_animation_the_first_frame_is_read_and_it_is_said(tmp_path, name):
     red, blue = (Image.new("RGB", (4, 4), colour) for colour in ("red", "blue"))
-    found = saved(tmp_path, red, "a.gif", save_all=True, append_images=[blue])
-    assert (found.values == [255, 0, 0]).all() and found.notes == ("the first of 2 pictures in the file",)
+    found = saved(tmp_path, red, name, save_all=True, append_images=[blue])
+    assert (found.values == [255, 0, 0]).all() and found.notes == ("the first of several pictures in the file",)
 
 
 def test_cmyk_goes_through_its_profile_which_is_then_done_with(tmp_path, monkeypatch):
