@@ -1,9 +1,10 @@
-"""The whole main job, offline: complete faces of nobody and of an astronaut with the model in the package.
+"""The whole main job, offline: complete a photo in which a part of an astronaut's face is hidden.
 
     python examples/demo.py FOLDER [flags of latentfill complete]
 
-The faces of nobody are samples of the model, so it can complete them well. Eileen Collins (a NASA photograph in the
-public domain, from scikit-image) was never seen in training: that is the honest test.
+Eileen Collins (a NASA photograph in the public domain, from scikit-image) was never seen in training. What is hidden is
+erased from the photo before anything looks at it. FOLDER/faces are small faces to try other commands on: seven of
+nobody, drawn by the model, and hers, cut out as the model wants it.
 """
 
 import shutil
@@ -15,33 +16,17 @@ import skimage.data
 from PIL import Image
 
 from latentfill.cli.main import run
-from latentfill.images import photos
+from latentfill.images import holes, photos
 from latentfill.images.grids import grid
 from latentfill.types import Pixels
 
-SEEDS = (0, 1, 2, 3, 4, 5, 6)
-SIZE = 64
 MARK = ".latentfill-demo"  # what is in a folder with this file may be made anew
-# Inner corners of the eyes and the bottom of the lower lip: in the photograph (as a landmark detector finds them), and
-# in OpenFace's template `innerEyesAndBottomLip` at 64 px, to which the model's faces are aligned.
-LANDMARKS = ((212.0, 104.0), (237.0, 106.0), (222.0, 156.0))
-TEMPLATE = ((23.28, 11.39), (39.61, 11.06), (32.01, 48.04))
-
-
-def astronaut() -> Pixels:
-    """The aligned face, uint8 [64, 64, 3]: warped at four times the size and averaged, so that nothing sparkles."""
-    times = 4
-    there = np.array([(times * x, times * y, 1) for x, y in TEMPLATE])
-    matrix = np.linalg.solve(there, np.array(LANDMARKS)).T
-    photo = Image.fromarray(np.asarray(skimage.data.astronaut()))  # type: ignore[no-untyped-call]
-    large = photo.transform(
-        (times * SIZE, times * SIZE), Image.Transform.AFFINE, tuple(matrix.flatten()), Image.Resampling.BICUBIC
-    )
-    return np.asarray(large.reduce(times))
+HIDDEN = "ellipse:224,133,21,27"  # her nose, most of her mouth, and the inner halves of her eyes
+CLOSE = np.s_[20:244, 112:336]  # the part of the photo that the sheet shows enlarged
 
 
 def main(folder: Path, *more: str) -> int:
-    """Make the inputs, complete them, and lay out what came of it. Returns the exit code of the completion.
+    """Make the inputs, complete the photo, and lay out what came of it. Returns the exit code of the completion.
 
     `more` are flags of `latentfill complete`, such as --steps 200.
     """
@@ -51,27 +36,44 @@ def main(folder: Path, *more: str) -> int:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / MARK).touch()
-    samples = ["sample", "faces-64-dcgan", str(folder), "--separate", "--count", str(len(SEEDS))]
-    if code := run([*samples, "--seed", str(SEEDS[0])]):
+    original = np.asarray(skimage.data.astronaut())  # type: ignore[no-untyped-call]
+    photos.write(folder / "original" / "astronaut.png", original)
+    torn, hole = tear(original)
+    photos.write(folder / "astronaut.png", torn, alpha=255 - hole)
+    out = folder / "completed"
+    if code := run(["complete", str(folder / "astronaut.png"), "--out", str(out), "--hole", "alpha", *more]):
         return code
-    (folder / "samples").rename(folder / "faces")
-    photos.write(folder / "faces" / "astronaut.png", astronaut())
-    words = ["complete", str(folder / "faces"), "--out", str(folder / "completed"), "--hole", "center"]
-    code = run([*words, "--blend", "poisson", "--gif", *more])
-    before = [read(path) for path in sorted((folder / "faces").glob("*.png"))]
-    asked = [picture.copy() for picture in before]
-    for picture in asked:
-        picture[SIZE // 4 : -SIZE // 4, SIZE // 4 : -SIZE // 4] = 255
-    after = [read(path) for path in sorted((folder / "completed").glob("*.png"))]
-    sheet = Image.fromarray(grid([*before, *asked, *after], len(before)))
-    sheet.resize((2 * sheet.width, 2 * sheet.height), Image.Resampling.BICUBIC).save(folder / "sheet.png")
-    print(f"\nOriginals, holes and completions, one above the other: {folder / 'sheet.png'}")
-    print(f"Each picture by itself: {folder / 'completed'}; the search as it went: {folder / 'completed' / '_run'}")
+    after = photos.read(photos.Source("astronaut.png", out / "astronaut.png")).pixels
+    sheet = grid([shown for whole in (original, asked(torn, hole), after) for shown in (whole, enlarged(whole))], 2)
+    photos.write(folder / "sheet.png", sheet)
+    code = small_faces(folder)
+    print(f"\nOriginal, hole and completion, one above the other: {folder / 'sheet.png'}")
+    print(f"The completed photo: {out / 'astronaut.png'}; the search as it went: {out / '_run'}")
     return code
 
 
-def read(path: Path) -> Pixels:
-    return photos.read(photos.Source(path.name, path)).pixels
+def tear(photo: Pixels) -> tuple[Pixels, np.ndarray]:
+    """The photo with the hidden part gone, and where it was: uint8 [H, W], 255 in the hole."""
+    hole = holes.draw(holes.parse(HIDDEN), (photo.shape[0], photo.shape[1]), seed=0)
+    return np.where(hole[..., None] > 0, np.uint8(0), photo), hole
+
+
+def asked(photo: Pixels, hole: np.ndarray) -> Pixels:
+    return np.where(hole[..., None] > 0, np.uint8(255), photo)
+
+
+def enlarged(photo: Pixels) -> Pixels:
+    part = Image.fromarray(photo[CLOSE])
+    return np.asarray(part.resize((photo.shape[1], photo.shape[0]), Image.Resampling.BICUBIC))
+
+
+def small_faces(folder: Path) -> int:
+    """Seven samples of the model, and the astronaut's face aligned as the model's are, in FOLDER/faces."""
+    drawn = run(["sample", "faces-64-dcgan", str(folder), "--separate", "--count", "7", "--seed", "0"])
+    (folder / "samples").rename(folder / "faces")
+    aligned = run(["align", str(folder / "original"), str(folder / "aligned"), "--size", "64"])
+    shutil.copy(folder / "aligned" / "astronaut.png", folder / "faces")
+    return drawn or aligned
 
 
 if __name__ == "__main__":

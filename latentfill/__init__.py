@@ -7,6 +7,9 @@ if TYPE_CHECKING:  # what a type checker sees; `_HOME` is what happens: nothing 
     from .completion.completion import Completion as Completion
     from .completion.completion import complete as complete
     from .completion.completion import watch as watch
+    from .crops import blend as blend
+    from .crops import fill_crops as fill_crops
+    from .crops import pose as pose
     from .errors import LatentfillError as LatentfillError
     from .gan.gan import Gan as Gan
     from .images.blending import overlay as overlay
@@ -14,22 +17,23 @@ if TYPE_CHECKING:  # what a type checker sees; `_HOME` is what happens: nothing 
     from .images.incomplete import Incomplete as Incomplete
     from .models import load as load
     from .options import CompleteOptions as CompleteOptions
+    from .options import PhotoOptions as PhotoOptions
     from .options import TrainOptions as TrainOptions
-    from .pipeline import blend as blend
-    from .pipeline import fill_crops as fill_crops
-    from .pipeline import pose as pose
+    from .pipeline import Filled as Filled
+    from .pipeline import fill as fill
 
 __version__ = "0.1.0"
 
 _HOME = {
     "completion.completion": ["Completion", "complete", "watch"],
+    "crops": ["blend", "fill_crops", "pose"],
     "errors": ["LatentfillError"],
     "gan.gan": ["Gan"],
     "images.blending": ["overlay", "poisson"],
     "images.incomplete": ["Incomplete"],
     "models": ["load"],
-    "options": ["CompleteOptions", "TrainOptions"],
-    "pipeline": ["blend", "fill_crops", "pose"],
+    "options": ["CompleteOptions", "PhotoOptions", "TrainOptions"],
+    "pipeline": ["Filled", "fill"],
 }
 __all__ = sorted(name for names in _HOME.values() for name in names)
 

@@ -157,14 +157,38 @@ class CompleteOptions:
     """weight of the perceptual loss"""
     balance: Literal["sum", "mean"] = "sum"
     """what lam is measured against: the sum over all known values (the post's), or their mean, the same for any size"""
-    blend: Literal["overlay", "poisson"] = "overlay"
-    """how the hole's pixels join the known ones: as they are (the post's formula), or by their gradients"""
+    blend: Literal["auto", "overlay", "poisson"] = "auto"
+    """how the hole's pixels join the known ones: as they are (overlay, the post's formula), or by their gradients
+    (poisson); auto is overlay where a picture has the model's size, and poisson in larger photos"""
     attempts: Positive = 1
     """latents to start from for each image; the best is kept"""
+    candidates: Positive = 1
+    """completions to offer for each image, the best first; each is an attempt of its own"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """what the layers compute in; auto is bf16 where the processor has it"""
     seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
     """of the first latents and of hmc's draws"""
+
+    @property
+    def starts(self) -> int:
+        """Latents to start from for each image."""
+        return max(self.attempts, self.candidates)
+
+
+@final
+@dataclass(frozen=True)
+class PhotoOptions:
+    """How a photo of another size than the model's is cut for it, and put together again."""
+
+    place: Literal["auto", "faces", "center"] = "auto"
+    """where the model looks: at the faces that the hole touches, or at the central square; auto is faces for models of
+    aligned faces. A picture of the model's size is taken whole"""
+    upsample: Annotated[int, Interval(ge=0, le=3)] = 1
+    """how often to double a photo's size in the search for small faces"""
+    outside: Literal["biharmonic", "telea"] = "biharmonic"
+    """what fills the part of a hole that the model does not see: the smoothest continuation, or Telea's method"""
+    grain: bool = True
+    """give the filled part the grain of the photo around it"""
 
 
 COMPLETE_PRESETS: dict[str, CompleteOptions] = {

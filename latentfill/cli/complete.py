@@ -10,7 +10,7 @@ from tyro.conf import Positional
 
 from ..errors import LatentfillError
 from ..models import DEFAULT
-from ..options import COMPLETE_PRESETS, CompleteOptions, ReadLimits
+from ..options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ReadLimits
 
 if TYPE_CHECKING:
     from ..gan.gan import Gan
@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """Fill the holes of pictures by searching the latent space of a model.
+    """Fill the holes of photos by searching the latent space of a model.
 
-    Writes OUT/NAME.png and OUT/NAME.json for every picture, and into OUT/_run the grids of each batch (before, masked,
-    hats, completed) and the losses and latents of each picture. What is there already is skipped, so the same command
-    goes on where it was stopped.
+    Photos may have any size: the faces that the hole touches are found, aligned, completed, and put back at the photo's
+    own resolution. Pictures of the model's size are completed as they are. Outside the hole nothing changes, to the
+    bit; what was 16 bits deep stays so, and alpha, colour profile and EXIF data are kept.
+
+    Writes OUT/NAME.png and OUT/NAME.json for every photo, and into OUT/_run the grids of each batch (before, masked,
+    hats, completed), the losses and latents of each, and the candidates. What is there already is skipped, so the same
+    command goes on where it was stopped.
     """
 
     images: Positional[tuple[Path, ...]]
@@ -32,7 +36,8 @@ class Options:
     """folder for the results"""
     hole: str = "center"
     """what to fill: center[:scale], left, half, random[:fraction missing], grid, full, lowres, pattern, alpha,
-    colour:#ff00ff[:tolerance], a picture (white = to be found), or a folder of such paired by file name"""
+    colour:#ff00ff[:tolerance], rectangle:LEFT,TOP,WIDTH,HEIGHT, ellipse:X,Y,RADIUS_X,RADIUS_Y (pixels or %), a picture
+    (white = to be found), or a folder of such paired by file name"""
     invert: bool = False
     """fill what the hole leaves, and keep what it names: for hole pictures in which black is to be found"""
     model: str = DEFAULT
@@ -40,11 +45,14 @@ class Options:
     preset: Literal["seed", "paper"] = "seed"
     """settings to start from: the original repository's, or those of Yeh et al."""
     search: CompleteOptions = field(default_factory=CompleteOptions)
+    photo: PhotoOptions = field(default_factory=PhotoOptions)
+    landmarks: Path | None = None
+    """a file of landmarks, for faces that are too hidden to be found: lines of path,x1,y1,x2,y2,x3,y3 (see align)"""
     limits: ReadLimits = field(default_factory=ReadLimits)
     max_images: Annotated[int, Gt(0)] | None = None
     """complete only the first so many pictures"""
     fit: bool = False
-    """crop pictures of another size to their central square and resize them to the model's"""
+    """crop photos to their central square and resize them to the model's size, instead of putting back what is found"""
     batch_size: Annotated[int, Gt(0)] = 64
     """pictures searched side by side"""
     every: Annotated[int, Ge(0)] = 50
@@ -109,21 +117,22 @@ def _answer(options: Options, gan: "Gan", reader: "Reader", questions: "list[Que
 
 def _complete_all(options: Options, gan: "Gan", reader: "Reader", questions: "list[Question]") -> int:
     from ..jobs.batch import Batch
-    from ..pipeline import pose
     from .progress import Bar
 
-    completed, steps = 0, options.search.steps
+    completed, steps = 0, max(1, options.search.steps)
     with Bar("complete", "steps") as bar:
-        for first in range(0, len(questions), options.batch_size):
-            good, crops, holes = reader.read(questions[first : first + options.batch_size])
-            if not good:
-                continue
-            batch = Batch(options, good, pose(gan, crops, holes, lowres=reader.lowres))
-            for completion in batch.search(gan):
-                done = first * steps + completion.number * len(good)
-                note = f"pictures {first + 1}-{first + len(good)}  loss {completion.loss.mean().item():.1f}"
+        for cuts in reader.batches(questions):
+            batch = Batch(options, gan, cuts, reader.lowres)
+            names = f"{cuts[0][0].number}-{cuts[-1][0].number}"
+            before = completed + len(reader.rejected)
+            for completion in batch.search():
+                done = before * steps + completion.number * len(cuts)
+                note = f"photos {names}  loss {completion.loss.mean().item():.1f}"
                 bar.update(done, len(questions) * steps, note)
-            for path in batch.finish():
-                print(path, flush=True)
-            completed += len(good)
+            for question, made in batch.finish():
+                if isinstance(made, LatentfillError):
+                    reader.reject(question, made)
+                    continue
+                print(made, flush=True)
+                completed += 1
     return completed

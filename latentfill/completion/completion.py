@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar, final
 
 import torch
@@ -32,7 +32,8 @@ class Completion:
     """The best of the attempts at each image after `number` steps. Blend `images` with the known pixels to finish.
 
     `terms` are the weighted losses, whose sum is `loss`; `attempt` says which start each image comes from, counted
-    from 0; `notes` are what the search adds (`accepted` of HMC).
+    from 0; `notes` are what the search adds (`accepted` of HMC). `others` are the next best attempts, as many as the
+    options ask for candidates, the best of them first.
     """
 
     number: int
@@ -42,6 +43,20 @@ class Completion:
     loss: PerImage
     attempt: Int[Tensor, " n"]
     notes: Terms = field(default_factory=dict)
+    others: tuple["Completion", ...] = ()
+
+    @property
+    def candidates(self) -> tuple["Completion", ...]:
+        """This one and the others, the best first."""
+        return (self, *self.others)
+
+    def select(self, rows: slice) -> "Completion":
+        """Those images alone."""
+        terms, notes = ({name: term[rows] for name, term in group.items()} for group in (self.terms, self.notes))
+        others = tuple(other.select(rows) for other in self.others)
+        return Completion(
+            self.number, self.images[rows], self.z[rows], terms, self.loss[rows], self.attempt[rows], notes, others
+        )
 
 
 def watch(gan: Gan, incomplete: Incomplete, options: CompleteOptions | None = None) -> Iterator[Completion]:
@@ -57,10 +72,10 @@ def watch(gan: Gan, incomplete: Incomplete, options: CompleteOptions | None = No
     if not n:
         raise ValueError("there is no image to complete")
     gan = _prepared(gan, choose_precision(options.precision, device))
-    objective = loss_of(gan, incomplete.repeat(options.attempts), options)
-    starts = gan.generator.prior.sample([_seed(options, START_STREAM, i) for i in range(options.attempts)])
+    objective = loss_of(gan, incomplete.repeat(options.starts), options)
+    starts = gan.generator.prior.sample([_seed(options, START_STREAM, i) for i in range(options.starts)])
     steps = _steps(gan, objective, starts.repeat(n, 1).to(incomplete.images), options)
-    return (best(step, options.attempts) for step in steps)
+    return (best(step, options.starts, options.candidates) for step in steps)
 
 
 def complete(gan: Gan, incomplete: Incomplete, options: CompleteOptions | None = None) -> Completion:
@@ -74,10 +89,16 @@ def loss_of(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> Compl
     return CompletionLoss(incomplete, gan.discriminator, o.lam, o.context, o.window, o.perceptual, o.balance)
 
 
-def best(step: Step, attempts: int) -> Completion:
-    """Of every `attempts` rows in a row, the one with the smallest loss."""
-    losses = step.loss.view(-1, attempts)
-    attempt = losses.nan_to_num(nan=torch.inf).argmin(1)  # a search that has broken down never wins
+def best(step: Step, attempts: int, candidates: int = 1) -> Completion:
+    """Of every `attempts` rows in a row, the one with the smallest loss; with more candidates, the next ones too."""
+    losses = step.loss.view(-1, attempts).nan_to_num(nan=torch.inf)  # a search that has broken down never wins
+    ranks = losses.sort(dim=1, stable=True).indices[:, :candidates]
+    first, *others = (_ranked(step, attempts, ranks[:, k]) for k in range(candidates))
+    return replace(first, others=tuple(others))
+
+
+def _ranked(step: Step, attempts: int, attempt: Int[Tensor, " n"]) -> Completion:
+    """One attempt at each image."""
     rows = attempt + attempts * torch.arange(len(attempt), device=attempt.device)
     terms, notes = ({name: term[rows] for name, term in group.items()} for group in (step.terms, step.notes))
     images = step.images if attempts == 1 else step.images[rows]
@@ -87,7 +108,7 @@ def best(step: Step, attempts: int) -> Completion:
 def _steps(gan: Gan, objective: Objective, z: Latents, options: CompleteOptions) -> Iterator[Step]:
     o = options
     if o.method == "hmc":
-        seeds = [_seed(o, HMC_STREAM, row % o.attempts) for row in range(len(z))]
+        seeds = [_seed(o, HMC_STREAM, row % o.starts) for row in range(len(z))]
         return hmc(
             gan.generator,
             objective,

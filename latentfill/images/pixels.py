@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from ..types import Images, PixelBatch, Pixels
 
@@ -23,6 +23,13 @@ def to_pixels(images: Images) -> list[Pixels]:
     rounded = (images * 127.5 + 128).clamp(0, 255).byte()
     rgb = rounded.expand(-1, 3, -1, -1) if rounded.shape[1] == 1 else rounded
     return list(rgb.permute(0, 2, 3, 1).cpu().numpy())
+
+
+def to_levels(images: Images) -> Float[np.ndarray, "n h w 3"]:
+    """float [n, c, h, w] in [-1, 1] -> float32 [n, h, w, 3] in 0..255, not rounded; grey becomes RGB."""
+    levels = (images.float() * 127.5 + 127.5).clamp(0, 255)
+    rgb = levels.expand(-1, 3, -1, -1) if levels.shape[1] == 1 else levels
+    return np.ascontiguousarray(rgb.permute(0, 2, 3, 1).cpu().numpy())
 
 
 def to_grey(pixels: Pixels) -> UInt8[np.ndarray, "_ _ 1"]:

@@ -5,19 +5,25 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, final
 
+from .. import pipeline
 from ..errors import ImageError, LatentfillError
+from ..faces import landmarks
 from ..gan.gan import Gan
-from ..images import holes, photos
+from ..images import holes, originals, photos
 from ..images.fitting import fit, fit_hole
-from ..types import Hole, Pixels
+from ..options import Alignment
+from ..pipeline import Cut
+from ..types import Hole
 
 if TYPE_CHECKING:
     from ..cli.complete import Options
+
+HELD_PIXELS = 50_000_000  # of photos waiting side by side for one search: 150 MB
 
 
 @final
@@ -67,13 +73,14 @@ def ask(places: Sequence[Path], out: Path) -> list[Question]:
 
 @final
 class Reader:
-    """Reads the pictures of a batch and draws their holes; remembers what cannot be used."""
+    """Reads photos, draws their holes and cuts what the model is asked about; remembers what cannot be used."""
 
     def __init__(self, options: "Options", gan: Gan) -> None:
         self.spec = holes.parse(options.hole, invert=options.invert)
         self.rejected: list[tuple[str, str]] = []
         self._described = False
-        self._options, self._size = options, gan.network.size
+        self._options, self._gan = options, gan
+        self._landmarks = _read_landmarks(options, gan)
         self._table = options.out / "_run" / "rejected.csv"
         self._table.unlink(missing_ok=True)
 
@@ -81,15 +88,23 @@ class Reader:
     def lowres(self) -> bool:
         return self.spec.kind == "lowres"
 
-    def read(self, questions: Sequence[Question]) -> tuple[list[Question], list[Pixels], list[Hole]]:
-        """Those questions that can be put, with their crops and holes."""
-        good: list[tuple[Question, Pixels, Hole]] = []
+    def batches(self, questions: Iterable[Question]) -> Iterator[list[tuple[Question, Cut]]]:
+        """Those questions that can be put, so many at a time as are searched side by side."""
+        batch: list[tuple[Question, Cut]] = []
+        squares = pixels = 0
         for question in questions:
             try:
-                good.append((question, *self._read(question.source)))
+                cut = self._read(question.source)
             except LatentfillError as error:
                 self.reject(question, error)
-        return [q for q, _, _ in good], [c for _, c, _ in good], [h for _, _, h in good]
+                continue
+            batch.append((question, cut))
+            squares, pixels = squares + len(cut.placements), pixels + cut.hole.size
+            if squares >= self._options.batch_size or pixels >= HELD_PIXELS:
+                yield batch
+                batch, squares, pixels = [], 0, 0
+        if batch:
+            yield batch
 
     def reject(self, question: Question, error: LatentfillError) -> None:
         """Note a picture that cannot be completed, in _run/rejected.csv too."""
@@ -99,31 +114,37 @@ class Reader:
         with self._table.open("w", newline="") as file:
             csv.writer(file).writerows([("path", "reason"), *self.rejected])
 
-    def _read(self, source: photos.Source) -> tuple[Pixels, Hole]:
-        photo = photos.read(source, self._options.limits)
-        size, (height, width) = self._size, photo.pixels.shape[:2]
-        fits = (height, width) == (size, size)
-        if not fits and not self._options.fit:
-            raise ImageError(
-                f"{source.name}: is {width}x{height} and the model makes {size}x{size}",
-                "Align or crop it first, or give --fit to take its central square",
-            )
-        seed = hole_seed(self._options.search.seed, PurePosixPath(source.name).name)
-        at = (height, width) if self.spec.kind in holes.PAINTED else (size, size)
-        hole = holes.draw(self.spec, at, seed=seed, photo=photo if at == (height, width) else None, name=source.name)
-        self._describe(source.name, hole)
-        if fits:
-            return photo.pixels, hole
-        return fit(photo.pixels, size), hole if at == (size, size) else fit_hole(hole, size)
+    def _read(self, source: photos.Source) -> Cut:
+        options, size = self._options, self._gan.network.size
+        original = originals.read(source, options.limits)
+        shape = original.values.shape[:2]
+        if shape == (size, size) or not options.fit:
+            if self.lowres and shape != (size, size):
+                raise ImageError(f"{source.name}: lowres is for pictures of the model's size", "Give --fit as well.")
+            hole = self._hole(source, original, shape)
+        else:
+            drawn = shape if self.spec.kind in holes.AT_PHOTO_SIZE else (size, size)
+            hole = self._hole(source, original, drawn)
+            hole = hole if drawn == (size, size) else fit_hole(hole, size)
+            original = originals.Original(fit(original.photo().pixels, size))
+        points = self._landmarks.get(source.name, ())
+        cut = pipeline.cut(original, hole, self._gan, options.photo, points, source.name)
+        for note in cut.notes:
+            print(f"{source.name}: {note}", file=sys.stderr)
+        return cut
 
-    def _describe(self, name: str, hole: Hole) -> None:
-        """Say of the first picture how its hole was understood, and of any if that looks wrong."""
+    def _hole(self, source: photos.Source, original: originals.Original, shape: tuple[int, int]) -> Hole:
+        """Drawn; and of the first picture it is said how its hole was understood, of any if that looks wrong."""
+        seed = hole_seed(self._options.search.seed, PurePosixPath(source.name).name)
+        photo = original.photo() if original.values.shape[:2] == shape else None
+        hole = holes.draw(self.spec, shape, seed=seed, photo=photo, name=source.name)
         told = holes.warning(self.spec, hole)
         if told is None and not self._described:
             told = holes.describe(hole)
         if told is not None:
-            print(f"{name}: {told}", file=sys.stderr)
+            print(f"{source.name}: {told}", file=sys.stderr)
         self._described = True
+        return hole
 
 
 def hole_seed(seed: int, name: str) -> int:
@@ -146,3 +167,10 @@ def tell(question: Question, options: "Options", facts: dict[str, Any]) -> None:
     making = path.with_name(f".{path.name}.making")
     making.write_text(json.dumps(story, indent=1) + "\n")
     making.replace(path)
+
+
+def _read_landmarks(options: "Options", gan: Gan) -> Mapping[str, Sequence[Any]]:
+    if options.landmarks is None:
+        return {}
+    alignment = pipeline.alignment_of(gan) or Alignment()
+    return landmarks.read(options.landmarks, alignment.landmarks)

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, final
 
 from ..completion.completion import Completion, watch
 from ..completion.objective import block_means
+from ..crops import blend, pose
+from ..errors import LatentfillError
 from ..figures.animation import write_gif
 from ..gan.gan import Gan
-from ..images import photos
+from ..images import originals, photos
 from ..images.grids import grid
 from ..images.incomplete import BLOCK, Incomplete
 from ..images.pixels import to_pixels
-from ..pipeline import blend
+from ..pipeline import Cut, put_back
 from ..types import Images
 from .answers import Question, tell
+from .candidates import offer, story
 
 if TYPE_CHECKING:
     from ..cli.complete import Options
@@ -26,69 +29,85 @@ if TYPE_CHECKING:
 class Batch:
     """Some questions put at once. `search` streams, `finish` writes what was found."""
 
-    def __init__(self, options: "Options", questions: Sequence[Question], incomplete: Incomplete) -> None:
-        self.options, self.questions, self.incomplete = options, questions, incomplete
-        self.folder = _unused(options.out / "_run" / f"{questions[0].number:06}-{questions[-1].number:06}")
+    def __init__(self, options: "Options", gan: Gan, cuts: Sequence[tuple[Question, Cut]], lowres: bool) -> None:
+        self.options, self.gan, self.cuts = options, gan, cuts
+        numbers = [question.number for question, _ in cuts]
+        self.folder = _unused(options.out / "_run" / f"{numbers[0]:06}-{numbers[-1]:06}")
+        crops = [crop for _, cut in cuts for crop in cut.crops]
+        crop_holes = [hole for _, cut in cuts for hole in cut.crop_holes]
+        self.incomplete = pose(gan, crops, crop_holes, lowres=lowres) if crops else None
         self._last: Completion | None = None
         self._seconds = 0.0
 
-    def search(self, gan: Gan) -> Iterator[Completion]:
-        """Every step of the search, drawn and logged as often as the options say."""
+    def search(self) -> Iterator[Completion]:
+        """Every step of the search, drawn and logged as often as the options say; none if no model is needed."""
+        if self.incomplete is None:
+            return
         every, steps = self.options.every, self.options.search.steps
-        self._draw_question()
-        logs = [self.folder / "logs" / f"{q.number:06}-{q.stem.name}.csv" for q in self.questions]
+        self._draw_question(self.incomplete)
         start = time.perf_counter()
         try:
-            for completion in watch(gan, self.incomplete, self.options.search):
+            for completion in watch(self.gan, self.incomplete, self.options.search):
                 if completion.number == steps or (every and completion.number % every == 0):
-                    self._draw(completion)
-                    for row, path in enumerate(logs):
+                    self._draw(self.incomplete, completion)
+                    for row, path in enumerate(self._logs()):
                         _log(path, completion, row)
                 self._last = completion
                 yield completion
         finally:
             self._seconds = time.perf_counter() - start
 
-    def finish(self) -> list[Path]:
-        """Write each completed picture and its story. Returns the pictures' paths."""
+    def finish(self) -> Iterator[tuple[Question, Path | LatentfillError]]:
+        """Write each completed picture and its story. Yields its path, or why it could not be written."""
         last = self._last
-        if last is None or last.number < self.options.search.steps:
+        if self.incomplete is not None and (last is None or last.number < self.options.search.steps):
             raise ValueError("the search has not come to its end")
-        pixels = to_pixels(self._blended(last))
-        for row, question in enumerate(self.questions):
-            photos.write(question.file(".png"), pixels[row])
-            facts = {
-                "steps": last.number,
-                "loss": last.loss[row].item(),
-                "terms": {name: term[row].item() for name, term in last.terms.items()},
-                "to_be_found": 1 - self.incomplete.known[row].mean().item(),
-                "seconds": self._seconds / len(self.questions),
-                "z": last.z[row].tolist(),
-            }
-            tell(question, self.options, facts)
+        first = 0
+        for question, cut in self.cuts:
+            rows = slice(first, first + len(cut.placements))
+            first = rows.stop
+            try:
+                yield question, self._finish(question, cut, rows)
+            except LatentfillError as error:
+                yield question, error
         if self.options.gif:
-            completed = sorted((self.folder / "completed").glob("*.png"), key=lambda path: int(path.stem))
-            write_gif(
-                self.folder / "completed.gif",
-                (photos.read(photos.Source(path.name, path)).pixels for path in completed),
-            )
-        return [question.file(".png") for question in self.questions]
+            self._animate()
 
-    def _blended(self, completion: Completion) -> Images:
-        return blend(self.incomplete, completion, self.options.search.blend)
+    def _finish(self, question: Question, cut: Cut, rows: slice) -> Path:
+        candidates = [c.select(rows) for c in self._last.candidates] if self._last and cut.placements else []
+        filled = put_back(cut, candidates, self.options.search, self.options.photo)
+        if len(filled.candidates) > 1:
+            offer(self.options.out / "_run" / "candidates" / question.stem.relative_to(self.options.out), cut, filled)
+        originals.write(question.file(".png"), filled.candidates[0])
+        tell(question, self.options, story(cut, candidates, self._seconds / len(self.cuts)))
+        return question.file(".png")
 
-    def _draw_question(self) -> None:
-        known, images = self.incomplete.known, self.incomplete.images
+    def _animate(self) -> None:
+        completed = sorted((self.folder / "completed").glob("*.png"), key=lambda path: int(path.stem))
+        if completed:
+            frames = (photos.read(photos.Source(path.name, path)).pixels for path in completed)
+            write_gif(self.folder / "completed.gif", frames)
+
+    def _logs(self) -> list[Path]:
+        """A file for each square: the first of a photo has its name, the others a number besides."""
+        return [
+            self.folder / "logs" / f"{q.number:06}-{q.stem.name}{f'-{i + 1}' if i else ''}.csv"
+            for q, cut in self.cuts
+            for i in range(len(cut.placements))
+        ]
+
+    def _draw_question(self, incomplete: Incomplete) -> None:
+        images = incomplete.images
         self._sheet("before.png", images)
-        self._sheet("masked.png", images * known)
-        if self.incomplete.lowres is not None:
+        self._sheet("masked.png", images * incomplete.known)
+        if incomplete.lowres is not None:
             self._sheet("lowres.png", _enlarged(block_means(images)))
 
-    def _draw(self, completion: Completion) -> None:
+    def _draw(self, incomplete: Incomplete, completion: Completion) -> None:
         name = f"{completion.number:04}"
         self._sheet(f"hats/{name}.png", completion.images)
-        self._sheet(f"completed/{name}.png", self._blended(completion))
-        if self.incomplete.lowres is not None:
+        self._sheet(f"completed/{name}.png", blend(incomplete, completion, self.options.search.blend))
+        if incomplete.lowres is not None:
             self._sheet(f"hats/{name}-lowres.png", _enlarged(block_means(completion.images)))
 
     def _sheet(self, name: str, images: Images) -> None:

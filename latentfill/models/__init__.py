@@ -1,5 +1,6 @@
 """The models that ship with the package, and how a model is named."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 DEFAULT = "faces-64-dcgan"
+# What the files of the first models do not say themselves; `train` writes it into newer ones.
+ALIGNMENTS = {"faces-64-dcgan": {"landmarks": "inner-eyes-and-bottom-lip", "similarity": False, "margin": 1.0}}
 
 
 def names() -> list[str]:
@@ -38,7 +41,11 @@ def load(model: str | Path = DEFAULT, device: str = "cpu") -> "Gan":
     from ..gan.checkpoint import load as load_file
     from ..gan.device import choose_device
 
-    return load_file(find(model), choose_device(device))
+    path = find(model)
+    gan = load_file(path, choose_device(device))
+    if path.parent == FOLDER and "alignment" not in gan.about and path.stem in ALIGNMENTS:
+        return replace(gan, about={**gan.about, "alignment": ALIGNMENTS[path.stem]})
+    return gan
 
 
 def _cure() -> str:

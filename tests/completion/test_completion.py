@@ -238,7 +238,7 @@ def test_the_presets_are_the_two_settings():
     assert (seed.context, seed.balance, seed.lam, seed.perceptual) == ("l1", "sum", 0.1, "non-saturating")
     assert (paper.method, paper.steps, paper.learning_rate, paper.lam) == ("adam", 1500, 0.01, 0.003)
     assert (paper.context, paper.window, paper.perceptual) == ("weighted", 7, "saturating")
-    assert (seed.blend, paper.blend) == ("overlay", "poisson")
+    assert (seed.blend, paper.blend) == ("auto", "poisson")
 
 
 def test_the_loss_follows_the_options():

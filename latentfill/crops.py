@@ -1,0 +1,52 @@
+"""The way of pictures that already have the model's size: pose the question, search, blend."""
+
+from collections.abc import Sequence
+
+import torch
+
+from .completion.completion import Completion, complete
+from .gan.gan import Gan
+from .images.blending import overlay, poisson
+from .images.holes import to_known
+from .images.incomplete import BLOCK, Incomplete
+from .images.pixels import to_images, to_pixels
+from .options import CompleteOptions
+from .types import Hole, Images, Pixels
+
+
+def pose(gan: Gan, crops: Sequence[Pixels], holes: Sequence[Hole], *, lowres: bool = False) -> Incomplete:
+    """Pictures uint8 [H, W, 3] and their holes [H, W] as one question to `gan`, on its device.
+
+    With `lowres` the means of 8x8 blocks are given too. Raises ValueError unless all have the model's size.
+    """
+    size = gan.network.size
+    for picture in [*crops, *holes]:
+        if picture.shape[:2] != (size, size):
+            raise ValueError(f"the model completes {size}x{size} pixels, not {picture.shape[1]}x{picture.shape[0]}")
+    if len(crops) != len(holes):
+        raise ValueError(f"{len(crops)} pictures and {len(holes)} holes: each picture needs its own")
+    images = torch.cat([to_images(crop, gan.network.channels) for crop in crops])
+    known = torch.cat([to_known(hole) for hole in holes])
+    n, _, h, w = images.shape
+    means = torch.ones(n, 1, h // BLOCK, w // BLOCK) if lowres else None
+    return Incomplete(images, known, means).to(gan.device)
+
+
+def blend(incomplete: Incomplete, completion: Completion, how: str) -> Images:
+    """Join the known pixels with G(z): `overlay` (or auto) is the post's formula, `poisson` the paper's."""
+    ways = {"auto": overlay, "overlay": overlay, "poisson": poisson}
+    if how not in ways:
+        raise ValueError(f"blend is one of {', '.join(ways)}, not {how!r}")
+    return ways[how](incomplete, completion.images)
+
+
+def fill_crops(
+    gan: Gan, crops: Sequence[Pixels], holes: Sequence[Hole], options: CompleteOptions | None = None
+) -> list[Pixels]:
+    """Complete pictures of the model's size; outside the holes they equal the originals to the bit.
+
+    `crops` are uint8 [size, size, 3], `holes` uint8 [size, size] with 255 where a pixel is to be found.
+    """
+    options = options or CompleteOptions()
+    incomplete = pose(gan, crops, holes)
+    return to_pixels(blend(incomplete, complete(gan, incomplete, options), options.blend))

@@ -1,0 +1,79 @@
+"""What is told of a completed photo besides itself: its candidates, side by side, and its numbers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..completion.completion import Completion
+from ..images import originals, photos
+from ..images.grids import grid
+from ..images.placement import Box
+from ..pipeline import Cut, Filled
+from ..types import Hole, Pixels
+
+CELL = 256  # pixels of a picture on the sheet
+AROUND = 0.35  # how much of the photo is shown around the hole, in widths of the hole
+
+
+def offer(folder: Path, cut: Cut, filled: Filled) -> None:
+    """Write 1.png, 2.png, ... and sheet.png: the photo, its hole, and each candidate, around the hole."""
+    for number, candidate in enumerate(filled.candidates, 1):
+        originals.write(folder / f"{number}.png", candidate)
+    before = cut.original.photo().pixels
+    asked = np.where(cut.hole[..., None] > 0, np.uint8(255), before)
+    box = around(cut.hole)
+    cells = [_cell(p, box) for p in (before, asked, *(c.photo().pixels for c in filled.candidates))]
+    photos.write(folder / "sheet.png", grid(cells, min(len(cells), 6)))
+
+
+def around(hole: Hole) -> Box:
+    """The square part of a photo that shows a hole and what is next to it; all of the photo if there is no hole."""
+    height, width = hole.shape
+    rows, columns = (np.flatnonzero(hole.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return Box(0, 0, height, width)
+    extent = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
+    side = min(height, width, max(64, round((1 + 2 * AROUND) * extent)))
+    top = int(np.clip((rows[0] + rows[-1] - side) // 2, 0, height - side))
+    left = int(np.clip((columns[0] + columns[-1] - side) // 2, 0, width - side))
+    return Box(top, left, top + side, left + side)
+
+
+def story(cut: Cut, candidates: Sequence[Completion], seconds: float) -> dict[str, Any]:
+    """The numbers of one photo, for its JSON file: of the best candidate for every square, and all losses."""
+    best = candidates[0] if candidates else None
+    squares = [
+        {
+            "placement": placement.matrix,
+            "loss": best.loss[row].item(),
+            "terms": {name: term[row].item() for name, term in best.terms.items()},
+            "to_be_found": float((cut.crop_holes[row] > 0).mean()),
+            "attempt": int(best.attempt[row]),
+            "z": best.z[row].tolist(),
+        }
+        for row, placement in enumerate(cut.placements)
+        if best is not None
+    ]
+    facts: dict[str, Any] = {
+        "steps": best.number if best else 0,
+        "to_be_found": float((cut.hole > 0).mean()),
+        "seen_by_model": cut.seen,
+        "seconds": seconds,
+        "notes": cut.notes,
+        "squares": squares,
+        "candidates": [{"loss": candidate.loss.tolist()} for candidate in candidates],
+    }
+    if len(squares) == 1:  # the usual case, where nobody wants to look further down
+        facts |= {name: squares[0][name] for name in ("loss", "terms", "z")}
+    return facts
+
+
+def _cell(pixels: Pixels, box: Box) -> Pixels:
+    part = Image.fromarray(np.ascontiguousarray(pixels[box.slices]))
+    scale = CELL / max(part.size)
+    size = max(1, round(part.width * scale)), max(1, round(part.height * scale))
+    small = np.asarray(part.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC))
+    return np.pad(small, ((0, CELL - size[1]), (0, CELL - size[0]), (0, 0)), constant_values=255)

@@ -1,0 +1,129 @@
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from latentfill.cli.main import run
+from latentfill.gan import checkpoint
+from latentfill.images import originals
+from latentfill.images.archives import Source
+from latentfill.options import NetworkOptions
+
+ASTRONAUT = np.asarray(skimage.data.astronaut())
+NOSE = "ellipse:224,135,16,12"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    gan = checkpoint.build(NetworkOptions(size=16, base=4, latent=6))
+    checkpoint.save(replace(gan, about={"alignment": {"landmarks": "inner-eyes-and-bottom-lip"}}), path)
+    return path
+
+
+def complete(model, *words):
+    return run(["complete", *map(str, words), "--model", str(model), "--precision", "fp32", "--steps", "2"])
+
+
+def opened(path):
+    return originals.read(Source(path.name, path))
+
+
+def test_photos_of_any_size_are_completed_in_one_command(tmp_path, model, capsys):
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    Image.fromarray(ASTRONAUT).save(photos / "astronaut.png")
+    Image.fromarray(ASTRONAUT[:, ::-1]).convert("L").resize((700, 700)).save(photos / "grey.jpg")
+    Image.fromarray(np.full((90, 120, 3), 100, np.uint8)).save(photos / "nobody.png")
+    (photos / "text.png").write_text("not a picture")
+    assert complete(model, photos, "--out", out, "--hole", "ellipse:50%,27%,8%,6%") == 1
+    assert {path.name for path in out.glob("*.png")} == {"astronaut.png", "grey.png"}
+    told = capsys.readouterr().err
+    assert "nobody.png: no face was found" in told and "--landmarks" in told and "2 completed, 2 rejected" in told
+    rows = list(csv.DictReader((out / "_run" / "rejected.csv").open()))
+    assert [row["path"] for row in rows] == ["nobody.png", "text.png"]
+    for name in ("astronaut.png", "grey.jpg"):
+        words = ["verify", photos / name, out / f"{name[:-4]}.png", "ellipse:50%,27%,8%,6%"]
+        assert run([str(word) for word in words]) == 0
+    assert opened(out / "grey.png").values.shape == (700, 700, 1)
+    story = json.loads((out / "astronaut.json").read_text())
+    assert story["seen_by_model"] > 0.5 and len(story["squares"]) == 1
+    assert story["loss"] == story["squares"][0]["loss"] and 0 < story["to_be_found"] < 0.02
+
+
+def test_a_16_bit_photo_with_alpha_profile_and_exif_keeps_them(tmp_path, model):
+    deep = ASTRONAUT.astype(np.uint16) * 257 + 3
+    alpha = np.full((512, 512), 65535, np.uint16)
+    alpha[100:104, 220:224] = 0
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    original = originals.Original(deep, alpha, icc=b"profile", exif=exif.tobytes().removeprefix(b"Exif\0\0"))
+    originals.write(tmp_path / "deep.png", original)
+    assert complete(model, tmp_path / "deep.png", "--out", tmp_path / "out", "--hole", "alpha") == 0
+    made, before = opened(tmp_path / "out" / "deep.png"), opened(tmp_path / "deep.png")
+    hole = alpha == 0
+    assert np.array_equal(made.values[~hole], deep[~hole]) and made.values.dtype == np.uint16
+    assert not np.array_equal(made.values[hole], deep[hole]) and (made.alpha == 65535).all()
+    assert made.icc == b"profile" and made.exif == before.exif and b"a camera" in made.exif
+
+
+def test_a_photo_on_its_side_is_completed_upright(tmp_path, model):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = Image.fromarray(np.rot90(ASTRONAUT).copy())
+    turned.save(tmp_path / "side.png", exif=exif)
+    assert complete(model, tmp_path / "side.png", "--out", tmp_path / "out", "--hole", NOSE) == 0
+    made = Image.open(tmp_path / "out" / "side.png")
+    assert made.getexif().get(0x0112, 1) == 1
+    assert (np.asarray(made) != ASTRONAUT).any(-1).sum() == pytest.approx(np.pi * 16 * 12, rel=0.1)
+
+
+def test_candidates_are_offered_with_a_sheet(tmp_path, model):
+    Image.fromarray(ASTRONAUT).save(tmp_path / "a.png")
+    assert complete(model, tmp_path / "a.png", "--out", tmp_path / "out", "--hole", NOSE, "--candidates", 3) == 0
+    folder = tmp_path / "out" / "_run" / "candidates" / "a"
+    assert sorted(path.name for path in folder.iterdir()) == ["1.png", "2.png", "3.png", "sheet.png"]
+    made = [opened(folder / f"{i}.png").values for i in (1, 2, 3)]
+    assert np.array_equal(made[0], opened(tmp_path / "out" / "a.png").values)
+    assert not np.array_equal(made[0], made[1]) and not np.array_equal(made[1], made[2])
+    losses = [c["loss"][0] for c in json.loads((tmp_path / "out" / "a.json").read_text())["candidates"]]
+    assert losses == sorted(losses) and len(losses) == 3
+
+
+def test_landmarks_from_a_file_find_a_face_that_is_all_hidden(tmp_path, model, capsys):
+    hidden = ASTRONAUT[:300].copy()
+    hidden[60:190, 170:280] = 255
+    Image.fromarray(hidden).save(tmp_path / "hidden.png")
+    words = (tmp_path / "hidden.png", "--out", tmp_path / "out", "--hole", "rectangle:170,60,110,130")
+    assert complete(model, *words) == 1
+    assert "no face was found" in capsys.readouterr().err
+    (tmp_path / "points.csv").write_text("path,x1,y1,x2,y2,x3,y3\nhidden.png,212,104,237,106,222,156\n")
+    assert complete(model, *words, "--landmarks", tmp_path / "points.csv") == 0
+    story = json.loads((tmp_path / "out" / "hidden.json").read_text())
+    assert len(story["squares"]) == 1 and "outside of what the model sees" in story["notes"][0]
+
+
+def test_a_hole_of_another_size_is_told(tmp_path, model, capsys):
+    Image.fromarray(ASTRONAUT).save(tmp_path / "a.png")
+    Image.fromarray(np.full((64, 64), 255, np.uint8)).save(tmp_path / "hole.png")
+    assert complete(model, tmp_path / "a.png", "--out", tmp_path / "out", "--hole", tmp_path / "hole.png") == 1
+    assert "hole.png is 64 x 64 pixels, but a.png is 512 x 512" in capsys.readouterr().err
+
+
+def test_the_low_resolution_question_is_for_the_model_s_size(tmp_path, model, capsys):
+    Image.fromarray(ASTRONAUT).save(tmp_path / "a.png")
+    assert complete(model, tmp_path / "a.png", "--out", tmp_path / "out", "--hole", "lowres") == 1
+    assert "--fit" in capsys.readouterr().err
+    assert complete(model, tmp_path / "a.png", "--out", tmp_path / "out", "--hole", "lowres", "--fit") == 0
+
+
+def test_the_photo_s_middle_is_completed_when_told(tmp_path, model):
+    Image.fromarray(np.full((90, 120, 3), 100, np.uint8)).save(tmp_path / "nobody.png")
+    words = ("--hole", "center:0.4", "--place", "center", "--blend", "overlay", "--no-grain")
+    assert complete(model, tmp_path / "nobody.png", "--out", tmp_path / "out", *words) == 0
+    story = json.loads((tmp_path / "out" / "nobody.json").read_text())
+    assert story["squares"][0]["placement"] == [[90 / 16, 0, 15], [0, 90 / 16, 0]]
