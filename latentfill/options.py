@@ -106,7 +106,8 @@ class Alignment:
     """only turn, shift and scale, so that a face keeps its shape; by default the three points are met exactly, as by
     OpenFace, which can shear"""
     margin: Annotated[float, Interval(ge=0.5, le=8)] = 1.0
-    """how much more than OpenFace's framing is shown, along each side"""
+    """how much wider than OpenFace's framing, which ends at the chin: 2.0 shows a face as large as in CelebA's aligned
+    pictures, 1.7 as in FFHQ's"""
 
 
 @final
