@@ -94,10 +94,7 @@ class Placement:
         return Box(int(top), int(left), int(bottom), int(right))
 
     def crop(self, photo: Pixels) -> Pixels:
-        """The pixels of the photo [H, W, 3] in the square: averaged when shrinking, a cubic spline when enlarging.
-
-        What lies outside the photo is black.
-        """
+        """The square of a photo [H, W, 3], black outside of it: averaged when shrinking, a cubic spline if enlarged."""
         if self._within(*photo.shape[:2]):
             return np.ascontiguousarray(photo[self.box(*photo.shape[:2]).slices])
         box, blocks = self._part(*photo.shape[:2])
