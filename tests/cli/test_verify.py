@@ -91,6 +91,9 @@ def test_what_is_lost_is_told(tmp_path, capsys):
     assert run(words) == 1
     told = capsys.readouterr().out
     assert "the transparency is gone; its colour profile data are gone" in told
+    put(tmp_path / "after.png", replace(before, icc=None))
+    assert run(words) == 1
+    assert "0 of 68 known pixels differ; its colour profile data are gone" in capsys.readouterr().out
 
 
 def test_grey_that_became_equal_colours_has_not_changed_its_pixels():
