@@ -52,7 +52,7 @@ class Options:
     threshold: float = 0.0
     """score that a face must reach; lower finds more, and more that are none. Clear faces reach 1 and more"""
     points: Path | None = None
-    """landmarks to use instead of looking for faces: a file in the format of CelebA's list, or a CSV"""
+    """landmarks to use instead of looking for faces: CelebA's list, a CSV (path,x1,y1,x2,y2,x3,y3), or JSON"""
     max_shear: Annotated[float, Ge(1)] | None = None
     """leave out faces that had to be stretched more than so much along one side, such as profiles; 1.3 is strict"""
     format: Literal["png", "jpg"] = "png"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -103,13 +103,16 @@ class Cutter:
             )
             found = [face.points for face in faces]
         if not found:
-            raise _Rejected(NO_FACE, "no face found")
+            raise _Rejected(NO_FACE, "no face found" if self.points is None else "no landmarks given")
         if self.skip_multi and len(found) > 1:
             raise _Rejected(SEVERAL, f"{len(found)} faces and --skip-multi")
         return found if self.everyone else found[:1]
 
     def _given(self, photo: Pixels, name: str, given: Mapping[str, Sequence[Points]]) -> list[Points]:
-        faces = list(given.get(name, given.get(PurePosixPath(name).name, ())))
+        try:
+            faces = list(given.get(name, ()))
+        except LatentfillError as error:  # it is not clear which of them are meant
+            raise _Rejected(FAILED, error.what) from error
         height, width = photo.shape[:2]
         room = (width, height)  # a face may be cut by the border, but not lie a whole photo away
         if any((points < np.negative(room)).any() or (points > np.multiply(2, room)).any() for points in faces):

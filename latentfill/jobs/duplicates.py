@@ -31,6 +31,7 @@ NEAR = 0.23
 # Candidates agree in all the signs that one of the tables looks at. Of 64 signs a near-duplicate changes up to 5;
 # then a table of 14 still finds it with a probability of 0.28, and one of 16 with 0.995.
 TABLES, SIGNS = 16, 14
+FEW = 1000  # crops of which all pairs are compared, in 50 ms; their medians say little
 AT_ONCE = 2**18  # pairs compared in one step: 64 MB
 
 
@@ -78,8 +79,9 @@ def _near_pairs(signatures: Signatures, distance: float) -> Iterator[Pairs]:
     n = len(signatures)
     signs = signatures > np.median(signatures, 0)  # so that each splits the crops in halves
     rng = np.random.Generator(np.random.Philox(key=0))
-    for _ in range(TABLES):
-        keys = signs[:, rng.choice(64, SIGNS, replace=False)] @ (1 << np.arange(SIGNS))
+    for _ in range(TABLES if n > FEW else 1):
+        looked_at = rng.choice(64, SIGNS if n > FEW else 0, replace=False)
+        keys = signs[:, looked_at] @ (1 << np.arange(len(looked_at)))
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
         here = np.arange(n)

@@ -128,19 +128,21 @@ def give_stems(
     photos = [(row, ledger.known(row)) for row in new]
     for row in ledger.rows.values():
         take(row.stem)
-    given: list[tuple[Row, Row | None]] = []
-    for row, known in photos:
+    wishes = [_short(wish(row)) for row, _ in photos]
+    folded = {stem.casefold() for stem in wishes}
+    late = [numbered and _numbered(stem.casefold()) in folded for stem in wishes]  # a-2.jpg, if there is an a.jpg
+    given: dict[int, tuple[Row, Row | None]] = {}
+    for i in sorted(range(len(photos)), key=late.__getitem__):
+        row, known = photos[i]
         before = known or ledger.rows.get(row.place)
-        if before and before.stem:
-            stem = before.stem
-        else:
-            stem = _short(wish(row))
+        stem = before.stem if before else wishes[i]
+        if not before:
             if not is_free(stem):
                 base = _short(stem + PurePosixPath(row.path).suffix)
-                stem = next(s for i in range(1, 10**9) if is_free(s := base if i == 1 else f"{base}~{i}"))
+                stem = next(s for n in range(1, 10**9) if is_free(s := base if n == 1 else f"{base}~{n}"))
             take(stem)
-        given.append((replace(row, stem=stem), known))
-    return given
+        given[i] = replace(row, stem=stem), known
+    return [given[i] for i in range(len(photos))]
 
 
 def _numbered(stem: str) -> str:
