@@ -9,13 +9,13 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from latentfill.completion.completion import complete
+from latentfill.crops import blend, pose
 from latentfill.evaluation.metrics import psnr, ssim
 from latentfill.gan.gan import Gan
 from latentfill.images import holes, photos
 from latentfill.images.fitting import fit
 from latentfill.images.pixels import to_pixels
 from latentfill.options import CompleteOptions
-from latentfill.pipeline import blend, pose
 from latentfill.types import Pixels
 
 HOLES = ("center", "random:0.8", "half", "pattern")

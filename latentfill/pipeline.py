@@ -142,8 +142,7 @@ def put_back(
     The rows of a candidate are the squares of the cut. Without a square there is one candidate, and no model in it.
     """
     made: list[Original] = []
-    rows = [to_levels(candidate.images) for candidate in candidates] or [[]]
-    for levels in rows:
+    for levels in [list(to_levels(candidate.images)) for candidate in candidates] or [[]]:
         pieces = [Piece(*pair) for pair in zip(question.placements, levels, strict=True)]
         made.append(_joined(question, pieces, options, photo_options))
     losses = [
@@ -218,5 +217,5 @@ def _drawn(hole: Hole | str, original: Original, seed: int) -> Hole:
 
 
 def _luma(rgb: np.ndarray) -> np.ndarray:
-    grey = np.round(rgb @ np.array([0.299, 0.587, 0.114]))
-    return grey.astype(rgb.dtype)[..., None]
+    grey: np.ndarray = np.round(rgb @ np.array([0.299, 0.587, 0.114])).astype(rgb.dtype)[..., None]
+    return grey

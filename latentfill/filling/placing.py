@@ -1,4 +1,4 @@
-"""Which squares of a photo the model is asked about: those of the faces that the hole touches, also half-hidden ones."""
+"""Which squares of a photo the model is asked about: those of the faces that the hole touches, half-hidden ones too."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

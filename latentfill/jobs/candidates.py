@@ -25,7 +25,7 @@ def offer(folder: Path, cut: Cut, filled: Filled) -> None:
     before = cut.original.photo().pixels
     asked = np.where(cut.hole[..., None] > 0, np.uint8(255), before)
     box = around(cut.hole)
-    cells = [_cell(p, box) for p in (before, asked, *(c.photo().pixels for c in filled.candidates))]
+    cells = [cell(p, box) for p in (before, asked, *(c.photo().pixels for c in filled.candidates))]
     photos.write(folder / "sheet.png", grid(cells, min(len(cells), 6)))
 
 
@@ -71,7 +71,7 @@ def story(cut: Cut, candidates: Sequence[Completion], seconds: float) -> dict[st
     return facts
 
 
-def _cell(pixels: Pixels, box: Box) -> Pixels:
+def cell(pixels: Pixels, box: Box) -> Pixels:
     part = Image.fromarray(np.ascontiguousarray(pixels[box.slices]))
     scale = CELL / max(part.size)
     size = max(1, round(part.width * scale)), max(1, round(part.height * scale))
