@@ -27,13 +27,13 @@ MODELS: dict[LandmarkSet, tuple[str, int]] = {
 }
 FIRST_LOOK = 1_000_000  # pixels; the detector takes 75 ms for them
 MAX_PIXELS = 16_000_000  # 1.2 s
-# At this score a quick look has found what it looked for. In 90 photographs all 238 boxes above 0.17 were faces; of 14
-# below, 4 were.
+# At this score a quick look has found what it looked for. In 90 photographs all 239 boxes that scored 0.17 or more were
+# faces; of the 13 from there down to -0.3, 3 were.
 SURE = 0.3
 SAME = 0.4  # of two boxes' common area in the area of both: the steps of the detector's scales alone give 0.7
 # Landmarks are whole pixels of the picture that the predictor is given. Enlarging a face until its box is so wide
-# lowers the disagreement between a picture and its mirror image from 1.5 to 0.9 pixels of a 64-pixel crop.
-WIDE = 300
+# lowers the disagreement between a picture and its mirror image from 1.5 to 1.0 pixels of a 64-pixel crop.
+WIDE = 250
 AROUND = 0.3  # of a box's width, kept around it: the chin reaches 0.2 below
 
 
@@ -74,7 +74,7 @@ def find(
     The detector (histograms of oriented gradients) knows upright faces from the front, at least 80 pixels wide, half
     that for each `upsample`. It takes 75 ms per million pixels, four times that per `upsample`; photos that would have
     more than `max_pixels` then are enlarged less or reduced. With `everyone` False only the best face is wanted, and
-    it is looked for in steps, from a reduced photo on; most photos need only the first.
+    it is looked for in steps, the first in grey and of a reduced photo; most photos need no other.
 
     `threshold` is the lowest score: 0 is what dlib was made for, at -0.5 half-hidden faces are found, and many things
     that are none. `within` looks only in a part of the photo; the answer is in the photo's coordinates.
@@ -87,8 +87,10 @@ def find(
     if not window.size:
         return []
     found: list[Sighting] = []
-    for scale in _scales(window.shape[0] * window.shape[1], upsample, everyone, max_pixels):
-        found += _look(window, scale, threshold)
+    scales = _scales(window.shape[0] * window.shape[1], upsample, everyone, max_pixels)
+    quick = [] if everyone else [(scales[0], "L")]
+    for scale, colours in [*quick, *((scale, "RGB") for scale in scales)]:
+        found += _look(window, scale, threshold, colours)
         if not everyone and any(score >= SURE for _, score in found):
             break
     best = [found[i] for i in _distinct(found)][: None if everyone else 1]
@@ -117,15 +119,19 @@ def _scales(pixels: int, upsample: int, everyone: bool, max_pixels: int) -> list
     return scales[-2:] if everyone else scales
 
 
-def _look(photo: Pixels, scale: float, threshold: float) -> list[Sighting]:
-    """What the detector sees in the photo at a scale, in the photo's coordinates."""
+def _look(photo: Pixels, scale: float, threshold: float, colours: str) -> list[Sighting]:
+    """What the detector sees in the photo at a scale, in the photo's coordinates.
+
+    In grey (`L`) it takes a sixth less time, and its scores are lower by 0.1: of 499 faces 8 are lost at 0.
+    """
     height, width = photo.shape[:2]
     across, down = max(1, round(width * scale)), max(1, round(height * scale))
+    image = Image.fromarray(photo).convert(colours)
     if scale < 1:
-        photo = np.asarray(Image.fromarray(photo).resize((across, down), Image.Resampling.BOX, reducing_gap=1.0))
+        image = image.resize((across, down), Image.Resampling.BOX, reducing_gap=1.0)
     elif scale > 1:
-        photo = np.asarray(Image.fromarray(photo).resize((across, down), Image.Resampling.BILINEAR))
-    boxes, scores, _ = _detector().run(np.ascontiguousarray(photo), 0, threshold)
+        image = image.resize((across, down), Image.Resampling.BILINEAR)
+    boxes, scores, _ = _detector().run(np.asarray(image), 0, threshold)
     x, y = width / across, height / down
     return [
         ((b.left() * x, b.top() * y, (b.right() + 1) * x, (b.bottom() + 1) * y), float(score))

@@ -139,9 +139,9 @@ def test_in_twelve_megapixels_the_first_look_is_enough(monkeypatch: pytest.Monke
     photo[:, 500:3500] = resized(ASTRONAUT, 3000)
     looks, look = [], detector._look
 
-    def noted(photo: Pixels, scale: float, threshold: float) -> list[detector.Sighting]:
+    def noted(photo: Pixels, scale: float, threshold: float, colours: str) -> list[detector.Sighting]:
         looks.append(scale)
-        return look(photo, scale, threshold)
+        return look(photo, scale, threshold, colours)
 
     monkeypatch.setattr(detector, "_look", noted)
     scale = 3000 / 512
