@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..jobs.ledger import Ledger, Row
     from ..jobs.splits import Naming
 
+A_FEW = 8  # photos that one process cuts before another has begun
 SHOWN = 10  # unreadable photos that are named on the screen; all are in rejected.csv
 
 
@@ -191,7 +192,7 @@ def _work_off(options: Options, cutter: "Cutter", ledger: "Ledger", count: int, 
     if done := count - len(todo):
         print(f"{done:,} of {count:,} are done already (--overwrite makes them anew)", file=sys.stderr)
     counts: Counter[str] = Counter()
-    workers = min(options.workers or cores(), max(1, len(todo)))
+    workers = options.workers or max(1, min(cores(), len(todo) // A_FEW))
     stop = StopSignal()
     try:
         with Bar("align", "photos") as bar:

@@ -158,6 +158,24 @@ def test_a_face_that_is_gone_takes_its_crop_along(tmp_path):
     assert align(photo, out, "--everyone") == 0 and made(out) == ["a.png"]
 
 
+def test_crops_among_the_photos_are_not_taken_for_photos(tmp_path, capsys):
+    save(tmp_path / "a.png", FACE)
+    for _ in range(2):
+        assert align(tmp_path, tmp_path / "crops") == 0
+        assert made(tmp_path / "crops") == ["a.png"] and "1 aligned, " in capsys.readouterr().err
+
+
+def test_a_photo_that_has_changed_or_been_mended_is_cut_anew(tmp_path):
+    good, bad = save(tmp_path / "in" / "a.png", FACE), tmp_path / "in" / "b.png"
+    bad.write_bytes(bytes(good.stat().st_size))
+    assert align(tmp_path / "in", tmp_path / "out") == 1
+    before = read(tmp_path / "out" / "a.png")
+    save(good, FACE // 2 + 60)
+    save(bad, FACE)
+    assert align(tmp_path / "in", tmp_path / "out") == 0
+    assert made(tmp_path / "out") == ["a.png", "b.png"] and not np.array_equal(read(tmp_path / "out" / "a.png"), before)
+
+
 def test_archives_are_photos_too_and_one_alone_gives_no_folder(tmp_path):
     with tarfile.open(tmp_path / "t.tar", "w") as tar, zipfile.ZipFile(tmp_path / "z.zip", "w") as zipped:
         for name in ("anna/1.png", "eve/2.png"):

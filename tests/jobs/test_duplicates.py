@@ -62,6 +62,14 @@ def test_groups_are_those_of_all_pairs(count):
     assert len(found) == 101 and all(group == sorted(group) for group in found)
 
 
+def test_two_of_three_crops_are_found():
+    for i in range(30):
+        rng = np.random.Generator(np.random.Philox(key=i))
+        one, other = rng.normal(0, 40, (2, 64))
+        three = np.stack([one, other, one + rng.normal(0, 8, 64)]).round().clip(-127, 127)
+        assert groups(three.astype(np.int8)) == [[0, 2]]
+
+
 def test_plain_and_few_pictures_have_groups_too():
     plain = signature(np.full((64, 64, 3), 7, np.uint8))
     assert not plain.any()
