@@ -76,8 +76,9 @@ def find(
     more than `max_pixels` then are enlarged less or reduced. With `everyone` False only the best face is wanted, and
     it is looked for in steps, the first in grey and of a reduced photo; most photos need no other.
 
-    `threshold` is the lowest score: 0 is what dlib was made for, at -0.5 half-hidden faces are found, and many things
-    that are none. `within` looks only in a part of the photo; the answer is in the photo's coordinates.
+    `threshold` is the lowest score: 0 is what dlib was made for; of faces with a half hidden it finds a third
+    where grey hides them and half to nine tenths where the hole is filled smoothly, -0.5 two thirds and nine tenths,
+    but also things that are none. `within` looks only in a part of the photo; the answer is in the photo's coordinates.
 
     `inner-eyes-and-bottom-lip` needs dlib's 68-point model, whose training pictures exclude commercial use;
     `outer-eyes-and-nose` uses its 5-point model, which is free for any. Raises LatentfillError if dlib or the models
