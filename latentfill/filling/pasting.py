@@ -1,23 +1,31 @@
 """Put what was generated for squares of a photo back into its hole, at the photo's own resolution."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8, UInt16
+from jaxtyping import Bool, Float, Float32, UInt8, UInt16
+from scipy import ndimage
 
 from ..images.placement import Box, Placement
 from ..types import Hole
+from .grain import grain as grain_of
 from .membrane import stretch
 
 Photo = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
-Values = Float[np.ndarray, "h w 3"]
+Values = Float32[np.ndarray, "h w 3"]
+Plane = Float32[np.ndarray, "h w"]
 Where = Bool[np.ndarray, "h w"]
 Beyond = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Blend = Literal["overlay", "poisson"]
 
-MARGIN = 32  # pixels of the photo around the hole that are looked at
+MARGIN = 64  # pixels of the photo around the hole that are looked at: two blocks of grain
+APART = 64  # pixels: parts of a hole that are farther apart are filled one by one
+PARTS = 16  # and than this share of what encloses them all
+SMOOTH = 16.0  # scale of what is as smooth as `beyond`
+LEAST = 0.01  # depth of a piece at its edge, as a share of that in its middle: it counts if there is no other
+BEYOND = 1  # pixels, of the photo and of the crop, that a piece goes on beyond its edge, for what is known there
 
 
 @final
@@ -49,71 +57,98 @@ def paste(
 ) -> Photo:
     """The photo with its hole filled from the pieces; elsewhere it is as it was, to the bit.
 
-    `photo` is uint8 or uint16 [H, W, 3] and so is the result; `hole` [H, W] is 255 where a pixel is to be found. Where
-    pieces overlap, the middle of one wins over the edge of another. What no piece covers comes from
-    `beyond(values, hole)`, both of a part of the photo, float32 [h, w, 3] in 0..255 with the pieces already in place,
-    and uint8 [h, w]; the result is values of the same shape. Raises ValueError for shapes that do not fit, or if
-    `beyond` is needed and missing.
+    `photo` is uint8 or uint16 [H, W, 3] and so is the result; `hole` [H, W] is above 0 where a pixel is to be found.
+    Where pieces overlap, the middle of one wins over the edge of another. `poisson` keeps the pieces' gradients and
+    meets the photo's values around the hole (as `images.blending.poisson`), `overlay` puts them in as they are. What
+    no piece covers comes from `beyond(values, hole)`: float32 [h, w, 3] in 0..255, a part of the photo with the pieces
+    already in place, and uint8 [h, w], 255 where it is wanted; its answer has the shape of the values.
+
+    With `grain`, noise like the photo's is added where pieces are enlarged and where `beyond` is, drawn from `seed`.
+    Raises ValueError for shapes that do not fit, or if `beyond` is needed and missing.
     """
     if photo.shape[:2] != hole.shape:
         raise ValueError(f"the photo is {photo.shape[:2]} but the hole is {hole.shape}")
     if blend not in ("overlay", "poisson"):
         raise ValueError(f"blend is one of overlay, poisson, not {blend!r}")
     result = photo.copy()
-    box = _around(hole > 0)
-    if box is None:
-        return result
     unit = np.float32(257 if photo.dtype == np.uint16 else 1)
-    part = np.asarray(photo[box.slices], np.float32) / unit
-    gap = hole[box.slices] > 0
-    generated, covered = _composed(pieces, box, gap)
-    filled = np.where((covered & gap)[..., None], generated, part)
-    left = gap & ~covered
-    if blend == "poisson":
-        error = np.where(gap[..., None], np.float32(0), part - generated)
-        filled += np.where((covered & gap)[..., None], stretch(error, gap & covered, left), 0)
-    if left.any():
-        if beyond is None:
-            raise ValueError(f"no piece covers {left.sum()} pixels of the hole, and there is no `beyond`")
-        filled[left] = _filled(beyond, filled, left)[left]
-    np.clip(filled, 0, 255, out=filled)
-    made = np.floor(filled[gap] * unit + np.float32(0.5)).astype(photo.dtype)
-    result[box.slices][gap] = made
+    for number, (box, gap) in enumerate(_parts(hole)):
+        known = hole[box.slices] == 0
+        values = np.asarray(photo[box.slices], np.float32) / unit
+        generated, near, covered, scale = _composed(pieces, box)
+        covered &= gap
+        if blend == "poisson" and covered.any():
+            absent = ~(covered | (known & near))
+            generated += stretch(np.where(known[..., None], values - generated, 0), covered, absent)
+        filled = np.where(covered[..., None], generated, values)
+        left = gap & ~covered
+        if left.any():
+            filled[left] = _continued(beyond, filled, ~known & ~covered)[left]
+            scale[left] = SMOOTH
+        np.clip(filled, 0, 255, out=filled)
+        if grain and (scale[gap] > 1).any():
+            noise = grain_of(values, known, float(np.median(scale[gap])), seed + (number << 64))
+            filled += noise * np.clip(scale - 1, 0, 1)[..., None]
+            np.clip(filled, 0, 255, out=filled)
+        result[box.slices][gap] = np.floor(filled[gap] * unit + np.float32(0.5)).astype(photo.dtype)
     return result
 
 
-def _around(inside: Where) -> Box | None:
-    """The bounding box with a margin, within the picture."""
-    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+def _parts(hole: Hole) -> Iterator[tuple[Box, Where]]:
+    """Boxes with a margin around parts of the hole that lie apart, and which of their pixels belong to the part."""
+    rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
     if not len(rows):
-        return None
-    height, width = inside.shape
-    top, left = max(0, int(rows[0]) - MARGIN), max(0, int(columns[0]) - MARGIN)
-    return Box(top, left, min(height, int(rows[-1]) + 1 + MARGIN), min(width, int(columns[-1]) + 1 + MARGIN))
+        return
+    top, left = int(rows[0]), int(columns[0])
+    inside = hole[top : rows[-1] + 1, left : columns[-1] + 1] > 0
+    side = max(APART, max(inside.shape) // PARTS)
+    cells = inside
+    for axis in (0, 1):
+        cells = np.logical_or.reduceat(cells, np.arange(0, inside.shape[axis], side), axis)
+    labels, _ = ndimage.label(ndimage.binary_dilation(cells, np.ones((3, 3), int)), np.ones((3, 3)))
+    labels = np.where(cells, labels, 0)
+    for number, (down, across) in enumerate(ndimage.find_objects(labels), 1):
+        own = (labels[down, across] == number).repeat(side, 0).repeat(side, 1)
+        y, x = down.start * side, across.start * side
+        part = inside[y : y + own.shape[0], x : x + own.shape[1]]
+        part = part & own[: part.shape[0], : part.shape[1]]
+        inner = Box(top + y, left + x, top + y + part.shape[0], left + x + part.shape[1])
+        box = inner.grown(MARGIN, *hole.shape)
+        gap = np.zeros(box.shape, bool)
+        gap[inner.top - box.top : inner.bottom - box.top, inner.left - box.left : inner.right - box.left] = part
+        yield box, gap
 
 
-def _composed(pieces: Sequence[Piece], box: Box, gap: Where) -> tuple[Values, Where]:
-    """What the pieces show in a box, and where at least one does."""
-    total = np.zeros(box.shape, np.float32)
-    seen = []
+def _composed(pieces: Sequence[Piece], box: Box) -> tuple[Values, Where, Where, Plane]:
+    """What the pieces show in a box; where that means anything, where a piece covers it, and their scale there."""
+    total, scale = np.zeros(box.shape, np.float32), np.zeros(box.shape, np.float32)
+    values, covered = np.zeros((*box.shape, 3), np.float32), np.zeros(box.shape, bool)
+    shown = []
     for piece in pieces:
-        size = piece.placement.size
-        rows, columns = np.mgrid[box.top : box.bottom, box.left : box.right]
-        at = piece.placement.to_crop(np.stack([columns.ravel(), rows.ravel()], -1) + 0.5)
-        depth = np.minimum(at, size - at).min(-1).reshape(box.shape) / (size / 2)
-        weight = np.where(depth >= 0, np.maximum(depth, 1e-3) ** 3, 0).astype(np.float32)
-        seen.append((piece.placement.back(piece.values, box), weight))
-        total += weight
-    covered = total > 0
-    result = np.zeros((*box.shape, 3), np.float32)
-    for values, weight in seen:
-        share = np.divide(weight, total, out=np.zeros_like(weight), where=covered)
-        result += np.where(share[..., None] > 0, values * share[..., None], 0)
-    return result, covered
+        at = piece.placement
+        around = at.box(box.bottom, box.right).grown(BEYOND, box.bottom, box.right)
+        inner = Box(max(around.top, box.top), max(around.left, box.left), around.bottom, around.right)
+        if inner.top >= inner.bottom or inner.left >= inner.right:
+            continue
+        here = np.s_[inner.top - box.top : inner.bottom - box.top, inner.left - box.left : inner.right - box.left]
+        depth = at.depth(inner)
+        weight = np.maximum(2 / at.size * depth, LEAST) ** 3
+        weight[depth < -BEYOND * max(1, 1 / at.scale)] = 0
+        total[here] += weight
+        covered[here] |= depth >= 0
+        shown.append((piece, inner, here, weight))
+    for piece, inner, here, weight in shown:
+        share = np.divide(weight, total[here], out=weight, where=weight > 0)
+        scale[here] += share * np.float32(piece.placement.scale)
+        values[here] += piece.placement.back(piece.values, inner) * share[..., None]
+    return values, total > 0, covered, scale
 
 
-def _filled(beyond: Beyond, values: Values, left: Where) -> Values:
-    made = np.asarray(beyond(values, np.where(left, 255, 0).astype(np.uint8)), np.float32)
-    if made.shape != values.shape:
-        raise ValueError(f"beyond gave {made.shape}, expected {values.shape}")
-    return made
+def _continued(beyond: Beyond | None, values: Values, wanted: Where) -> Values:
+    """What `beyond` says of the pixels that are wanted."""
+    if beyond is None:
+        raise ValueError("no piece covers all of the hole, and there is no `beyond` for the rest")
+    found = np.asarray(beyond(values, np.where(wanted, np.uint8(255), np.uint8(0))), np.float32)
+    if found.shape != values.shape:
+        raise ValueError(f"beyond was given values {values.shape} and answered with {found.shape}")
+    return found
