@@ -132,7 +132,10 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("words", [["--help"], *([verb, "--help"] for verb in ("train", "sample", "complete", "info"))])
+LOOKED_AT = ("align", "train", "sample", "complete", "verify", "info")
+
+
+@pytest.mark.parametrize("words", [["--help"], *([verb, "--help"] for verb in LOOKED_AT)])
 def test_help_imports_no_torch(words: list[str]) -> None:
     code = (
         "import sys\nfrom latentfill.cli.main import main\n"

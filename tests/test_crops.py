@@ -3,9 +3,9 @@ import pytest
 import torch
 
 import latentfill
+from latentfill.crops import pose
 from latentfill.gan.checkpoint import build
 from latentfill.options import NetworkOptions
-from latentfill.crops import pose
 
 GAN = build(NetworkOptions(size=16, base=4, latent=6))
 GREY = build(NetworkOptions(size=16, base=4, latent=6, channels=1))

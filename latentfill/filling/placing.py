@@ -11,14 +11,15 @@ from PIL import Image
 from ..faces.detector import Face, find, suppress
 from ..faces.templates import place, shear
 from ..images.placement import Box, Placement, Points
-from ..options import Alignment
+from ..options import Alignment, LandmarkSet
 from ..types import Hole, Pixels
 from .outside import diffuse
 
-WORKING_PIXELS = 1_000_000  # the detector takes 76 ms per megapixel, and sees faces of 80 pixels and more
+WHOLE_PIXELS = 1_000_000  # of a first look: the detector takes 76 ms per megapixel, and sees faces of 80 pixels
+NEAR_PIXELS = 350_000  # of the hole's surroundings, which are searched enlarged too
 DOUBT = 0.3  # how much surer a face must be that the hole's content helps to make: paint can look like a mouth
 SEEN = 0.5  # with this share of the hole in found faces there is no need to look harder
-LOWERED = (-0.3, -0.6)  # below the detector's own threshold, for faces of which the hole hides a part
+THRESHOLDS = (0.0, -0.3, -0.6)  # the detector's own, and lower ones for faces of which the hole hides a part
 OWN = 0.2  # share of the hole that a face found at a lowered threshold must hold: doubtful ones are common there
 STEEP = 1.3  # faces sheared more than this were not in the training data: their landmarks are doubtful
 
@@ -41,17 +42,13 @@ def find_faces(photo: Pixels, hole: Hole, size: int, alignment: Alignment, *, up
     long as less than half of the hole is in found faces, its surroundings enlarged, and at last with lowered
     thresholds, at which a face counts only if much of the hole lies in it.
     """
-    box = _around(hole)
-    whole, close = _View.of(photo, hole, Box(0, 0, *hole.shape)), None
+    views = [_View(photo, hole, Box(0, 0, *hole.shape), WHOLE_PIXELS), _View(photo, hole, _around(hole), NEAR_PIXELS)]
     faces: list[Face] = []
-    for threshold in (0.0, *LOWERED):
-        for near in (False, True):
-            if near and close is None:
-                close = _View.of(photo, hole, box)
-            view = close if near and close is not None else whole
-            found = view.faces(alignment, upsample if near else 0, threshold)
+    for threshold in THRESHOLDS:
+        for view, doublings in zip(views, (0, upsample), strict=True):
+            found = [face for face in view.faces(alignment.landmarks, doublings) if face.score >= threshold]
             faces = _with_new(faces, found, hole, size, alignment, threshold < 0)
-            if _share(faces, hole, size, alignment) >= SEEN:
+            if seen_by([upright(face.points, size, alignment) for face in faces], hole) >= SEEN:
                 return _chosen(faces, hole, size, alignment)
     return _chosen(faces, hole, size, alignment)
 
@@ -69,38 +66,35 @@ def upright(points: Points, size: int, alignment: Alignment) -> Placement:
 
 
 @final
-@dataclass(frozen=True, eq=False)
 class _View:
-    """A part of the photo at a size that can be searched quickly, as it is and with the hole filled."""
+    """A part of the photo at a size that is searched quickly, once, as it is and with the hole filled."""
 
-    pixels: Pixels
-    filled: Pixels
-    box: Box
-    scales: tuple[float, float]  # pixels of the photo per pixel here, across and down
+    def __init__(self, photo: Pixels, hole: Hole, box: Box, working_pixels: int) -> None:
+        self._photo, self._hole, self._box = photo[box.slices], hole[box.slices], box
+        self._shrink = max(1.0, sqrt(self._hole.size / working_pixels))
+        self._faces: list[Face] | None = None
 
-    @staticmethod
-    def of(photo: Pixels, hole: Hole, box: Box) -> "_View":
-        part, gap = photo[box.slices], hole[box.slices]
-        (height, width), side = part.shape[:2], part.shape[1::-1]
-        scale = sqrt(height * width / WORKING_PIXELS)
-        if scale > 1:
-            side = ceil(width / scale), ceil(height / scale)
-            part = np.asarray(Image.fromarray(part).resize(side, Image.Resampling.BOX, reducing_gap=2.0))
-            gap = np.asarray(Image.fromarray(gap).convert("F").resize(side, Image.Resampling.BOX))
-        gap = np.where(gap > 0, 255, 0).astype(np.uint8)
-        part = np.ascontiguousarray(part)
-        return _View(part, diffuse(part, gap), box, (width / side[0], height / side[1]))
+    def faces(self, landmarks: LandmarkSet, upsample: int) -> list[Face]:
+        """All that may be faces in either, best first, in the coordinates of the photo."""
+        if self._faces is None:
+            pixels, gap = self._shrunk()
+            found = find(diffuse(pixels, gap), landmarks, upsample=upsample, threshold=THRESHOLDS[-1])
+            as_it_is = find(pixels, landmarks, upsample=upsample, threshold=THRESHOLDS[-1] + DOUBT)
+            found += [replace(face, score=face.score - DOUBT) for face in as_it_is]
+            self._faces = [self._in_photo(face, pixels) for face in suppress(found)]
+        return self._faces
 
-    def faces(self, alignment: Alignment, upsample: int, threshold: float) -> list[Face]:
-        """Faces in both, in the coordinates of the photo."""
-        found = find(self.filled, alignment.landmarks, upsample=upsample, threshold=threshold)
-        as_it_is = find(self.pixels, alignment.landmarks, upsample=upsample, threshold=threshold + DOUBT)
-        found += [replace(face, score=face.score - DOUBT) for face in as_it_is]
-        return [self._in_photo(face) for face in suppress(found)]
+    def _shrunk(self) -> tuple[Pixels, Hole]:
+        part, gap = Image.fromarray(self._photo), Image.fromarray(self._hole)
+        if self._shrink > 1:
+            side = ceil(part.width / self._shrink), ceil(part.height / self._shrink)
+            part = part.resize(side, Image.Resampling.BOX)
+            gap = gap.convert("F").resize(side, Image.Resampling.BOX)
+        return np.asarray(part), np.where(np.asarray(gap) > 0, 255, 0).astype(np.uint8)
 
-    def _in_photo(self, face: Face) -> Face:
-        across, down = self.scales
-        x, y = self.box.left, self.box.top
+    def _in_photo(self, face: Face, pixels: Pixels) -> Face:
+        across, down = (whole / part for whole, part in zip(self._hole.shape[::-1], pixels.shape[1::-1], strict=True))
+        x, y = self._box.left, self._box.top
         at, scale = np.array([x, y]), np.array([across, down])
         return replace(
             face,
@@ -131,10 +125,6 @@ def _with_new(
     if doubtful:
         new = [f for f in new if seen_by([upright(f.points, size, alignment)], hole) >= OWN][:1]
     return [*faces, *new]
-
-
-def _share(faces: Sequence[Face], hole: Hole, size: int, alignment: Alignment) -> float:
-    return seen_by([upright(face.points, size, alignment) for face in faces], hole)
 
 
 def _chosen(faces: Sequence[Face], hole: Hole, size: int, alignment: Alignment) -> Found:

@@ -64,7 +64,8 @@ def find(places: Iterable[Path]) -> Iterator[Source]:
     Files come in the order of their names, parts of an archive in the order they are stored in: shards are
     shuffled on purpose and read fastest from front to back. Names are paths within the place given
     (`people/a.png`, `shard.tar/a.png`); if two places would share one, all begin with the name of their place.
-    Hidden files, `__MACOSX` and the `_run` of a verb's results are passed over. What is broken inside a folder is yielded with a `problem`.
+    Hidden files, `__MACOSX` and the `_run` of a verb's results are passed over. What is broken inside a folder is
+    yielded with a `problem`.
 
     Raises DataError for a place that is missing, is no picture, or is a broken or compressed archive.
     """

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
+from jaxtyping import Float
+from torch import Tensor
+
 from ..completion.completion import Completion, watch
 from ..completion.objective import block_means
 from ..crops import blend, pose
@@ -128,7 +131,7 @@ def _log(path: Path, completion: Completion, row: int) -> None:
         writer.writerow([completion.number, *numbers, *(f"{v:.6f}" for v in z)])
 
 
-def _enlarged(means: Images) -> Images:
+def _enlarged(means: Float[Tensor, "n c _ _"]) -> Float[Tensor, "n c _ _"]:
     return means.repeat_interleave(BLOCK, 2).repeat_interleave(BLOCK, 3)
 
 
