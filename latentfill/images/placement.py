@@ -65,7 +65,7 @@ class Placement:
     size: int
 
     @staticmethod
-    def square(left: float, top: float, side: float, size: int) -> "Placement":
+    def square(left: float | int, top: float | int, side: float | int, size: int) -> "Placement":
         """An upright square of the photo, `side` of its pixels wide, as `size` pixels."""
         return Placement(((side / size, 0.0, float(left)), (0.0, side / size, float(top))), size)
 
@@ -100,16 +100,13 @@ class Placement:
         box, blocks = self._part(*photo.shape[:2])
         if 0 in box.shape:
             return np.zeros((self.size, self.size, 3), np.uint8)
-        part = Image.fromarray(_filled_up(photo[box.slices], blocks, 0))
+        part = _filled_up(photo[box.slices], blocks, 0)
         method = self._averaged if self._shrinks else self._splined
-        planes = [method(np.asarray(plane, np.float32), box, blocks) for plane in part.reduce(blocks).split()]
+        planes = [method(_reduced(part[..., i].astype(np.float32), blocks), box, blocks) for i in range(3)]
         return np.asarray(np.floor(np.stack(planes, -1).clip(0, 255) + 0.5), np.uint8)
 
     def crop_hole(self, hole: Hole) -> Hole:
-        """The same square of a hole [H, W]: 255 where any part of a pixel is in the hole, or outside the photo.
-
-        Also where `crop` looks at a pixel of the hole.
-        """
+        """The same square of a hole [H, W]: 255 where `crop` looks at any of its pixels, or outside of the photo."""
         if self._within(*hole.shape):
             return np.where(hole[self.box(*hole.shape).slices] > 0, 255, 0).astype(np.uint8)
         box, blocks = self._part(*hole.shape)
@@ -121,8 +118,8 @@ class Placement:
         # a spline looks farther, but with weights of a tenth and less, and where a photo is enlarged holes grow most
         part = ndimage.maximum_filter(part, 5 if self._shrinks else 3, mode="nearest")
         times = self._times(blocks)
-        side, data = (times * self.size,) * 2, self._data(box, blocks, times)
-        image = Image.fromarray(part).transform(side, Image.Transform.AFFINE, data, fillcolor=255)
+        data = self._data(box, blocks, times)
+        image = Image.fromarray(part).transform((times * self.size,) * 2, Image.Transform.AFFINE, data, fillcolor=255)
         return np.asarray(np.asarray(image).reshape(self.size, times, self.size, times).max((1, 3)))
 
     def depth(self, box: Box) -> Plane:
@@ -162,7 +159,7 @@ class Placement:
         for i in range(crop.shape[2]):
             large = Image.fromarray(along @ np.asarray(crop[..., i], np.float32) @ along.T)
             warped = large.transform(side, Image.Transform.AFFINE, data, Image.Resampling.BILINEAR)
-            plane = _sharpened(np.asarray(warped.reduce(times))) if times > 1 else np.asarray(warped)
+            plane = _sharpened(_reduced(np.asarray(warped), times)) if times > 1 else np.asarray(warped)
             planes.append(plane[more : more + height, more : more + width])
         return np.stack(planes, -1)
 
@@ -194,9 +191,8 @@ class Placement:
 
     def _times(self, blocks: int) -> int:
         """How many samples along a side of a pixel pass over none of the photo's, or of its blocks."""
-        if not self._shrinks:
-            return 1
-        return ceil(self._steepest / blocks * (2 if self._steepest / blocks < SPARSE else 1))
+        steepest = self._steepest / blocks
+        return ceil(steepest * (2 if steepest < SPARSE else 1)) if self._shrinks else 1
 
     def _data(self, box: Box, blocks: int, times: int) -> tuple[float, ...]:
         """From samples of the crop to blocks of a part of the photo, as Pillow wants it."""
@@ -211,7 +207,7 @@ class Placement:
         sharp = plane - np.float32(blur / 2) * ndimage.laplace(plane, mode="nearest")
         side, data = (times * self.size,) * 2, self._data(box, blocks, times)
         image = Image.fromarray(sharp).transform(side, Image.Transform.AFFINE, data, Image.Resampling.BILINEAR)
-        return np.asarray(image.reduce(times))
+        return _reduced(np.asarray(image), times)
 
     def _splined(self, plane: Plane, box: Box, blocks: int) -> Plane:
         """The cubic spline through the photo's pixels, at the crop's; none lies between two."""
@@ -221,6 +217,11 @@ class Placement:
         values = ndimage.map_coordinates(plane, [y - 0.5, x - 0.5], order=3, mode="reflect")
         height, width = plane.shape
         return np.where((x >= 0) & (y >= 0) & (x <= width) & (y <= height), values, np.float32(0))
+
+
+def _reduced(plane: Plane, times: int) -> Plane:
+    """The means of blocks."""
+    return np.asarray(Image.fromarray(plane).reduce(times)) if times > 1 else plane
 
 
 def _filled_up(part: np.ndarray, blocks: int, value: int) -> np.ndarray:
