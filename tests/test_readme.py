@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 from PIL import Image
 
-from latentfill.cli.main import run
+from latentfill.cli.main import VERBS, run
 
 TEXT = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = dict.fromkeys(re.findall(r"```(\w+)\n(.*?)```", TEXT, re.S))
@@ -33,6 +34,13 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
+    photo = np.asarray(skimage.data.astronaut())
+    erased = np.full((512, 512, 1), 255, np.uint8)
+    erased[120:140, 215:235] = 0
+    for name in ("demo/original/astronaut.png", "photographs/ann-1.png", "photographs/bob-1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo).save(tmp_path / name)
+    Image.fromarray(np.dstack([photo, erased])).save(tmp_path / "demo" / "astronaut.png")
     for name, side in (("demo/faces", 64), ("collection", 50), ("large", 128)):
         (tmp_path / name).mkdir(parents=True)
         for stem in ("000", "001", "002", "astronaut"):
@@ -49,7 +57,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_the_readme_has_every_verb():
-    assert {command.split()[1] for command in COMMANDS} == {"complete", "train", "plot", "sample", "info", "figures"}
+    assert {command.split()[1] for command in COMMANDS} == set(VERBS)
 
 
 def test_the_commands_of_the_readme_run_in_their_order(folder):
@@ -57,7 +65,9 @@ def test_the_commands_of_the_readme_run_in_their_order(folder):
         words = [found for word in shlex.split(command)[1:] for found in sorted(glob(word)) or [word]]
         if words[0] != "figures":  # they have tests of their own, and take long
             assert run([*words, *SMALLER.get(words[0], [])]) == 0, command
-    assert len(list((folder / "done").glob("*.png"))) == 4
+    assert len(list((folder / "done-faces").glob("*.png"))) == 4
+    assert len(list((folder / "aligned").glob("*.png"))) == 2
+    assert len(list((folder / "done-4" / "_run" / "candidates" / "astronaut").glob("?.png"))) == 4
     assert (folder / "runs" / "mine" / "model.safetensors").exists()
     assert len(list((folder / "done-256").glob("*.png"))) == 4
 
@@ -65,9 +75,9 @@ def test_the_commands_of_the_readme_run_in_their_order(folder):
 def test_the_python_of_the_readme_runs(folder):
     (code,) = (block for language, block in BLOCKS if language == "python")
     exec(code.replace("steps=200", "steps=2"), {})
-    result = np.asarray(Image.open(folder / "completed.png"))
-    original = np.asarray(Image.open(folder / "demo" / "faces" / "astronaut.png"))
-    assert np.array_equal(result[:16], original[:16]) and not np.array_equal(result, original)
+    result, original = (np.asarray(Image.open(folder / name)) for name in ("completed.png", "demo/astronaut.png"))
+    known = original[..., 3] > 0
+    assert np.array_equal(result[known], original[known]) and not np.array_equal(result, original)
 
 
 def test_what_the_readme_links_to_is_there():
