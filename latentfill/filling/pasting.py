@@ -83,7 +83,7 @@ def paste(
         filled = np.where(covered[..., None], generated, values)
         left = gap & ~covered
         if left.any():
-            filled[left] = _continued(beyond, filled, ~known & ~covered)[left]
+            filled[left] = _continued(beyond, filled.copy(), ~known & ~covered)[left]
             scale[left] = SMOOTH
         np.clip(filled, 0, 255, out=filled)
         if grain and (scale[gap] > 1).any():
