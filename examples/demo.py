@@ -44,10 +44,10 @@ def main(folder: Path, *more: str) -> int:
     if code := run(["complete", str(folder / "astronaut.png"), "--out", str(out), "--hole", "alpha", *more]):
         return code
     after = photos.read(photos.Source("astronaut.png", out / "astronaut.png")).pixels
-    sheet = grid([shown for whole in (original, asked(torn, hole), after) for shown in (whole, enlarged(whole))], 2)
-    photos.write(folder / "sheet.png", sheet)
+    wholes = [original, asked(torn, hole), after]
+    photos.write(folder / "sheet.png", grid([*wholes, *map(enlarged, wholes)], 3))
     code = small_faces(folder)
-    print(f"\nOriginal, hole and completion, one above the other: {folder / 'sheet.png'}")
+    print(f"\nOriginal, hole and completion, below them enlarged: {folder / 'sheet.png'}")
     print(f"The completed photo: {out / 'astronaut.png'}; the search as it went: {out / '_run'}")
     return code
 

@@ -23,7 +23,7 @@ def test_the_demo_completes_a_whole_photo_and_leaves_small_faces(tmp_path):
     assert (made[hole][:, :3] != 0).any(-1).all()
     assert len(list((tmp_path / "demo" / "faces").glob("*.png"))) == 8
     assert read(tmp_path / "demo" / "faces" / "astronaut.png").shape == (64, 64, 3)
-    assert read(tmp_path / "demo" / "sheet.png").shape == (3 * 512, 2 * 512, 3)
+    assert read(tmp_path / "demo" / "sheet.png").shape == (2 * 512, 3 * 512, 3)
 
 
 def test_the_demo_deletes_no_folder_that_is_not_its_own(tmp_path, capsys):
