@@ -122,16 +122,17 @@ def test_what_no_piece_covers_comes_from_beyond_which_sees_the_pieces():
         seen.append((values, wanted))
         return np.full_like(values, 33)
 
-    result = paste(ASTRONAUT, hole, [square(256, 100, 300, 99)], beyond=beyond, blend="overlay")
-    (values, wanted), right = seen[0], np.arange(512) >= 256
+    plain, grainy = (
+        paste(ASTRONAUT, hole, [square(256, 100, 300, 99)], beyond=beyond, blend="overlay", grain=grain)
+        for grain in (False, True)
+    )
+    right = np.arange(512) >= 256
+    (values, wanted), left = seen[0], (hole > 0) & ~right
     assert values.dtype == np.float32 and wanted.dtype == np.uint8 and values.shape[:2] == wanted.shape
-    assert (wanted > 0).sum() == ((hole > 0) & ~right).sum() and np.isclose(values, 99).all(-1).sum() >= (
-        (hole > 0) & right
-    ).sum()
-    assert (result[(hole > 0) & right] == 99).all()
-    assert abs(result[(hole > 0) & ~right].mean() - 33) < 1 and np.std(result[(hole > 0) & ~right]) > 0.5
-    plain = paste(ASTRONAUT, hole, [square(256, 100, 300, 99)], beyond=beyond, blend="overlay", grain=False)
-    assert (plain[(hole > 0) & ~right] == 33).all()
+    assert (wanted > 0).sum() == left.sum()
+    assert np.isclose(values, 99).all(-1).sum() >= ((hole > 0) & right).sum()
+    assert (plain[(hole > 0) & right] == 99).all() and (plain[left] == 33).all()
+    assert abs(grainy[left].mean() - 33) < 1 and np.std(grainy[left]) > 0.5
 
 
 def test_no_beyond_is_asked_for_where_pieces_cover_all():
