@@ -1,0 +1,130 @@
+"""Seams: how a completed face joins the photo around it, by overlay, Poisson with and without grain, and seamlessClone.
+
+    python benchmarks/seams.py PHOTOS... [--count N] [--steps N] [--sheets FOLDER]
+
+An ellipse over the best face of every photo is completed by the model in the package, and the same completion is put
+back in each way. The seam is the mean squared difference of neighbours of which one is in the hole, as a ratio to that
+of the same neighbours in the photo before: 1 is no seam. (seamlessClone is given the overlay, since it leaves a rim of
+the hole as it finds it.) The sharpness is the mean squared Laplacian in a band just inside of the hole over that just
+outside, as a ratio to the same in the photo before: 1 is no change, 0 is a smear.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from machine import heading, table
+from photos import ellipse
+from scipy import ndimage
+
+import latentfill
+from latentfill.completion.completion import complete
+from latentfill.crops import pose
+from latentfill.faces.detector import find
+from latentfill.filling.pasting import Piece, paste
+from latentfill.filling.placing import upright
+from latentfill.images import photos
+from latentfill.images.grids import grid
+from latentfill.images.pixels import to_grey, to_levels
+from latentfill.images.placement import Placement
+from latentfill.jobs.candidates import around, cell
+from latentfill.options import Alignment
+from latentfill.types import Hole, Pixels
+
+BAND = 6  # pixels of the photo, for sharpness
+
+
+def cloned(photo: Pixels, hole: Hole, placement: Placement, values: np.ndarray) -> Pixels:
+    """OpenCV's Poisson blending of the same completion."""
+    box = placement.box(*hole.shape)
+    source = np.clip(np.round(placement.back(values, box)), 0, 255).astype(np.uint8)
+    inside = np.ascontiguousarray(hole[box.slices])
+    x, y, width, height = cv2.boundingRect(inside)
+    centre = (box.left + x + width // 2, box.top + y + height // 2)
+    return np.asarray(cv2.seamlessClone(source, photo, inside, centre, cv2.NORMAL_CLONE))
+
+
+def seam(grey: np.ndarray, hole: Hole) -> float:
+    """The mean squared difference across the border of the hole."""
+    inside, squares = hole > 0, []
+    for axis in (0, 1):
+        across = np.diff(inside, axis=axis)
+        squares.append(np.diff(grey, axis=axis)[across] ** 2)
+    return float(np.concatenate(squares).mean())
+
+
+def sharpness(grey: np.ndarray, hole: Hole) -> float:
+    """The mean squared Laplacian just inside the border over that just outside."""
+    inside = hole > 0
+    squares = ndimage.laplace(grey) ** 2
+    eroded, grown = ndimage.binary_erosion(inside, iterations=2), ndimage.binary_dilation(inside, iterations=2)
+    within = eroded & ~ndimage.binary_erosion(eroded, iterations=BAND)
+    without = ndimage.binary_dilation(grown, iterations=BAND) & ~grown
+    return float(squares[within].mean() / squares[without].mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("photos", type=Path, nargs="+")
+    parser.add_argument("--count", type=int)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--sheets", type=Path)
+    words = parser.parse_args()
+    gan, options = latentfill.load(), latentfill.CompleteOptions(steps=words.steps)
+    size = gan.network.size
+    rows: dict[str, list[tuple[float, float, int, float]]] = {}
+    for number, source in enumerate(list(photos.find(words.photos))[: words.count]):
+        photo = photos.read(source).pixels
+        if not (faces := find(photo, everyone=False)):
+            continue
+        placement = upright(faces[0].points, size, Alignment())
+        hole = ellipse(placement, (photo.shape[0], photo.shape[1]), 0.3)
+        answer = complete(gan, pose(gan, [placement.crop(photo)], [placement.crop_hole(hole)]), options)
+        values = to_levels(answer.images)[0]
+        pieces, erased = [Piece(placement, values)], np.where(hole[..., None] > 0, np.uint8(0), photo)
+        ways: dict[str, Callable[[], Pixels]] = {
+            "overlay": partial(paste, erased, hole, pieces, blend="overlay", grain=False),
+            "Poisson": partial(paste, erased, hole, pieces, grain=False),
+            "Poisson, grain": partial(paste, erased, hole, pieces),
+        }
+        ways["seamlessClone"] = partial(cloned, ways["overlay"](), hole, placement, values)
+        before = to_grey(photo)[..., 0].astype(float)
+        plain, sharp = seam(before, hole), sharpness(before, hole)
+        cells = [cell(photo, around(hole))]
+        for name, way in ways.items():
+            start = time.perf_counter()
+            made = way()
+            seconds = time.perf_counter() - start
+            grey = to_grey(made)[..., 0].astype(float)
+            changed = int((made != photo).any(-1)[hole == 0].sum())
+            rows.setdefault(name, []).append(
+                (seam(grey, hole) / plain, sharpness(grey, hole) / sharp, changed, seconds)
+            )
+            cells.append(cell(made, around(hole)))
+        if words.sheets:
+            photos.write(words.sheets / f"{number:03}.png", grid(cells, len(cells)))
+    print(heading(f"The border of the hole in {len(next(iter(rows.values())))} photos"))
+    head = ["way", "seam, median", "seam, 95th percentile", "sharpness, median", "known pixels changed", "s, mean"]
+    lines = []
+    for name, numbers in rows.items():
+        seams, sharps, changes, seconds_of = (np.array(column) for column in zip(*numbers, strict=True))
+        most = np.quantile(seams, 0.95)
+        lines.append(
+            [
+                name,
+                f"{np.median(seams):.2f}",
+                f"{most:.2f}",
+                f"{np.median(sharps):.2f}",
+                changes.sum(),
+                f"{seconds_of.mean():.2f}",
+            ]
+        )
+    print(table(head, lines))
+
+
+if __name__ == "__main__":
+    main()
