@@ -79,7 +79,7 @@ def paste(
         covered &= gap
         if blend == "poisson" and covered.any():
             absent = ~(covered | (known & near))
-            generated += stretch(np.where(known[..., None], values - generated, 0), covered, absent)
+            generated += stretch(values - generated, covered, absent)
         filled = np.where(covered[..., None], generated, values)
         left = gap & ~covered
         if left.any():

@@ -127,7 +127,7 @@ def test_what_no_piece_covers_comes_from_beyond_which_sees_the_pieces():
         for grain in (False, True)
     )
     right = np.arange(512) >= 256
-    (values, wanted), left = seen[0], (hole > 0) & ~right
+    (values, wanted), left = seen[-1], (hole > 0) & ~right
     assert values.dtype == np.float32 and wanted.dtype == np.uint8 and values.shape[:2] == wanted.shape
     assert (wanted > 0).sum() == left.sum()
     assert np.isclose(values, 99).all(-1).sum() >= ((hole > 0) & right).sum()
@@ -171,6 +171,28 @@ def test_grain_is_added_to_what_is_enlarged():
     assert np.array_equal(paste(photo, hole, [exact]), paste(photo, hole, [exact], grain=False))
     drawing = np.full((512, 512, 3), (250, 240, 20), np.uint8)
     assert np.array_equal(paste(drawing, hole, [large]), paste(drawing, hole, [large], grain=False))
+
+
+def test_grain_is_added_only_to_what_is_enlarged():
+    rng = np.random.Generator(np.random.Philox(key=1))
+    photo = np.clip(120 + 6 * rng.standard_normal((300, 600, 3)), 0, 255).round().astype(np.uint8)
+    hole = disc(150, 150, 25, (300, 600)) + disc(450, 150, 25, (300, 600))
+    pieces = [square(118, 118, 64, 90)]
+    plain, grainy = (paste(photo, hole, pieces, beyond=lambda v, _: v * 0 + 120, grain=g) for g in (False, True))
+    assert np.array_equal(plain[:, :300], grainy[:, :300]) and np.std(grainy[disc(450, 150, 25, (300, 600)) > 0]) > 3
+    half = disc(182, 150, 25, (300, 600))
+    plain, grainy = (paste(photo, half, pieces, beyond=lambda v, _: v * 0 + 120, grain=g) for g in (False, True))
+    assert np.array_equal(plain[:, :182], grainy[:, :182]) and not np.array_equal(plain[:, 182:], grainy[:, 182:])
+    both = paste(photo, hole, [], beyond=lambda v, _: v * 0 + 120)
+    alike = np.corrcoef(both[135:165, 135:165].ravel(), both[135:165, 435:465].ravel())[0, 1]
+    assert abs(alike) < 0.2
+
+
+@pytest.mark.parametrize("side", [64, 40, 150])
+def test_poisson_meets_the_photo_also_at_the_edge_of_a_piece(side):
+    photo, hole = np.full((300, 300, 3), 100, np.uint8), np.zeros((300, 300), np.uint8)
+    hole[60 : 60 + side, 70 : 70 + side] = 255
+    assert np.abs(paste(photo, hole, [square(70, 60, side, 50)]).astype(int) - 100).max() <= 1
 
 
 def test_values_are_clipped():
