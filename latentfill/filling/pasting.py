@@ -83,14 +83,12 @@ def paste(
         filled = np.where(covered[..., None], generated, values)
         left = gap & ~covered
         if left.any():
-            filled[left] = _continued(beyond, filled.copy(), ~known & ~covered)[left]
+            filled[left] = _continued(beyond, filled.clip(0, 255), ~known & ~covered)[left]
             scale[left] = SMOOTH
-        np.clip(filled, 0, 255, out=filled)
         if grain and (scale[gap] > 1).any():
             noise = grain_of(values, known, float(np.median(scale[gap])), seed + (number << 64))
             filled += noise * np.clip(scale - 1, 0, 1)[..., None]
-            np.clip(filled, 0, 255, out=filled)
-        result[box.slices][gap] = np.floor(filled[gap] * unit + np.float32(0.5)).astype(photo.dtype)
+        result[box.slices][gap] = np.floor(filled[gap].clip(0, 255) * unit + np.float32(0.5)).astype(photo.dtype)
     return result
 
 

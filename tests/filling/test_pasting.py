@@ -183,7 +183,7 @@ def test_grain_is_added_only_to_what_is_enlarged():
     half = disc(182, 150, 25, (300, 600))
     plain, grainy = (paste(photo, half, pieces, beyond=lambda v, _: v * 0 + 120, grain=g) for g in (False, True))
     assert np.array_equal(plain[:, :182], grainy[:, :182]) and not np.array_equal(plain[:, 182:], grainy[:, 182:])
-    both = paste(photo, hole, [], beyond=lambda v, _: v * 0 + 120)
+    both = paste(photo[..., :1].repeat(3, 2), hole, [], beyond=lambda v, _: v * 0 + 120)
     alike = np.corrcoef(both[135:165, 135:165].ravel(), both[135:165, 391:421].ravel())[0, 1]
     assert abs(alike) < 0.2
 
@@ -201,6 +201,13 @@ def test_values_are_clipped():
         assert (
             paste(ASTRONAUT, hole, [square(200, 200, 112, value)], blend="overlay", grain=False)[hole > 0] == found
         ).all()
+
+
+def test_what_is_too_bright_has_no_grain():
+    rng = np.random.Generator(np.random.Philox(key=1))
+    photo = np.clip(120 + 6 * rng.standard_normal((300, 300, 3)), 0, 255).round().astype(np.uint8)
+    result = paste(photo, disc(150, 150, 60, (300, 300)), [square(50, 50, 200, 300)], blend="overlay")
+    assert (result[130:170, 130:170] == 255).all()
 
 
 def test_the_photo_itself_is_not_changed():
