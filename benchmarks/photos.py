@@ -18,6 +18,7 @@ from machine import heading, table
 import latentfill
 from latentfill.completion.completion import Completion, complete
 from latentfill.crops import pose
+from latentfill.cutting import cut
 from latentfill.errors import LatentfillError
 from latentfill.faces.detector import find
 from latentfill.filling.placing import upright
@@ -26,7 +27,7 @@ from latentfill.images.grids import grid
 from latentfill.images.placement import Placement
 from latentfill.jobs.candidates import around, cell
 from latentfill.options import Alignment, PhotoOptions
-from latentfill.pipeline import cut, put_back
+from latentfill.pipeline import put_back
 from latentfill.types import Hole
 
 

@@ -28,3 +28,7 @@ class ModelError(LatentfillError):
 
 class RunError(LatentfillError):
     """A run folder that cannot be started or continued."""
+
+
+class ExtraError(LatentfillError):
+    """A library that an extra installs is missing: no picture is to blame, and no other will do better."""

@@ -9,40 +9,20 @@ import numpy as np
 
 from .completion.completion import Completion, complete
 from .crops import pose
-from .errors import HoleError, ImageError
+from .cutting import Cut, cut
+from .errors import HoleError
 from .filling import outside
 from .filling.pasting import Piece, paste
-from .filling.placing import find_faces, seen_by, upright
 from .gan.gan import Gan
 from .images import originals
 from .images.archives import Source
-from .images.fitting import central_square
-from .images.holes import WHITE, draw, parse
+from .images.holes import draw, parse
 from .images.originals import Original
 from .images.pixels import to_levels
 from .images.placement import Placement
 from .models import load
-from .options import Alignment, CompleteOptions, PhotoOptions
+from .options import CompleteOptions, PhotoOptions, ReadLimits
 from .types import Hole, Pixels
-
-GIVE = "Give its landmarks with --landmarks, or --place center to have the model complete the central square."
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Cut:
-    """A photo, its hole [H, W], and the squares of it that the model is asked about.
-
-    `seen` is the share of the hole that they hold, 0 to 1; `notes` say what a user should know.
-    """
-
-    original: Original
-    hole: Hole
-    placements: tuple[Placement, ...]
-    crops: tuple[Pixels, ...]
-    crop_holes: tuple[Hole, ...]
-    seen: float
-    notes: tuple[str, ...] = ()
 
 
 @final
@@ -70,68 +50,35 @@ class Filled:
 
 
 def fill(
-    photo: Pixels | Original | Path | str,
-    hole: Hole | str,
-    gan: Gan | None = None,
+    photo: Pixels | np.ndarray | Original | Path | str,
+    hole: Hole | np.ndarray | Path | str,
+    gan: Gan | Path | str | None = None,
     options: CompleteOptions | None = None,
     *,
     photo_options: PhotoOptions | None = None,
-    landmarks: Sequence[Any] = (),
+    landmarks: Sequence[Any] | np.ndarray = (),
+    limits: ReadLimits | None = None,
 ) -> Filled:
     """Complete a photo of any size; outside the hole it stays as it is, to the bit.
 
-    `photo` is uint8 [H, W, 3] or a picture file; `hole` is uint8 [H, W], white (128 and above) where a pixel is to be
-    found, or what `latentfill complete --hole` takes. Without `gan` it is the model in the package. `landmarks` are
-    three points [3, 2] (x, y) for each face that cannot be found, in the order of the model's alignment.
+    `photo` is a file, or uint8 or uint16 [H, W], [H, W, 3] (RGB) or [H, W, 4] (with alpha). `hole` is bool [H, W], True
+    where a pixel is to be found, uint8 [H, W], white (128 and above) there, or what `latentfill complete --hole` takes.
+    Without `gan`, which may be a name or a file too, it is the model in the package. `landmarks` [n, 3, 2] are three
+    points (x, y) for each of n faces that cannot be found, in the order of the model's alignment; the centre of the
+    first pixel is (0.5, 0.5). `limits` hold for files.
 
-    Raises ImageError and HoleError for a photo or a hole that cannot be used, and for a photo without a face.
+    Raises ImageError and HoleError for a photo or a hole that cannot be used, and for a photo without a face; TypeError
+    and ValueError for arguments of another kind.
     """
-    gan, options, photo_options = gan or load(), options or CompleteOptions(), photo_options or PhotoOptions()
-    original = _opened(photo)
-    question = cut(original, _drawn(hole, original, options.seed), gan, photo_options, landmarks)
+    gan = gan if isinstance(gan, Gan) else load(gan) if gan is not None else load()
+    options, photo_options = options or CompleteOptions(), photo_options or PhotoOptions()
+    original, name = _opened(photo, limits), Path(photo).name if isinstance(photo, str | Path) else "the photo"
+    drawn, lowres = _drawn(hole, original, options.seed, name, gan.network.size)
+    question = cut(original, drawn, gan, photo_options, landmarks, name)
     if not question.placements:
         return put_back(question, (), options, photo_options)
-    incomplete = pose(gan, question.crops, question.crop_holes)
+    incomplete = pose(gan, question.crops, question.crop_holes, lowres=lowres)
     return put_back(question, complete(gan, incomplete, options).candidates, options, photo_options)
-
-
-def cut(
-    original: Original,
-    hole: Hole,
-    gan: Gan,
-    options: PhotoOptions,
-    landmarks: Sequence[Any] = (),
-    name: str = "the photo",
-) -> Cut:
-    """The squares of a photo that a hole [H, W] touches, as the model wants them.
-
-    Raises HoleError if nothing of it is known, ImageError if a model of faces finds none.
-    """
-    height, width = original.values.shape[:2]
-    if hole.shape != (height, width):
-        raise HoleError(
-            f"{name} is {width} x {height} pixels, but its hole {hole.shape[1]} x {hole.shape[0]}", "Make them equal."
-        )
-    hole = np.where(hole >= WHITE, np.uint8(255), np.uint8(0))
-    pixels = original.photo().pixels
-    if (height, width) == (gan.network.size, gan.network.size):
-        whole = Placement.square(0.0, 0.0, float(height), height)
-        return Cut(original, hole, (whole,), (pixels,), (hole,), 1.0, original.notes)
-    if hole.all():
-        raise HoleError(f"{name}: the hole covers all of it", "Leave something from which the rest can be told.")
-    placements, notes = _placed(pixels, hole, gan, options, landmarks, name) if hole.any() else ((), ())
-    seen = seen_by(placements, hole)
-    if hole.any() and seen < 1:
-        notes = (*notes, f"{100 * (1 - seen):.3g} % of the hole is outside of what the model sees: {options.outside}")
-    return Cut(
-        original,
-        hole,
-        placements,
-        tuple(placement.crop(pixels) for placement in placements),
-        tuple(placement.crop_hole(hole) for placement in placements),
-        seen,
-        (*original.notes, *notes),
-    )
 
 
 def put_back(
@@ -150,33 +97,9 @@ def put_back(
         for candidate in candidates[:1]
         for row in range(len(question.placements))
     ]
-    return Filled(tuple(made), question.placements, tuple(losses), question.notes)
-
-
-def alignment_of(gan: Gan) -> Alignment | None:
-    """How the model's pictures were aligned, if they are faces; else None."""
-    about = gan.about.get("alignment")
-    names = Alignment.__dataclass_fields__
-    return Alignment(**{key: value for key, value in about.items() if key in names}) if about else None
-
-
-def _placed(
-    pixels: Pixels, hole: Hole, gan: Gan, options: PhotoOptions, landmarks: Sequence[Any], name: str
-) -> tuple[tuple[Placement, ...], tuple[str, ...]]:
-    size, alignment = gan.network.size, alignment_of(gan)
-    if options.place == "center" or (options.place == "auto" and alignment is None and not landmarks):
-        left, top, right, _ = central_square(*hole.shape)
-        middle = Placement.square(float(left), float(top), float(right - left), size)
-        return ((middle,) if seen_by([middle], hole) else ()), ()
-    alignment = alignment or Alignment()
-    if landmarks:
-        return tuple(upright(points, size, alignment) for points in landmarks), ()
-    found = find_faces(pixels, hole, size, alignment, upsample=options.upsample)
-    if not found.faces and not found.elsewhere:
-        raise ImageError(f"{name}: no face was found", GIVE)
-    if not found.faces:
-        return (), (f"the hole touches none of the {found.elsewhere} faces found. If it hides one: {GIVE}",)
-    return found.placements, ()
+    alone = options.candidates > 1 and not question.placements and question.hole.any()
+    notes = (*question.notes, "there is one candidate only: no model was asked") if alone else question.notes
+    return Filled(tuple(made), question.placements, tuple(losses), notes)
 
 
 def _joined(question: Cut, pieces: Sequence[Piece], options: CompleteOptions, photo_options: PhotoOptions) -> Original:
@@ -202,18 +125,40 @@ def _joined(question: Cut, pieces: Sequence[Piece], options: CompleteOptions, ph
     return replace(original, values=filled, alpha=alpha)
 
 
-def _opened(photo: Pixels | Original | Path | str) -> Original:
+def _opened(photo: object, limits: ReadLimits | None) -> Original:
     if isinstance(photo, Original):
         return photo
-    if isinstance(photo, np.ndarray):
-        return Original(photo)
-    return originals.read(Source(Path(photo).name, Path(photo)))
+    if isinstance(photo, str | Path):
+        return originals.read(Source(Path(photo).name, Path(photo)), limits or ReadLimits())
+    if not isinstance(photo, np.ndarray) or photo.dtype not in (np.uint8, np.uint16):
+        raise TypeError(f"a photo is a file or an array of uint8 or uint16, not {_told(photo)}")
+    values = photo[..., None] if photo.ndim == 2 else photo
+    if values.ndim != 3 or values.shape[2] not in (1, 3, 4):
+        raise ValueError(f"a photo is [H, W], or [H, W, 3] (RGB) or [H, W, 4] (with alpha), not {list(photo.shape)}")
+    if values.shape[2] == 4:
+        return Original(np.ascontiguousarray(values[..., :3]), np.ascontiguousarray(values[..., 3]))
+    return Original(values)
 
 
-def _drawn(hole: Hole | str, original: Original, seed: int) -> Hole:
-    if isinstance(hole, str):
-        return draw(parse(hole), original.values.shape[:2], seed=seed, photo=original.photo())
-    return hole
+def _drawn(hole: object, original: Original, seed: int, name: str, size: int) -> tuple[Hole, bool]:
+    """The hole, and whether the means of blocks are known."""
+    if isinstance(hole, str | Path):
+        spec = parse(str(hole))
+        if spec.kind == "lowres" and original.values.shape[:2] != (size, size):
+            raise HoleError(f"{name}: lowres is for pictures of the model's size", "Resize it, or choose another hole.")
+        drawn = draw(spec, original.values.shape[:2], seed=seed, photo=original.photo(), name=name)
+        return drawn, spec.kind == "lowres"
+    if not isinstance(hole, np.ndarray) or hole.dtype not in (np.uint8, np.bool_):
+        raise TypeError(
+            f"a hole is a text, a file, or an array of bool or uint8 (255 = to be found), not {_told(hole)}"
+        )
+    if hole.ndim != 2:
+        raise ValueError(f"a hole is [H, W], not {list(hole.shape)}")
+    return (np.where(hole, np.uint8(255), np.uint8(0)) if hole.dtype == np.bool_ else hole), False
+
+
+def _told(value: object) -> str:
+    return f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def _luma(rgb: np.ndarray) -> np.ndarray:

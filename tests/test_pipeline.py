@@ -6,11 +6,11 @@ import skimage.data
 from PIL import Image
 
 import latentfill
-from latentfill.errors import HoleError, ImageError
+from latentfill.cutting import alignment_of, cut
+from latentfill.errors import HoleError, ImageError, LatentfillError
 from latentfill.gan.checkpoint import build
 from latentfill.images.originals import Original
-from latentfill.options import CompleteOptions, NetworkOptions, PhotoOptions
-from latentfill.pipeline import alignment_of
+from latentfill.options import Alignment, CompleteOptions, NetworkOptions, PhotoOptions
 
 PLAIN = build(NetworkOptions(size=16, base=4, latent=6))
 FACES = replace(PLAIN, about={"alignment": {"landmarks": "inner-eyes-and-bottom-lip", "margin": 1.0, "size": 16}})
@@ -41,6 +41,10 @@ def test_outside_the_hole_a_photo_is_as_it_was_to_the_bit(shape, channels, depth
     options = replace(OPTIONS, blend=blend)
     filled = latentfill.fill(Original(values, alpha, icc=b"profile", exif=None), hole, PLAIN, options)
     (made,) = filled.candidates
+    other = latentfill.fill(
+        Original(np.where(hole[..., None] > 0, 0, values).astype(depth), alpha), hole, PLAIN, options
+    )
+    assert np.array_equal(other.candidates[0].values, made.values), "what is in the hole does not matter"
     assert made.values.dtype == depth and made.values.shape == values.shape and made.icc == b"profile"
     assert np.array_equal(made.values[hole == 0], values[hole == 0])
     assert np.array_equal(made.alpha[hole == 0], alpha[hole == 0])
@@ -76,7 +80,7 @@ def test_what_no_face_covers_is_filled_by_name_and_told():
         assert any("outside of what the model sees" in note and how in note for note in filled.notes)
         assert (filled.photo[hole > 0] != ASTRONAUT[hole > 0]).any(-1).mean() > 0.9
     plain = latentfill.fill(ASTRONAUT, hole_at((512, 512), 480, 20, 500, 40), FACES, OPTIONS)
-    assert not plain.placements and any("none of the 1 faces" in note for note in plain.notes)
+    assert not plain.placements and any("1 elsewhere" in note for note in plain.notes)
 
 
 def test_given_landmarks_need_no_detector():
@@ -131,5 +135,75 @@ def test_what_cannot_be_completed_is_told_with_the_cure(photo, hole, gan, error,
 
 
 def test_the_model_in_the_package_knows_how_its_faces_were_aligned():
-    assert alignment_of(latentfill.load()) == latentfill.pipeline.Alignment()
+    assert alignment_of(latentfill.load()) == Alignment()
     assert alignment_of(PLAIN) is None
+
+
+def test_a_hole_so_fine_that_no_crop_pixel_is_whole_leaves_the_model_something():
+    photo, rng = np.full((160, 160, 3), 60, np.uint8), np.random.default_rng(1)
+    photo[:, 80:] = 180
+    hole = np.where(rng.random((160, 160)) < 0.3, np.uint8(255), np.uint8(0))
+    made = cut(Original(photo), hole, PLAIN, PhotoOptions())
+    (crop,), (gap,) = made.crops, made.crop_holes
+    assert (gap == 0).mean() > 0.95 and abs(crop[:, :7].astype(int) - 60).max() <= 6
+    coarse = cut(Original(photo), hole_at((160, 160), 40, 40, 95, 95), PLAIN, PhotoOptions())
+    assert (coarse.crop_holes[0] > 0).mean() < 0.2 and not coarse.notes
+
+
+def test_a_square_of_which_nothing_is_known_is_told():
+    filled = latentfill.fill(noise(100, 160), hole_at((100, 160), 0, 30, 100, 130), PLAIN, OPTIONS)
+    assert any("only 0 % of a square" in note for note in filled.notes)
+
+
+def test_landmarks_are_used_beside_the_faces_that_are_found():
+    photo = np.full((300, 700, 3), 90, np.uint8)
+    photo[:, :300], photo[:, 400:] = ASTRONAUT[:300, 80:380], ASTRONAUT[:300, 80:380]
+    both = hole_at((300, 700), 125, 100, 135, 600)
+    filled = latentfill.fill(photo, both, FACES, OPTIONS, landmarks=[LANDMARKS - np.array([80, 0])])
+    assert len(filled.placements) == 2
+    right = hole_at((300, 700), 125, 540, 135, 560)
+    filled = latentfill.fill(photo, right, FACES, OPTIONS, landmarks=np.array([LANDMARKS - np.array([80, 0])]).tolist())
+    (placement,) = filled.placements
+    assert abs(placement.to_crop(LANDMARKS + np.array([320, 0]))[0, 0] - 0.3638 * 16) < 1
+
+
+def test_hidden_colours_of_transparent_pixels_are_not_known():
+    photo, alpha = noise(40, 70), np.full((40, 70), 255, np.uint8)
+    alpha[5:30, 20:50] = 0
+    hole = hole_at((40, 70), 10, 25, 20, 35)
+    made = cut(Original(photo, alpha), hole, PLAIN, PhotoOptions())
+    other = np.where(alpha[..., None] == 0, np.uint8(0), photo)
+    again = cut(Original(other, alpha), hole, PLAIN, PhotoOptions())
+    seen = made.crop_holes[0] == 0
+    assert np.array_equal(made.crop_holes[0], again.crop_holes[0])
+    assert np.array_equal(made.crops[0][seen], again.crops[0][seen])
+
+
+@pytest.mark.parametrize("hole", [hole_at((40, 70), 10, 25, 20, 35) > 0, "rectangle:25,10,10,10"], ids=["bool", "text"])
+def test_arrays_of_several_kinds_are_understood(hole):
+    plain = latentfill.fill(noise(40, 70), hole_at((40, 70), 10, 25, 20, 35), PLAIN, OPTIONS)
+    assert np.array_equal(latentfill.fill(noise(40, 70), hole, PLAIN, OPTIONS).photo, plain.photo)
+    grey = latentfill.fill(noise(40, 70)[..., 0], hole, PLAIN, OPTIONS)
+    assert grey.candidates[0].values.shape == (40, 70, 1)
+    rgba = latentfill.fill(np.dstack([noise(40, 70), np.full((40, 70), 255, np.uint8)]), hole, PLAIN, OPTIONS)
+    assert np.array_equal(rgba.photo, plain.photo) and rgba.candidates[0].alpha is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (dict(photo=noise(40, 70) / 255), "uint8 or uint16, not an array of float64"),
+        (dict(photo=noise(40, 70)[None]), r"not \[1, 40, 70, 3\]"),
+        (dict(hole=np.zeros((40, 70))), "bool or uint8 .*, not an array of float64"),
+        (dict(hole=np.zeros((40, 70, 3), np.uint8)), r"a hole is \[H, W\], not \[40, 70, 3\]"),
+        (dict(landmarks=np.zeros((2, 5))), r"landmarks are \[n, 3, 2\]"),
+        (dict(photo_options=PhotoOptions(place="centre")), "option place: .*, not 'centre'"),
+        (dict(hole="lowres"), "lowres is for pictures of the model's size"),
+        (dict(landmarks=LANDMARKS + 5000), "its landmarks lie outside of its 70 x 40 pixels"),
+        (dict(landmarks=[[(20, 10), (10, 10), (15, 20)]]), "make no face"),
+    ],
+)
+def test_misuse_from_python_is_told(change, told):
+    words = dict(photo=noise(40, 70), hole=hole_at((40, 70), 10, 25, 20, 35), gan=PLAIN, options=OPTIONS)
+    with pytest.raises((TypeError, ValueError, LatentfillError), match=told):
+        latentfill.fill(**{**words, **change})

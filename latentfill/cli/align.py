@@ -222,18 +222,18 @@ def _show(options: Options, cutter: "Cutter", ledger: "Ledger") -> None:
             crossing = sum(len({name.split("/")[0] for name in group}) > 1 for group in groups) if options.split else 0
             told = f", {crossing:,} of them in both train and test" if crossing else ""
             where = out / "_run" / "duplicates.csv"
-            print(f"{len(groups):,} groups of near-duplicates{told}: {where}", file=sys.stderr)
+            print(f"near-duplicates: {len(groups):,} groups{told}: {where}", file=sys.stderr)
 
 
 def _report(options: Options, naming: "Naming", rows: "list[Row]") -> int:
     """Say what has become of the photos."""
     from ..jobs.aligning import summary
+    from ..jobs.cutting import NO_FACE
     from ..jobs.splits import inner_name
 
     out = options.paths[-1]
     bad = [row for row in rows if row.kind in ("unreadable", "failed")]
-    for row in bad[:SHOWN]:
-        print(f"{row.path}: {row.reason}", file=sys.stderr)
+    print(*(f"{row.path}: {row.reason}\n" for row in bad[:SHOWN]), sep="", end="", file=sys.stderr)
     if len(bad) > SHOWN:
         print(f"... and {len(bad) - SHOWN:,} more", file=sys.stderr)
     aligned = [row for row in rows if row.kind == "aligned"]
@@ -242,8 +242,9 @@ def _report(options: Options, naming: "Naming", rows: "list[Row]") -> int:
     reasons = f"; the reasons: {out / 'rejected.csv'}" if len(aligned) < len(rows) else ""
     print(f"{summary(rows, faces=options.faces, everyone=options.everyone)}{reasons}", file=sys.stderr)
     if not aligned:
-        cure = " Try --upsample 2, --threshold -0.5, --points FILE, or --no-faces." if len(bad) < len(rows) else ""
-        print(f"Nothing was aligned.{cure}", file=sys.stderr)
+        cure = " Try --upsample 2, --threshold -0.5, --points FILE, or --no-faces."
+        cure = cure if options.points is None else f" See that {options.points} names them."
+        print(f"Nothing was aligned.{cure if any(r.kind == NO_FACE for r in rows) else ''}", file=sys.stderr)
         return 1
     print(out)
     return 1 if bad else 0

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass, field
+from errno import ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -47,7 +48,8 @@ class Options:
     search: CompleteOptions = field(default_factory=CompleteOptions)
     photo: PhotoOptions = field(default_factory=PhotoOptions)
     landmarks: Path | None = None
-    """a file of landmarks, for faces that are too hidden to be found: lines of path,x1,y1,x2,y2,x3,y3 (see align)"""
+    """landmarks of faces that are too hidden to be found: a CSV with a line path,x1,y1,x2,y2,x3,y3 for each face (for
+    the model in the package inner corners of the eyes and bottom of the lower lip), CelebA's list, or JSON"""
     limits: ReadLimits = field(default_factory=ReadLimits)
     max_images: Annotated[int, Gt(0)] | None = None
     """complete only the first so many pictures"""
@@ -86,6 +88,8 @@ def run(options: Options) -> int:
     setproctitle(f"latentfill complete {options.out.name}")
     if not options.images:
         raise LatentfillError("no pictures named", "Write latentfill complete PICTURES... --out FOLDER.")
+    if options.landmarks is not None and (options.fit or options.photo.place == "center"):
+        raise LatentfillError("--landmarks says where faces are, --fit and --place center where to look", "Give one.")
     if options.threads:
         torch.set_num_threads(options.threads)
     gan = load(options.model, options.device)
@@ -94,10 +98,8 @@ def run(options: Options) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         return _answer(options, gan, Reader(options, gan), questions)
     except OSError as error:
-        reason = error.strerror or error
-        raise LatentfillError(
-            f"{options.out} cannot be written to: {reason}", "Make room, or give another --out."
-        ) from error
+        cure = "Make room there." if error.errno == ENOSPC else "Give another --out."
+        raise LatentfillError(f"{options.out} cannot be written to: {error.strerror or error}", cure) from error
 
 
 def _answer(options: Options, gan: "Gan", reader: "Reader", questions: "list[Question]") -> int:
@@ -105,7 +107,10 @@ def _answer(options: Options, gan: "Gan", reader: "Reader", questions: "list[Que
         raise LatentfillError(
             f"no pictures in {', '.join(map(str, options.images))}", "Give pictures, or folders of them."
         )
+    from ..jobs.answers import check_answers
+
     open_ones = [q for q in questions if options.overwrite or not q.answered]
+    check_answers((q for q in questions if q.answered and not options.overwrite), options)
     if done := len(questions) - len(open_ones):
         print(f"{done} of {len(questions)} are done already (--overwrite makes them anew)", file=sys.stderr)
     completed = _complete_all(options, gan, reader, open_ones)

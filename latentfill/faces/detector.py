@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from ..errors import LatentfillError
+from ..errors import ExtraError
 from ..images.placement import Box
 from ..options import LandmarkSet
 from ..types import Pixels
@@ -81,7 +81,7 @@ def find(
     but also things that are none. `within` looks only in a part of the photo; the answer is in the photo's coordinates.
 
     `inner-eyes-and-bottom-lip` needs dlib's 68-point model, whose training pictures exclude commercial use;
-    `outer-eyes-and-nose` uses its 5-point model, which is free for any. Raises LatentfillError if dlib or the models
+    `outer-eyes-and-nose` uses its 5-point model, which is free for any. Raises ExtraError if dlib or the models
     are not installed.
     """
     window, left, top = (photo, 0, 0) if within is None else (photo[within.slices], within.left, within.top)
@@ -192,7 +192,7 @@ def _dlib() -> Any:
     try:
         import dlib
     except ImportError as error:
-        raise LatentfillError("finding faces needs dlib", INSTALL) from error
+        raise ExtraError("finding faces needs dlib", INSTALL) from error
     return dlib
 
 
@@ -207,5 +207,5 @@ def _predictor(name: str) -> Any:
     places = list(spec.submodule_search_locations or []) if spec else []
     path = next((path for place in places if (path := Path(place, "models", name)).is_file()), None)
     if path is None:
-        raise LatentfillError(f"finding landmarks needs {name} of the package face_recognition_models", INSTALL)
+        raise ExtraError(f"finding landmarks needs {name} of the package face_recognition_models", INSTALL)
     return dlib.shape_predictor(str(path))

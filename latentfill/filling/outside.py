@@ -5,8 +5,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 from PIL import Image
+from scipy import ndimage
 
-from ..errors import LatentfillError
+from ..errors import ExtraError
 from ..types import Hole, Pixels
 
 Values = Float32[np.ndarray, "_ _ 3"]
@@ -29,7 +30,7 @@ def fill(
     carries lines on (Telea 2004, in OpenCV). What is too large for them is filled on a picture of the means of 2x2,
     4x4, ... known pixels and enlarged; what the known pixels differ from that is spread into the hole as well.
 
-    Raises LatentfillError if the library is not installed.
+    Raises ExtraError if the library is not installed.
     """
     if how not in BUDGET:
         raise ValueError(f"how is one of {', '.join(BUDGET)}, not {how!r}")
@@ -43,6 +44,8 @@ def fill(
     while (levels[-1][1] == 0).sum() > BUDGET[how]:
         levels.append(_halved(levels[-1]))
     means, missing = _means(levels[-1]), levels[-1][1][..., 0] == 0
+    if how == "biharmonic":
+        means, missing = _framed(means, missing)
     small = _biharmonic(means, missing) if how == "biharmonic" else _telea(means, missing)
     if len(levels) > 1:
         large = _enlarged(small, 2 ** (len(levels) - 1), known.shape)
@@ -62,6 +65,16 @@ def diffuse(photo: Pixels, hole: Hole) -> Pixels:
         return np.full_like(photo, round(MIDDLE))
     guess = _spread(_first(photo.astype(np.float32), known))
     return np.where(known[..., None], photo, np.rint(guess).astype(np.uint8))
+
+
+def _framed(values: Values, missing: Known) -> tuple[Values, Known]:
+    """The hole without the outermost pixels, which get a mean of what is near: a bent surface would run away there."""
+    frame = ndimage.binary_erosion(missing, iterations=3, border_value=1)  # near known pixels it has no room to
+    frame[1:-1, 1:-1] = False
+    if not frame.any() or missing.all():
+        return values, missing
+    guess = _spread((np.where(missing[..., None], np.float32(0), values), (~missing).astype(np.float32)[..., None]))
+    return np.where(frame[..., None], guess, values), missing & ~frame
 
 
 def _known(photo: np.ndarray, hole: Hole) -> Known:
@@ -144,7 +157,5 @@ def _telea(values: Values, missing: Known) -> Values:
     return np.dstack([cv2.inpaint(c, where, RADIUS, cv2.INPAINT_TELEA).astype(np.float32) / FINE for c in channels])
 
 
-def _needs(how: str, library: str) -> LatentfillError:
-    return LatentfillError(
-        f"{how} needs {library}, which is not installed", "Install it: pip install 'latentfill[faces]'."
-    )
+def _needs(how: str, library: str) -> ExtraError:
+    return ExtraError(f"{how} needs {library}, which is not installed", "Install it: pip install 'latentfill[faces]'.")

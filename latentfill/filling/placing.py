@@ -34,15 +34,18 @@ class Found:
     elsewhere: int
 
 
-def find_faces(photo: Pixels, hole: Hole, size: int, alignment: Alignment, *, upsample: int = 1) -> Found:
+def find_faces(photo: Pixels, hole: Hole, hidden: Hole, size: int, alignment: Alignment, *, upsample: int = 1) -> Found:
     """Look for the faces whose squares the hole [H, W] touches, in a photo [H, W, 3], as `size` pixels each.
+
+    `hidden` [H, W] is the hole and what else of the photo does not count, such as what is transparent.
 
     Both the photo as it is and the photo with the hole filled by diffusion are searched, since what is in the hole may
     be the face itself (a scratch over it, glasses to be removed) or nothing of it. First the whole photo, then, as
     long as less than half of the hole is in found faces, its surroundings enlarged, and at last with lowered
     thresholds, at which a face counts only if much of the hole lies in it.
     """
-    views = [_View(photo, hole, Box(0, 0, *hole.shape), WHOLE_PIXELS), _View(photo, hole, _around(hole), NEAR_PIXELS)]
+    boxes = (Box(0, 0, *hole.shape), _around(hole))
+    views = [_View(photo, hidden, *view) for view in zip(boxes, (WHOLE_PIXELS, NEAR_PIXELS), strict=True)]
     faces: list[Face] = []
     for threshold in THRESHOLDS:
         for view, doublings in zip(views, (0, upsample), strict=True):

@@ -188,7 +188,7 @@ def _painted(spec: HoleSpec, size: Size, photo: Photo | None, name: str) -> Miss
         distance: np.ndarray = abs(photo.pixels.astype(np.int16) - np.array(spec.colour)).max(-1)
         return distance <= spec.number
     if photo.alpha is None:
-        raise HoleError(f"{name or 'the picture'} has no transparency", "Erase what is to be found and save it as PNG.")
+        raise HoleError(f"{name or 'the picture'}: it has no alpha", "Erase what is to be found and save it as PNG.")
     return photo.alpha < WHITE
 
 
@@ -205,7 +205,10 @@ def _partner(folder: Path, name: str) -> Path:
 
     Sub-folders of the pictures are looked for among the holes first; holes that lie flat serve as well.
     """
-    for wanted in (folder / name, folder / PurePosixPath(name).name):
+    if not name:
+        raise HoleError(f"{folder}: no name to look for among its holes", "Name the hole itself.")
+    parts = PurePosixPath(name)  # the first part may be the archive that the picture lies in
+    for wanted in dict.fromkeys((folder / name, folder.joinpath(*parts.parts[1:]), folder / parts.name)):
         if wanted.is_file():
             return wanted
         if not wanted.parent.is_dir():

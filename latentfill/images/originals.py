@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 from PIL import Image, ImageCms
 
-from ..errors import ImageError, LatentfillError
+from ..errors import ExtraError, ImageError
 from ..options import ReadLimits
 from . import metadata
 from .metadata import SIGNATURE, Chunk, packed
@@ -76,7 +76,7 @@ def read(source: Source, limits: ReadLimits = DEFAULT_LIMITS) -> Original:
     """Decode without loss, upright; of an animation the first frame.
 
     Palettes are looked up, CMYK becomes sRGB through its profile. Raises ImageError, which names the source, as
-    `photos.read` does; LatentfillError if 16-bit colour needs OpenCV, which is not installed.
+    `photos.read` does; ExtraError if 16-bit colour needs OpenCV, which is not installed.
     """
     return decode(source, limits, _original)
 
@@ -201,7 +201,7 @@ def _decode_16_bit(image: Image.Image, data: bytes) -> Decoded | None:
     try:
         import cv2
     except ImportError as error:
-        raise LatentfillError(
+        raise ExtraError(
             "16 bits per channel need OpenCV, which is not installed", "Install it: pip install 'latentfill[faces]'."
         ) from error
     found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

@@ -3,6 +3,7 @@
 import io
 import os
 import secrets
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,9 @@ def decode(source: Source, limits: ReadLimits, take: Callable[[Image.Image, byte
     if not data:
         raise ImageError(f"{source.name}: the file is empty", "Make or fetch the file again.")
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        with warnings.catch_warnings():  # the pixels are counted here, before they are decoded
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
         width, height = image.size
         if width * height > limits.max_pixels:
             raise _too_large(source, f"{width} x {height} = {width * height:,} pixels", limits)
@@ -80,8 +83,9 @@ def decode(source: Source, limits: ReadLimits, take: Callable[[Image.Image, byte
         raise
     except UnidentifiedImageError as error:
         raise ImageError(f"{source.name}: not a picture, or of a kind that is not read", AGAIN) from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(source, str(error), limits) from error
+    except Image.DecompressionBombError as error:
+        what = f"{source.name}: more than 178 million pixels, which is not decoded at all"
+        raise ImageError(what, "Save the picture smaller.") from error
     except Exception as error:  # decoders meet any bytes, and raise any error
         raise ImageError(f"{source.name}: {error or type(error).__name__}", AGAIN) from error
 

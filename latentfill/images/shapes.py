@@ -76,7 +76,7 @@ def drawn(shapes: tuple[Shape, ...], h: int, w: int, name: str = "") -> Missing:
     if not missing.any():
         what = " or ".join(dict.fromkeys(shape.kind for shape in shapes))
         raise HoleError(
-            f"no pixel of {name or 'the picture'}, which is {w} x {h}, lies in the {what}",
+            f"{name or 'the picture'}: none of its {w} x {h} pixels lies in the {what}",
             "0,0 is the picture's upper left corner; 50%,50% is its middle.",
         )
     return missing

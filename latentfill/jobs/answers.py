@@ -10,14 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, final
 
-from .. import pipeline
-from ..errors import ImageError, LatentfillError
+from ..cutting import Cut, alignment_of, cut
+from ..errors import ExtraError, ImageError, LatentfillError
 from ..faces import landmarks
 from ..gan.gan import Gan
 from ..images import holes, originals, photos
 from ..images.fitting import fit, fit_hole
 from ..options import Alignment
-from ..pipeline import Cut
 from ..types import Hole
 
 if TYPE_CHECKING:
@@ -94,12 +93,14 @@ class Reader:
         squares = pixels = 0
         for question in questions:
             try:
-                cut = self._read(question.source)
+                made = self._read(question.source)
+            except ExtraError:
+                raise
             except LatentfillError as error:
                 self.reject(question, error)
                 continue
-            batch.append((question, cut))
-            squares, pixels = squares + len(cut.placements), pixels + cut.hole.size
+            batch.append((question, made))
+            squares, pixels = squares + len(made.placements), pixels + made.hole.size
             if squares >= self._options.batch_size or pixels >= HELD_PIXELS:
                 yield batch
                 batch, squares, pixels = [], 0, 0
@@ -128,10 +129,12 @@ class Reader:
             hole = hole if drawn == (size, size) else fit_hole(hole, size)
             original = originals.Original(fit(original.photo().pixels, size))
         points = self._landmarks.get(source.name, ())
-        cut = pipeline.cut(original, hole, self._gan, options.photo, points, source.name)
-        for note in cut.notes:
+        if options.landmarks is not None and not len(points):
+            print(f"{source.name}: {options.landmarks} has no landmarks for it", file=sys.stderr)
+        made = cut(original, hole, self._gan, options.photo, points, source.name)
+        for note in made.notes:
             print(f"{source.name}: {note}", file=sys.stderr)
-        return cut
+        return made
 
     def _hole(self, source: photos.Source, original: originals.Original, shape: tuple[int, int]) -> Hole:
         """Drawn; and of the first picture it is said how its hole was understood, of any if that looks wrong."""
@@ -153,16 +156,38 @@ def hole_seed(seed: int, name: str) -> int:
     return int.from_bytes(digest[:8], "little")
 
 
-def tell(question: Question, options: "Options", facts: dict[str, Any]) -> None:
-    """Write the story of one completion. It comes last: with it, the question counts as answered."""
-    story = {
-        "image": question.source.name,
+def asked_for(options: "Options") -> dict[str, Any]:
+    """What decides how a photo is completed, as it stands in its story."""
+    return {
         "hole": options.hole + (" inverted" if options.invert else ""),
         "model": options.model,
         "preset": options.preset,
+        "fit": options.fit,
         "options": asdict(options.search),
-        **facts,
+        "photo": asdict(options.photo),
     }
+
+
+def check_answers(questions: Iterable[Question], options: "Options") -> None:
+    """Raise LatentfillError if what is there was made for other questions: skipping it would pass it off as theirs."""
+    asked = asked_for(options)
+    for question in questions:
+        try:
+            told = json.loads(question.file(".json").read_text())
+        except (OSError, ValueError) as error:
+            path = question.file(".json")
+            raise LatentfillError(f"{path} cannot be read: {error}", "Remove it, or give --overwrite.") from error
+        other = next((key for key in asked if key in told and told[key] != asked[key]), None)
+        if other is not None:
+            raise LatentfillError(
+                f"{question.file('.png')} was made with another {other} than this command asks for",
+                "Give another --out, or --overwrite to make it anew.",
+            )
+
+
+def tell(question: Question, options: "Options", facts: dict[str, Any]) -> None:
+    """Write the story of one completion. It comes last: with it, the question counts as answered."""
+    story = {"image": question.source.name, **asked_for(options), **facts}
     path = question.file(".json")
     making = path.with_name(f".{path.name}.making")
     making.write_text(json.dumps(story, indent=1) + "\n")
@@ -172,5 +197,5 @@ def tell(question: Question, options: "Options", facts: dict[str, Any]) -> None:
 def _read_landmarks(options: "Options", gan: Gan) -> Mapping[str, Sequence[Any]]:
     if options.landmarks is None:
         return {}
-    alignment = pipeline.alignment_of(gan) or Alignment()
+    alignment = alignment_of(gan) or Alignment()
     return landmarks.read(options.landmarks, alignment.landmarks)

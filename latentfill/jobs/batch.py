@@ -12,6 +12,7 @@ from torch import Tensor
 from ..completion.completion import Completion, watch
 from ..completion.objective import block_means
 from ..crops import blend, pose
+from ..cutting import Cut
 from ..errors import LatentfillError
 from ..figures.animation import write_gif
 from ..gan.gan import Gan
@@ -19,7 +20,7 @@ from ..images import originals, photos
 from ..images.grids import grid
 from ..images.incomplete import BLOCK, Incomplete
 from ..images.pixels import to_pixels
-from ..pipeline import Cut, put_back
+from ..pipeline import put_back
 from ..types import Images
 from .answers import Question, tell
 from .candidates import offer, story

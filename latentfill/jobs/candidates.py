@@ -8,10 +8,11 @@ import numpy as np
 from PIL import Image
 
 from ..completion.completion import Completion
+from ..cutting import Cut
 from ..images import originals, photos
 from ..images.grids import grid
 from ..images.placement import Box
-from ..pipeline import Cut, Filled
+from ..pipeline import Filled
 from ..types import Hole, Pixels
 
 CELL = 256  # pixels of a picture on the sheet

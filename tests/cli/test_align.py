@@ -241,7 +241,7 @@ def test_identities_are_kept_apart(tmp_path, capsys):
     assert len(folders["train"]) + len(folders["test"]) == 12 and folders["train"] and folders["test"]
     assert not folders["train"] & folders["test"]
     assert f"test: {2 * len(folders['test'])} photos of {len(folders['test'])} identities" in told
-    assert "1 groups of near-duplicates, 1 of them in both train and test" in told
+    assert "near-duplicates: 1 groups, 1 of them in both train and test" in told
     words = ("--split", 0.4, "--identity", r"^(p\d+)_")
     assert align(tmp_path / "flat", tmp_path / "named", "--no-faces", *words) == 0
     parts = {part: {p.name[:-6] for p in (tmp_path / "named" / part).glob("*.png")} for part in ("train", "test")}

@@ -104,7 +104,7 @@ def test_landmarks_from_a_file_find_a_face_that_is_all_hidden(tmp_path, model, c
     (tmp_path / "points.csv").write_text("path,x1,y1,x2,y2,x3,y3\nhidden.png,212,104,237,106,222,156\n")
     assert complete(model, *words, "--landmarks", tmp_path / "points.csv") == 0
     story = json.loads((tmp_path / "out" / "hidden.json").read_text())
-    assert len(story["squares"]) == 1 and "outside of what the model sees" in story["notes"][0]
+    assert len(story["squares"]) == 1 and "outside of what the model sees" in story["notes"][1]
 
 
 def test_a_hole_of_another_size_is_told(tmp_path, model, capsys):
@@ -127,3 +127,51 @@ def test_the_photo_s_middle_is_completed_when_told(tmp_path, model):
     assert complete(model, tmp_path / "nobody.png", "--out", tmp_path / "out", *words) == 0
     story = json.loads((tmp_path / "out" / "nobody.json").read_text())
     assert story["squares"][0]["placement"] == [[90 / 16, 0, 15], [0, 90 / 16, 0]]
+
+
+def test_what_was_made_for_another_hole_is_not_passed_off_as_this_one(tmp_path, model, capsys):
+    Image.fromarray(ASTRONAUT).save(tmp_path / "a.png")
+    assert complete(model, tmp_path / "a.png", "--out", tmp_path / "out", "--hole", NOSE) == 0
+    other = "ellipse:224,105,20,9"
+    assert complete(model, tmp_path / "a.png", "--out", tmp_path / "out", "--hole", other) == 2
+    assert "was made with another hole" in capsys.readouterr().err
+    assert complete(model, tmp_path / "a.png", "--out", tmp_path / "out", "--hole", other, "--overwrite") == 0
+
+
+def test_a_missing_library_stops_the_command_and_is_told_once(tmp_path, model, capsys, monkeypatch):
+    import sys
+
+    for name in ("a.png", "b.png"):
+        Image.fromarray(ASTRONAUT).save(tmp_path / name)
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    from latentfill.faces import detector
+
+    detector._detector.cache_clear()
+    words = (tmp_path / "a.png", tmp_path / "b.png", "--out", tmp_path / "out", "--hole", NOSE)
+    assert complete(model, *words) == 2
+    told = capsys.readouterr().err
+    assert told.count("pip install 'latentfill[faces]'") == 1
+
+
+def test_photos_of_an_archive_find_their_holes(tmp_path, model):
+    import zipfile
+
+    Image.fromarray(ASTRONAUT).save(tmp_path / "1.png")
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.write(tmp_path / "1.png", "anna/1.png")
+    hole = np.zeros((512, 512), np.uint8)
+    hole[125:140, 215:235] = 255
+    (tmp_path / "holes" / "anna").mkdir(parents=True)
+    Image.fromarray(hole).save(tmp_path / "holes" / "anna" / "1.png")
+    assert complete(model, tmp_path / "b.zip", "--out", tmp_path / "out", "--hole", tmp_path / "holes") == 0
+
+
+@pytest.mark.parametrize("kind", ["CMYK", "P", "L", "LA", "1"])
+def test_photos_of_every_mode_are_completed_and_keep_their_known_pixels(tmp_path, model, kind):
+    path = tmp_path / ("a.jpg" if kind == "CMYK" else "a.png")
+    Image.fromarray(ASTRONAUT).convert(kind).save(path)
+    words = ("--hole", NOSE, "--place", "center")
+    assert complete(model, path, "--out", tmp_path / "out", *words) == 0
+    before, after = opened(path), opened(tmp_path / "out" / "a.png")
+    changed = (before.values != after.values).any(-1)
+    assert changed.any() and run(["verify", str(path), str(tmp_path / "out" / "a.png"), NOSE]) == 0

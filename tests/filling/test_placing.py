@@ -31,20 +31,26 @@ def off(placement, true=TRUE):
 
 @pytest.mark.parametrize("value", [255, 0])
 @pytest.mark.parametrize(
-    "where",
-    [(224, 135, 16, 12), (224, 125, 20, 25), (224, 150, 30, 22), (224, 105, 34, 14), (240, 125, 20, 40)],
+    ("where", "allowed"),  # pixels of 64; at the side half of each eye and of the mouth are guesses
+    [
+        ((224, 135, 16, 12), 2.5),
+        ((224, 125, 20, 25), 4),
+        ((224, 150, 30, 22), 4.5),
+        ((224, 105, 34, 14), 7),
+        ((240, 125, 20, 40), 13),
+    ],
     ids=["nose", "middle", "mouth", "eyes", "side"],
 )
-def test_a_face_is_found_although_the_hole_hides_a_part_of_it(where, value):
+def test_a_face_is_found_although_the_hole_hides_a_part_of_it(where, allowed, value):
     hole = ellipse((512, 512), *where)
-    found = find_faces(blanked(ASTRONAUT, hole, value), hole, 64, FACE)
+    found = find_faces(blanked(ASTRONAUT, hole, value), hole, hole, 64, FACE)
     assert len(found.placements) == 1 and found.elsewhere == 0
-    assert off(found.placements[0]) < 13, "the worst is the side: half of each eye and of the mouth are guesses"
+    assert off(found.placements[0]) < allowed
 
 
 def test_a_face_that_is_there_under_the_hole_is_found_exactly():
     hole = ellipse((512, 512), 224, 125, 40, 60)
-    found = find_faces(ASTRONAUT, hole, 64, FACE)
+    found = find_faces(ASTRONAUT, hole, hole, 64, FACE)
     assert off(found.placements[0]) < 1.5
 
 
@@ -56,7 +62,7 @@ def two_faces():
 
 def test_of_two_faces_the_one_that_the_hole_touches_is_placed():
     hole = ellipse((300, 700), 224 - 80 + 400, 130, 15, 15)
-    found = find_faces(two_faces(), hole, 64, FACE)
+    found = find_faces(two_faces(), hole, hole, 64, FACE)
     assert len(found.placements) == 1 and found.elsewhere == 1
     assert off(found.placements[0], upright(LANDMARKS + np.array([320, 0]), 64, FACE)) < 2
 
@@ -64,28 +70,29 @@ def test_of_two_faces_the_one_that_the_hole_touches_is_placed():
 def test_a_hole_over_two_faces_has_both():
     hole = np.zeros((300, 700), np.uint8)
     hole[125:135, 100:600] = 255
-    found = find_faces(two_faces(), hole, 64, FACE)
+    found = find_faces(two_faces(), hole, hole, 64, FACE)
     assert len(found.placements) == 2 and found.elsewhere == 0
     assert 0.2 < seen_by(found.placements, hole) < 0.5
 
 
 def test_a_hole_over_none_has_none_but_knows_of_them():
     hole = ellipse((300, 700), 350, 250, 20, 20)
-    found = find_faces(two_faces(), hole, 64, FACE)
+    found = find_faces(two_faces(), hole, hole, 64, FACE)
     assert not found.placements and found.elsewhere == 2
 
 
 def test_where_there_is_no_face_none_is_found():
     rng = np.random.default_rng(0)
     noise = Image.fromarray(rng.integers(0, 256, (20, 30, 3), np.uint8)).resize((600, 400), Image.Resampling.BICUBIC)
-    found = find_faces(np.asarray(noise), ellipse((400, 600), 300, 200, 40, 40), 64, FACE)
+    hole = ellipse((400, 600), 300, 200, 40, 40)
+    found = find_faces(np.asarray(noise), hole, hole, 64, FACE)
     assert not found.placements and not found.elsewhere
 
 
 def test_a_face_in_a_large_photo_is_found_in_its_coordinates():
     large = np.asarray(Image.fromarray(ASTRONAUT).resize((3072, 3072), Image.Resampling.BICUBIC))
     hole = ellipse((3072, 3072), 224 * 6, 140 * 6, 90, 90)
-    found = find_faces(large, hole, 64, FACE)
+    found = find_faces(large, hole, hole, 64, FACE)
     assert off(found.placements[0], upright(LANDMARKS * 6, 64, FACE)) < 2
 
 
@@ -94,7 +101,7 @@ def test_a_small_face_in_a_large_photo_is_found_near_the_hole():
     small = np.asarray(Image.fromarray(ASTRONAUT).resize((384, 384), Image.Resampling.BOX))
     large[1500:1884, 2500:2884] = small
     hole = ellipse((3000, 4000), 2500 + 224 * 0.75, 1500 + 150 * 0.75, 14, 10)
-    found = find_faces(blanked(large, hole), hole, 64, FACE)
+    found = find_faces(blanked(large, hole), hole, hole, 64, FACE)
     assert off(found.placements[0], upright(LANDMARKS * 0.75 + (2500, 1500), 64, FACE)) < 6
 
 
@@ -109,4 +116,5 @@ def test_landmarks_that_would_shear_a_face_do_not():
     sheared = LANDMARKS + np.array([(0, 0), (0, 0), (40, 0)])
     linear = np.array(upright(sheared, 64, FACE).matrix)[:, :2]
     assert np.allclose(linear @ linear.T, np.eye(2) * np.linalg.det(linear))
-    assert upright(LANDMARKS, 64, FACE) == TRUE
+    template = np.array([[0.363785, 0.177947], [0.618963, 0.172778], [0.500204, 0.750584]]) * 64 + 0.25
+    assert np.allclose(upright(LANDMARKS, 64, FACE).to_crop(LANDMARKS), template, atol=0.01)

@@ -132,7 +132,7 @@ def test_alpha_is_where_the_picture_is_transparent():
 
 
 def test_a_picture_without_transparency_has_no_alpha_hole():
-    with pytest.raises(HoleError, match=r"cat\.jpg has no transparency"):
+    with pytest.raises(HoleError, match=r"cat\.jpg: it has no alpha"):
         hole("alpha", (6, 8), photo=a_photo(), name="cat.jpg")
     with pytest.raises(ValueError, match="alpha needs the photo"):
         hole("alpha", (6, 8))
@@ -215,7 +215,7 @@ def test_shapes_hold_the_pixels_whose_centres_lie_in_them(x, y, a, b, round_):
     if inside.any():
         assert np.array_equal(hole(text, (13, 17)) == 255, inside)
     else:
-        with pytest.raises(HoleError, match=r"no pixel of the picture, which is 17 x 13, lies in the"):
+        with pytest.raises(HoleError, match=r"the picture: none of its 17 x 13 pixels lies in the"):
             hole(text, (13, 17))
 
 

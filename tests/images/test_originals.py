@@ -344,7 +344,7 @@ def test_what_colours_mean_in_a_png_is_kept_and_what_may_show_more_is_not(tmp_pa
 
 def test_200_megapixels_are_refused_before_decoding(tmp_path):
     (tmp_path / "a.png").write_bytes(png(noise(1, 1, 3), 2, size=(10_000, 20_000)))
-    with pytest.raises(ImageError, match=r"a\.png: .*limit of 178"):
+    with pytest.raises(ImageError, match=r"a\.png: more than 178 million pixels"):
         read(source(tmp_path / "a.png"), ReadLimits(max_pixels=178_000_000))
     (tmp_path / "b.png").write_bytes(png(noise(1, 1, 3), 2, size=(4, 5)))  # there is nothing to decode
     with pytest.raises(ImageError, match=r"b\.png: 5 x 4 = 20 pixels, more than the limit of 19"):

@@ -2,6 +2,7 @@ import io
 import os
 import stat
 import struct
+import warnings
 import zlib
 
 import numpy as np
@@ -152,10 +153,11 @@ def test_bytes_are_counted_before_decoding(tmp_path):
 def test_pixels_are_counted_before_decoding(tmp_path):
     (tmp_path / "a.png").write_bytes(png(9_000, 12_000, 8, 2, b""))  # there is nothing to decode
     expected = r"a\.png: 9000 x 12000 = 108,000,000 pixels, more than the limit of 100,000,000\n.*--max-pixels"
-    with pytest.warns(Image.DecompressionBombWarning), pytest.raises(ImageError, match=expected):
+    with warnings.catch_warnings(), pytest.raises(ImageError, match=expected):
+        warnings.simplefilter("error")  # the decoder's own would name files of the installation
         read(source(tmp_path / "a.png"))
     (tmp_path / "b.png").write_bytes(png(60_000, 60_000, 8, 2, b""))
-    with pytest.raises(ImageError, match=r"b\.png: .*limit of 100,000,000"):
+    with pytest.raises(ImageError, match=r"b\.png: more than 178 million pixels"):
         read(source(tmp_path / "b.png"))
 
 

@@ -1,0 +1,174 @@
+"""From a photo and its hole to the squares that a model is asked about."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, final
+
+import numpy as np
+from jaxtyping import Float
+from pydantic import TypeAdapter, ValidationError
+
+from .errors import HoleError, ImageError
+from .faces.templates import are_flat, are_mirrored
+from .filling.outside import diffuse
+from .filling.placing import find_faces, seen_by, upright
+from .gan.gan import Gan
+from .images.fitting import central_square
+from .images.holes import WHITE
+from .images.originals import Original
+from .images.placement import Placement
+from .options import Alignment, PhotoOptions
+from .types import Hole, Pixels
+
+Threes = Float[np.ndarray, "n 3 2"]
+GIVE = "Give its landmarks with --landmarks, or --place center to have the model complete the central square."
+SCATTERED = 0.25  # share of a crop that a fine hole may touch more than it hides before its crop is cut differently
+LITTLE = 0.15  # with less of a crop known, what is found could be anybody
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A photo, its hole [H, W], and the squares of it that the model is asked about.
+
+    `seen` is the share of the hole that they hold, 0 to 1; `notes` say what a user should know.
+    """
+
+    original: Original
+    hole: Hole
+    placements: tuple[Placement, ...]
+    crops: tuple[Pixels, ...]
+    crop_holes: tuple[Hole, ...]
+    seen: float
+    notes: tuple[str, ...] = ()
+
+
+def cut(
+    original: Original,
+    hole: Hole,
+    gan: Gan,
+    options: PhotoOptions,
+    landmarks: Sequence[Any] | np.ndarray = (),
+    name: str = "the photo",
+) -> Cut:
+    """The squares of a photo that a hole [H, W] touches, as the model wants them.
+
+    `landmarks` [n, 3, 2] are x, y of three points for each of n faces, in continuous coordinates (the centre of the
+    first pixel is 0.5, 0.5), in the order of the model's alignment. They are used beside the faces that are found.
+
+    Raises HoleError if nothing of the photo is known, ImageError if a model of faces finds none or landmarks do not
+    suit the photo, and ValueError for options and shapes that cannot be.
+    """
+    _check_options(options)
+    height, width = original.values.shape[:2]
+    if hole.shape != (height, width):
+        raise HoleError(
+            f"{name} is {width} x {height} pixels, but its hole {hole.shape[1]} x {hole.shape[0]}", "Make them equal."
+        )
+    hole, pixels = np.where(hole >= WHITE, np.uint8(255), np.uint8(0)), original.photo().pixels
+    given = _faces_given(landmarks, height, width, name)
+    if (height, width) == (gan.network.size, gan.network.size):
+        whole = Placement.square(0.0, 0.0, float(height), height)
+        return Cut(original, hole, (whole,), (pixels,), (hole,), 1.0, original.notes)
+    if hole.all():
+        raise HoleError(f"{name}: the hole covers all of it", "Leave something from which the rest can be told.")
+    if not hole.any():
+        return Cut(original, hole, (), (), (), 0.0, (*original.notes, "the hole is empty: nothing is done"))
+    hidden = _hidden(original, hole)
+    placements, notes = _placed(pixels, hole, hidden, gan, options, given, name)
+    pairs = [_crop(placement, pixels, hidden) for placement in placements]
+    known = min((1 - np.count_nonzero(gap) / gap.size for _, gap in pairs), default=1.0)
+    if known < LITTLE:
+        notes = (*notes, f"the model is shown only {100 * known:.0f} % of a square: what it finds could be anybody")
+    seen = seen_by(placements, hole)
+    if seen < 1:
+        notes = (*notes, f"{100 * (1 - seen):.3g} % of the hole is outside of what the model sees: {options.outside}")
+    crops, gaps = tuple(crop for crop, _ in pairs), tuple(gap for _, gap in pairs)
+    return Cut(original, hole, placements, crops, gaps, seen, (*original.notes, *notes))
+
+
+def alignment_of(gan: Gan) -> Alignment | None:
+    """How the model's pictures were aligned, if they are faces; else None."""
+    about = gan.about.get("alignment")
+    names = Alignment.__dataclass_fields__
+    return Alignment(**{key: value for key, value in about.items() if key in names}) if about else None
+
+
+def _placed(
+    pixels: Pixels, hole: Hole, hidden: Hole, gan: Gan, options: PhotoOptions, given: Threes, name: str
+) -> tuple[tuple[Placement, ...], tuple[str, ...]]:
+    size, alignment = gan.network.size, alignment_of(gan)
+    if options.place == "center" or (options.place == "auto" and alignment is None and not len(given)):
+        left, top, right, _ = central_square(*hole.shape)
+        middle = Placement.square(float(left), float(top), float(right - left), size)
+        return ((middle,) if seen_by([middle], hole) else ()), ()
+    alignment = alignment or Alignment()
+    squares = [upright(points, size, alignment) for points in given]
+    squares = [square for square in squares if seen_by([square], hole)]
+    if squares and seen_by(squares, hole) == 1:
+        return tuple(squares), ()
+    found = find_faces(pixels, hole, hidden, size, alignment, upsample=options.upsample)
+    # beside landmarks only faces beyond doubt count, and not those that the landmarks are of
+    certain = [(f, p) for f, p in zip(found.faces, found.placements, strict=True) if not len(given) or f.score >= 0]
+    squares += [p for _, p in certain if not any(_same(p, square) for square in squares)]
+    if not squares and not found.elsewhere:
+        raise ImageError(f"{name}: no face was found", GIVE)
+    if not squares:
+        return (), (f"no face was found at the hole, but {found.elsewhere} elsewhere. If it hides a face: {GIVE}",)
+    return tuple(squares), ()
+
+
+def _crop(placement: Placement, pixels: Pixels, hidden: Hole) -> tuple[Pixels, Hole]:
+    """A square of the photo, and what of it is to be found.
+
+    A pixel of the crop with any missing part is not known, unless the hole is so fine that hardly any would be; then
+    those are known of which half is there, and have the mean of what is around the rest.
+    """
+    strict = placement.crop_hole(hidden)
+    missing = placement.crop(np.repeat(hidden[..., None], 3, 2))[..., 0] / 255
+    if np.count_nonzero(strict) / strict.size - missing.mean() < SCATTERED:
+        return placement.crop(pixels), strict
+    beyond = placement.crop_hole(np.zeros_like(hidden))  # what lies outside of the photo
+    loose = np.where((missing > 0.5) | (beyond > 0), np.uint8(255), np.uint8(0))
+    if np.count_nonzero(loose) == loose.size:
+        return placement.crop(pixels), strict
+    return placement.crop(diffuse(pixels, hidden)), loose
+
+
+def _hidden(original: Original, hole: Hole) -> Hole:
+    """The hole, and what is transparent: files keep any colour there."""
+    if original.alpha is None:
+        return hole
+    return np.where(original.photo().alpha < WHITE, np.uint8(255), hole)  # type: ignore[operator]
+
+
+def _same(one: Placement, other: Placement) -> bool:
+    """Whether the middle of one square is well inside of the other."""
+    middle = np.full((1, 2), one.size / 2)
+    return bool(np.abs(other.to_crop(one.to_photo(middle)) - middle).max() < one.size / 4)
+
+
+def _faces_given(landmarks: Sequence[Any] | np.ndarray, height: int, width: int, name: str) -> Threes:
+    if not len(landmarks):
+        return np.zeros((0, 3, 2))
+    given = np.asarray(landmarks, float)
+    given = given[None] if given.ndim == 2 else given
+    if given.shape[1:] != (3, 2):
+        raise ValueError(f"landmarks are [n, 3, 2], three points x, y for each face, not {list(given.shape)}")
+    room = np.array([width, height])  # a face may be cut by the border, but not lie a whole photo away
+    if (given < -room).any() or (given > 2 * room).any():
+        raise ImageError(
+            f"{name}: its landmarks lie outside of its {width} x {height} pixels", "Give those of its faces."
+        )
+    if are_flat(given).any() or are_mirrored(given).any():
+        raise ImageError(f"{name}: its landmarks make no face", "Give the eye on the picture's left first.")
+    return given
+
+
+def _check_options(options: PhotoOptions) -> None:
+    try:
+        TypeAdapter(PhotoOptions).validate_python(asdict(options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        why = first["msg"]
+        raise ValueError(f"option {first['loc'][0]}: {why[0].lower()}{why[1:]}, not {first['input']!r}") from error
