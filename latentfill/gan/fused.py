@@ -3,7 +3,7 @@
 A search evaluates the same two networks a thousand times, so what is constant is computed once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -56,7 +56,7 @@ def fused(gan: Gan, dtype: torch.dtype = torch.float32) -> Gan:
         generator = _fuse_generator(generator, dtype)
     if isinstance(discriminator, DcganDiscriminator):
         discriminator = _fuse_discriminator(discriminator, dtype)
-    return Gan(generator, discriminator, gan.network, gan.about)
+    return replace(gan, generator=generator, discriminator=discriminator)
 
 
 def _fuse_generator(network: DcganGenerator, dtype: torch.dtype) -> FusedGenerator:
