@@ -82,8 +82,9 @@ PERCEPTUAL: dict[str, Callable[[PerImage], PerImage]] = {
 class CompletionLoss:
     """The loss of Amos (2016) after Yeh et al. (2016): contextual + lam * perceptual.
 
-    With `balance` "sum" the contextual and low-resolution terms are sums over values, as in the post, so lam means
-    something else for every size and hole. With "mean" they are averages over the values that are given.
+    With `balance` "sum" the contextual terms and those of the observations are sums over values, as in the post, so lam
+    means something else for every size and hole. With "mean" they are averages over the values that are given. A value
+    observed counts as much as one of a known pixel.
     """
 
     incomplete: Incomplete
@@ -105,10 +106,12 @@ class CompletionLoss:
         object.__setattr__(self, "counted", known)
 
     def __call__(self, z: Latents, images: Images) -> Terms:
-        """`contextual`, `lowres` if block means are given, and `perceptual`, weighted: their sum is the loss."""
+        """`contextual`, a term for each observation, and `perceptual`, weighted: their sum is the loss."""
         terms = self._context(images)
         if self.balance == "mean":
-            terms = {name: term / self._values_given(name, images) for name, term in terms.items()}
+            counts = self._counts(images.shape[1])
+            # the mean of nothing is 0
+            terms = {name: term / torch.where(counts[name] > 0, counts[name], 1) for name, term in terms.items()}
         # Without weight D need not be asked.
         judged = self._perceptual(images) * self.lam if self.lam else images.new_zeros(len(images))
         return terms | {"perceptual": judged}
@@ -124,17 +127,17 @@ class CompletionLoss:
         terms = {"contextual": contextual(self.incomplete, images, self.counted)}
         if self.incomplete.lowres is not None:
             terms["lowres"] = lowres(self.incomplete, images)
-        return terms
+        return terms | {one.observer.name: one.loss(images) for one in self.incomplete.observations}
 
     def _perceptual(self, images: Images) -> PerImage:
         return PERCEPTUAL[self.perceptual](self.discriminator(images))
 
-    def _values_given(self, name: str, images: Images) -> PerImage:
-        given = self.incomplete.lowres if name == "lowres" else self.counted
-        if given is None:
-            return images.new_ones(len(images))
-        count = given.sum((1, 2, 3)) * images.shape[1]
-        return torch.where(count > 0, count, 1)  # the mean of nothing is 0
+    def _counts(self, channels: int) -> Terms:
+        """How many numbers each term compares: a weighted pixel counts in part."""
+        counts = {"contextual": self.counted.sum((1, 2, 3)) * channels}
+        if self.incomplete.lowres is not None:
+            counts["lowres"] = self.incomplete.lowres.sum((1, 2, 3)) * channels
+        return counts | {one.observer.name: one.count for one in self.incomplete.observations}
 
 
 def _mirrored(side: int, margin: int, device: torch.device) -> Tensor:
