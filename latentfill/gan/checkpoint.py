@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -16,6 +16,8 @@ from torch import nn
 
 from ..errors import ModelError
 from ..options import NetworkOptions
+from .context import ContextEncoder, ContextModule, ContextOptions
+from .context import initialise as initialise_context
 from .dcgan import DcganDiscriminator, DcganGenerator, initialise
 from .encoder import BASE, HIDDEN, DcganEncoder
 from .encoder import initialise as initialise_encoder
@@ -24,6 +26,8 @@ from .prior import PRIORS, Prior
 
 FORMAT = "latentfill-1"
 ENCODER = "dcgan"  # the one kind of encoder there is
+CONTEXT = "context-encoder"  # what the file of one says it is; others hold a GAN
+Options = TypeVar("Options")
 DERIVED = "num_batches_tracked"  # counters that nothing reads
 
 
@@ -48,16 +52,26 @@ def fresh_encoder(network: NetworkOptions, base: int = BASE, hidden: int = HIDDE
     return fresh
 
 
-def save(gan: Gan, path: Path, dtype: torch.dtype = torch.float32) -> None:
+def fresh_context(network: ContextOptions, seed: int = 0) -> ContextModule:
+    """A fresh context encoder, ready to be trained."""
+    module = ContextModule(network)
+    initialise_context(module, seed)
+    return module
+
+
+def save(model: Gan | ContextEncoder, path: Path, dtype: torch.dtype = torch.float32) -> None:
     """Write the model to one file, all at once: under its name there is never half a model.
 
     `dtype` is that of the weights; biases and batch-norm statistics take little room and stay in float32.
     Raises ModelError when it cannot be written; what was there before stays.
     """
-    about: dict[str, Any] = {"network": asdict(gan.network), "about": dict(gan.about)}
-    if isinstance(gan.encoder, DcganEncoder):
-        about["encoder"] = {"kind": ENCODER, "base": gan.encoder.base, "hidden": gan.encoder.width}
-    _write(path, _parts(gan), about, dtype)
+    about: dict[str, Any] = {"network": asdict(model.network), "about": dict(model.about)}
+    if isinstance(model, ContextEncoder):
+        _write(path, {"context": model.module}, about | {"kind": CONTEXT}, dtype)
+        return
+    if isinstance(model.encoder, DcganEncoder):
+        about["encoder"] = {"kind": ENCODER, "base": model.encoder.base, "hidden": model.encoder.width}
+    _write(path, _parts(model), about, dtype)
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> Gan:
@@ -66,12 +80,27 @@ def load(path: Path, device: torch.device | str = "cpu") -> Gan:
     Raises ModelError, saying which, when tensors are missing, unknown or of another shape.
     """
     about, tensors = _read(path)
-    network = _network(path, about.get("network"))
+    if about.get("kind") == CONTEXT:
+        raise ModelError(f"{path}: a context encoder, not a GAN", "Give a model that has a latent space to search.")
+    network = _network(path, NetworkOptions, about.get("network"))
     generator, discriminator = _blank(network)
     encoder = _encoder(path, network, about["encoder"]) if about.get("encoder") else None
     gan = Gan(generator, discriminator, network, about.get("about", {}), encoder)
     _fill(path, _parts(gan), tensors, device)
     return gan
+
+
+def load_context(path: Path, device: torch.device | str = "cpu") -> ContextEncoder:
+    """Read a context encoder back, ready to predict. Raises ModelError, as `load` does."""
+    about, tensors = _read(path)
+    if about.get("kind") != CONTEXT:
+        raise ModelError(
+            f"{path}: not a context encoder", "Give one made by `latentfill train --kind context-encoder`."
+        )
+    network = _network(path, ContextOptions, about.get("network"))
+    module = ContextModule(network)
+    _fill(path, {"context": module}, tensors, device)
+    return ContextEncoder(module, network, about.get("about", {}))
 
 
 def _write(path: Path, parts: Mapping[str, nn.Module], about: Mapping[str, Any], dtype: torch.dtype) -> None:
@@ -157,9 +186,9 @@ def _about(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
     return about
 
 
-def _network(path: Path, fields: Any) -> NetworkOptions:
+def _network(path: Path, options: type[Options], fields: Any) -> Options:
     try:
-        return TypeAdapter(NetworkOptions).validate_python(fields)
+        return TypeAdapter(options).validate_python(fields)
     except ValidationError as error:
         where = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ModelError(f"{path}: its networks cannot be built ({where})", "Update latentfill.") from error
