@@ -46,7 +46,7 @@ AT_ONCE = 32  # pictures; more gain no time
 def embed(faces: PixelBatch, margin: float = 1.0) -> Embeddings:
     """uint8 [n, size, size, 3], faces aligned by OpenFace's template -> float32 [n, 128].
 
-    Pictures of one person are about 0.45 apart, of two people 0.75. `margin` is that of the alignment.
+    Pictures of one person are about 0.46 apart, of two people 0.77. `margin` is that of the alignment.
 
     Raises LatentfillError if the package with dlib's file is not installed.
     """

@@ -51,7 +51,7 @@ def write_page(path: Path, report: Mapping[str, Any], galleries: Sequence[Galler
     pictures = "".join(map(_pictures, galleries))
     text = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{head}</title><style>{STYLE}</style>'
-        f"<h1>{head}</h1><ul>{about}</ul>{pictures}{found}</html>\n"
+        f"<h1>{head}</h1><p><code>{escape(report['command'])}</code></p><ul>{about}</ul>{pictures}{found}</html>\n"
     )
     photos.put(path, lambda file: file.write(text.encode(errors="backslashreplace")))
 
