@@ -1,4 +1,7 @@
-"""Store a trained model with half-precision weights, and see that completions do not change by it."""
+"""Store a trained model with half-precision weights, and see that completions do not change by it.
+
+With --encoder, the model gets the encoder of another model file, or of a PyTorch file with its weights.
+"""
 
 import argparse
 import dataclasses
@@ -11,6 +14,7 @@ from machine import heading, table
 
 from latentfill import Gan, load
 from latentfill.gan import checkpoint
+from latentfill.gan.encoder import DcganEncoder
 from latentfill.options import COMPLETE_PRESETS
 
 
@@ -21,9 +25,12 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder or archive of aligned, unseen faces")
     parser.add_argument("--count", type=int, default=16)
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--encoder", type=Path, help="model file, or .pt with weights, whose encoder to take")
     arguments = parser.parse_args()
     gan = load(arguments.model)
-    checkpoint.save(Gan(gan.generator, gan.discriminator, gan.network, gan.about), arguments.out, torch.float16)
+    if arguments.encoder:
+        gan = dataclasses.replace(gan, encoder=read_encoder(arguments.encoder, gan))
+    checkpoint.save(gan, arguments.out, torch.float16)
     names, crops = read_faces(arguments.data, gan.network.size, "choose", arguments.count)
     where = holes_for("center", names, gan.network.size)
     options = dataclasses.replace(COMPLETE_PRESETS["seed"], steps=arguments.steps)
@@ -39,6 +46,21 @@ def main() -> None:
     print(
         f"\nDifference in the hole: mean {difference[hole].mean():.2f}, largest {difference[hole].max()} grey levels."
     )
+
+
+def read_encoder(path: Path, gan: Gan) -> DcganEncoder:
+    """The encoder of a model file; or of a .pt file with its weights, averaged ones first, for the generator of gan."""
+    if path.suffix == ".safetensors":
+        found = load(path).encoder
+        if not isinstance(found, DcganEncoder):
+            raise SystemExit(f"{path} holds no encoder")
+        return found
+    kept = torch.load(path, map_location="cpu", weights_only=True)
+    weights = next((kept[name] for name in ("avg", "averaged") if name in kept), kept)
+    base, hidden = len(weights["downs.0.weight"]), len(weights["hidden.weight"])
+    encoder = checkpoint.fresh_encoder(gan.network, base, hidden)
+    encoder.load_state_dict(weights)
+    return encoder.requires_grad_(False).eval()
 
 
 if __name__ == "__main__":

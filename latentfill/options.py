@@ -14,6 +14,7 @@ def is_odd(number: int) -> bool:
 Size = Literal[8, 16, 32, 64, 128, 256]
 Widths = Literal["post", "repository"]
 PriorName = Literal["uniform", "normal"]
+Kind = Literal["gan", "encoder", "context-encoder"]
 LandmarkSet = Literal["inner-eyes-and-bottom-lip", "outer-eyes-and-nose"]
 Share = Annotated[float, Interval(ge=0, le=1)]
 Positive = Annotated[int, Gt(0)]
@@ -41,7 +42,7 @@ class NetworkOptions:
 @final
 @dataclass(frozen=True)
 class TrainOptions:
-    """How two networks are trained. The defaults are the original's, and besides it mirrored and averaged."""
+    """How networks are trained. The defaults are the original's for a GAN, and besides it mirrored and averaged."""
 
     images_seen: Positive = 600_000
     """stop after so many real images"""
@@ -67,6 +68,36 @@ class TrainOptions:
     """what the layers compute in; auto is bf16 where the processor has it"""
     seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
     """of the first weights, the latents and the order of the images"""
+
+
+# A regression, not a game: it bears longer steps and memories, and wants the rate to fall at the end.
+REGRESSION = TrainOptions(1_000_000, learning_rate=4e-4, beta1=0.9, beta2=0.99, decay=0.35, average_half_life=8_000)
+TRAIN_KINDS: dict[Kind, TrainOptions] = {"gan": TrainOptions(), "encoder": REGRESSION, "context-encoder": REGRESSION}
+
+
+@final
+@dataclass(frozen=True)
+class EncoderOptions:
+    """What an encoder or a context encoder learns from. A GAN has no use for it."""
+
+    hole: str = "all"
+    """holes to learn from: all kinds in turn, drawn at random, or one: center, half, random:0.8, pattern, thick, ..."""
+    held_out: Annotated[int, Ge(0)] = 256
+    """pictures never trained on, whose completions are measured; at most a tenth of all"""
+    encoder_base: Positive = 64
+    """encoder: maps at half the image size; they double at each level, up to eight times as many"""
+    encoder_hidden: Positive = 1024
+    """encoder: numbers between its maps and the latent"""
+    real_share: Share = 0.7
+    """encoder: share of pictures in a batch, the rest being images of the generator; without pictures all are"""
+    latent_weight: Annotated[float, Ge(0)] = 0.15
+    """encoder: weight of the squared error in the latents, which only the generator's images have"""
+    adversarial: Share = 0.001
+    """context encoder: weight of the adversarial loss; the squared error in the hole has the rest"""
+    border: Annotated[int, Ge(0)] = 0
+    """context encoder: known pixels around the hole, so far from it, that count too, ten times as much"""
+    skips: bool = False
+    """context encoder: hand maps over from the encoder to the decoder, as a U-Net does"""
 
 
 @final

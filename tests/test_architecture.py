@@ -132,7 +132,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-LOOKED_AT = ("align", "train", "sample", "complete", "verify", "info")
+LOOKED_AT = ("align", "train", "sample", "complete", "evaluate", "verify", "info")
 
 
 @pytest.mark.parametrize("words", [["--help"], *([verb, "--help"] for verb in LOOKED_AT)])

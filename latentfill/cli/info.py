@@ -50,10 +50,11 @@ def _facts(path: Path, header: dict[str, Any], about: dict[str, Any]) -> dict[st
         "format": about["format"],
         "parameters": {
             part: sum(prod(shape) for name, shape in tensors.items() if name.startswith(part) and "running" not in name)
-            for part in ("generator", "discriminator")
+            for part in sorted({name.split(".")[0] for name in tensors})
         },
         "stored_as": sorted({entry["dtype"] for entry in header.values()}),
         "network": about["network"],
+        "encoder": about.get("encoder"),
         "about": about["about"],
         "tensors": {name: list(shape) for name, shape in tensors.items()},
     }
@@ -74,13 +75,14 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def _lines(facts: dict[str, Any]) -> list[str]:
-    network, parameters = facts["network"], facts["parameters"]
+    network, parameters, encoder = facts["network"], facts["parameters"], facts["encoder"]
     lines = [
         f"{facts['file']}  {facts['bytes'] / 1e6:.1f} MB  {facts['format']}  stored as {', '.join(facts['stored_as'])}",
         f"images         {network['size']}x{network['size']}, {network['channels']} channels",
         f"latent         {network['latent']} numbers, {network['prior']}",
         f"generator      {parameters['generator']:,} parameters, widths of the {network['widths']}",
         f"discriminator  {parameters['discriminator']:,} parameters",
+        f"encoder        {parameters['encoder']:,} parameters" if encoder else "encoder        none",
     ]
     for name, value in facts["about"].items():
         if not isinstance(value, dict):

@@ -14,7 +14,7 @@ from ..options import NetworkOptions, RunOptions, TrainOptions
 
 if TYPE_CHECKING:
     from ..training.dataset import Dataset
-    from ..training.run import Progress
+    from ..training.record import Progress
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -15,11 +16,18 @@ from torch import nn
 
 from ..errors import ModelError
 from ..options import NetworkOptions
+from .context import ContextEncoder, ContextModule, ContextOptions
+from .context import initialise as initialise_context
 from .dcgan import DcganDiscriminator, DcganGenerator, initialise
+from .encoder import BASE, HIDDEN, DcganEncoder
+from .encoder import initialise as initialise_encoder
 from .gan import Gan
-from .prior import PRIORS
+from .prior import PRIORS, Prior
 
 FORMAT = "latentfill-1"
+ENCODER = "dcgan"  # the one kind of encoder there is
+CONTEXT = "context-encoder"  # what the file of one says it is; others hold a GAN
+Options = TypeVar("Options")
 DERIVED = "num_batches_tracked"  # counters that nothing reads
 
 
@@ -37,25 +45,78 @@ def networks(network: NetworkOptions, seed: int = 0) -> tuple[DcganGenerator, Dc
     return generator, discriminator
 
 
-def save(gan: Gan, path: Path, dtype: torch.dtype = torch.float32) -> None:
+def fresh_encoder(network: NetworkOptions, base: int = BASE, hidden: int = HIDDEN, seed: int = 0) -> DcganEncoder:
+    """A fresh encoder for a generator of these options, ready to be trained."""
+    fresh = DcganEncoder(_prior(network), network.size, network.channels, base, hidden)
+    initialise_encoder(fresh, seed)
+    return fresh
+
+
+def fresh_context(network: ContextOptions, seed: int = 0) -> ContextModule:
+    """A fresh context encoder, ready to be trained."""
+    module = ContextModule(network)
+    initialise_context(module, seed)
+    return module
+
+
+def save(model: Gan | ContextEncoder, path: Path, dtype: torch.dtype = torch.float32) -> None:
     """Write the model to one file, all at once: under its name there is never half a model.
 
     `dtype` is that of the weights; biases and batch-norm statistics take little room and stay in float32.
     Raises ModelError when it cannot be written; what was there before stays.
     """
+    about: dict[str, Any] = {"network": asdict(model.network), "about": dict(model.about)}
+    if isinstance(model, ContextEncoder):
+        _write(path, {"context": model.module}, about | {"kind": CONTEXT}, dtype)
+        return
+    if isinstance(model.encoder, DcganEncoder):
+        about["encoder"] = {"kind": ENCODER, "base": model.encoder.base, "hidden": model.encoder.width}
+    _write(path, _parts(model), about, dtype)
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> Gan:
+    """Read a model back, ready to complete: parameters in float32, frozen, batch norm in inference mode.
+
+    Raises ModelError, saying which, when tensors are missing, unknown or of another shape.
+    """
+    about, tensors = _read(path)
+    if about.get("kind") == CONTEXT:
+        raise ModelError(f"{path}: a context encoder, not a GAN", "Give a model that has a latent space to search.")
+    network = _network(path, NetworkOptions, about.get("network"))
+    generator, discriminator = _blank(network)
+    encoder = _encoder(path, network, about["encoder"]) if about.get("encoder") else None
+    gan = Gan(generator, discriminator, network, about.get("about", {}), encoder)
+    _fill(path, _parts(gan), tensors, device)
+    return gan
+
+
+def load_context(path: Path, device: torch.device | str = "cpu") -> ContextEncoder:
+    """Read a context encoder back, ready to predict. Raises ModelError, as `load` does."""
+    about, tensors = _read(path)
+    if about.get("kind") != CONTEXT:
+        raise ModelError(
+            f"{path}: not a context encoder", "Give one made by `latentfill train --kind context-encoder`."
+        )
+    network = _network(path, ContextOptions, about.get("network"))
+    module = ContextModule(network)
+    _fill(path, {"context": module}, tensors, device)
+    return ContextEncoder(module, network, about.get("about", {}))
+
+
+def _write(path: Path, parts: Mapping[str, nn.Module], about: Mapping[str, Any], dtype: torch.dtype) -> None:
+    """The tensors of all parts and what is said about them, in one file."""
     tensors = {
         f"{part}.{name}": tensor.detach().to("cpu", dtype if tensor.dim() > 1 else torch.float32).contiguous()
-        for part, network in _parts(gan).items()
+        for part, network in parts.items()
         for name, tensor in network.state_dict().items()
         if not name.endswith(DERIVED)
     }
-    about = {"format": FORMAT, "network": asdict(gan.network), "about": dict(gan.about)}
     making: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, making = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".making", dir=path.parent)
         os.close(handle)
-        save_file(tensors, making, {"latentfill": json.dumps(about)})
+        save_file(tensors, making, {"latentfill": json.dumps({"format": FORMAT, **about})})
         os.chmod(making, 0o644)
         os.replace(making, path)
     except (OSError, SafetensorError) as error:
@@ -65,22 +126,21 @@ def save(gan: Gan, path: Path, dtype: torch.dtype = torch.float32) -> None:
             Path(making).unlink(missing_ok=True)
 
 
-def load(path: Path, device: torch.device | str = "cpu") -> Gan:
-    """Read a model back, ready to complete: parameters in float32, frozen, batch norm in inference mode.
-
-    Raises ModelError, saying which, when tensors are missing, unknown or of another shape.
-    """
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """What a file says about its networks, and all its tensors."""
     try:
         with safe_open(path, "pt", device="cpu") as file:
             about = _about(path, file.metadata())
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         cure = "Give a .safetensors file made by `latentfill train`."
         raise ModelError(f"{path}: not a model file ({error})", cure) from error
-    network = _network(path, about.get("network"))
-    generator, discriminator = _blank(network)
-    gan = Gan(generator, discriminator, network, about.get("about", {}))
-    parts = _parts(gan)
+
+
+def _fill(
+    path: Path, parts: Mapping[str, nn.Module], tensors: Mapping[str, torch.Tensor], device: torch.device | str
+) -> None:
+    """Give the networks their values, and freeze them; ModelError if they do not fit."""
     wanted = {
         f"{part}.{name}": tensor
         for part, module in parts.items()
@@ -92,14 +152,27 @@ def load(path: Path, device: torch.device | str = "cpu") -> Gan:
         own = {name.removeprefix(f"{part}."): t for name, t in tensors.items() if name.startswith(f"{part}.")}
         module.load_state_dict({name: tensor.float() for name, tensor in own.items()}, strict=False)
         module.requires_grad_(False).eval().to(device)
-    return gan
 
 
 def _blank(network: NetworkOptions) -> tuple[DcganGenerator, DcganDiscriminator]:
     """Two networks whose parameters have no values yet."""
-    prior = PRIORS[network.prior](network.latent)
-    generator = DcganGenerator(prior, network.size, network.channels, network.base, network.widths)
+    generator = DcganGenerator(_prior(network), network.size, network.channels, network.base, network.widths)
     return generator, DcganDiscriminator(network.size, network.channels, network.base)
+
+
+def _prior(network: NetworkOptions) -> Prior:
+    return PRIORS[network.prior](network.latent)
+
+
+def _encoder(path: Path, network: NetworkOptions, fields: Any) -> DcganEncoder:
+    """The encoder that a header describes, its parameters without values."""
+    try:
+        kind, base, hidden = fields["kind"], fields["base"], fields["hidden"]
+        if kind != ENCODER or min(base, hidden) < 1:
+            raise ValueError(f"kind {kind!r}, base {base!r}, hidden {hidden!r}")
+        return DcganEncoder(_prior(network), network.size, network.channels, base, hidden)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: its encoder cannot be built ({error!r})", "Update latentfill.") from error
 
 
 def _about(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
@@ -113,15 +186,15 @@ def _about(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
     return about
 
 
-def _network(path: Path, fields: Any) -> NetworkOptions:
+def _network(path: Path, options: type[Options], fields: Any) -> Options:
     try:
-        return TypeAdapter(NetworkOptions).validate_python(fields)
+        return TypeAdapter(options).validate_python(fields)
     except ValidationError as error:
         where = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ModelError(f"{path}: its networks cannot be built ({where})", "Update latentfill.") from error
 
 
-def _compare(path: Path, wanted: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
+def _compare(path: Path, wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> None:
     wrong = [f"{name} is missing" for name in wanted.keys() - found.keys()]
     wrong += [f"{name} is unknown" for name in found.keys() - wanted.keys()]
     wrong += [
@@ -137,8 +210,10 @@ def _compare(path: Path, wanted: dict[str, torch.Tensor], found: dict[str, torch
 
 
 def _parts(gan: Gan) -> dict[str, nn.Module]:
-    parts = {"generator": gan.generator, "discriminator": gan.discriminator}
+    parts: dict[str, Any] = {"generator": gan.generator, "discriminator": gan.discriminator}
+    if gan.encoder is not None:
+        parts["encoder"] = gan.encoder
     modules = {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
-    if len(modules) < len(parts):
+    if len(modules) < len(parts) or not isinstance(gan.encoder, DcganEncoder | None):
         raise TypeError(f"only networks made of torch modules can be saved, not {[type(p) for p in parts.values()]}")
     return modules

@@ -39,19 +39,19 @@ class DcganGenerator(nn.Module):
         check_shape(size, channels)
         self.prior = prior
         maps = generator_maps(size, base, widths)
-        self.project = _blank(nn.Linear, prior.dim, maps[0] * START**2)
+        self.project = blank(nn.Linear, prior.dim, maps[0] * START**2)
         self.norms = nn.ModuleList(nn.BatchNorm2d(m) for m in maps)
         self.ups = nn.ModuleList(
-            _blank(nn.ConvTranspose2d, a, b, 5, stride=2) for a, b in zip(maps, [*maps[1:], channels], strict=True)
+            blank(nn.ConvTranspose2d, a, b, 5, stride=2) for a, b in zip(maps, [*maps[1:], channels], strict=True)
         )
 
     def forward(self, z: Latents) -> Images:
         """[n, d] -> [n, channels, size, size] in [-1, 1]."""
         z = z.to(self.precision)
-        x = F.linear(z, *_parameters(self.project, z.dtype))
+        x = F.linear(z, *parameters(self.project, z.dtype))
         x = x.view(len(z), -1, START, START).contiguous(memory_format=torch.channels_last)
         for norm, layer in zip(self.norms, self.ups, strict=True):
-            weight, bias = _parameters(layer, z.dtype)
+            weight, bias = parameters(layer, z.dtype)
             x = up(torch.relu_(norm(x)), weight) + bias[:, None, None]
         return torch.tanh(x.float())
 
@@ -70,21 +70,21 @@ class DcganDiscriminator(nn.Module):
         check_shape(size, channels)
         maps = discriminator_maps(size, base)
         self.downs = nn.ModuleList(
-            _blank(nn.Conv2d, a, b, 5, stride=2) for a, b in zip([channels, *maps], maps, strict=False)
+            blank(nn.Conv2d, a, b, 5, stride=2) for a, b in zip([channels, *maps], maps, strict=False)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(m) for m in maps[1:])
-        self.judge = _blank(nn.Linear, maps[-1] * START**2, 1)
+        self.judge = blank(nn.Linear, maps[-1] * START**2, 1)
 
     def forward(self, images: Images) -> PerImage:
         """[n, channels, size, size] -> [n] logits; the larger, the more real."""
         x = self.features(images)
-        return F.linear(x, *_parameters(self.judge, x.dtype)).flatten().float()
+        return F.linear(x, *parameters(self.judge, x.dtype)).flatten().float()
 
     def features(self, images: Images) -> Tensor:
         """[n, d]: what the last layer sees, before it judges."""
         x = images.to(self.precision, memory_format=torch.channels_last)
         for level, layer in enumerate(self.downs):
-            weight, bias = _parameters(layer, x.dtype)
+            weight, bias = parameters(layer, x.dtype)
             x = down(x, weight) + bias[:, None, None]
             if level:
                 x = self.norms[level - 1](x)
@@ -134,17 +134,17 @@ def initialise(network: nn.Module, seed: int) -> None:
         nn.init.zeros_(bias)
 
 
-def _layers(network: nn.Module) -> Iterator[nn.Module]:
-    kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)
-    return (module for module in network.modules() if isinstance(module, kinds))
-
-
-def _blank(kind: Callable[..., nn.Module], *shape: int, **options: int) -> nn.Module:
+def blank(kind: Callable[..., nn.Module], *shape: int, **options: int) -> nn.Module:
     """A layer whose parameters have no values yet: `initialise` or a file will give them."""
     layer: nn.Module = nn.utils.skip_init(kind, *shape, **options)  # type: ignore[no-untyped-call]
     return layer
 
 
-def _parameters(layer: nn.Module, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def parameters(layer: nn.Module, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Weight and bias of a layer, to compute with."""
     return layer.get_parameter("weight").to(dtype), layer.get_parameter("bias").to(dtype)
+
+
+def _layers(network: nn.Module) -> Iterator[nn.Module]:
+    kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)
+    return (module for module in network.modules() if isinstance(module, kinds))

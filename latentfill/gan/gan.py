@@ -1,4 +1,4 @@
-"""A GAN: two networks that know nothing of how they were trained."""
+"""A GAN: networks that know nothing of how they were trained."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..options import NetworkOptions
-from ..types import Images, Latents, PerImage
+from ..types import Images, Known, Latents, PerImage
 from .prior import Prior
 
 
@@ -29,6 +29,13 @@ class Discriminator(Protocol):
     def __call__(self, images: Images) -> PerImage: ...
 
 
+@runtime_checkable
+class Encoder(Protocol):
+    """E: incomplete images to the latents whose images complete them. What is in the hole is not looked at."""
+
+    def __call__(self, images: Images, known: Known) -> Latents: ...
+
+
 @final
 @dataclass(frozen=True)
 class Gan:
@@ -38,6 +45,7 @@ class Gan:
     discriminator: Discriminator
     network: NetworkOptions = field(default_factory=NetworkOptions)
     about: Mapping[str, Any] = field(default_factory=dict)
+    encoder: Encoder | None = None
 
     @property
     def device(self) -> torch.device:

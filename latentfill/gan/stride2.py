@@ -36,12 +36,28 @@ def pair(large: Tensor, small: Tensor) -> Tensor:
     return y
 
 
+def by_patches(x: Tensor, largest: int) -> bool:
+    """Whether a convolution of these maps, of at most largest x largest, is quicker as one product of matrices."""
+    # Measured on AVX512-BF16 and AMX: at 4x4 the library's kernels leave most of the matrix unit idle.
+    return _on_matrix_units(x) and x.shape[2] * x.shape[3] <= largest**2
+
+
+def patches(x: Tensor, kernel: int, stride: int, before: int, after: int) -> Tensor:
+    """[n, c, h, w] -> [n * rows * columns, kernel * kernel * c], one row for each place of the kernel."""
+    x = F.pad(x.permute(0, 2, 3, 1), (0, 0, before, after, before, after)).contiguous()
+    n, h, w, c = x.shape
+    rows, columns = (h - kernel) // stride + 1, (w - kernel) // stride + 1
+    a, b, d, e = x.stride()
+    windows = x.as_strided((n, rows, columns, kernel, kernel, c), (a, stride * b, stride * d, b, d, e))
+    return windows.reshape(n * rows * columns, kernel * kernel * c)
+
+
 @final
 class _Down(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        if _by_patches(x, 8):
+        if by_patches(x, 8):
             return _down_by_patches(x, weight)
         return F.conv2d(F.pad(x, PADDING), weight, stride=2)
 
@@ -57,7 +73,7 @@ class _Up(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        if _by_patches(x, 4):
+        if by_patches(x, 4):
             return _up_by_patches(x, weight)
         if _on_matrix_units(x):
             n, _, h, w = x.shape
@@ -79,7 +95,7 @@ class _Pair(Function):
     @staticmethod
     def forward(ctx: Any, large: Tensor, small: Tensor) -> Tensor:
         ctx.save_for_backward(large, small)
-        if _by_patches(small, 4):
+        if by_patches(small, 4):
             return _pair_by_patches(large, small)
         weight = torch.empty((small.shape[1], large.shape[1], 5, 5), dtype=large.dtype, device=large.device)
         return _convolution_backward(small, F.pad(large, PADDING), weight, 1)
@@ -103,24 +119,9 @@ def _on_matrix_units(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype == torch.bfloat16
 
 
-def _by_patches(x: Tensor, largest: int) -> bool:
-    # Measured on AVX512-BF16 and AMX: at 4x4 the library's kernels leave most of the matrix unit idle.
-    return _on_matrix_units(x) and x.shape[2] * x.shape[3] <= largest**2
-
-
-def _patches(x: Tensor, kernel: int, stride: int, before: int, after: int) -> Tensor:
-    """[n, c, h, w] -> [n * rows * columns, kernel * kernel * c], one row for each place of the kernel."""
-    x = F.pad(x.permute(0, 2, 3, 1), (0, 0, before, after, before, after)).contiguous()
-    n, h, w, c = x.shape
-    rows, columns = (h - kernel) // stride + 1, (w - kernel) // stride + 1
-    a, b, d, e = x.stride()
-    windows = x.as_strided((n, rows, columns, kernel, kernel, c), (a, stride * b, stride * d, b, d, e))
-    return windows.reshape(n * rows * columns, kernel * kernel * c)
-
-
 def _down_by_patches(x: Tensor, weight: Tensor) -> Tensor:
     n, _, h, w = x.shape
-    y = _patches(x, 5, 2, 1, 2) @ weight.permute(0, 2, 3, 1).flatten(1).T
+    y = patches(x, 5, 2, 1, 2) @ weight.permute(0, 2, 3, 1).flatten(1).T
     return y.view(n, h // 2, w // 2, -1).permute(0, 3, 1, 2)
 
 
@@ -139,4 +140,4 @@ def _up_by_patches(x: Tensor, weight: Tensor) -> Tensor:
 def _pair_by_patches(large: Tensor, small: Tensor) -> Tensor:
     b, a = small.shape[1], large.shape[1]
     rows = small.permute(0, 2, 3, 1).reshape(-1, b)
-    return (rows.T @ _patches(large, 5, 2, 1, 2)).view(b, 5, 5, a).permute(0, 3, 1, 2)
+    return (rows.T @ patches(large, 5, 2, 1, 2)).view(b, 5, 5, a).permute(0, 3, 1, 2)

@@ -30,6 +30,9 @@ KINDS = MappingProxyType(
         "full": "full, nothing is missing",
         "lowres": "lowres, all is missing but the means of 8x8 blocks",
         "pattern": "pattern, random blobs that cover 20 to 30 %",
+        "thin": "thin, LaMa's thin strokes",
+        "medium": "medium, LaMa's strokes of middle width, or boxes",
+        "thick": "thick, LaMa's wide strokes, or large boxes",
         "rectangle": f"{shapes.WRITTEN['rectangle']}, in pixels or as 10%; join several shapes with +",
         "ellipse": f"{shapes.WRITTEN['ellipse']}, in pixels or as 10%; one radius makes a circle",
         "alpha": "alpha, where the picture is transparent",
@@ -171,6 +174,8 @@ def _drawn(spec: HoleSpec, height: int, width: int, rng: np.random.Generator) ->
             return shapes.blocks(height, width)
         case "pattern":
             return shapes.pattern(height, width, rng)
+        case "thin" | "medium" | "thick":
+            return shapes.strokes(height, width, shapes.BRUSHES[spec.kind], rng)
     raise ValueError(f"a hole is one of {', '.join(KINDS)}, not {spec.kind!r}")
 
 

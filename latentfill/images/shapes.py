@@ -5,20 +5,23 @@ from math import ceil, isfinite
 from typing import final
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float64
 from PIL import Image
 
 from ..errors import HoleError
 from .incomplete import BLOCK
 
 Missing = Bool[np.ndarray, "_ _"]
+Point = Float64[np.ndarray, "2"]  # x, y
 
 CELL = 10_000 / 600  # pixels between the noise values of `pattern`, in the context encoder's pictures of 128
-TRIES = 20_000
+TRIES, FEW_TRIES = 20_000, 50  # of strokes nine in ten cover less than half of a picture
 WRITTEN = {
     "rectangle": "rectangle:LEFT,TOP,WIDTH,HEIGHT",
     "ellipse": "ellipse:CENTRE_X,CENTRE_Y,RADIUS_X,RADIUS_Y",
 }
+PARTS = 256  # of a picture's shorter side: LaMa's strokes are told in pixels of its pictures of 256
+MOST = 0.5  # of a picture: LaMa draws again what covers more
 FARTHEST = 1e6  # pixels or percent: beyond any picture, and without overflow when squared
 SMALLEST = 1e-3  # pixels or percent: below any pixel
 
@@ -46,6 +49,29 @@ class Shape:
 
     kind: str
     lengths: tuple[Length, ...]
+
+
+@final
+@dataclass(frozen=True)
+class Brush:
+    """How LaMa draws a hole: broken lines, or boxes. Lengths in `PARTS` of the shorter side, bounds included."""
+
+    lines: tuple[int, int]
+    length: int
+    width: int
+    boxes: tuple[int, int] = (0, 0)
+    side: tuple[int, int] = (0, 0)
+    border: int = 0
+
+
+# Suvorov et al. 2021, as configured for 256 pixels (advimman/lama, configs/data_gen/random_thin_256.yaml and others);
+# its program draws up to one line more than the configuration says, and so does this one.
+BRUSHES = {
+    "thin": Brush((4, 51), 40, 10),
+    "medium": Brush((4, 6), 100, 50, (1, 5), (10, 50), 0),
+    "thick": Brush((1, 6), 200, 100, (1, 3), (30, 150), 10),
+}
+BOXES_SHARE = 0.3 / 1.3  # of the holes of a brush that has boxes: LaMa weighs lines with 1, boxes with 0.3
 
 
 def parse(text: str) -> tuple[Shape, ...]:
@@ -143,6 +169,53 @@ def pattern(h: int, w: int, rng: np.random.Generator) -> Missing:
         if 0.2 <= missing.mean() <= 0.3:
             return missing
     raise HoleError(f"no pattern covers 20 to 30 % of {h} x {w} pixels", "Choose another hole, such as center.")
+
+
+def strokes(h: int, w: int, brush: Brush, rng: np.random.Generator) -> Missing:
+    """Broken lines with round ends, or overlapping boxes, drawn again until they cover something and at most half.
+
+    Raises HoleError for the few pixels of which they cover all or nothing.
+    """
+    for _ in range(FEW_TRIES):
+        boxes = brush.boxes[1] and rng.random() < BOXES_SHARE
+        missing = _boxes(h, w, brush, rng) if boxes else _lines(h, w, brush, rng)
+        if 0 < missing.mean() <= MOST:
+            return missing
+    raise HoleError(f"no stroke covers at most half of {h} x {w} pixels", "Choose another hole, such as center.")
+
+
+def _lines(h: int, w: int, brush: Brush, rng: np.random.Generator) -> Missing:
+    """Each begins anywhere and has one to five pieces, all to the left or all to the right, in four directions."""
+    missing, unit, corner = np.zeros((h, w), bool), min(h, w) / PARTS, np.array([w, h])
+    for i in range(int(rng.integers(brush.lines[0], brush.lines[1] + 1))):
+        start = rng.random(2) * corner
+        for _ in range(int(rng.integers(1, 6))):
+            angle = (0.01 + rng.integers(4)) * (1 if i % 2 else -1)
+            length, width = unit * (10 + rng.integers(brush.length)), unit * (5 + rng.integers(brush.width))
+            end = np.clip(start + length * np.array([np.sin(angle), np.cos(angle)]), 0, corner)
+            _line(missing, start, end, max(1.0, width) / 2)  # a line thinner than a pixel would have gaps
+            start = end
+    return missing
+
+
+def _line(missing: Missing, start: Point, end: Point, radius: float) -> None:
+    """Every pixel whose centre is at most `radius` from a point of the line."""
+    (left, top), (right, bottom) = np.minimum(start, end) - radius, np.maximum(start, end) + radius
+    box = np.s_[max(0, int(top)) : ceil(bottom), max(0, int(left)) : ceil(right)]
+    y, x = (np.arange(side)[part] + 0.5 for side, part in zip(missing.shape, box, strict=True))
+    (across, down), (x, y) = end - start, (x - start[0], y[:, None] - start[1])
+    along = np.clip((x * across + y * down) / max(across**2 + down**2, SMALLEST), 0, 1)
+    missing[box] |= (x - along * across) ** 2 + (y - along * down) ** 2 <= radius**2
+
+
+def _boxes(h: int, w: int, brush: Brush, rng: np.random.Generator) -> Missing:
+    missing, unit = np.zeros((h, w), bool), min(h, w) / PARTS
+    for _ in range(int(rng.integers(brush.boxes[0], brush.boxes[1] + 1))):
+        size = unit * rng.uniform(brush.side[0], brush.side[1], 2)
+        edge = unit * brush.border
+        left, top = edge + rng.random(2) * (np.array([w, h]) - 2 * edge - size)
+        missing[round(top) : round(top + size[1]), round(left) : round(left + size[0])] = True
+    return missing
 
 
 def _parse_one(part: str, text: str) -> Shape:

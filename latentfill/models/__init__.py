@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..errors import ModelError
 
 if TYPE_CHECKING:
+    from ..gan.context import ContextEncoder
     from ..gan.gan import Gan
 
 FOLDER = Path(__file__).parent
@@ -46,6 +47,14 @@ def load(model: str | Path = DEFAULT, device: str = "cpu") -> "Gan":
     if path.parent == FOLDER and "alignment" not in gan.about and path.stem in ALIGNMENTS:
         return replace(gan, about={**gan.about, "alignment": ALIGNMENTS[path.stem]})
     return gan
+
+
+def load_context(model: str | Path, device: str = "cpu") -> "ContextEncoder":
+    """Read a context encoder by file or run folder, ready to predict on `device`."""
+    from ..gan.checkpoint import load_context as load_file
+    from ..gan.device import choose_device
+
+    return load_file(find(model), choose_device(device))
 
 
 def _cure() -> str:

@@ -92,6 +92,18 @@ def build(
     yield Dataset(kept.pixels(len(names)), names, rejected, _alignment(places))
 
 
+def check_pictures(data: Dataset, size: int, channels: int, batch_size: int, real_images: int) -> None:
+    """Raise ValueError for pictures of another shape, DataError if one batch takes more real images than there are."""
+    if data.pixels.shape[1:] != (size, size, channels):
+        h, w, c = data.pixels.shape[1:]
+        raise ValueError(f"pictures of {size}x{size}x{channels} expected, not {h}x{w}x{c}")
+    if len(data) < real_images:
+        raise DataError(
+            f"{len(data)} pictures are fewer than one batch of {real_images}",
+            f"Add pictures, or train with --batch-size {max(1, len(data) * batch_size // real_images)}.",
+        )
+
+
 def write_rejected(path: Path, rejected: Sequence[tuple[str, str]]) -> None:
     """A CSV of the pictures that were left out, and why."""
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:

@@ -2,20 +2,30 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, final
 
 import torch
+from pydantic import TypeAdapter
 
 from .. import __version__
 from ..errors import RunError
-from ..options import NetworkOptions, RunOptions, TrainOptions
+from ..options import Kind, RunOptions, TrainOptions
 from .checkpoints import MAKING, listed
 from .locks import hold, holder
 
 FIXED = ("seed", "batch_size")  # training options that the first batch settled
+
+
+@final
+@dataclass(frozen=True)
+class Subject:
+    """What a run trains: its kind, and in groups the options that cannot be changed once it has begun."""
+
+    kind: Kind
+    options: Mapping[str, Mapping[str, Any]]
 
 
 def claim(folder: Path) -> TextIO:
@@ -35,29 +45,35 @@ def claim(folder: Path) -> TextIO:
     return lock
 
 
-def check_same(folder: Path, network: NetworkOptions, options: TrainOptions) -> None:
-    """Raise RunError when the checkpoints in the folder are of other networks or another stream of images."""
+def check_options(*parts: Any) -> None:
+    """Raise ValueError for options out of the bounds that their types state."""
+    for part in parts:
+        TypeAdapter(type(part)).validate_python(asdict(part))  # its ValidationError is a ValueError
+
+
+def check_same(folder: Path, subject: Subject, options: TrainOptions) -> None:
+    """Raise RunError when the checkpoints in the folder are of something else, or of another stream of images."""
     path = folder / "options.json"
     if not listed(folder / "checkpoints") or not path.exists():
         return
+    now = {**subject.options, "train": {name: getattr(options, name) for name in FIXED}}
     try:
         was = json.loads(path.read_text())
-        before = {**was["network"], **{name: was["train"][name] for name in FIXED}}
-    except (ValueError, KeyError, TypeError) as error:
+        pairs = [("kind", was.get("kind", "gan"), subject.kind)]  # the first runs did not say
+        if was.get("kind", "gan") == subject.kind:
+            pairs = [(name, was[part].get(name), value) for part, fixed in now.items() for name, value in fixed.items()]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path} cannot be read: {error!r}", "Delete it, if the options are those of before.") from error
-    fixed: dict[str, Any] = asdict(network) | {name: getattr(options, name) for name in FIXED}
-    changed = [
-        f"{name} {before.get(name)!r}, now {value!r}" for name, value in fixed.items() if before.get(name) != value
-    ]
+    changed = [f"{name} {before!r}, now {value!r}" for name, before, value in pairs if before != value]
     if changed:
         raise RunError(f"{folder} was begun with {'; '.join(changed)}", "Give the same options, or another --run.")
 
 
 def write_options(
-    folder: Path, network: NetworkOptions, options: TrainOptions, run: RunOptions, facts: Mapping[str, Any]
+    folder: Path, subject: Subject, options: TrainOptions, run: RunOptions, facts: Mapping[str, Any]
 ) -> None:
     """options.json holds the options in force; history.jsonl has a line for every start, with facts about it."""
-    now = {"network": asdict(network), "train": asdict(options), "run": asdict(run)}
+    now = {"kind": subject.kind, **subject.options, "train": asdict(options), "run": asdict(run)}
     making = folder / f"options.json{MAKING}"
     making.write_text(json.dumps(now, indent=2) + "\n")
     making.replace(folder / "options.json")

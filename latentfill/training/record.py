@@ -1,83 +1,108 @@
-"""What a run tells: metrics.csv, TensorBoard, and sample grids."""
+"""What a run tells: means of its losses and its pace, metrics.csv, TensorBoard, and sample grids."""
 
 import csv
 import os
+import time
 import warnings
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, NamedTuple, final
 
 import torch
 from PIL import Image
 from torch import nn
 
-from ..gan.dcgan import DcganDiscriminator, DcganGenerator
 from ..images.grids import grid
 from ..images.pixels import to_pixels
-from ..types import Images, Latents, PerImage
+from ..types import Images
 from .checkpoints import MAKING
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-# The columns of metrics.csv after `images_seen`, and the names of the same curves in TensorBoard (the original's).
-CURVES = {
-    "discriminator_loss": "d_loss",
-    "generator_loss": "g_loss",
-    "real_logit": "logit/real",
-    "fake_logit": "logit/fake",
-    "images_per_second": "images_per_second",
-    "discriminator_loss_real": "d_loss_real",
-    "discriminator_loss_fake": "d_loss_fake",
-    "learning_rate": "learning_rate",
-}
-COLUMNS = ("images_seen", *CURVES)
+
+class Curve(NamedTuple):
+    """A column of metrics.csv: where its value comes from, and what the same curve is called in TensorBoard."""
+
+    value: str
+    board: str
+
+
+Curves = Mapping[str, Curve]  # by the name of the column, in their order
+PACE = {
+    "images_per_second": Curve("images_per_second", "images_per_second"),
+    "learning_rate": Curve("learning_rate", "learning_rate"),
+}  # of any training
+
+
+@final
+@dataclass(frozen=True)
+class Exhibit:
+    """What is looked at now and then: sheets of images by the ending of their file's name, histograms, scores."""
+
+    sheets: Mapping[str, Images]
+    histograms: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands. `losses` are means over the batches before the last row of metrics.csv."""
+
+    images_seen: int
+    total: int
+    images_per_second: float
+    losses: Mapping[str, float]
+    resumed_from: int = 0
+    """images seen when training went on from a checkpoint; 0 when a new model began"""
+    broken: tuple[Path, ...] = ()
+    """newer checkpoints that could not be read and were passed over"""
 
 
 @final
 class Record:
     """The growing files of one run. Rows after `images_seen` belong to a future that was lost, and are dropped."""
 
-    def __init__(self, folder: Path, images_seen: int) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, images_seen: int, curves: Curves) -> None:
+        self.folder, self.curves = folder, curves
         (folder / "samples").mkdir(parents=True, exist_ok=True)
         path = folder / "metrics.csv"
         making = path.with_name(f"{path.name}{MAKING}")
+        columns = ["images_seen", *curves]
         with making.open("w", newline="") as new:
-            csv.writer(new).writerows([COLUMNS, *_rows(path, images_seen)])
+            csv.writer(new).writerows([columns, *_rows(path, images_seen, columns)])
         making.replace(path)
         self._file = path.open("a", newline="")
         self._csv = csv.writer(self._file)
         self._board = _board(folder / "tensorboard", images_seen)
 
     def metrics(self, images_seen: int, values: Mapping[str, float]) -> None:
-        """One row, and one point of each curve. `values` has every column but the first."""
-        self._csv.writerow([images_seen, *(f"{values[name]:.8g}" for name in CURVES)])
+        """One row, and one point of each curve; a value that is not there leaves its column empty."""
+        found = {name: values.get(curve.value) for name, curve in self.curves.items()}
+        self._csv.writerow([images_seen, *("" if value is None else f"{value:.8g}" for value in found.values())])
         self._file.flush()
-        for name, curve in CURVES.items():
-            self._board.add_scalar(curve, values[name], images_seen)
+        for name, value in found.items():
+            if value is not None:
+                self._board.add_scalar(self.curves[name].board, value, images_seen)
 
-    def samples(self, images_seen: int, averaged: Images, raw: Images) -> None:
-        """What the averaged and the last generator make of the fixed latents, as grids; TensorBoard shows the first."""
-        for kind, images in (("", averaged), ("-raw", raw)):
+    def show(self, images_seen: int, exhibit: Exhibit) -> None:
+        """The sheets as grids, of which TensorBoard shows the first, and the histograms."""
+        for number, (kind, images) in enumerate(exhibit.sheets.items()):
             sheet = grid(to_pixels(images))
             Image.fromarray(sheet).save(self.folder / "samples" / f"{images_seen:010}{kind}.png")
-            if not kind:  # a grid takes half a megabyte: once is enough there
+            if not number:  # a grid takes half a megabyte: once is enough there
                 self._board.add_image("G", sheet, images_seen, dataformats="HWC")
-
-    def histograms(self, images_seen: int, z: Latents, real: PerImage, fake: PerImage) -> None:
-        """How the latents of a batch are spread, and D's probabilities for its real and its fake images."""
-        for name, values in (("z", z), ("D/real", real.sigmoid()), ("D/fake", fake.sigmoid())):
+        for name, values in exhibit.histograms.items():
             self._board.add_histogram(name, values.float().cpu(), images_seen)
 
-    def graph(self, generator: DcganGenerator, discriminator: DcganDiscriminator) -> None:
-        """Both networks as TensorBoard draws them: z to G, its image to D."""
-        game = _Game(deepcopy(generator), deepcopy(discriminator)).cpu().eval()
+    def graph(self, networks: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        """The networks as TensorBoard draws them."""
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # tracing is deprecated, but the only thing that TensorBoard can draw
             try:
-                self._board.add_graph(game, generator.prior.sample([0, 1]))
+                self._board.add_graph(networks, inputs)
             except RuntimeError as error:
                 warnings.simplefilter("default")
                 warnings.warn(f"TensorBoard shows no graph of the networks: {error}", stacklevel=2)
@@ -93,18 +118,43 @@ class Record:
 
 
 @final
-class _Game(nn.Module):
-    def __init__(self, generator: DcganGenerator, discriminator: DcganDiscriminator) -> None:
-        super().__init__()
-        self.generator, self.discriminator = generator, discriminator
-        generator.precision = discriminator.precision = torch.float32  # the tracer cannot follow the paths for bf16
+class Means:
+    """Means of what the steps return, summed where it was computed: only who reads them waits for the device."""
 
-    def forward(self, z: Latents) -> PerImage:
-        logits: PerImage = self.discriminator(self.generator(z))
-        return logits
+    def __init__(self) -> None:
+        self.count = 0
+        self.names: tuple[str, ...] = ()
+        self.sums: torch.Tensor | float = 0.0
+
+    def add(self, values: Mapping[str, torch.Tensor]) -> None:
+        """Count one batch."""
+        self.names, self.count = tuple(values), self.count + 1
+        self.sums = self.sums + torch.stack([value.mean() for value in values.values()])
+
+    def read(self) -> dict[str, float]:
+        """The means of all batches added."""
+        means = torch.as_tensor(self.sums) / max(1, self.count)
+        return dict(zip(self.names, means.tolist(), strict=True))
 
 
-def _rows(path: Path, images_seen: int) -> Iterator[list[str]]:
+@final
+class Clock:
+    """Images per second, since the start and since the last lap."""
+
+    def __init__(self, images_seen: int) -> None:
+        self.start = self.last = (time.perf_counter(), images_seen)
+
+    def rate(self, images_seen: int) -> float:
+        """Since the start."""
+        return (images_seen - self.start[1]) / (time.perf_counter() - self.start[0])
+
+    def lap(self, images_seen: int) -> float:
+        """Since the last lap, and a new one begins."""
+        then, self.last = self.last, (time.perf_counter(), images_seen)
+        return (images_seen - then[1]) / (self.last[0] - then[0])
+
+
+def _rows(path: Path, images_seen: int, columns: list[str]) -> Iterator[list[str]]:
     """The rows to keep; those of an earlier version have fewer columns, and a power cut may have left half a line."""
     if not path.exists():
         return
@@ -112,7 +162,7 @@ def _rows(path: Path, images_seen: int) -> Iterator[list[str]]:
     for row in csv.DictReader(lines):
         try:
             if int(row["images_seen"]) <= images_seen:
-                yield [row.get(name) or "" for name in COLUMNS]
+                yield [row.get(name) or "" for name in columns]
         except (KeyError, TypeError, ValueError):
             continue
 

@@ -1,6 +1,8 @@
 """The training of a GAN, one batch at a time. No files, no printing: the caller owns the loop."""
 
+from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import asdict
 from typing import Any, final
 
 import torch
@@ -8,22 +10,46 @@ from torch import nn
 
 from ..gan.averaging import blend_parameters, estimate_statistics
 from ..gan.dcgan import DcganDiscriminator, DcganGenerator
-from ..options import TrainOptions
-from ..types import Images, Latents
+from ..gan.gan import Gan
+from ..options import NetworkOptions, TrainOptions
+from ..types import Images, Latents, PerImage
 from .losses import LOSSES, mistaken_for_fake, mistaken_for_real
+from .record import PACE, Curve, Curves, Exhibit
 
 LATENT_STREAM, STATISTICS_STREAM, SAMPLE_STREAM = 1, 2, 3  # seeds of different draws must never meet
+SAMPLES = 64  # images drawn again and again
+# The columns of metrics.csv after `images_seen`, and the names of the same curves in TensorBoard (the original's).
+CURVES: Curves = {
+    "discriminator_loss": Curve("discriminator", "d_loss"),
+    "generator_loss": Curve("generator", "g_loss"),
+    "real_logit": Curve("real", "logit/real"),
+    "fake_logit": Curve("fake", "logit/fake"),
+    "images_per_second": PACE["images_per_second"],
+    "discriminator_loss_real": Curve("discriminator_real", "d_loss_real"),
+    "discriminator_loss_fake": Curve("discriminator_fake", "d_loss_fake"),
+    "learning_rate": PACE["learning_rate"],
+}
 
 
 @final
 class Trainer:
     """Two networks, their optimisers, and the running average of the generator."""
 
-    def __init__(self, generator: DcganGenerator, discriminator: DcganDiscriminator, options: TrainOptions) -> None:
+    curves = CURVES
+    suffixes = ("", "-raw")
+
+    def __init__(
+        self,
+        generator: DcganGenerator,
+        discriminator: DcganDiscriminator,
+        options: TrainOptions,
+        network: NetworkOptions | None = None,
+    ) -> None:
         self.generator, self.discriminator, self.options = generator, discriminator, options
-        for network in (generator, discriminator):
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            network.train()
+        self.network = network or NetworkOptions()  # only told to the model files
+        for part in (generator, discriminator):
+            part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            part.train()
         # Batch norm subtracts the mean, and with it any bias before it: such a bias gets no gradient, only rounding
         # errors that Adam would blow up. It keeps its first value, zero.
         for bias in [*generator.idle_biases(), *discriminator.idle_biases()]:
@@ -74,6 +100,16 @@ class Trainer:
         }
 
     @property
+    def real_images(self) -> int:
+        """How many real images a step takes."""
+        return self.options.batch_size
+
+    @property
+    def precision(self) -> torch.dtype:
+        """What the layers compute in."""
+        return self.generator.precision
+
+    @property
     def learning_rate(self) -> float:
         """Adam's step in the last update."""
         return float(self.generator_optimizer.param_groups[0]["lr"])
@@ -98,6 +134,29 @@ class Trainer:
     def raw_generator(self) -> DcganGenerator:
         """A copy of the last generator, with the moving averages it kept while training."""
         return deepcopy(self.generator).requires_grad_(False).eval()
+
+    def graph(self) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+        """Both networks as one, z to G and its image to D, with an example of z."""
+        game = _Game(deepcopy(self.generator), deepcopy(self.discriminator)).cpu().eval()
+        return game, (self.generator.prior.sample([0, 1]),)
+
+    def exhibit(self, values: Mapping[str, torch.Tensor]) -> Exhibit:
+        """What the averaged and the last generator make of the fixed latents; how the last batch was spread."""
+        z = self.fixed_latents(SAMPLES).to(next(self.generator.parameters()).device)
+        with torch.no_grad():
+            sheets = {"": self.averaged_generator(1024)(z), "-raw": self.raw_generator()(z)}
+        real, fake = values["real"], values["fake"]
+        latents = self.latents(self.images_seen - len(real), len(real))
+        return Exhibit(sheets, {"z": latents, "D/real": real.sigmoid(), "D/fake": fake.sigmoid()})
+
+    def models(self, about: Mapping[str, Any]) -> dict[str, Gan]:
+        """What model files should hold, by the ending of their names: the averaged generator, and the last one."""
+        generators = {"": self.averaged_generator(), "-raw": self.raw_generator()}
+        facts = dict(about) | {"options": asdict(self.options)}
+        return {
+            kind: Gan(generator, self.discriminator, self.network, facts | {"averaged": not kind})
+            for kind, generator in generators.items()
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
@@ -128,7 +187,7 @@ class Trainer:
         size = min(images, 256)
         seeds = (range(first, first + size) for first in range(0, images, size))
         sample = settled.prior.sample
-        batches = (sample([self._seed(STATISTICS_STREAM, n) for n in batch]).to(device) for batch in seeds)
+        batches = ((sample([self._seed(STATISTICS_STREAM, n) for n in batch]).to(device),) for batch in seeds)
         estimate_statistics(settled, batches)
         return settled.eval()
 
@@ -162,3 +221,15 @@ class Trainer:
 
     def _seed(self, stream: int, number: int) -> int:
         return (self.options.seed << 72) + (stream << 64) + number
+
+
+@final
+class _Game(nn.Module):
+    def __init__(self, generator: DcganGenerator, discriminator: DcganDiscriminator) -> None:
+        super().__init__()
+        self.generator, self.discriminator = generator, discriminator
+        generator.precision = discriminator.precision = torch.float32  # the tracer cannot follow the paths for bf16
+
+    def forward(self, z: Latents) -> PerImage:
+        logits: PerImage = self.discriminator(self.generator(z))
+        return logits

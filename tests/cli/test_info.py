@@ -1,8 +1,11 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from latentfill.cli.main import run
+from latentfill.gan.checkpoint import build, fresh_encoder, save
+from latentfill.options import NetworkOptions
 
 
 def with_header(path, header):
@@ -20,3 +23,14 @@ def test_a_file_of_something_else_is_named(tmp_path, capsys, header):
 def test_a_run_without_a_model_says_so(tmp_path, capsys):
     assert run(["info", str(tmp_path)]) == 2
     assert "holds no model.safetensors" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoder", [False, True])
+def test_whether_a_model_has_an_encoder_is_said(tmp_path, capsys, encoder):
+    options = NetworkOptions(size=8, base=2, latent=3)
+    gan = replace(build(options), encoder=fresh_encoder(options, 2, 4) if encoder else None)
+    save(gan, tmp_path / "m.safetensors")
+    assert run(["info", str(tmp_path / "m.safetensors")]) == 0
+    told = capsys.readouterr().out
+    count = sum(p.numel() for p in gan.encoder.parameters()) if encoder else None
+    assert f"encoder        {count:,} parameters" in told if encoder else "encoder        none" in told

@@ -17,9 +17,9 @@ def toy(scale: float, shift: float) -> Any:
     return network
 
 
-def latents(batches: int) -> list[torch.Tensor]:
+def latents(batches: int) -> list[tuple[torch.Tensor]]:
     rng = torch.Generator().manual_seed(0)
-    return [torch.randn(256, 64, generator=rng) for _ in range(batches)]
+    return [(torch.randn(256, 64, generator=rng),) for _ in range(batches)]
 
 
 def test_parameters_blend_and_buffers_do_not() -> None:
@@ -38,7 +38,7 @@ def test_statistics_estimated_afresh_are_the_true_moments_and_copied_ones_are_no
     estimate_statistics(now, latents(4))
     blend_parameters(average, now, 0.25)
     copied = now[2].state_dict()
-    estimate_statistics(average, [z + 5 for z in latents(2)])  # an earlier estimate leaves no trace
+    estimate_statistics(average, [(z + 5,) for (z,) in latents(2)])  # an earlier estimate leaves no trace
     estimate_statistics(average, latents(4))
     true_mean, true_variance = 1.0, (0.25 * 2.0 - 0.75 * 2.0) ** 2
     assert abs(average[2].running_mean.item() - true_mean) < 0.02

@@ -1,20 +1,21 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
 
-from latentfill.gan.checkpoint import build
+from latentfill.gan.checkpoint import build, fresh_encoder
 from latentfill.gan.fused import fused
 from latentfill.gan.gan import Gan
 from latentfill.gan.prior import UniformPrior
 from latentfill.options import NetworkOptions
 
 
-def lived_in(size, channels):
-    """A GAN whose batch norms have statistics, scales and shifts of their own."""
-    gan = build(NetworkOptions(size=size, channels=channels, base=4, latent=10))
+def lived_in(size, channels, prior="uniform"):
+    """A GAN with an encoder, whose batch norms have statistics, scales and shifts of their own."""
+    options = NetworkOptions(size=size, channels=channels, base=4, latent=10, prior=prior)
+    gan = replace(build(options), encoder=fresh_encoder(options, base=4, hidden=7).eval())
     rng = torch.Generator().manual_seed(0)
-    for network in (gan.generator, gan.discriminator):
+    for network in (gan.generator, gan.discriminator, gan.encoder):
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.running_mean.normal_(generator=rng)
@@ -35,6 +36,18 @@ def test_fused_networks_are_the_same_functions(size, channels):
     images = gan.generator(z)
     torch.testing.assert_close(quick.generator(z), images, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(quick.discriminator(images), gan.discriminator(images), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size, prior", [(8, "uniform"), (8, "normal"), (32, "uniform")])
+@pytest.mark.parametrize("n", [1, 3])  # one image has a quicker way of its own
+def test_a_fused_encoder_is_the_same_function(size, prior, n):
+    gan = lived_in(size, 3, prior)
+    images = gan.generator(gan.generator.prior.sample(range(n)))
+    known = (torch.rand(n, 1, size, size, generator=torch.Generator().manual_seed(1)) < 0.5).float()
+    z = gan.encoder(images, known)
+    assert z.std() > 0.05
+    torch.testing.assert_close(fused(gan).encoder(images, known), z, atol=1e-5, rtol=1e-4)
+    assert (fused(gan, torch.bfloat16).encoder(images, known) - z).abs().max() < 0.1
 
 
 def test_their_gradients_are_the_same_too():
@@ -62,5 +75,6 @@ def test_networks_of_other_kinds_pass_through():
             return z.new_zeros(len(z), 3, 8, 8)
 
     flat, judge = Flat(), lived_in(8, 3).discriminator.forward
-    quick = fused(Gan(flat, judge))
-    assert quick.generator is flat and quick.discriminator == judge
+    quick = fused(Gan(flat, judge, encoder=lambda images, known: images.flatten(1)))
+    assert quick.generator is flat and quick.discriminator == judge and quick.encoder is not None
+    assert fused(Gan(flat, judge)).encoder is None

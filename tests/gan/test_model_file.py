@@ -1,6 +1,7 @@
 """Model files: what goes in comes out, and what does not fit is named."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from latentfill.errors import ModelError
-from latentfill.gan.checkpoint import FORMAT, build, load, save
+from latentfill.gan.checkpoint import FORMAT, build, fresh_encoder, load, save
 from latentfill.gan.dcgan import DcganGenerator
-from latentfill.gan.gan import Discriminator, Gan, Generator
+from latentfill.gan.encoder import DcganEncoder
+from latentfill.gan.gan import Discriminator, Encoder, Gan, Generator
 from latentfill.gan.prior import UniformPrior
 from latentfill.options import NetworkOptions
 
@@ -73,6 +75,48 @@ def test_a_loaded_model_is_frozen_and_in_inference_mode(tmp_path: Path) -> None:
         assert not any(module.training for module in part.modules())
         assert not any(parameter.requires_grad for parameter in part.parameters())
         assert {parameter.dtype for parameter in part.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_an_encoder_comes_back_as_it_went(tmp_path: Path, dtype: torch.dtype) -> None:
+    gan = replace(made(), encoder=fresh_encoder(OPTIONS, base=3, hidden=6, seed=4))
+    assert isinstance(gan.encoder, DcganEncoder)
+    gan.encoder.norms[0].get_buffer("running_var").fill_(0.3)
+    save(gan, tmp_path / "m.safetensors", dtype)
+    back = load(tmp_path / "m.safetensors").encoder
+    assert isinstance(back, DcganEncoder) and isinstance(back, Encoder) and back.prior == gan.generator.prior
+    assert not back.training and not any(p.requires_grad for p in back.parameters())
+    before, after = gan.encoder.state_dict(), back.state_dict()
+    assert before.keys() == after.keys()
+    for name, tensor in before.items():
+        if tensor.is_floating_point():
+            assert torch.equal(after[name], tensor.to(dtype).float() if tensor.dim() > 1 else tensor), name
+
+
+def test_a_model_without_an_encoder_has_none_and_its_file_says_nothing_of_one(tmp_path: Path) -> None:
+    save(made(), tmp_path / "m.safetensors")
+    assert load(tmp_path / "m.safetensors").encoder is None
+    with safe_open(tmp_path / "m.safetensors", "pt") as file:
+        assert "encoder" not in json.loads(file.metadata()["latentfill"])
+
+
+@pytest.mark.parametrize("fields, said", [
+    ({"kind": "dcgan", "base": 2, "hidden": 6}, r"encoder\.blocks\.0.*should be"),
+    ({"kind": "dcgan", "base": 3}, "its encoder cannot be built .KeyError"),
+    ({"kind": "vit", "base": 3, "hidden": 6}, "its encoder cannot be built .*'vit'"),
+    ({"kind": "dcgan", "base": 0, "hidden": 6}, "its encoder cannot be built .*base 0"),
+    ({"kind": "dcgan", "base": "3", "hidden": 6}, "its encoder cannot be built"),
+    (None, r"encoder\.answer\.bias is unknown"),
+    (7, "its encoder cannot be built"),
+])  # fmt: skip
+def test_an_encoder_that_does_not_fit_is_named(tmp_path: Path, fields: Any, said: str) -> None:
+    path = tmp_path / "m.safetensors"
+    save(replace(made(), encoder=fresh_encoder(OPTIONS, base=3, hidden=6)), path)
+    with safe_open(path, "pt") as file:
+        about = json.loads(file.metadata()["latentfill"])
+    rewrite(path, lambda _: None, about | {"encoder": fields})
+    with pytest.raises(ModelError, match=f"m.safetensors: .*{said}"):
+        load(path)
 
 
 @pytest.mark.parametrize("change, said", [
@@ -140,3 +184,5 @@ def test_only_networks_of_torch_can_be_saved(tmp_path: Path) -> None:
     flat: Any = Flat()
     with pytest.raises(TypeError, match="only networks made of torch modules can be saved"):
         save(Gan(flat, flat), tmp_path / "m.safetensors")
+    with pytest.raises(TypeError, match="Linear"):
+        save(replace(made(), encoder=torch.nn.Linear(2, 2)), tmp_path / "m.safetensors")

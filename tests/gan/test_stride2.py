@@ -18,7 +18,7 @@ PATHS = ["library", "patches", "matrix units"]
 @pytest.fixture(params=PATHS)
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each of the three ways, whatever the processor."""
-    monkeypatch.setattr(stride2, "_by_patches", lambda *_: request.param == "patches")
+    monkeypatch.setattr(stride2, "by_patches", lambda *_: request.param == "patches")
     monkeypatch.setattr(stride2, "_on_matrix_units", lambda _: request.param == "matrix units")
     return str(request.param)
 

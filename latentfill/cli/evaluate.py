@@ -1,0 +1,224 @@
+"""latentfill evaluate: how well each method completes pictures that it has never seen."""
+
+import hashlib
+import json
+import platform
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le
+from tyro.conf import Positional
+
+from ..errors import LatentfillError
+from ..models import DEFAULT
+from ..options import ReadLimits
+
+if TYPE_CHECKING:
+    from ..evaluation.methods import Resources
+    from ..evaluation.trial import Trial
+    from ..types import PixelBatch
+
+ALL = "all"
+MORE = re.compile(r"-?\d*\.?\d+%?(\+.*)?")  # a number after a comma goes on with a rectangle
+
+
+@dataclass(frozen=True)
+class Options:
+    """Cover parts of pictures, complete them by several methods, and compare the results with what was there.
+
+    Writes OUT/report.json, and from it report.csv, report.md, report.html with the pictures side by side, and
+    contact.png. The completed pictures are kept in OUT/_run: what was done before is not done again, unless the model
+    or its options have changed, so the same command goes on where it was stopped, and methods can be added later.
+    """
+
+    data: Positional[tuple[Path, ...]]
+    """pictures that no method has learnt from: files, folders of any depth, .zip or .tar archives; their central square
+    is brought to the model's size"""
+    out: Path
+    """folder for the results"""
+    holes: str = "center,pattern,random:0.8,half,thin,medium,thick"
+    """what to cover, with commas between: what `complete --hole` takes, but for alpha, colour and lowres"""
+    methods: str = ALL
+    """with commas between: presets of `complete`, context-encoder, mean, nearest, telea, navier-stokes, biharmonic,
+    total-variation; or all that can be had"""
+    count: Annotated[int, Gt(0)] = 256
+    """pictures to try, the first in a shuffled order that never changes"""
+    part: Literal["all", "test", "choose"] = "all"
+    """of all pictures, or of one of two halves of them: test to report on, choose to choose by"""
+    model: str = DEFAULT
+    """name of a model in the package, a model file, or a run folder"""
+    train: tuple[Path, ...] = ()
+    """pictures that methods may learn from: for nearest, and for the mean (else of the model's samples)"""
+    context: Path | None = None
+    """model file of a context encoder"""
+    again: str = ""
+    """methods whose answers to make anew, with commas between, or all"""
+    limits: ReadLimits = field(default_factory=ReadLimits)
+    batch_size: Annotated[int, Gt(0)] = 64
+    """pictures completed side by side"""
+    seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
+    """of the holes and the intervals"""
+    json: bool = False
+    """print report.json"""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps, or auto for the first GPU if there is one"""
+    threads: Annotated[int, Ge(0)] = 0
+    """processor threads; 0 takes all cores"""
+    cache: Path | None = None
+    """where the decoded training pictures are kept; default: ~/.cache/latentfill"""
+
+
+def run(options: Options) -> int:
+    """Try every method on every hole. Returns 1 if some pictures could not be read, each named."""
+    import torch
+    from setproctitle import setproctitle
+
+    from ..evaluation.trial import FILES
+
+    setproctitle(f"latentfill evaluate {options.out.name}")
+    if not options.data:
+        raise LatentfillError("no pictures named", "Write latentfill evaluate PICTURES... --out FOLDER.")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    trial, rejected = _prepare(options)
+    for name, reason in rejected:
+        print(f"{name}: {reason}", file=sys.stderr)
+    try:
+        trial.forget(list(trial.methods) if options.again == ALL else split(options.again))
+        _drain("complete", trial.complete())
+        _drain("judge", trial.judge())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise LatentfillError(f"{options.out} cannot be used: {reason}", "Make room, or give another --out.") from error
+    if options.json:
+        print(json.dumps(trial.report(), indent=1))
+    else:
+        print(*(options.out / name for name in FILES), sep="\n")
+    return 1 if rejected else 0
+
+
+def split(text: str) -> list[str]:
+    """Words between commas; the numbers of rectangle:1,2,3,4 stay together."""
+    words: list[str] = []
+    for word in text.split(","):
+        if words and MORE.fullmatch(word.strip()):
+            words[-1] += f",{word.strip()}"
+        elif word.strip():
+            words.append(word.strip())
+    return list(dict.fromkeys(words))
+
+
+def _prepare(options: Options) -> "tuple[Trial, list[tuple[str, str]]]":
+    """All that is to be tried, and the pictures that cannot be read. Says what has to be left out."""
+    from ..evaluation import trial
+    from ..evaluation.methods import METHODS, choose
+
+    resources = _resources(options)
+    asked = list(METHODS) if options.methods == ALL else split(options.methods)
+    methods, lacking = choose(asked, resources)
+    if lacking and options.methods != ALL:
+        raise next(iter(lacking.values()))
+    for name in split(options.again):
+        if name != ALL and name not in methods:
+            raise LatentfillError(f"--again {name} is not among the methods", f"They are {', '.join(methods)}.")
+    spaces, without = trial.spaces(resources.gan)
+    left_out = [{"name": name, "reason": f"{e.what}. {e.cure}"} for name, e in [*lacking.items(), *without.items()]]
+    for one in left_out:
+        print(f"without {one['name']}: {one['reason']}", file=sys.stderr)
+    pictures, rejected = trial.read(options.data, resources.gan, options.count, options.part, options.limits)
+    settings = {
+        "data": ", ".join(map(str, options.data)),
+        "count": len(pictures),
+        "part": options.part,
+        "model": f"{options.model} ({resources.digests['gan'][:12]})",
+        "size": resources.gan.network.size,
+        "batch_size": options.batch_size,
+        "seed": options.seed,
+        "training_pictures": 0 if resources.train is None else len(resources.train),
+    }
+    command = shlex.join(["latentfill", *sys.argv[1:]])
+    about = {"command": command, "machine": _machine(), "settings": settings, "left_out": left_out}
+    made = trial.Trial(
+        options.out,
+        pictures,
+        methods,
+        split(options.holes),
+        spaces,
+        resources.digests["gan"],
+        options.seed,
+        options.batch_size,
+        about,
+    )
+    return made, rejected
+
+
+def _resources(options: Options) -> "Resources":
+    """The model, and what else methods need; each told by a digest of what it holds."""
+    from ..evaluation.methods import Resources
+    from ..models import find, load, load_context
+
+    gan = load(options.model, options.device)
+    digests = {"gan": _digest([find(options.model).read_bytes()])}
+    context = train = None
+    if options.context is not None:
+        context = load_context(options.context, options.device)
+        digests["context"] = _digest([find(options.context).read_bytes()])
+        theirs, ours = ((n.size, n.channels) for n in (context.network, gan.network))
+        if theirs != ours:
+            raise LatentfillError(
+                f"{options.context} is for (size, channels) {theirs}, the model for {ours}", "Train one like the model."
+            )
+    if options.train:
+        train = _decoded(options, gan.network.size)
+        digests["train"] = _digest(train[i : i + 1024] for i in range(0, len(train), 1024))
+    return Resources(gan, train, context, digests)
+
+
+def _decoded(options: Options, size: int) -> "PixelBatch":
+    from ..training.dataset import Dataset, build
+    from .progress import Bar
+
+    with Bar("decode", "pictures") as bar:
+        for step in build(options.train, size, 3, options.cache):
+            if isinstance(step, Dataset):
+                return step.pixels
+            bar.update(*step)
+    raise LatentfillError(f"no pictures in {', '.join(map(str, options.train))}", "Give others with --train.")
+
+
+def _drain(title: str, steps: Iterator[tuple[int, int, str]]) -> None:
+    from .progress import Bar
+
+    with Bar(title, "pictures") as bar:
+        for done, total, note in steps:
+            bar.update(done, total, note)
+
+
+def _digest(parts: Iterable[Any]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _machine() -> str:
+    """When, on what and with what it was measured."""
+    import torch
+
+    from .. import __version__
+
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not on every system
+        lines = []
+    processor = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    return (
+        f"{date.today()}, {processor or platform.processor() or platform.machine()}, {torch.get_num_threads()} "
+        f"threads, torch {torch.__version__}, Python {platform.python_version()}, latentfill {__version__}"
+    )

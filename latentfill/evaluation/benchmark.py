@@ -1,0 +1,205 @@
+"""Complete many pictures by many methods, and keep every answer: what is done is never done again."""
+
+import hashlib
+import json
+import re
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from ..errors import HoleError
+from ..images import holes as kinds
+from ..images import photos
+from ..images.fitting import fit_hole
+from ..images.holes import HoleSpec
+from ..types import Hole, PixelBatch
+from .methods import Method
+from .metrics import Where
+
+# The four of Yeh et al. 2017, and the three of Suvorov et al. 2021. A new one is one more; all that `parse` takes.
+HOLES = ("center", "pattern", "random:0.8", "half", "thin", "medium", "thick")
+UNANSWERABLE = ("alpha", "colour", "lowres")  # what is missing is not in the picture, or more than pixels is given
+GREY = 128  # what methods see in a hole
+QUICK_SECONDS = 1.0  # a method that takes no longer for one picture is warmed up with a whole batch
+ARRAYS = {"keys", "pixels", "seconds", "processor"}  # of a file of answers
+FORMAT = 1  # raise it when the same method would be asked another question
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """What is tried: uint8 [n, size, size, 3], the name of each, and the height and width it had before."""
+
+    pixels: PixelBatch
+    names: Sequence[str]
+    shapes: Sequence[tuple[int, int]]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Pictures [n, size, size, 3] and their holes of one kind [n, size, size]."""
+
+    hole: str
+    original: PixelBatch
+    holes: Where
+    names: Sequence[str]
+
+    @property
+    def shown(self) -> PixelBatch:
+        """What a method is given: there is no looking behind the hole."""
+        return np.where(self.holes[..., None] > 0, np.uint8(GREY), self.original)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The completed pictures, and the seconds that each took: as a clock counts, and of a processor's work."""
+
+    pixels: PixelBatch
+    seconds: Float[ndarray, " n"]
+    processor_seconds: Float[ndarray, " n"]
+    batch_sizes: tuple[int, ...]
+
+
+def ask(hole: str, pictures: Pictures, seed: int) -> Task:
+    """The pictures with a hole, without those of which nothing is missing. A hole depends on seed and name alone.
+
+    A picture of a hole has the size of its picture, or the model's. Raises HoleError for a hole that cannot be had,
+    or that hides what no picture tells.
+    """
+    spec = kinds.parse(hole)
+    if spec.kind in UNANSWERABLE:
+        raise HoleError(f"{hole}: what was there is not known", "Choose a hole that hides pixels of the pictures.")
+    size = pictures.pixels.shape[1]
+    drawn = [
+        _drawn(spec, size, shape, hole_seed(seed, name), name)
+        for shape, name in zip(pictures.shapes, pictures.names, strict=True)
+    ]
+    rows = [i for i, one in enumerate(drawn) if one.any()]
+    if not rows:
+        raise HoleError(f"{hole}: nothing is missing in any of the pictures", "White is what is to be found.")
+    names = [pictures.names[i] for i in rows]
+    return Task(hole, pictures.pixels[rows], np.stack([drawn[i] for i in rows]), names)
+
+
+def hole_seed(seed: int, name: str) -> int:
+    """What the hole of a picture is drawn from, so that neither its neighbours nor their order matter."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode(errors="surrogateescape")).digest()[:8], "little")
+
+
+@final
+class Shelf:
+    """The answers of one method to one kind of hole, in a folder of batches. Each answer is found by its question."""
+
+    def __init__(self, folder: Path, name: str, method: Method, task: Task) -> None:
+        self.folder = folder / name / _file_name(task.hole)
+        self._method, self._task = method, task
+        about = hashlib.sha256(json.dumps([FORMAT, method.about], sort_keys=True).encode()).digest()
+        self._keys = [
+            hashlib.sha256(about + picture.tobytes() + hole.tobytes()).hexdigest()[:24]
+            for picture, hole in zip(task.original, task.holes, strict=True)
+        ]
+        self._kept: dict[str, tuple[Path, int]] = {}
+        self._seen: set[Path] = set()
+
+    def forget(self) -> None:
+        """Remove all answers, those of other options too."""
+        for path in self.folder.glob("*.npz"):
+            path.unlink()
+
+    def fill(self, batch_size: int) -> Iterator[int]:
+        """Complete what is not there yet; yields how many are done. The first batch is warmed up for, off the clock."""
+        self._find()
+        missing = [i for i, key in enumerate(self._keys) if key not in self._kept]
+        done = len(self._keys) - len(missing)
+        yield done
+        for first in range(0, len(missing), batch_size):
+            rows = missing[first : first + batch_size]
+            shown, holes = self._task.shown[rows], self._task.holes[rows]
+            if not first:
+                _warm_up(self._method, shown, holes)
+            self._keep(rows, shown, holes)
+            done += len(rows)
+            yield done
+
+    def answers(self) -> Answers:
+        """All of them, in the order of the task; `fill` comes first. Outside the holes they are the originals."""
+        self._find()
+        files = {path: _load(path) for path in {path for path, _ in self._kept.values()}}
+        where = [self._kept[key] for key in self._keys]
+        found = np.stack([files[path]["pixels"][row] for path, row in where])
+        pixels = np.where(self._task.holes[..., None] > 0, found, self._task.original)
+        wall, processor = (np.array([float(files[p][x][i]) for p, i in where]) for x in ("seconds", "processor"))
+        sizes = {len(files[path]["keys"]) for path, _ in where}
+        return Answers(pixels, wall, processor, tuple(sorted(sizes)))
+
+    def _find(self) -> None:
+        """Look through the files that were not there before: another process may have answered."""
+        wanted = set(self._keys)
+        for path in set(self.folder.glob("*.npz")) - self._seen:
+            self._seen.add(path)
+            self._kept |= {key: (path, row) for row, key in enumerate(_keys(path)) if key in wanted}
+
+    def _keep(self, rows: Sequence[int], shown: PixelBatch, holes: Where) -> None:
+        wall, processor = time.perf_counter(), time.process_time()
+        made = self._method.complete(shown, holes)
+        wall, processor = time.perf_counter() - wall, time.process_time() - processor
+        if made.shape != shown.shape or made.dtype != np.uint8:
+            raise ValueError(f"expected uint8 {shown.shape} from a method, got {made.dtype} {made.shape}")
+        keys = [self._keys[i] for i in rows]
+        path = self.folder / f"{keys[0]}.npz"
+        arrays: dict[str, Any] = {"keys": np.array(keys), "pixels": made}
+        arrays["seconds"], arrays["processor"] = (np.full(len(rows), time / len(rows)) for time in (wall, processor))
+        photos.put(path, lambda file: np.savez_compressed(file, **arrays))
+        self._seen.add(path)
+        self._kept |= {key: (path, row) for row, key in enumerate(keys)}
+
+
+def _keys(path: Path) -> list[str]:
+    """The questions that a file answers; none if it is damaged."""
+    try:
+        with np.load(path) as file:
+            return [str(key) for key in file["keys"]] if set(file.files) >= ARRAYS else []
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
+        return []
+
+
+def _load(path: Path) -> dict[str, ndarray]:
+    with np.load(path) as file:
+        return dict(file)
+
+
+def _warm_up(method: Method, shown: PixelBatch, holes: Where) -> None:
+    """Let a method do what it does only once. The questions are mirrored: no answer may be remembered."""
+    start = time.perf_counter()
+    method.complete(shown[:1, :, ::-1], holes[:1, :, ::-1])
+    if time.perf_counter() - start < QUICK_SECONDS:
+        method.complete(shown[:, :, ::-1], holes[:, :, ::-1])
+
+
+def _drawn(spec: HoleSpec, size: int, shape: tuple[int, int], seed: int, name: str) -> Hole:
+    if spec.kind in ("file", "folder"):
+        try:
+            return fit_hole(kinds.draw(spec, shape, seed=seed, name=name), size)
+        except HoleError:
+            return kinds.draw(spec, (size, size), seed=seed, name=name)
+    return kinds.draw(spec, (size, size), seed=seed, name=name)
+
+
+def _file_name(hole: str) -> str:
+    """A hole's name without what a file's may not hold; long paths are told apart by a digest."""
+    plain = re.sub(r"[^\w.+=-]+", "-", hole)
+    if plain.replace("-", ":") == hole.replace("-", ":") and len(plain) < 60:
+        return plain
+    return f"{plain[-40:]}-{hashlib.sha256(hole.encode(errors='surrogateescape')).hexdigest()[:8]}"

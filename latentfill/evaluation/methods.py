@@ -1,0 +1,154 @@
+"""The ways of completing pictures that the benchmark compares, by name. A new one is one entry of `METHODS`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol, final, runtime_checkable
+
+import numpy as np
+import torch
+
+from ..completion.completion import complete
+from ..errors import LatentfillError
+from ..gan.gan import Gan
+from ..images.blending import overlay, poisson
+from ..images.holes import to_known
+from ..images.incomplete import Incomplete
+from ..images.pixels import batch_to_images, to_grey, to_pixels
+from ..options import COMPLETE_PRESETS, CompleteOptions
+from ..types import Images, Known, PixelBatch
+from . import baselines
+from .metrics import Where
+
+SAMPLES = 1024  # of the generator, for its mean image: their mean is known to half a grey level
+SAMPLE_STREAM = 6  # seeds of different draws must never meet: the completion's are 4 and 5, the training's 1 to 3
+AT_ONCE = 64
+
+Complete = Callable[[PixelBatch, Where], PixelBatch]
+
+
+@runtime_checkable
+class Filler(Protocol):
+    """A network that completes pictures at one go, such as a context encoder."""
+
+    def predict(self, images: Images, known: Known) -> Images: ...
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Resources:
+    """What methods are made of. `digests` tell the files by their contents, under the names of the fields."""
+
+    gan: Gan
+    train: PixelBatch | None = None
+    context: Filler | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A way to complete uint8 [n, h, w, 3], given holes [n, h, w]; in the holes the pictures are grey.
+
+    `about` is JSON: all on which its answers depend besides pictures and holes. When it changes they are made anew.
+    """
+
+    complete: Complete
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def choose(names: Sequence[str], resources: Resources) -> tuple[dict[str, Method], dict[str, LatentfillError]]:
+    """Those methods, and of those that lack something what they lack. Raises LatentfillError for an unknown name."""
+    methods: dict[str, Method] = {}
+    lacking: dict[str, LatentfillError] = {}
+    for name in names:
+        if name not in METHODS:
+            raise LatentfillError(f"there is no method {name!r}", f"It is one of: {', '.join(METHODS)}.")
+        try:
+            methods[name] = METHODS[name](resources)
+        except LatentfillError as error:
+            lacking[name] = error
+    return methods, lacking
+
+
+def searched(options: CompleteOptions) -> Callable[[Resources], Method]:
+    """The search of the package with certain options, and its blending."""
+
+    def make(resources: Resources) -> Method:
+        gan = resources.gan
+
+        def fill(images: Images, known: Known) -> Images:
+            incomplete = Incomplete(images, known)
+            found = complete(gan, incomplete, options).images
+            return poisson(incomplete, found) if options.blend == "poisson" else overlay(incomplete, found)
+
+        about = {"options": asdict(options), "model": resources.digests.get("gan")}
+        return Method(_with_tensors(gan, fill), about)
+
+    return make
+
+
+def _mean(resources: Resources) -> Method:
+    """The mean of the training pictures, if there are any, or of the model's samples; the same in every hole."""
+    train = resources.train
+    mean = _mean_sample(resources.gan) if train is None else baselines.mean_picture(train)
+    which = "gan" if train is None else "train"
+    return Method(
+        lambda pictures, holes: np.repeat(mean[None], len(pictures), 0), {which: resources.digests.get(which)}
+    )
+
+
+def _nearest(resources: Resources) -> Method:
+    train = resources.train
+    if train is None:
+        raise LatentfillError("nearest needs the training pictures", "Give them with --train.")
+    return Method(lambda pictures, holes: baselines.nearest(pictures, holes, train), _digest(resources, "train"))
+
+
+def _context_encoder(resources: Resources) -> Method:
+    context = resources.context
+    if context is None:
+        raise LatentfillError("context-encoder needs its model", "Give the file with --context.")
+    return Method(_with_tensors(resources.gan, torch.no_grad()(context.predict)), _digest(resources, "context"))
+
+
+def _each(fill: Any) -> Callable[[Resources], Method]:
+    def make(resources: Resources) -> Method:
+        black = np.zeros((1, 8, 8, 3), np.uint8)
+        baselines.one_by_one(fill)(black, np.pad([[[np.uint8(255)]]], ((0, 0), (3, 4), (3, 4))))  # is it installed?
+        return Method(baselines.one_by_one(fill))
+
+    return make
+
+
+METHODS: dict[str, Callable[[Resources], Method]] = {
+    **{name: searched(options) for name, options in COMPLETE_PRESETS.items()},
+    "context-encoder": _context_encoder,
+    "mean": _mean,
+    "nearest": _nearest,
+    "telea": _each(baselines.telea),
+    "navier-stokes": _each(baselines.navier_stokes),
+    "biharmonic": _each(baselines.biharmonic),
+    "total-variation": lambda resources: Method(baselines.total_variation, {"steps": baselines.TV_STEPS}),
+}
+
+
+def _with_tensors(gan: Gan, fill: Callable[[Images, Known], Images]) -> Complete:
+    def run(pictures: PixelBatch, holes: Where) -> PixelBatch:
+        given = pictures if gan.network.channels == 3 else np.stack([to_grey(picture) for picture in pictures])
+        known = torch.cat([to_known(hole) for hole in holes])
+        return np.stack(to_pixels(fill(batch_to_images(given).to(gan.device), known.to(gan.device))))
+
+    return run
+
+
+@torch.no_grad()
+def _mean_sample(gan: Gan) -> Any:
+    seeds = [(SAMPLE_STREAM << 64) + i for i in range(SAMPLES)]
+    groups = [seeds[i : i + AT_ONCE] for i in range(0, SAMPLES, AT_ONCE)]
+    prior = gan.generator.prior
+    samples = [to_pixels(gan.generator(prior.sample(group).to(gan.device))) for group in groups]
+    return baselines.mean_picture(np.concatenate(samples))
+
+
+def _digest(resources: Resources, name: str) -> dict[str, Any]:
+    return {name: resources.digests.get(name)}

@@ -1,0 +1,167 @@
+"""All methods on all holes: read the pictures, have them completed, judge what came back, and write it down."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, final
+
+import numpy as np
+
+from ..errors import DataError, ImageError, LatentfillError
+from ..gan.gan import Gan
+from ..images import photos
+from ..images.fitting import fit
+from ..images.holes import parse
+from ..images.pixels import to_grey
+from ..options import ReadLimits
+from ..types import Pixels
+from . import page
+from .benchmark import Answers, Pictures, Shelf, Task, ask
+from .features import SPACES, Space
+from .methods import Method
+from .report import findings, metrics, write
+from .scores import Judged, judge_once
+
+FILES = ("report.json", "report.csv", "report.md", "report.html", "contact.png")
+Part = Literal["all", "test", "choose"]
+Progress = tuple[int, int, str]  # done, of how many, and what it is about
+ORDER = 0  # the seed of the order of the pictures: the same in every trial
+
+
+def read(
+    places: Sequence[Path], gan: Gan, count: int, part: Part = "all", limits: ReadLimits | None = None
+) -> tuple[Pictures, list[tuple[str, str]]]:
+    """The first `count` pictures that can be read, in a shuffled order that never changes; and the bad ones, with why.
+
+    `test` and `choose` are halves without a common picture. Central squares, at the model's size and in its colours.
+    Raises DataError if there is none.
+    """
+    sources = list(photos.find(places))
+    order = np.random.Generator(np.random.Philox(key=ORDER)).permutation(len(sources))
+    middle = len(sources) // 2
+    chosen = {"all": order, "test": order[:middle], "choose": order[middle:]}[part]
+    pixels: list[Pixels] = []
+    names: list[str] = []
+    shapes: list[tuple[int, int]] = []
+    rejected: list[tuple[str, str]] = []
+    for source in (sources[i] for i in chosen):
+        if len(pixels) == count:
+            break
+        try:
+            photo = photos.read(source, limits or ReadLimits()).pixels
+        except ImageError as error:
+            rejected.append((source.name, error.what.removeprefix(f"{source.name}: ")))
+            continue
+        square = fit(photo, gan.network.size)
+        pixels.append(square if gan.network.channels == 3 else np.repeat(to_grey(square), 3, 2))
+        names.append(source.name)
+        shapes.append((photo.shape[0], photo.shape[1]))
+    if not pixels:
+        why = f"; the first: {': '.join(rejected[0])}" if rejected else ""
+        raise DataError(f"{', '.join(map(str, places))}: no pictures that can be read{why}", "Give others.")
+    return Pictures(np.stack(pixels), names, shapes), rejected
+
+
+def spaces(gan: Gan) -> tuple[dict[str, Space], dict[str, LatentfillError]]:
+    """The feature spaces that this model and this installation have, and what the others lack."""
+    found: dict[str, Space] = {}
+    lacking: dict[str, LatentfillError] = {}
+    for name, make in SPACES.items():
+        try:
+            found[name] = make(gan)
+        except LatentfillError as error:
+            lacking[name] = error
+    return found, lacking
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Methods and kinds of hole to try in a folder. `complete` comes first, then `judge`, then there is a `report`.
+
+    `model` tells the model's file by its contents; `about` is what the report begins with.
+    """
+
+    folder: Path
+    pictures: Pictures
+    methods: Mapping[str, Method]
+    holes: Sequence[str]
+    spaces: Mapping[str, Space]
+    model: str
+    seed: int = 0
+    batch_size: int = 64
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for hole in self.holes:
+            parse(hole)  # raises at once for what cannot be understood
+        if not self.holes or not self.methods:
+            raise LatentfillError("nothing to try", "Name holes with --holes and methods with --methods.")
+
+    def forget(self, methods: Sequence[str]) -> None:
+        """Have the answers of these methods made anew."""
+        for hole in self.holes:
+            task = self._task(hole)
+            for name in methods:
+                self._shelf(name, task).forget()
+
+    def complete(self) -> Iterator[Progress]:
+        """Complete what is not there yet. It may be stopped at any time: a batch is kept as soon as it is done."""
+        total = len(self.pictures) * len(self.holes) * len(self.methods)
+        before = 0
+        for hole in self.holes:
+            task = self._task(hole)
+            for name in self.methods:
+                for done in self._shelf(name, task).fill(self.batch_size):
+                    yield before + done, total, f"{hole}: {name}"
+                before += len(self.pictures)
+
+    def judge(self) -> Iterator[Progress]:
+        """Score the answers and write the files."""
+        total = len(self.pictures) * len(self.holes) * len(self.methods)
+        found: dict[str, list[Any]] = {"rows": [], "seconds_per_image": [], "differences": [], "by_area": []}
+        galleries = []
+        done = 0
+        for hole in self.holes:
+            task = self._task(hole)
+            real = {name: space.measure(task.original) for name, space in self.spaces.items()}
+            judged: dict[str, Judged] = {}
+            answers: dict[str, Answers] = {}
+            for name in self.methods:
+                answers[name] = self._shelf(name, task).answers()
+                place = self.folder / "_run" / "judged"
+                made = answers[name].pixels
+                judged[name] = judge_once(place, task, made, self.spaces, real, self.seed, self.model)
+                done += len(self.pictures)
+                yield done, total, f"{hole}: {name}"
+            for key, rows in findings(task, judged, answers, self.seed).items():
+                found[key] += rows
+            galleries.append(_gallery(task, judged, answers))
+        described = metrics({name: space.about for name, space in self.spaces.items()})
+        report = {**self.about, "metrics": described, **found}
+        write(self.folder, report)
+        page.write_page(self.folder / FILES[3], report, galleries)
+        page.write_sheet(self.folder / FILES[4], galleries)
+
+    def report(self) -> dict[str, Any]:
+        """What `judge` wrote into report.json."""
+        report: dict[str, Any] = json.loads((self.folder / FILES[0]).read_text())
+        return report
+
+    def _task(self, hole: str) -> Task:
+        return ask(hole, self.pictures, self.seed)
+
+    def _shelf(self, name: str, task: Task) -> Shelf:
+        return Shelf(self.folder / "_run", name, self.methods[name], task)
+
+
+def _gallery(task: Task, judged: Mapping[str, Judged], answers: Mapping[str, Answers]) -> page.Gallery:
+    few = slice(page.SHOWN)
+    return page.Gallery(
+        task.hole,
+        task.original[few],
+        task.shown[few],
+        {name: a.pixels[few] for name, a in answers.items()},
+        {name: j.each["psnr", "hole"][few] for name, j in judged.items()},
+    )

@@ -1,0 +1,148 @@
+from io import BytesIO
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from skimage.data import astronaut
+from torch.nn.functional import avg_pool2d
+
+from latentfill.completion.frequencies import LEVEL, coefficients, filtered, pixels, white
+from latentfill.completion.readings import Exactly, Jpeg, Levels, Noise, tables
+from latentfill.images.pixels import batch_to_images, to_pixels
+
+
+def photo(side=64, top=40, left=150):
+    """A piece of a photo in the public domain, uint8."""
+    return astronaut()[top : top + side, left : left + side]
+
+
+def images(side=64, **where):
+    return batch_to_images(photo(side, **where)[None])
+
+
+def randn(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def everywhere(values):
+    return torch.ones_like(values[:, :1])
+
+
+@pytest.mark.parametrize("quality", [3, 10, 49, 50, 75, 100])
+def test_jpeg_is_what_pillow_writes_and_reads(quality):
+    file = BytesIO()
+    Image.fromarray(photo()).save(file, "JPEG", quality=quality, subsampling=0)
+    with Image.open(file) as opened:
+        told, decoded = opened.quantization, np.asarray(opened.convert("RGB")).astype(int)
+    ours = tables(quality)
+    np.testing.assert_array_equal(ours[0].flatten(), told[0])
+    np.testing.assert_array_equal(ours[1].flatten(), told[1])
+    jpeg = Jpeg(quality)
+    told = jpeg.read(batch_to_images(decoded.astype(np.uint8)[None]))  # the file's numbers, but for saturated pixels
+    shown = to_pixels(jpeg.decode(told))[0].astype(int)
+    assert np.abs(shown - decoded).mean() < 0.5 and (np.abs(shown - decoded) > 2).mean() < 0.001
+    if quality <= 75:  # at 100 a bin is as wide as the rounding of libjpeg, which computes in whole numbers
+        assert (jpeg.read(images()) != told).double().mean() < 0.01
+
+
+def test_a_grey_jpeg_is_what_pillow_writes():
+    grey, file = photo()[..., 1], BytesIO()
+    Image.fromarray(grey).save(file, "JPEG", quality=20)
+    decoded = np.asarray(Image.open(file))
+    jpeg = Jpeg(20)
+    told = jpeg.read(batch_to_images(decoded[None, ..., None]))
+    assert np.abs(to_pixels(jpeg.decode(told))[0][..., 0].astype(int) - decoded.astype(int)).max() <= 1
+    assert (jpeg.read(batch_to_images(grey[None, ..., None])) != told).sum() <= 4
+
+
+def test_the_transform_keeps_lengths_of_grey_and_is_inverted():
+    x = randn(2, 1, 16, 24)
+    torch.testing.assert_close(coefficients(x).square().sum(), x.square().sum())
+    for y in (x, randn(2, 3, 16, 24)):
+        torch.testing.assert_close(pixels(coefficients(y)), y, atol=1e-5, rtol=1e-5)
+
+
+def test_white_noise_has_the_same_deviation_at_every_frequency():
+    spread = coefficients(0.3 * randn(200, 3, 16, 16)).std((0, 2, 3))
+    torch.testing.assert_close(spread, white(0.3, 3).flatten(), rtol=0.02, atol=0)
+
+
+@given(st.integers(2, 255))
+@settings(max_examples=40, deadline=None)
+def test_levels_part_the_grey_levels_into_bins_of_nearly_equal_width(count):
+    levels, every = Levels(count), torch.arange(256.0).view(1, 1, 16, 16) * LEVEL - 1
+    seen = levels.read(every)
+    numbers, widths = seen.unique(return_counts=True)
+    assert numbers.tolist() == list(range(count)) and widths.max() - widths.min() <= 1
+    assert levels.residual(every, seen).abs().max() < 1e-6  # each is in its own bin
+    assert torch.equal(levels.read(levels.decode(seen)), seen)  # and so is the bin's middle
+
+
+@pytest.mark.parametrize("count", [2, 3, 8, 16])
+def test_a_quantised_file_is_understood_however_its_levels_are_spread(count):
+    number = torch.arange(float(count))
+    for shown in (number * 255 / (count - 1), (number * 256 / count).ceil(), (number + 0.5) * 256 / count):
+        file = shown.round().clamp(0, 255)  # white and black kept, cut off below, in the middle
+        assert Levels(count).read((file * LEVEL - 1).view(1, 1, 1, -1)).flatten().tolist() == number.tolist()
+
+
+def test_outside_a_bin_the_loss_grows_with_the_distance():
+    levels = Levels(8)  # bins of 32 levels
+    seen = torch.full((1, 1, 1, 5), 2.0)  # from 64 to 95
+    values = torch.tensor([64.0, 95.0, 60.5, 99.5, 0.0]).view(1, 1, 1, 5) * LEVEL - 1
+    missed = levels.penalty(levels.residual(values, seen)) / LEVEL
+    torch.testing.assert_close(missed.flatten(), torch.tensor([0, 0, 3.0, 4.0, 63.5]), atol=1e-4, rtol=0)
+
+
+def test_noise_costs_what_a_gaussian_does_with_the_slope_of_a_known_pixel_at_one_sigma():
+    noise = Noise(25.0)
+    r = torch.tensor([[[[25 * LEVEL]]]], requires_grad=True)
+    cost = noise.penalty(r)
+    (slope,) = torch.autograd.grad(cost.sum(), r)
+    assert cost.item() == pytest.approx(25 * LEVEL / 2) and slope.item() == pytest.approx(1)
+    assert noise.penalty(2 * r.detach()).item() == pytest.approx(4 * cost.item())
+
+
+@pytest.mark.parametrize("reading", [Exactly(), Levels(6), Jpeg(8), Jpeg(60)], ids=lambda r: r.name)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_agrees_agrees_exactly_and_within_the_range(reading, channels):
+    truth = images()[:, :channels]
+    seen = reading.read(truth)
+    guess = images(top=100)[:, :channels]
+    assert reading.residual(guess, seen).abs().max() > 10 * LEVEL
+    agreeing = reading.agree(guess, seen, everywhere(guess))
+    assert reading.residual(agreeing, seen).abs().max() < 0.05 * LEVEL
+    assert agreeing.abs().max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("reading", [Levels(6), Jpeg(8), Noise(25.0)], ids=lambda r: r.name)
+def test_with_a_good_guess_the_picture_is_better_than_what_was_told_and_than_the_guess(reading):
+    truth = images()
+    guess = avg_pool2d(truth, 5, stride=1, padding=2, count_include_pad=False) + 5 * LEVEL
+    seen = reading.read(truth) + reading.sigma * randn(*truth.shape)
+
+    def error(values):
+        return (values - truth).square().mean().sqrt().item() / LEVEL
+
+    agreeing = error(reading.agree(guess, seen, everywhere(guess)))
+    assert agreeing < error(guess) and agreeing < 0.9 * error(reading.decode(seen))
+
+
+def test_what_the_filter_is_given_as_noise_it_takes_away_and_what_is_more_it_keeps():
+    noise = 0.1 * randn(1, 3, 32, 32)
+    where = torch.ones(1, 1, 32, 32)
+    assert filtered(noise, where, white(0.1, 3)).std() < 0.04
+    wave = torch.sin(torch.arange(32.0) / 2).expand(1, 3, 32, 32)
+    torch.testing.assert_close(filtered(wave + noise, where, white(0.1, 3)), wave, atol=0.25, rtol=0)
+    assert (filtered(wave + noise, where, white(0.1, 3)) - wave).std() < 0.04
+    torch.testing.assert_close(filtered(wave, where, white(0.0, 3)), wave, atol=1e-5, rtol=0)
+
+
+def test_the_filter_takes_any_size_and_sees_nothing_where_nothing_counts():
+    values, where = randn(2, 1, 5, 11), torch.ones(2, 1, 5, 11)
+    where[:, :, :, 6:] = 0
+    hidden = torch.where(where == 1, values, 9.0)
+    assert torch.equal(filtered(values, where, white(0.1, 1)), filtered(hidden, where, white(0.1, 1)))

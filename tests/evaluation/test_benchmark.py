@@ -1,0 +1,210 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from latentfill.errors import HoleError, LatentfillError
+from latentfill.evaluation import benchmark, methods
+from latentfill.evaluation.benchmark import HOLES, Pictures, Shelf, ask
+from latentfill.evaluation.methods import METHODS, Method, Resources, choose
+from latentfill.gan.checkpoint import build
+from latentfill.images import holes
+from latentfill.options import COMPLETE_PRESETS, CompleteOptions, NetworkOptions
+
+SIZE = 8
+
+
+def pictures(n=6, shape=(16, 16)):
+    pixels = np.random.default_rng(0).integers(0, 256, (n, SIZE, SIZE, 3), dtype=np.uint8)
+    return Pictures(pixels, [f"{i}.png" for i in range(n)], [shape] * n)
+
+
+class Counting:
+    """White, and a note of what was asked; as slow as the clock says."""
+
+    def __init__(self, **about):
+        self.asked, self.method = [], Method(self.complete, about)
+
+    def complete(self, shown, holes):
+        self.asked.append((shown.copy(), holes.copy()))
+        return np.full_like(shown, 255)
+
+
+def finished(folder, task, counting, batch_size=4):
+    shelf = Shelf(folder, "white", counting.method, task)
+    return list(shelf.fill(batch_size)), shelf.answers()
+
+
+def gan(**more):
+    return build(NetworkOptions(size=SIZE, base=2, latent=4, **more))
+
+
+@pytest.mark.parametrize("hole", ["center", "random:0.5", "rectangle:1,1,3,3+ellipse:6,6,1"])
+def test_no_method_sees_what_is_in_the_hole_and_none_changes_what_is_around_it(tmp_path, hole):
+    counting, task = Counting(), ask(hole, pictures(), 0)
+    steps, answers = finished(tmp_path, task, counting)
+    assert steps == [0, 4, 6]
+    for shown, where in counting.asked:
+        assert (shown[where > 0] == benchmark.GREY).all()
+    inside = task.holes > 0
+    assert (answers.pixels[inside] == 255).all()
+    assert np.array_equal(answers.pixels[~inside], task.original[~inside])
+
+
+def test_what_is_done_is_not_done_again(tmp_path):
+    task, first = ask("center", pictures(), 0), Counting()
+    _, answers = finished(tmp_path, task, first)
+    again = Counting()
+    steps, same = finished(tmp_path, task, again, batch_size=2)
+    assert steps == [6] and not again.asked
+    assert np.array_equal(answers.pixels, same.pixels) and np.array_equal(answers.seconds, same.seconds)
+    assert answers.batch_sizes == (2, 4)
+
+
+def test_more_pictures_only_add_to_those_that_are_done(tmp_path):
+    finished(tmp_path, ask("random", pictures(3), 0), Counting())
+    more = Counting()
+    task = ask("random", pictures(6), 0)
+    assert finished(tmp_path, task, more)[0] == [3, 6]
+    assert np.array_equal(more.asked[-1][1], task.holes[3:])
+
+
+def test_a_search_that_was_stopped_goes_on_where_it_was(tmp_path):
+    task, counting = ask("center", pictures(), 0), Counting()
+    steps = Shelf(tmp_path, "white", counting.method, task).fill(2)
+    assert [next(steps), next(steps)] == [0, 2]
+    steps.close()
+    after = Counting()
+    assert finished(tmp_path, task, after, 2)[0] == [2, 4, 6]
+
+
+@pytest.mark.parametrize("change", ["about", "picture", "hole"])
+def test_what_has_changed_is_done_anew(tmp_path, change):
+    given = pictures()
+    finished(tmp_path, ask("center", given, 0), Counting(steps=1))
+    if change == "picture":
+        given.pixels[2, 0, 0, 0] ^= 1
+    task = ask("center:0.1" if change == "hole" else "center", given, 0)
+    if change == "hole":
+        task = replace(task, hole="center")
+    counting = Counting(steps=2 if change == "about" else 1)
+    steps, _ = finished(tmp_path, task, counting)
+    assert steps[0] == (5 if change == "picture" else 0) and steps[-1] == 6
+
+
+def test_answers_can_be_forgotten_and_a_damaged_file_is_no_answer(tmp_path):
+    task = ask("center", pictures(), 0)
+    finished(tmp_path, task, Counting())
+    for path in (tmp_path / "white" / "center").iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+        break
+    damaged = Counting()
+    steps, _ = finished(tmp_path, task, damaged)
+    assert steps[0] in (2, 4) and steps[-1] == 6
+    shelf = Shelf(tmp_path, "white", damaged.method, task)
+    shelf.forget()
+    assert next(iter(shelf.fill(4))) == 0
+
+
+def test_the_warm_up_is_not_counted_and_gives_no_answer_away(tmp_path):
+    counting, task = Counting(), ask("random", pictures(), 0)
+    finished(tmp_path, task, counting, 6)
+    single, whole, asked = counting.asked
+    assert len(single[0]) == 1 and len(whole[0]) == len(asked[0]) == 6
+    assert np.array_equal(whole[1][:, :, ::-1], asked[1]) and not np.array_equal(whole[1], asked[1])
+
+
+def test_a_method_that_returns_something_else_is_told_so(tmp_path):
+    task = ask("center", pictures(), 0)
+    with pytest.raises(ValueError, match="expected uint8"):
+        list(Shelf(tmp_path, "odd", Method(lambda shown, holes: shown[:, :4]), task).fill(6))
+
+
+def test_a_hole_depends_on_the_name_and_the_seed_alone():
+    few, many = ask("random", pictures(2), 1), ask("random", pictures(6), 1)
+    assert np.array_equal(few.holes, many.holes[:2]) and few.names == many.names[:2]
+    assert not np.array_equal(few.holes, ask("random", pictures(2), 2).holes)
+
+
+@pytest.mark.parametrize("side", [8, 16])
+def test_a_picture_of_a_hole_has_the_size_of_its_picture_or_the_models(tmp_path, side):
+    white = np.zeros((side, side), np.uint8)
+    white[: side // 2] = 255
+    Image.fromarray(white).save(tmp_path / "hole.png")
+    task = ask(str(tmp_path / "hole.png"), pictures(), 0)
+    assert (task.holes[:, :4] == 255).all() and (task.holes[:, 4:] == 0).all()
+
+
+def test_a_picture_that_misses_nothing_is_left_out(tmp_path):
+    for i in range(3):
+        Image.fromarray(np.full((8, 8), 255 * (i == 1), np.uint8)).save(tmp_path / f"{i}.png")
+    task = ask(str(tmp_path), pictures(3), 0)
+    assert task.names == ["1.png"] and len(task.original) == 1
+    with pytest.raises(HoleError, match="nothing is missing in any"):
+        ask("full", pictures(), 0)
+
+
+@pytest.mark.parametrize("hole", ("alpha", "colour:#fff", "lowres"))
+def test_a_hole_without_a_known_answer_is_refused(hole):
+    with pytest.raises(HoleError, match="what was there is not known"):
+        ask(hole, pictures(), 0)
+
+
+def test_every_hole_of_the_list_can_be_had():
+    assert {ask(hole, pictures(2), 0).hole for hole in HOLES} == set(HOLES) and len(HOLES) == 7
+    assert all(holes.parse(hole) for hole in HOLES)
+
+
+def test_holes_that_are_named_alike_have_folders_of_their_own():
+    names = ["random:0.8", "random:0.08", "a/b.png", "a-b.png", "rectangle:1,2,3,4", "rectangle:12,3,4", "x" * 300]
+    folders = [benchmark._file_name(name) for name in names]
+    assert folders[0] == "random-0.8" and len(set(folders)) == len(names)
+    assert all("/" not in folder and len(folder) < 100 for folder in folders)
+
+
+def test_a_new_method_is_one_entry(tmp_path, monkeypatch):
+    monkeypatch.setitem(METHODS, "black", lambda resources: Method(lambda shown, holes: np.zeros_like(shown)))
+    found, _ = choose(["black", "telea"], Resources(gan()))
+    task = ask("center", pictures(), 0)
+    shelf = Shelf(tmp_path, "black", found["black"], task)
+    list(shelf.fill(4))
+    assert (shelf.answers().pixels[task.holes > 0] == 0).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", sorted(set(METHODS) - (set(COMPLETE_PRESETS) - {"seed", "paper"})))
+def test_every_method_answers_with_pictures(tmp_path, name, channels, monkeypatch):
+    class Grey:
+        def predict(self, images, known):
+            return images * 0
+
+    few = {preset: replace(options, steps=2) for preset, options in COMPLETE_PRESETS.items()}
+    monkeypatch.setattr(methods, "SAMPLES", 4)
+    model = gan(channels=channels)
+    if name in few:
+        made = methods.searched(few[name])(Resources(model))
+    else:
+        made = METHODS[name](Resources(model, pictures(20).pixels, Grey()))
+    task = ask("random:0.5", pictures(3), 0)
+    shelf = Shelf(tmp_path, name, made, task)
+    assert list(shelf.fill(2)) == [0, 2, 3]
+    assert shelf.answers().pixels.shape == task.original.shape
+
+
+def test_a_search_is_known_by_its_options_and_its_model():
+    def about(options, digest):
+        return methods.searched(options)(Resources(gan(), digests={"gan": digest})).about
+
+    options = CompleteOptions()
+    assert about(options, "a") == about(options, "a") != about(options, "b") != about(replace(options, steps=3), "b")
+
+
+def test_what_a_method_lacks_is_said(monkeypatch):
+    found, lacking = choose(["nearest", "context-encoder", "mean"], Resources(gan()))
+    assert list(found) == ["mean"]
+    assert "--train" in lacking["nearest"].cure and "--context" in lacking["context-encoder"].cure
+    with pytest.raises(LatentfillError, match=r"there is no method 'telia'\nIt is one of: .*telea"):
+        choose(["telia"], Resources(gan()))
+    monkeypatch.setitem(__import__("sys").modules, "cv2", None)
+    assert "OpenCV" in choose(["telea"], Resources(gan()))[1]["telea"].what
