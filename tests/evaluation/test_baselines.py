@@ -21,12 +21,18 @@ def variation(pictures):
 def test_the_nearest_picture_is_that_of_a_search_by_hand(monkeypatch):
     monkeypatch.setattr(baselines, "CHUNK", 7)
     train, holes = noise(40), some_holes(9)
-    asked = np.clip(train[::4][:9].astype(int) + np.random.default_rng(1).integers(-60, 61, (9, 12, 12, 3)), 0, 255)
-    asked = asked.astype(np.uint8)
+    train[::2] = train[1::2] // 2  # of every picture a darker one, which must not win by that alone
+    share = np.linspace(0.4, 1.1, 9)[:, None, None, None]
+    asked = np.clip(train[1::4][:9] * share, 0, 255).astype(np.uint8)
     for i, found in enumerate(nearest(asked, holes, train)):
         known = holes[i] == 0
         distances = [((asked[i][known].astype(float) - t[known]) ** 2).sum() for t in train]
         assert np.array_equal(found, train[np.argmin(distances)])
+
+
+def test_of_plain_pictures_the_one_of_the_same_grey_is_nearest():
+    greys = np.arange(256, dtype=np.uint8)[:, None, None, None].repeat(12, 1).repeat(12, 2).repeat(3, 3)
+    assert np.array_equal(nearest(greys[5::50], some_holes(6), greys), greys[5::50])
 
 
 def test_the_nearest_picture_is_not_told_by_what_is_in_the_hole():
@@ -76,6 +82,12 @@ def test_no_other_filling_varies_less():
         assert (variation(moved) > least - 3).all()  # the rounding of what was made
     for method in (baselines.telea, baselines.biharmonic):
         assert (variation(one_by_one(method)(pictures, holes)) > least).all()
+
+
+def test_colours_have_their_edges_together():
+    pictures, holes = noise(5), some_holes(5)
+    alone = [total_variation(np.repeat(pictures[..., i : i + 1], 3, -1), holes)[..., i] for i in range(3)]
+    assert (variation(np.stack(alone, -1)) > variation(total_variation(pictures, holes)) + 20).all()
 
 
 def test_the_gradient_of_colours_is_one_length():

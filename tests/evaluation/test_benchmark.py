@@ -125,6 +125,7 @@ def test_a_hole_depends_on_the_name_and_the_seed_alone():
     few, many = ask("random", pictures(2), 1), ask("random", pictures(6), 1)
     assert np.array_equal(few.holes, many.holes[:2]) and few.names == many.names[:2]
     assert not np.array_equal(few.holes, ask("random", pictures(2), 2).holes)
+    assert not np.array_equal(*few.holes)
 
 
 @pytest.mark.parametrize("side", [8, 16])
