@@ -77,31 +77,6 @@ TRAIN_KINDS: dict[Kind, TrainOptions] = {"gan": TrainOptions(), "encoder": REGRE
 
 @final
 @dataclass(frozen=True)
-class EncoderOptions:
-    """What an encoder or a context encoder learns from. A GAN has no use for it."""
-
-    hole: str = "all"
-    """holes to learn from: all kinds in turn, drawn at random, or one: center, half, random:0.8, pattern, thick, ..."""
-    held_out: Annotated[int, Ge(0)] = 256
-    """pictures never trained on, whose completions are measured; at most a tenth of all"""
-    encoder_base: Positive = 64
-    """encoder: maps at half the image size; they double at each level, up to eight times as many"""
-    encoder_hidden: Positive = 1024
-    """encoder: numbers between its maps and the latent"""
-    real_share: Share = 0.7
-    """encoder: share of pictures in a batch, the rest being images of the generator; without pictures all are"""
-    latent_weight: Annotated[float, Ge(0)] = 0.15
-    """encoder: weight of the squared error in the latents, which only the generator's images have"""
-    adversarial: Share = 0.001
-    """context encoder: weight of the adversarial loss; the squared error in the hole has the rest"""
-    border: Annotated[int, Ge(0)] = 0
-    """context encoder: known pixels around the hole, so far from it, that count too, ten times as much"""
-    skips: bool = False
-    """context encoder: hand maps over from the encoder to the decoder, as a U-Net does"""
-
-
-@final
-@dataclass(frozen=True)
 class RunOptions:
     """What a run writes beside its model, and when. Counted in images seen."""
 

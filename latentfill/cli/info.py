@@ -48,6 +48,7 @@ def _facts(path: Path, header: dict[str, Any], about: dict[str, Any]) -> dict[st
         "file": str(path),
         "bytes": path.stat().st_size,
         "format": about["format"],
+        "kind": about.get("kind", "gan"),
         "parameters": {
             part: sum(prod(shape) for name, shape in tensors.items() if name.startswith(part) and "running" not in name)
             for part in sorted({name.split(".")[0] for name in tensors})
@@ -75,19 +76,37 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def _lines(facts: dict[str, Any]) -> list[str]:
-    network, parameters, encoder = facts["network"], facts["parameters"], facts["encoder"]
-    lines = [
+    network = facts["network"]
+    return [
         f"{facts['file']}  {facts['bytes'] / 1e6:.1f} MB  {facts['format']}  stored as {', '.join(facts['stored_as'])}",
         f"images         {network['size']}x{network['size']}, {network['channels']} channels",
+        *(_context(facts) if facts["kind"] == "context-encoder" else _gan(facts)),
+        *_told(facts["about"]),
+    ]
+
+
+def _gan(facts: dict[str, Any]) -> list[str]:
+    network, parameters = facts["network"], facts["parameters"]
+    return [
         f"latent         {network['latent']} numbers, {network['prior']}",
         f"generator      {parameters['generator']:,} parameters, widths of the {network['widths']}",
         f"discriminator  {parameters['discriminator']:,} parameters",
-        f"encoder        {parameters['encoder']:,} parameters" if encoder else "encoder        none",
+        f"encoder        {parameters['encoder']:,} parameters" if facts["encoder"] else "encoder        none",
     ]
-    for name, value in facts["about"].items():
-        if not isinstance(value, dict):
-            lines.append(f"{name.replace('_', ' '):14} {value:,}" if type(value) is int else f"{name:14} {value}")
-            continue
-        lines.append(f"{name}:")
-        lines += [f"  {key:24} {inner}" for key, inner in value.items()]
+
+
+def _context(facts: dict[str, Any]) -> list[str]:
+    skips = "with skips (a U-Net)" if facts["network"]["skips"] else "without skips"
+    return [f"network        context encoder, {skips}, {facts['parameters']['context']:,} parameters"]
+
+
+def _told(about: dict[str, Any], indent: str = "") -> list[str]:
+    lines, width = [], 24 if indent else 14
+    for name, value in about.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}:", *_told(value, f"{indent}  ")]
+        else:
+            number = type(value) is int and not indent
+            label = name if indent else name.replace("_", " ")
+            lines.append(f"{indent}{label:{width}} {format(value, ',') if number else value}")
     return lines

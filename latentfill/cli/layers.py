@@ -20,7 +20,8 @@ COUNTS = ("--images-seen", "--sample-every", "--checkpoint-every", "--snapshot-e
 def read_options(options: type[T], verb: str, argv: Sequence[str]) -> T:
     """The options of one verb, from its arguments, checked against the bounds that their types state.
 
-    A class may have a static method `preset_defaults(name | None) -> dict`; `--preset` then chooses among them.
+    A class may have a static method `preset_defaults(name | None) -> dict`; `--preset` then chooses among them, or the
+    flag that its attribute `CHOSEN_BY` names.
     Raises LatentfillError for a value out of bounds; for words it does not know, tyro prints help and exits with 2.
     """
     argv = _spelt_out(argv)
@@ -29,7 +30,8 @@ def read_options(options: type[T], verb: str, argv: Sequence[str]) -> T:
     default = _blank(options)
     preset_defaults = getattr(options, "preset_defaults", None)
     if preset_defaults is not None:
-        default = replace(default, **preset_defaults(_preset_name(argv, given)))  # type: ignore[type-var]
+        chosen = _chosen(getattr(options, "CHOSEN_BY", "preset"), argv, given)
+        default = replace(default, **preset_defaults(chosen))  # type: ignore[type-var]
     for key, value in given.items():
         default = _set(default, key, value, config or "")
     about = f"{getdoc(options)}\n\nAny of the options may stand in a file: --config FILE.yaml."
@@ -68,10 +70,10 @@ def _blank(options: type[T]) -> T:
     return options(**{f.name: default(f) for f in fields(options)})  # type: ignore[arg-type]
 
 
-def _preset_name(argv: Sequence[str], given: Mapping[str, Any]) -> str | None:
-    names = [value for flag, value in pairwise(argv) if flag == "--preset"]
-    names += [word.removeprefix("--preset=") for word in argv if word.startswith("--preset=")]
-    return names[-1] if names else str(given["preset"]) if "preset" in given else None
+def _chosen(name: str, argv: Sequence[str], given: Mapping[str, Any]) -> str | None:
+    names = [value for flag, value in pairwise(argv) if flag == f"--{name}"]
+    names += [word.removeprefix(f"--{name}=") for word in argv if word.startswith(f"--{name}=")]
+    return names[-1] if names else str(given[name]) if name in given else None
 
 
 def _spelt_out(argv: Sequence[str]) -> list[str]:

@@ -2,7 +2,8 @@
 
 import signal
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, final
@@ -10,11 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal, final
 from tyro.conf import Positional
 
 from ..errors import LatentfillError
-from ..options import NetworkOptions, RunOptions, TrainOptions
+from ..gan.options import EncoderOptions
+from ..models import DEFAULT
+from ..options import TRAIN_KINDS, Kind, NetworkOptions, RunOptions, TrainOptions
 
 if TYPE_CHECKING:
     from ..training.dataset import Dataset
     from ..training.record import Progress
+
+
+SIGNS = {"discriminator": "D", "generator": "G", "hole": "hole", "latent": "z"}  # of the losses beside the bar
 
 
 @dataclass(frozen=True)
@@ -26,34 +32,38 @@ class Options:
     """
 
     data: Positional[tuple[Path, ...]]
-    """pictures: folders of any depth, .zip or .tar archives, files"""
+    """pictures: folders of any depth, .zip or .tar archives, files. An encoder needs none: its generator draws them"""
     run: Path
     """folder of this training; made, or continued"""
+    kind: Kind = "gan"
+    """what to train: a GAN; an encoder, which gives a finished GAN's latent for an incomplete picture in one pass; a
+    context encoder, which completes pictures without a GAN. Some defaults depend on it"""
     preset: Literal["seed"] = "seed"
     """recipe to start from: seed has the original's rates and updates"""
+    model: str = DEFAULT
+    """encoder: the GAN it is for, by name, model file or run folder"""
     network: NetworkOptions = field(default_factory=NetworkOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
+    encoder: EncoderOptions = field(default_factory=EncoderOptions)
     record: RunOptions = field(default_factory=RunOptions)
 
+    CHOSEN_BY = "kind"
+
     @staticmethod
-    def preset_defaults(name: str | None) -> dict[str, Any]:
-        """Nothing to change: the defaults are the preset."""
-        return {}
+    def preset_defaults(kind: str | None) -> dict[str, Any]:
+        """How such a kind is trained; what is no kind is refused later."""
+        return {"train": TRAIN_KINDS[kind]} if kind in TRAIN_KINDS else {}
 
 
 def run(options: Options) -> int:
     """Train until done or stopped. Returns 0, also when stopped: nothing is lost."""
     from setproctitle import setproctitle
 
-    from ..training.run import train
     from .progress import Bar
 
     setproctitle(f"latentfill train {options.run.name}")
-    if not options.data:
-        raise LatentfillError("no pictures named", "Write latentfill train PICTURES... --run FOLDER.")
-    data = _open(options)
+    steps = _STEPS[options.kind](options)
     stop = _StopSignal()
-    steps = train(data, options.run, options.network, options.train, options.record)
     first = None
     try:
         with Bar(f"train {options.run.name}", "images") as bar:
@@ -94,7 +104,45 @@ class _StopSignal:
         print("\nStopping after this batch; again to leave at once.", file=sys.stderr)
 
 
+def _train_gan(options: Options) -> "Iterator[Progress]":
+    from ..training.run import train
+
+    return train(_open(options), options.run, options.network, options.train, options.record)
+
+
+def _train_encoder(options: Options) -> "Iterator[Progress]":
+    from ..models import load
+    from ..training.encoder import train_encoder
+
+    gan = load(options.model)
+    if options.network not in (NetworkOptions(), gan.network):
+        raise LatentfillError(
+            f"the networks of {options.model} are made, and cannot be others",
+            "Leave out --size, --channels, --widths, --base, --latent and --prior; the encoder has --encoder-base.",
+        )
+    data = _open(replace(options, network=gan.network)) if options.data else None
+    return train_encoder(gan, data, options.run, options.train, options.encoder, options.record)
+
+
+def _train_context(options: Options) -> "Iterator[Progress]":
+    from ..gan.options import ContextOptions
+    from ..training.context import train_context
+
+    o = options.network
+    if o != NetworkOptions(size=o.size, channels=o.channels, base=o.base):
+        raise LatentfillError(
+            "a context encoder has no latent space", "Leave out --widths, --latent and --prior, or train a GAN."
+        )
+    network = ContextOptions(o.size, o.channels, o.base, options.encoder.skips)
+    return train_context(_open(options), options.run, network, options.train, options.encoder, options.record)
+
+
+_STEPS = {"gan": _train_gan, "encoder": _train_encoder, "context-encoder": _train_context}
+
+
 def _open(options: Options) -> "Dataset":
+    if not options.data:
+        raise LatentfillError("no pictures named", "Write latentfill train PICTURES... --run FOLDER.")
     from ..training.dataset import Dataset, build, write_rejected
     from .progress import Bar
 
@@ -123,4 +171,4 @@ def _banner(first: "Progress") -> str:
 
 
 def _losses(progress: "Progress") -> str:
-    return f"D {progress.losses['discriminator']:.3f}  G {progress.losses['generator']:.3f}"
+    return "  ".join(f"{sign} {progress.losses[name]:.3f}" for name, sign in SIGNS.items() if name in progress.losses)

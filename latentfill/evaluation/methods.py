@@ -1,7 +1,7 @@
 """The ways of completing pictures that the benchmark compares, by name. A new one is one entry of `METHODS`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, final, runtime_checkable
 
 import numpy as np
@@ -81,8 +81,10 @@ def searched(options: CompleteOptions) -> Callable[[Resources], Method]:
             found = complete(gan, incomplete, options).images
             return poisson(incomplete, found) if options.blend == "poisson" else overlay(incomplete, found)
 
-        about = {"options": asdict(options), "model": resources.digests.get("gan")}
-        return Method(_with_tensors(gan, fill), about)
+        # An option that is added to the search, and left as it is, must not make all earlier answers old. In return,
+        # who changes a default raises benchmark.FORMAT; a test remembers them.
+        chosen = {f.name: value for f in fields(options) if (value := getattr(options, f.name)) != f.default}
+        return Method(_with_tensors(gan, fill), {"options": chosen, "model": resources.digests.get("gan")})
 
     return make
 

@@ -16,12 +16,13 @@ from torch import nn
 
 from ..errors import ModelError
 from ..options import NetworkOptions
-from .context import ContextEncoder, ContextModule, ContextOptions
+from .context import ContextEncoder, ContextModule
 from .context import initialise as initialise_context
 from .dcgan import DcganDiscriminator, DcganGenerator, initialise
 from .encoder import BASE, HIDDEN, DcganEncoder
 from .encoder import initialise as initialise_encoder
 from .gan import Gan
+from .options import ContextOptions
 from .prior import PRIORS, Prior
 
 FORMAT = "latentfill-1"

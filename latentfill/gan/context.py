@@ -7,31 +7,18 @@ of 4x4 is mixed by a matrix of its own, then the maps by one convolution of 1x1.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..options import Positive, Size
 from ..types import Images, Known
 from .dcgan import SLOPE, START, blank, check_shape, discriminator_maps, parameters
 from .dcgan import initialise as initialise_layers
 from .encoder import visible
+from .options import ContextOptions
 from .stride2 import down, up
-
-
-@final
-@dataclass(frozen=True)
-class ContextOptions:
-    """The network of a context encoder. It cannot be changed once a run has begun."""
-
-    size: Size = 64
-    channels: Literal[1, 3] = 3
-    base: Positive = 64
-    """maps at half the image size; they double at each level, up to eight times as many"""
-    skips: bool = False
-    """hand maps of every size over from the encoder to the decoder: then it is a U-Net, which theirs is not"""
 
 
 @final

@@ -48,7 +48,7 @@ class Learner(Protocol):
     def learning_rate(self) -> float: ...
 
     def step(self, real: Images) -> dict[str, Tensor]:
-        """Learn from one batch; what is measured in it, a number or one for each image."""
+        """Learn from one batch, of no real images if it takes none; returns what was measured, for plain means."""
 
     def is_finite(self) -> bool:
         """Whether every weight still is a number."""
@@ -201,7 +201,7 @@ class _Run:
 
     def _step(self, seen: int) -> dict[str, Tensor]:
         o, count = self.options, self.learner.real_images
-        real = torch.empty(0)
+        real = torch.empty(0, 0, 0, 0)
         if self.data and count:
             real = self.data.batch(seen // o.batch_size * count, count, seed=o.seed, flip=o.flip).to(self.device)
         self.whole = False

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from latentfill.cli.main import run
+from latentfill.models import load_context
 
 TINY = ["--size", "8", "--base", "4", "--latent", "6", "--batch-size", "4", "--precision", "fp32", "--threads", "1"]
 
@@ -112,3 +113,52 @@ def test_info_names_a_file_that_is_no_model(tmp_path, capsys, content):
     path.write_bytes(content)
     assert run(["info", str(path)]) == 2
     assert "odd.safetensors" in capsys.readouterr().err
+
+
+def test_an_encoder_is_trained_for_a_model_with_and_without_pictures(pictures, tmp_path, capsys):
+    run(words(pictures, tmp_path, "--images-seen", 8))
+    of = ["--kind", "encoder", "--model", str(tmp_path / "run"), "--encoder-base", "2", "--encoder-hidden", "4"]
+    of += [
+        "--images-seen",
+        "8",
+        "--batch-size",
+        "4",
+        "--threads",
+        "1",
+        "--held-out",
+        "2",
+        "--precision",
+        "fp32",
+        "--hole=half",
+    ]
+    for name, data in (("a", [str(pictures), "--cache", str(tmp_path / "cache")]), ("b", [])):
+        capsys.readouterr()
+        assert run(["train", *data, "--run", str(tmp_path / name), *of]) == 0
+        assert run(["info", str(tmp_path / name)]) == 0
+        told = capsys.readouterr()
+        assert "parameters" in told.out.split("encoder    ")[1].splitlines()[0]
+        assert "hole 0." in told.err and ("pictures" in told.err) == bool(data)
+    assert json.loads((tmp_path / "a" / "options.json").read_text())["train"]["learning_rate"] == 4e-4  # of its kind
+    assert run(["train", "--run", str(tmp_path / "c"), *of, "--base", "8"]) == 2
+    assert "are made, and cannot be others" in capsys.readouterr().err
+
+
+def test_a_context_encoder_is_trained_from_a_folder(pictures, tmp_path, capsys):
+    assert run([*words(pictures, tmp_path), "--kind=context-encoder", "--images-seen", "8", "--hole", "center"]) == 2
+    assert "has no latent space" in capsys.readouterr().err
+    plain = [word for word in words(pictures, tmp_path, "--images-seen", 8) if word not in ("--latent", "6")]
+    assert run([*plain, "--kind=context-encoder", "--hole", "center", "--skips"]) == 0
+    assert load_context(tmp_path / "run").network.skips
+    assert run(["info", str(tmp_path / "run")]) == 0
+    assert "context encoder, with skips" in capsys.readouterr().out
+    assert (
+        run(["complete", str(pictures / "1.jpg"), "--out", str(tmp_path / "o"), "--model", str(tmp_path / "run")]) == 2
+    )
+    assert "a context encoder, not a GAN" in capsys.readouterr().err
+
+
+def test_an_encoder_and_a_context_encoder_say_what_they_need(tmp_path, capsys):
+    assert run(["train", "--run", str(tmp_path / "run"), "--kind", "context-encoder"]) == 2
+    assert "no pictures named" in capsys.readouterr().err
+    assert run(["train", "--run", str(tmp_path / "run"), "--kind", "encoder", "--model", "none"]) == 2
+    assert "there is no model 'none'" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -13,6 +13,12 @@ from latentfill.images import holes
 from latentfill.options import COMPLETE_PRESETS, CompleteOptions, NetworkOptions
 
 SIZE = 8
+DEFAULTS = {
+    **{"method": "adam", "steps": 1000, "learning_rate": 0.01, "momentum": 0.9, "beta1": 0.9, "beta2": 0.999},
+    **{"epsilon": 1e-8, "hmc_beta": 0.2, "hmc_step_size": 0.001, "hmc_leapfrog_steps": 100, "hmc_anneal": 1.0},
+    **{"context": "l1", "window": 7, "perceptual": "non-saturating", "lam": 0.1, "balance": "sum", "blend": "auto"},
+    **{"attempts": 1, "candidates": 1, "precision": "auto", "seed": 0},
+}
 
 
 def pictures(n=6, shape=(16, 16)):
@@ -199,6 +205,11 @@ def test_a_search_is_known_by_its_options_and_its_model():
 
     options = CompleteOptions()
     assert about(options, "a") == about(options, "a") != about(options, "b") != about(replace(options, steps=3), "b")
+
+
+def test_whoever_changes_a_default_of_the_search_raises_the_format_of_the_answers():
+    now = asdict(CompleteOptions())
+    assert {name: now[name] for name in DEFAULTS} == DEFAULTS and benchmark.FORMAT == 1
 
 
 def test_what_a_method_lacks_is_said(monkeypatch):

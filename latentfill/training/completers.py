@@ -1,0 +1,199 @@
+"""What an encoder and a context encoder have in common: the holes they learn from, how they descend, how they do."""
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any, Generic, TypeVar, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import HoleError
+from ..gan.averaging import blend_parameters, estimate_statistics
+from ..images import holes, shapes
+from ..options import TrainOptions
+from ..types import Images, Known
+from .record import Curve, Exhibit
+
+HOLE_STREAM, STATISTICS_STREAM, JUDGED_STREAM = 16, 17, 18  # of holes; seeds of different draws must never meet
+ALL = "all"
+UNFIT = (*holes.PAINTED, "full", "lowres")  # to learn from: drawn by people, without a hole, without anything else
+# How often each kind of hole is drawn: mostly those that people measure completions by, and of these a wide range.
+SHARES = {
+    "center": 0.20,
+    "half": 0.20,
+    "random": 0.18,
+    "pattern": 0.12,
+    "thin": 0.06,
+    "medium": 0.06,
+    "thick": 0.06,
+    "ellipse": 0.06,
+    "rectangle": 0.06,
+}
+JUDGED = {"psnr_center": "center", "psnr_half": "half", "psnr_random": "random:0.8", "psnr_pattern": "pattern"}
+SCORES = {name: Curve(name, f"psnr/{hole}") for name, hole in JUDGED.items()}  # in dB, in the hole, mean over pictures
+
+WARM_UP = 5_000  # images over which the rate rises: the first steps of Adam know no scale yet
+WEIGHT_DECAY = 1e-4  # of AdamW: little, for pictures are mirrored and every hole is a new one
+LARGEST_STEP = 1.0  # norm that gradients are cut to: the few holes with next to nothing around them have large ones
+Network = TypeVar("Network", bound=nn.Module)
+GROUP = 64  # images looked at at a time where none are learnt from; bounds the memory
+SHOWN = 8  # pictures of a sheet, one to a column
+
+
+def draw_known(size: int, numbers: Sequence[int], seed: int, hole: str = ALL, stream: int = HOLE_STREAM) -> Known:
+    """[n, 1, size, size]: which pixels are given in images of these numbers; each depends on its number and the seed.
+
+    `hole` is one hole as people write it, or "all": any kind, anywhere, from a few pixels to nearly the whole image.
+    """
+    drawn = []
+    for number in numbers:
+        rng = np.random.Generator(np.random.Philox(key=(seed << 72) + (stream << 64) + number))
+        if hole == ALL:
+            drawn.append(_any(size, rng))
+        else:
+            drawn.append(holes.draw(holes.parse(hole), (size, size), seed=int(rng.integers(2**63))) > 0)
+    missing = np.stack(drawn) if drawn else np.empty((0, size, size), bool)
+    return torch.from_numpy(~missing).float()[:, None]
+
+
+def check_hole(hole: str, size: int) -> None:
+    """Raise HoleError unless such holes can be drawn for images of this size, and leave something to learn."""
+    if hole != ALL and holes.parse(hole).kind in UNFIT:
+        what = f"nothing can be learnt from holes such as {hole!r}"
+        raise HoleError(what, f"Give all, or one that a program draws: {', '.join(SHARES)}, grid.")
+    draw_known(size, range(1), 0, hole)
+
+
+@final
+class Descent(Generic[Network]):
+    """One network that learns alone: AdamW with a warm-up and a falling rate, cut gradients, and a running average."""
+
+    def __init__(self, network: Network, options: TrainOptions) -> None:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network, self.options = network.train(), options
+        self.averaged = deepcopy(network).requires_grad_(False)
+        self.parameters = list(network.parameters())
+        betas = (options.beta1, options.beta2)
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, options.learning_rate, betas=betas, weight_decay=WEIGHT_DECAY, fused=True
+        )
+
+    @property
+    def learning_rate(self) -> float:
+        """AdamW's step in the last update."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def learn(self, loss: Tensor, seen: int) -> None:
+        """One update, after `seen` images; the average follows as that of the GAN does."""
+        o = self.options
+        for parameter, grad in zip(self.parameters, torch.autograd.grad(loss, self.parameters), strict=True):
+            parameter.grad = grad
+        nn.utils.clip_grad_norm_(self.parameters, LARGEST_STEP)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate(o, seen)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        half_life = min(o.average_half_life, 0.05 * (seen + o.batch_size))  # as long as a twentieth of the past
+        blend_parameters(self.averaged, self.network, 0.5 ** (o.batch_size / half_life) if half_life else 0.0)
+
+    def settled(self, batch: Callable[[range], tuple[Tensor, ...]], images: int) -> Network:
+        """A copy of the average, ready to use, with batch-norm statistics of its own, on images of these numbers."""
+        network, groups = deepcopy(self.averaged), range(max(1, images // GROUP))
+        estimate_statistics(network, (batch(range(group * GROUP, (group + 1) * GROUP)) for group in groups))
+        return network.eval()
+
+    def is_finite(self) -> bool:
+        """Whether every number of the network and of its average still is one."""
+        tensors = [*self.network.state_dict().values(), *self.averaged.state_dict().values()]
+        return all(bool(tensor.isfinite().all()) for tensor in tensors if tensor.is_floating_point())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next update depends on."""
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue as if never interrupted; the options may be others than before."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        for group in self.optimizer.param_groups:  # what was loaded are the old options
+            group["betas"] = (self.options.beta1, self.options.beta2)
+
+    def _parts(self) -> dict[str, Any]:
+        return {"network": self.network, "averaged": self.averaged, "optimizer": self.optimizer}
+
+
+def rate(options: TrainOptions, seen: int) -> float:
+    """The learning rate after `seen` images: rising over the warm-up, falling over the last share of the training."""
+    left = max(0.0, 1 - seen / options.images_seen)
+    falling = min(1.0, left / options.decay) if options.decay else 1.0
+    return options.learning_rate * min(1.0, (seen + options.batch_size) / WARM_UP) * falling
+
+
+def judge(completed: Callable[[Images, Known], Images], images: Images) -> Exhibit:
+    """How well images are completed that were never learnt from: PSNR in the hole, and a sheet to look at.
+
+    The sheet has a column for each of the first images: as it is, then for each kind of hole what was known, as grey
+    in the hole, and the completion.
+    """
+    size, device = images.shape[-1], images.device
+    scores, rows = {}, [_row(images)]
+    for name, hole in JUDGED.items():
+        known = draw_known(size, range(len(images)), 0, hole, JUDGED_STREAM).to(device)
+        groups = [slice(first, first + GROUP) for first in range(0, len(images), GROUP)]
+        with torch.no_grad():
+            made = torch.cat([completed(images[group], known[group]).clamp(-1, 1) for group in groups])
+        scores[name] = float(psnr(made, images, 1 - known).mean())
+        rows += [_row(images * known), _row(torch.where(known > 0, images, made))]
+    return Exhibit({"": torch.cat(rows)}, scores=scores)
+
+
+def psnr(made: Images, images: Images, where: Known) -> Tensor:
+    """[n]: peak signal-to-noise ratio in dB over the pixels `where` is 1, for values in [-1, 1]."""
+    error = ((made - images).square() * where).sum((1, 2, 3))
+    pixels = where.sum((1, 2, 3)).clamp_min(1) * images.shape[1]
+    ratio: Tensor = 10 * torch.log10(4 / (error / pixels).clamp_min(1e-10))
+    return ratio
+
+
+def _row(images: Images) -> Tensor:
+    """The first images of a sheet, black where there are fewer."""
+    return nn.functional.pad(images[:SHOWN], (0, 0, 0, 0, 0, 0, 0, max(0, SHOWN - len(images))), value=-1.0)
+
+
+def _any(size: int, rng: np.random.Generator) -> shapes.Missing:
+    kind = str(rng.choice(list(SHARES), p=list(SHARES.values())))
+    if kind == "center":  # the usual quarter, or between a twentieth and nearly all
+        return shapes.center(size, size, 0.25 if rng.random() < 0.6 else rng.uniform(0.1, 0.4))
+    if kind == "half":
+        return shapes.half(size, size, int(rng.integers(4)))
+    if kind == "random":  # the usual 80 %, or anything
+        return shapes.scattered(size, size, 0.8 if rng.random() < 0.4 else rng.uniform(0.05, 0.95), rng)
+    if kind == "pattern":
+        return shapes.pattern(size, size, rng)
+    if kind == "ellipse":
+        return _ellipse(size, rng)
+    if kind == "rectangle":
+        return _rectangle(size, rng)
+    return shapes.strokes(size, size, shapes.BRUSHES[kind], rng)
+
+
+def _ellipse(size: int, rng: np.random.Generator) -> shapes.Missing:
+    """Anywhere, turned by any angle, its radii a tenth to nearly half of a side."""
+    y, x = np.mgrid[:size, :size] + 0.5
+    (left, top), (a, b), turn = rng.uniform(0.1, 0.9, 2) * size, rng.uniform(0.1, 0.45, 2) * size, rng.uniform(0, np.pi)
+    along, across = (
+        (x - left) * np.cos(turn) + (y - top) * np.sin(turn),
+        (y - top) * np.cos(turn) - (x - left) * np.sin(turn),
+    )
+    inside: shapes.Missing = (along / a) ** 2 + (across / b) ** 2 <= 1
+    return inside
+
+
+def _rectangle(size: int, rng: np.random.Generator) -> shapes.Missing:
+    """Anywhere inside, its sides an eighth to three quarters of the image's."""
+    missing = np.zeros((size, size), bool)
+    h, w = rng.integers(size // 8, size * 3 // 4 + 1, 2)
+    top, left = rng.integers(0, size + 1 - h), rng.integers(0, size + 1 - w)
+    missing[top : top + h, left : left + w] = True
+    return missing

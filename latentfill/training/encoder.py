@@ -1,0 +1,218 @@
+"""The training of an encoder for a finished GAN: on G's own endless samples, and on real pictures if there are any.
+
+E(M * x, M) should be the latent whose image is the whole x. So the error is that of G(E(M * x, M)), G being frozen, and
+for samples also that of the latent, which is known.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from ..gan import checkpoint
+from ..gan.device import choose_precision
+from ..gan.encoder import DcganEncoder
+from ..gan.fused import fused
+from ..gan.gan import Gan
+from ..gan.options import EncoderOptions
+from ..images.pixels import batch_to_images
+from ..options import RunOptions, TrainOptions
+from ..types import Images, Known, Latents
+from .completers import HOLE_STREAM, SCORES, STATISTICS_STREAM, Descent, check_hole, draw_known, judge
+from .dataset import Dataset, check_pictures
+from .folder import Subject, check_options
+from .record import PACE, Curve, Curves, Exhibit, Progress
+from .run import follow, in_images
+
+SAMPLES = (20, HOLE_STREAM)  # streams of G's samples and of their holes: to learn from
+STATISTICS = (21, STATISTICS_STREAM)  # and to measure batch-norm statistics on
+JUDGED_SAMPLES_STREAM = 22  # and to judge by, where there are no pictures to hold out
+JUDGED_SAMPLES = 64
+CURVES: Curves = {
+    "image_l1": Curve("image", "l1/image"),
+    "hole_l1": Curve("hole", "l1/hole"),
+    "latent_mse": Curve("latent", "mse/latent"),
+    **SCORES,
+    **PACE,
+}
+
+
+def train_encoder(
+    gan: Gan,
+    data: Dataset | None,
+    folder: Path,
+    options: TrainOptions,
+    special: EncoderOptions,
+    run: RunOptions,
+) -> Iterator[Progress]:
+    """Train an encoder until `options.images_seen`, as `run.follow` does; the model files hold G, D and the encoder.
+
+    Without data, or with a real share of 0, it learns from G's samples alone. Raises ValueError as `run.train` does.
+    """
+    check_options(options, special, run)
+    network, share = gan.network, special.real_share if data else 0.0
+    check_hole(special.hole, network.size)
+    real_images = round(share * options.batch_size)
+    learnt, held_out = split(data, special.held_out)
+    learnt = learnt if real_images else None
+    if learnt:
+        check_pictures(learnt, network.size, network.channels, options.batch_size, real_images)
+        options = in_images(options, len(learnt) * options.batch_size // real_images)
+    elif options.epochs:
+        raise ValueError("epochs are counted in pictures, of which there are none")
+
+    def learner(device: torch.device) -> EncoderTrainer:
+        base, hidden = special.encoder_base, special.encoder_hidden
+        encoder = checkpoint.fresh_encoder(network, base, hidden, options.seed)
+        encoder.precision = choose_precision(options.precision, device)
+        return EncoderTrainer(on(gan, device), encoder.to(device), options, special, learnt, held_out)
+
+    about = {"network": asdict(network), "encoder": asdict(special), "model": {"generator": fingerprint(gan)}}
+    yield from follow(learner, learnt, folder, Subject("encoder", about), options, run)
+
+
+def split(data: Dataset | None, count: int) -> tuple[Dataset | None, Images | None]:
+    """The pictures to learn from, and the last `count`, at most a tenth of all, to judge by."""
+    count = min(count, len(data) // 10) if data else 0
+    if not data or not count:
+        return data, None
+    kept = replace(data, pixels=data.pixels[:-count], names=data.names[:-count])
+    return kept, batch_to_images(data.pixels[-count:])
+
+
+def on(gan: Gan, device: torch.device) -> Gan:
+    """A copy of the two networks on a device."""
+    generator, discriminator = deepcopy(gan.generator), deepcopy(gan.discriminator)
+    for part in (generator, discriminator):
+        if isinstance(part, nn.Module):
+            part.to(device)
+    return replace(gan, generator=generator, discriminator=discriminator)
+
+
+def fingerprint(gan: Gan) -> str:
+    """What tells one generator from another."""
+    if not isinstance(gan.generator, nn.Module):
+        raise TypeError(f"expected a generator with weights, not {type(gan.generator)}")
+    digest = hashlib.sha256()
+    for tensor in gan.generator.state_dict().values():
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+@final
+class EncoderTrainer:
+    """An encoder, its optimiser and its running average; the generator stays as it is."""
+
+    curves = CURVES
+    suffixes = ("",)
+
+    def __init__(
+        self,
+        gan: Gan,
+        encoder: DcganEncoder,
+        options: TrainOptions,
+        special: EncoderOptions,
+        data: Dataset | None = None,
+        held_out: Images | None = None,
+    ) -> None:
+        self.gan, self.options, self.special, self.data = gan, options, special, data
+        self.device = next(encoder.parameters()).device
+        self.generator = fused(gan, encoder.precision).generator
+        self.descent = Descent(encoder, options)
+        self.precision = encoder.precision
+        self.images_seen = 0
+        samples = self._samples(range(JUDGED_SAMPLES), JUDGED_SAMPLES_STREAM)[1]
+        self.held_out = samples if held_out is None else held_out
+
+    @property
+    def real_images(self) -> int:
+        """How many real images a step takes; samples of G fill the batch."""
+        return round(self.special.real_share * self.options.batch_size) if self.data else 0
+
+    @property
+    def learning_rate(self) -> float:
+        """AdamW's step in the last update."""
+        return self.descent.learning_rate
+
+    def step(self, real: Images) -> dict[str, Tensor]:
+        """Learn from a batch of real images and samples, each with a hole of its own.
+
+        Returns, detached, mean absolute errors of the `image` and in the `hole`, values being in [-1, 1], and the mean
+        squared one of the `latent`.
+        """
+        numbers = range(self.images_seen, self.images_seen + self.options.batch_size)
+        images, known, latents = self._batch(real, numbers, *SAMPLES)
+        z = self.descent.network(images, known)
+        error = (self.generator(z) - images).abs().mean(1, keepdim=True)
+        hole = 1 - known
+        image_error, hole_error = error.mean(), (error * hole).sum() / hole.sum().clamp_min(1)
+        sampled = z[len(images) - len(latents) :]
+        latent_error = (sampled - latents).square().mean() if len(latents) else torch.zeros_like(image_error)
+        loss = image_error + hole_error + self.special.latent_weight * latent_error
+        self.descent.learn(loss, self.images_seen)
+        self.images_seen += len(images)
+        return {"image": image_error.detach(), "hole": hole_error.detach(), "latent": latent_error.detach()}
+
+    def averaged_encoder(self, images: int = 2048) -> DcganEncoder:
+        """A copy of the averaged encoder with statistics of its own, ready to use."""
+        return self.descent.settled(self._statistics_batch, images)
+
+    def is_finite(self) -> bool:
+        """Whether every number of the encoder and of its average still is one."""
+        return self.descent.is_finite()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
+        return self.descent.state_dict() | {"images_seen": self.images_seen}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue as if never interrupted. Raises KeyError, ValueError or RuntimeError for another encoder's state."""
+        self.descent.load_state_dict(state)
+        self.images_seen = state["images_seen"]
+
+    def graph(self) -> None:
+        """None is drawn."""
+
+    def exhibit(self, values: Mapping[str, Tensor]) -> Exhibit:
+        """How held-out pictures are completed by the averaged encoder and G."""
+        encoder = fused(replace(self.gan, encoder=self.averaged_encoder(512)), self.precision).encoder
+        if encoder is None:
+            raise TypeError("fusing an encoder leaves one")
+        held_out = self.held_out.to(self.device)
+        shown = judge(lambda images, known: self.generator(encoder(images, known)), held_out)
+        return replace(shown, histograms={"z": encoder(held_out, torch.ones_like(held_out[:, :1]))})
+
+    def models(self, about: Mapping[str, Any]) -> dict[str, Gan]:
+        """The finished GAN with the averaged encoder."""
+        facts = {**about, "options": asdict(self.options) | asdict(self.special)}
+        encoder = self.averaged_encoder()
+        encoder.precision = torch.float32
+        return {"": replace(self.gan, encoder=encoder, about={**self.gan.about, "encoder": facts})}
+
+    def _batch(
+        self, real: Tensor, numbers: range, sample_stream: int, hole_stream: int
+    ) -> tuple[Images, Known, Tensor]:
+        """Real images, then samples; where all are known; the latents of the samples, whose numbers are the last."""
+        latents, samples = self._samples(numbers[len(real) :], sample_stream)
+        images = torch.cat([real, samples]) if len(real) else samples
+        known = draw_known(images.shape[-1], numbers, self.options.seed, self.special.hole, hole_stream)
+        return images, known.to(self.device), latents
+
+    def _samples(self, numbers: range, stream: int) -> tuple[Latents, Images]:
+        seeds = [(self.options.seed << 72) + (stream << 64) + number for number in numbers]
+        latents = self.gan.generator.prior.sample(seeds).to(self.device)
+        with torch.no_grad():
+            return latents, self.generator(latents)
+
+    def _statistics_batch(self, numbers: range) -> tuple[Tensor, ...]:
+        real = torch.empty(0, 0, 0, 0)
+        count = round(len(numbers) * self.special.real_share)
+        if self.data and count:
+            first = numbers.start // len(numbers) * count
+            real = self.data.batch(first, count, seed=self.options.seed, flip=self.options.flip).to(self.device)
+        return self._batch(real, numbers, *STATISTICS)[:2]
