@@ -24,6 +24,7 @@ COMMANDS = [
 ]
 SMALLER = {
     "complete": ["--steps", "2"],
+    "evaluate": ["--count", "3", "--methods", "mean,telea"],
     "train": ["--images-seen", "8", "--batch-size", "4", "--base", "2", "--latent", "4", "--precision", "fp32"],
     "sample": ["--count", "4", "--frames", "2", "--stops", "2"],
 }

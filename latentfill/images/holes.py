@@ -206,19 +206,15 @@ def _white(path: Path, changed: int) -> Missing:
 
 
 def _partner(folder: Path, name: str) -> Path:
-    """The hole with the name of a picture; another suffix will do if only one file has it.
-
-    Sub-folders of the pictures are looked for among the holes first; holes that lie flat serve as well.
-    """
+    """The hole with a picture's name, in its sub-folder or flat; another suffix will do if only one file has it."""
     if not name:
         raise HoleError(f"{folder}: no name to look for among its holes", "Name the hole itself.")
-    parts = PurePosixPath(name)  # the first part may be the archive that the picture lies in
-    for wanted in dict.fromkeys((folder / name, folder.joinpath(*parts.parts[1:]), folder / parts.name)):
+    parts = PurePosixPath(name).parts  # the first may be the archive that the picture lies in
+    for wanted in dict.fromkeys(folder.joinpath(*some) for some in (parts, parts[1:], parts[-1:])):
         if wanted.is_file():
             return wanted
-        if not wanted.parent.is_dir():
-            continue
-        found = _by_stem(wanted.parent, wanted.parent.stat().st_mtime_ns).get(wanted.stem, ())
+        is_there = wanted.parent.is_dir()
+        found = _by_stem(wanted.parent, wanted.parent.stat().st_mtime_ns).get(wanted.stem, []) if is_there else []
         if len(found) > 1:
             raise HoleError(f"{folder}: {name} could mean {' or '.join(p.name for p in found)}", "Keep one of them.")
         if found:
