@@ -138,6 +138,8 @@ class CompleteOptions:
     """updates of each latent, or proposals of hmc (the original's nIter)"""
     learning_rate: Annotated[float, Gt(0)] = 0.01
     """step of adam and nesterov (lr)"""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """how the step of adam and nesterov changes: not at all, or down to nothing along half a cosine"""
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
     """of nesterov; 0 is plain descent, which the author advised where it oscillates"""
     beta1: Annotated[float, Ge(0), Lt(1)] = 0.9
@@ -167,8 +169,25 @@ class CompleteOptions:
     blend: Literal["auto", "overlay", "poisson"] = "auto"
     """how the hole's pixels join the known ones: as they are (overlay, the post's formula), or by their gradients
     (poisson); auto is overlay where a picture has the model's size, and poisson in larger photos"""
+    start: Literal["random", "encoder", "auto"] = "random"
+    """first latents: random ones (the repository's), the encoder's guess with others around it, or auto: the encoder's
+    where the model has one"""
+    warm_steps: Annotated[int, Ge(0)] | None = None
+    """updates, instead of steps, where the search starts from an encoder's guess; none of its own takes as many"""
     attempts: Positive = 1
     """latents to start from for each image; the best is kept"""
+    prune: bool = False
+    """give up the worse half of the attempts at a quarter, a half and three quarters of the steps"""
+    held_out: Annotated[float, Interval(ge=0, le=0.5)] = 0.0
+    """share of the known pixels that the search does not see, in blocks near the hole: by them the best attempt is
+    chosen, instead of by its loss, and the answer's error told"""
+    tune_steps: Annotated[int, Ge(0)] = 0
+    """updates, after those of the latent, of the latent and the generator's maps of 8x8 together, with all known
+    pixels; for generators that can be split there"""
+    tune_rate: Annotated[float, Gt(0)] = 0.1
+    """first step of the tuning, for the maps; it falls along half a cosine"""
+    tune_weight: Annotated[float, Ge(0)] = 1e-4
+    """what a change of the maps by their usual size costs, per value"""
     candidates: Positive = 1
     """completions to offer for each image, the best first; each is an attempt of its own"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -201,4 +220,28 @@ class PhotoOptions:
 COMPLETE_PRESETS: dict[str, CompleteOptions] = {
     "seed": CompleteOptions(),
     "paper": CompleteOptions(steps=1500, context="weighted", perceptual="saturating", lam=0.003, blend="poisson"),
+    # With an encoder the searches are short; for a model without one they are what `steps` says.
+    "fast": CompleteOptions(
+        start="auto",
+        steps=100,
+        learning_rate=0.2,
+        schedule="cosine",
+        warm_steps=0,
+        lam=0.0,
+        balance="mean",
+        blend="poisson",
+    ),
+    "best": CompleteOptions(
+        start="auto",
+        steps=100,
+        learning_rate=0.2,
+        schedule="cosine",
+        warm_steps=0,
+        tune_steps=40,
+        context="weighted",
+        window=15,
+        lam=0.0,
+        balance="mean",
+        blend="poisson",
+    ),
 }

@@ -2,38 +2,43 @@
 
 from collections import deque
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, TypeVar, final
+from typing import final
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from pydantic import TypeAdapter, ValidationError
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..gan.device import choose_precision
-from ..gan.fused import fused
 from ..gan.gan import Gan
 from ..images.incomplete import Incomplete
 from ..options import CompleteOptions
-from ..types import Images, Latents, PerImage
+from ..types import Images, Known, Latents, PerImage
+from .attempts import CUTS, Race, guess, ranks, seed_of, starts, warm
+from .held_out import GREY_LEVEL, error, hide, without
 from .hmc import hmc
 from .objective import CompletionLoss, Objective, Terms
-from .search import Step, adam, nesterov, search
+from .search import Narrow, Rows, Step, adam, constant, cosine, nesterov, prepared, search
+from .tuning import LATENT_STEP, split, tune
 
-START_STREAM, HMC_STREAM = 4, 5  # seeds of different draws must never meet, nor those of the training (1 to 3)
+HEAD_START = 1.5  # an encoder's first guess is the best on average; another has to be better by more than chance
+HMC_STREAM, HIDDEN_STREAM = 5, 7  # seeds of different draws must never meet; `attempts` has 4 and 6
 
-Network = TypeVar("Network")
+Spread = Float[Tensor, "_ 1 _ _"]
 
 
 @final
 @dataclass(frozen=True)
 class Completion:
-    """The best of the attempts at each image after `number` steps. Blend `images` with the known pixels to finish.
+    """The best of the attempts at each image after `number` steps of `total`. Blend `images` with the known pixels.
 
     `terms` are the weighted losses, whose sum is `loss`; `attempt` says which start each image comes from, counted
     from 0; `notes` are what the search adds (`accepted` of HMC). `others` are the next best attempts, as many as the
     options ask for candidates, the best of them first.
+
+    `held_out` is the error on known pixels that the search did not see, a root mean square in grey levels; `spread` is
+    how far the attempts differ at each pixel, a standard deviation in grey levels [n, 1, h, w]. None without.
     """
 
     number: int
@@ -44,6 +49,9 @@ class Completion:
     attempt: Int[Tensor, " n"]
     notes: Terms = field(default_factory=dict)
     others: tuple["Completion", ...] = ()
+    total: int = 0
+    held_out: PerImage | None = None
+    spread: Spread | None = None
 
     @property
     def candidates(self) -> tuple["Completion", ...]:
@@ -53,9 +61,17 @@ class Completion:
     def select(self, rows: slice) -> "Completion":
         """Those images alone."""
         terms, notes = ({name: term[rows] for name, term in group.items()} for group in (self.terms, self.notes))
-        others = tuple(other.select(rows) for other in self.others)
-        return Completion(
-            self.number, self.images[rows], self.z[rows], terms, self.loss[rows], self.attempt[rows], notes, others
+        return replace(
+            self,
+            images=self.images[rows],
+            z=self.z[rows],
+            terms=terms,
+            loss=self.loss[rows],
+            attempt=self.attempt[rows],
+            notes=notes,
+            others=tuple(other.select(rows) for other in self.others),
+            held_out=None if self.held_out is None else self.held_out[rows],
+            spread=None if self.spread is None else self.spread[rows],
         )
 
 
@@ -63,19 +79,17 @@ def watch(gan: Gan, incomplete: Incomplete, options: CompleteOptions | None = No
     """Yield a Completion after every step, the start included: for progress bars, animations and logs.
 
     Close the iterator, or ask for no more, to stop the search. The networks are taken in inference mode and in the
-    precision of the options, and come to no harm. Every image starts from the same latents, which depend on the seed
-    and the attempt alone, so it is completed as if it were the only one. Raises ValueError for options out of bounds
-    and for images that are not like the generator's.
+    precision of the options, and come to no harm. Random starts depend on the seed and the attempt alone, and what is
+    hidden on the seed and the hole, so every image is completed as if it were the only one. Raises ValueError for
+    options out of bounds and for images that are not like the generator's, LatentfillError for want of an encoder.
     """
     options = _checked(options or CompleteOptions())
-    n, device = len(incomplete), incomplete.images.device
-    if not n:
+    if not len(incomplete):
         raise ValueError("there is no image to complete")
-    gan = _prepared(gan, choose_precision(options.precision, device))
-    objective = loss_of(gan, incomplete.repeat(options.starts), options)
-    starts = gan.generator.prior.sample([_seed(options, START_STREAM, i) for i in range(options.starts)])
-    steps = _steps(gan, objective, starts.repeat(n, 1).to(incomplete.images), options)
-    return (best(step, options.starts, options.candidates) for step in steps)
+    gan = prepared(gan, choose_precision(options.precision, incomplete.images.device))
+    loss_of(gan, incomplete, options)
+    warm(gan, options)
+    return _watch(gan, incomplete, options)
 
 
 def complete(gan: Gan, incomplete: Incomplete, options: CompleteOptions | None = None) -> Completion:
@@ -89,31 +103,110 @@ def loss_of(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> Compl
     return CompletionLoss(incomplete, gan.discriminator, o.lam, o.context, o.window, o.perceptual, o.balance)
 
 
-def best(step: Step, attempts: int, candidates: int = 1) -> Completion:
-    """Of every `attempts` rows in a row, the one with the smallest loss; with more candidates, the next ones too."""
-    losses = step.loss.view(-1, attempts).nan_to_num(nan=torch.inf)  # a search that has broken down never wins
-    ranks = losses.sort(dim=1, stable=True).indices[:, :candidates]
-    first, *others = (_ranked(step, attempts, ranks[:, k]) for k in range(candidates))
+def best(step: Step, race: Race, candidates: int, score: PerImage, held_out: PerImage | None = None) -> Completion:
+    """The attempt at each image with the smallest score; with more candidates, the next ones too."""
+    order = ranks(score, race.left)[:, :candidates]
+    first, *others = (_chosen(step, race, order[:, k], held_out) for k in range(candidates))
     return replace(first, others=tuple(others))
 
 
-def _ranked(step: Step, attempts: int, attempt: Int[Tensor, " n"]) -> Completion:
-    """One attempt at each image."""
-    rows = attempt + attempts * torch.arange(len(attempt), device=attempt.device)
+def _chosen(step: Step, race: Race, place: Int[Tensor, " n"], held_out: PerImage | None) -> Completion:
+    """One attempt at each image, by its place among those that are left."""
+    n, k = race.labels.shape
+    rows = place + k * torch.arange(n, device=place.device)
     terms, notes = ({name: term[rows] for name, term in group.items()} for group in (step.terms, step.notes))
-    images = step.images if attempts == 1 else step.images[rows]
-    return Completion(step.number, images, step.z[rows], terms, step.loss[rows], attempt, notes)
+    attempt = race.labels.to(place).gather(1, place[:, None])[:, 0]
+    images = step.images if k == 1 else step.images[rows]
+    held_out = None if held_out is None else held_out[rows]
+    return Completion(step.number, images, step.z[rows], terms, step.loss[rows], attempt, notes, held_out=held_out)
 
 
-def _steps(gan: Gan, objective: Objective, z: Latents, options: CompleteOptions) -> Iterator[Step]:
+def _watch(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> Iterator[Completion]:
+    """First the attempts, on the pixels that are not hidden; then the best of them, on all that is known."""
+    steps = o.warm_steps if o.warm_steps is not None and warm(gan, o) else o.steps
+    hidden = hide(incomplete.known, o.held_out, seed_of(o, HIDDEN_STREAM, 0)) if o.held_out else None
+    more = bool(o.tune_steps) or hidden is not None
+    for found in _attempt(gan, incomplete, hidden, steps, o):
+        if found.number < steps or not more:
+            yield replace(found, total=steps + o.tune_steps)
+    if more:
+        yield from _finish(gan, incomplete, hidden, found, o)
+
+
+def _attempt(
+    gan: Gan, incomplete: Incomplete, hidden: Known | None, steps: int, o: CompleteOptions
+) -> Iterator[Completion]:
+    visible = incomplete if hidden is None else without(incomplete, hidden)
+    race = Race(len(incomplete), o.starts, o.candidates, tuple(round(cut * steps) for cut in CUTS) if o.prune else ())
+
+    def missed(step: Step) -> PerImage | None:
+        return None if hidden is None else error(step.images, incomplete.select(race.images), hidden[race.images])
+
+    def score(step: Step) -> PerImage:
+        """The error on the hidden pixels, with a start for the first guess; the loss where nothing is hidden."""
+        found = missed(step)
+        if found is None:
+            return step.loss
+        behind = race.labels.flatten().to(found) > 0 if warm(gan, o) else found.isnan()
+        return torch.where(found.isnan(), step.loss, torch.where(behind, HEAD_START * found, found))
+
+    def narrow(step: Step) -> tuple[Rows, Objective] | None:
+        rows = race.halve(step.number, score(step))
+        return None if rows is None else (rows, loss_of(gan, visible.select(race.images), o))
+
+    objective = loss_of(gan, visible.repeat(o.starts), o)
+    for step in _steps(gan, objective, starts(gan, visible, o), steps, o, narrow):
+        found = best(step, race, o.candidates, score(step), missed(step))
+        yield replace(found, spread=_spread(step.images, race.left))
+
+
+def _finish(
+    gan: Gan, incomplete: Incomplete, hidden: Known | None, found: Completion, o: CompleteOptions
+) -> Iterator[Completion]:
+    """Go on from the best attempts with nothing hidden: tune the generator, or what of it can be."""
+    chosen = found.candidates
+    z = torch.stack([one.z for one in chosen], 1)
+    if hidden is not None and warm(gan, o):
+        # What the encoder makes of the pixels that were hidden from it moves every attempt alike.
+        z = z + (guess(gan, incomplete) - guess(gan, without(incomplete, hidden)))[:, None]
+    z = gan.generator.prior.project(z.flatten(0, 1))
+    objective = loss_of(gan, incomplete.repeat(len(chosen)), o)
+    parts = split(gan.generator)
+    if parts is None:
+        rate = adam(LATENT_STEP * o.tune_rate)
+        steps = search(gan.generator, objective, z, steps=o.tune_steps, optimizer=rate, schedule=cosine)
+    else:
+        steps = tune(parts, objective, z, steps=o.tune_steps, rate=o.tune_rate, weight=o.tune_weight)
+    race = Race(len(incomplete), len(chosen), len(chosen))
+    for step in steps:
+        number = found.number + step.number
+        made = best(step, race, len(chosen), race.labels.flatten().to(z))  # they keep their order
+        candidates = [
+            replace(new, number=number, total=found.number + o.tune_steps, attempt=old.attempt, held_out=old.held_out)
+            for new, old in zip(made.candidates, chosen, strict=True)
+        ]
+        yield replace(candidates[0], others=tuple(candidates[1:]), spread=found.spread)
+
+
+def _spread(images: Images, attempts: int) -> Spread | None:
+    """How far the attempts at each image differ, or None for a single one."""
+    if attempts == 1:
+        return None
+    variance: Tensor = images.view(-1, attempts, *images.shape[1:]).var(1).mean(1, keepdim=True)
+    return variance.sqrt() / GREY_LEVEL
+
+
+def _steps(
+    gan: Gan, objective: Objective, z: Latents, steps: int, options: CompleteOptions, narrow: Narrow
+) -> Iterator[Step]:
     o = options
     if o.method == "hmc":
-        seeds = [_seed(o, HMC_STREAM, row % o.starts) for row in range(len(z))]
+        seeds = [seed_of(o, HMC_STREAM, row % o.starts) for row in range(len(z))]
         return hmc(
             gan.generator,
             objective,
             z,
-            steps=o.steps,
+            steps=steps,
             seeds=seeds,
             beta=o.hmc_beta,
             step_size=o.hmc_step_size,
@@ -124,7 +217,8 @@ def _steps(gan: Gan, objective: Objective, z: Latents, options: CompleteOptions)
         optimizer = nesterov(o.learning_rate, o.momentum)
     else:
         optimizer = adam(o.learning_rate, o.beta1, o.beta2, o.epsilon)
-    return search(gan.generator, objective, z, steps=o.steps, optimizer=optimizer)
+    schedule = cosine if o.schedule == "cosine" else constant
+    return search(gan.generator, objective, z, steps=steps, optimizer=optimizer, schedule=schedule, narrow=narrow)
 
 
 def _checked(options: CompleteOptions) -> CompleteOptions:
@@ -135,26 +229,3 @@ def _checked(options: CompleteOptions) -> CompleteOptions:
         name, why = first["loc"][0], first["msg"]
         raise ValueError(f"option {name}: {why[0].lower()}{why[1:]}, not {first['input']!r}") from error
     return options
-
-
-def _seed(options: CompleteOptions, stream: int, number: int) -> int:
-    return (options.seed << 72) + (stream << 64) + number
-
-
-def _prepared(gan: Gan, dtype: torch.dtype) -> Gan:
-    """The networks as the search wants them; the caller's stay as they are."""
-    resting = Gan(_resting(gan.generator, dtype), _resting(gan.discriminator, dtype), gan.network, gan.about)
-    return fused(resting, dtype)
-
-
-def _resting(network: Network, dtype: torch.dtype) -> Network:
-    """A copy in inference mode that shares its numbers with the original, and computes no gradients of them."""
-    if not isinstance(network, nn.Module):
-        return network
-    shared: dict[int, Tensor] = {id(b): b for b in network.buffers()}
-    shared |= {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in network.parameters()}
-    twin: Any = deepcopy(network, shared).eval()  # what is shared is not copied
-    if hasattr(twin, "precision"):
-        twin.precision = dtype
-    resting: Network = twin
-    return resting

@@ -60,7 +60,6 @@ def findings(task: Task, judged: Mapping[str, Judged], answers: Mapping[str, Ans
         {"method": one, "minus": other, "hole": task.hole, **_named(name), **_told(own - estimates[other][name])}
         for one, other in combinations(estimates, 2)
         for name, own in estimates[one].items()
-        if name[0] not in METRICS or name[1] == "hole"
     ]
     areas = [
         {"method": method, "hole": task.hole, "area": area, **_named(name), **_told(estimate)}

@@ -103,7 +103,7 @@ def test_a_picture_without_an_error_has_the_best_of_all_scores(trial):
 
 def test_differences_are_those_of_the_rows_and_tell_apart_what_differs(trial):
     told = run(trial)
-    found = row(told["differences"], method="good", minus="bad", hole="center", metric="psnr")
+    found = row(told["differences"], method="good", minus="bad", hole="center", metric="psnr", region="hole")
     good, bad = (row(told["rows"], method=m, hole="center", metric="psnr", region="hole") for m in ("good", "bad"))
     assert found["value"] == pytest.approx(good["value"] - bad["value"]) and found["low"] > 0
     assert len({(d["method"], d["minus"]) for d in told["differences"]}) == 3

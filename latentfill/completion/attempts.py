@@ -1,0 +1,100 @@
+"""Several attempts at each image: where they start, which is ahead, and which are given up."""
+
+from typing import final
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from ..errors import LatentfillError
+from ..gan.gan import Gan
+from ..images.incomplete import Incomplete
+from ..options import CompleteOptions
+from ..types import Latents, PerImage
+from .held_out import hide
+from .search import Rows
+
+START_STREAM, THIN_STREAM = 4, 6  # seeds of different draws must never meet, nor those of the training (1 to 3)
+THINNED = 0.25  # share of the known pixels that the encoder is not shown in a further attempt
+NOISE = 0.1  # of the prior's draws, added to the guess once in the second attempt, twice in the third, ...
+LOUDEST = 0.5  # beyond it, nothing is left of the guess
+CUTS = (0.25, 0.5, 0.75)  # shares of the steps after which half of the attempts are given up
+Numbers = Int[Tensor, "_ _"]  # of attempts
+
+
+def seed_of(options: CompleteOptions, stream: int, number: int) -> int:
+    """The seed of one draw: no two draws share one."""
+    return (options.seed << 72) + (stream << 64) + number
+
+
+def warm(gan: Gan, options: CompleteOptions) -> bool:
+    """Whether the search starts from an encoder's guess. Raises LatentfillError if it should and there is none."""
+    if options.start == "encoder" and gan.encoder is None:
+        raise LatentfillError(
+            "the model has no encoder to start from", "Start with auto or random, or take a model that has one."
+        )
+    return options.start != "random" and gan.encoder is not None
+
+
+def starts(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> Latents:
+    """[n * options.starts, d]: where the attempts at each image begin, its own in a row.
+
+    They depend on the image, the seed and the attempt's number alone. Random ones are the same for every image; those
+    of an encoder are first its guess, then guesses from fewer pixels with growing noise.
+    """
+    n, k = len(incomplete), options.starts
+    drawn = gan.generator.prior.sample([seed_of(options, START_STREAM, i) for i in range(k)]).to(incomplete.images)
+    if not warm(gan, options):
+        return drawn.repeat(n, 1)
+    found = []
+    for i in range(k):
+        noise = min(NOISE * i, LOUDEST) * drawn[i]
+        found.append(gan.generator.prior.project(guess(gan, incomplete, seed_of(options, THIN_STREAM, i), i) + noise))
+    return torch.stack(found, 1).flatten(0, 1)
+
+
+def guess(gan: Gan, incomplete: Incomplete, seed: int = 0, attempt: int = 0) -> Latents:
+    """What the encoder makes of all that can be seen; in a further attempt, of fewer pixels."""
+    if gan.encoder is None:
+        raise ValueError("a guess needs an encoder")
+    images, known = incomplete.shown
+    if attempt:
+        known = known - hide(known, THINNED, seed, anywhere=True)
+    with torch.no_grad():
+        return gan.encoder(images, known)
+
+
+@final
+class Race:
+    """Which attempt each row of a search is. Rows are image by image, equally many for each, and become fewer."""
+
+    def __init__(self, images: int, attempts: int, survivors: int, cuts: tuple[int, ...] = ()) -> None:
+        self.labels = torch.arange(attempts).expand(images, -1)  # [images, attempts that are left]
+        self.survivors, self.cuts = survivors, cuts
+
+    @property
+    def left(self) -> int:
+        """Attempts at each image that are still running."""
+        return self.labels.shape[1]
+
+    @property
+    def images(self) -> Rows:
+        """The number of each row's image."""
+        return torch.arange(len(self.labels)).repeat_interleave(self.left)
+
+    def halve(self, number: int, score: PerImage) -> Rows | None:
+        """The rows to go on with after step `number`: of each image's the half with the smaller scores."""
+        fewer = max(self.survivors, (self.left + 1) // 2)
+        if number not in self.cuts or fewer == self.left:
+            return None
+        order = ranks(score, self.left)[:, :fewer].sort(1).values  # in the order in which they came
+        self.labels = self.labels.gather(1, order.to(self.labels))
+        return (
+            order + torch.arange(len(order), device=order.device)[:, None] * (score.numel() // len(order))
+        ).flatten()
+
+
+def ranks(score: PerImage, attempts: int) -> Numbers:
+    """Of every `attempts` rows in a row: which has the smallest score, the next one, ...; a NaN comes last."""
+    scores = score.view(-1, attempts).nan_to_num(nan=torch.inf)  # a search that has broken down never wins
+    return scores.sort(dim=1, stable=True).indices

@@ -1,0 +1,69 @@
+"""Known pixels that a search does not see: by them it can be told how good its answer is where nobody can look."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from scipy.ndimage import distance_transform_edt
+
+from ..gan.prior import random
+from ..images.incomplete import Incomplete
+from ..types import Images, Known, PerImage
+
+LARGEST = 8  # pixels: the side of a block at 64; one like a large hole would take all that is known around it
+GREY_LEVEL = 2 / 255  # in the range of images
+Pixels = Bool[np.ndarray, "h w"]
+
+
+def hide(known: Known, share: float, seed: int, *, anywhere: bool = False) -> Known:
+    """1 at about `share` of each image's known pixels: those to hide, in blocks like its hole and beside it.
+
+    A block's side is twice the mean distance of a missing pixel to a known one, less one: single pixels for a scattered
+    hole, up to 8 of 64 for one of a piece. With `anywhere` they need not lie beside the hole. The choice depends on the
+    seed (0 to 2^128 - 1) and on what is known, not on what is seen there, so nothing of the image is in it. Of an image
+    that is known wholly or not at all nothing is hidden.
+    """
+    found: dict[bytes, Known] = {}
+    rows = []
+    for one in known:
+        given = (one[0] == 1).cpu().numpy()
+        key = given.tobytes()
+        if key not in found:
+            found[key] = torch.from_numpy(_blocks(given, share, seed, anywhere)).to(one)[None]
+        rows.append(found[key])
+    return torch.stack(rows)
+
+
+def without(incomplete: Incomplete, hidden: Known) -> Incomplete:
+    """The question as the search may see it: the hidden pixels are part of the hole, and their values are gone.
+
+    Other observations stay, since they tell as much of a hidden pixel as of one in the hole.
+    """
+    visible = incomplete.known * (1 - hidden)
+    return replace(incomplete, images=torch.where(hidden == 1, 0, incomplete.images), known=visible)
+
+
+def error(images: Images, incomplete: Incomplete, where: Known) -> PerImage:
+    """Root mean square difference in grey levels, 0 to 255, over the pixels where `where` is 1; NaN for none."""
+    squares = (where * (images.clamp(-1, 1) - incomplete.images).square()).sum((1, 2, 3))
+    return (squares / (where.sum((1, 2, 3)) * images.shape[1])).sqrt() / GREY_LEVEL
+
+
+def _blocks(given: Pixels, share: float, seed: int, anywhere: bool) -> Pixels:
+    hidden = np.zeros_like(given)
+    if not share or given.all() or not given.any():
+        return hidden
+    depth = distance_transform_edt(~given)[~given].mean()
+    largest = max(1, LARGEST * min(given.shape) // 64)
+    side = int(np.clip(round(2 * depth - 1), 1, largest))
+    centres = given if anywhere else given & (distance_transform_edt(given) <= side + 1)
+    wanted, count = share * given.sum(), 0
+    for centre in random(seed).permutation(np.flatnonzero(centres)):
+        if count >= wanted:
+            break
+        top, left = (max(0, int(c) - side // 2) for c in np.unravel_index(centre, given.shape))
+        block = np.s_[top : top + side, left : left + side]
+        count += int((given[block] & ~hidden[block]).sum())
+        hidden[block] |= given[block]
+    return hidden
