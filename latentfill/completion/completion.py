@@ -110,7 +110,7 @@ def best(step: Step, race: Race, candidates: int, score: PerImage, held_out: Per
     return replace(first, others=tuple(others))
 
 
-def _chosen(step: Step, race: Race, place: Int[Tensor, " n"], held_out: PerImage | None) -> Completion:
+def _chosen(step: Step, race: Race, place: Int[Tensor, " n"], held_out: Float[Tensor, " _"] | None) -> Completion:
     """One attempt at each image, by its place among those that are left."""
     n, k = race.labels.shape
     rows = place + k * torch.arange(n, device=place.device)
