@@ -59,8 +59,7 @@ def filtered(difference: Values, where: Given, noise: Float[Tensor, "_ c 1 1"]) 
     noise = noise.to(difference).square()[..., None, None]
     shifts = [(y, x) for y in range(0, SIDE, STRIDE) for x in range(0, SIDE, STRIDE)]
     tilings = [_blocks(coefficients(difference.roll(shift, (2, 3)))) for shift in shifts]
-    seen = where.mean((1, 2, 3)).clamp_min(1e-6).view(-1, 1, 1, 1, 1, 1)
-    power = torch.stack([t.square().mean((2, 4), keepdim=True) for t in tilings]).mean(0) / seen
+    power = torch.stack([t.square().mean((2, 4), keepdim=True) for t in tilings]).mean(0)
     signal = (power - noise).clamp_min(0)
     kept = torch.zeros_like(difference)
     for shift, tiling in zip(shifts, tilings, strict=True):

@@ -182,6 +182,12 @@ def test_a_block_of_which_a_pixel_is_hidden_is_not_known():
     assert parse("jpeg:10").where(known).sum() == 32 * 32 - 64
 
 
+def test_what_is_shown_next_to_a_hole_is_what_was_observed_there():
+    bright = torch.full((1, 3, 32, 32), 0.75)
+    images, known = asked("lowres:4", bright, left_half_missing(1)).shown
+    torch.testing.assert_close(images, bright * known, atol=1e-5, rtol=0)
+
+
 def test_nothing_of_the_colours_counts_as_known():
     asking = asked("grey", images())
     colours = images().roll(1, 1)
@@ -294,6 +300,7 @@ def test_noise_depends_on_its_own_seed_alone_and_is_as_strong_as_said():
     sight, truth = parse("noise:30"), images(3)
     noise = (degraded(sight, truth, [5, 6, 7]) - truth) / LEVEL
     assert abs(noise.std().item() - 30) < 0.6 and abs(noise.mean().item()) < 1
+    assert abs((noise[0] * noise[1]).mean().item()) < 50  # of 900: each has its own
     torch.testing.assert_close(degraded(sight, truth[1:2], [6]) - truth[1:2], noise[1:2] * LEVEL, atol=1e-5, rtol=0)
 
 

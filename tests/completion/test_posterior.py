@@ -265,3 +265,6 @@ def test_a_loss_that_breaks_down_is_never_accepted():
     generator = Linear(UniformPrior(5))
     steps = list(sample(generator, broken, -0.5 * torch.ones(4, 5), chains=4, warm_up=20, draws=20, seeds=range(4)))
     assert all(step.z.isfinite().all() and (step.z.sum(1) <= 0.5).all() for step in steps)
+    assert (
+        steps[-1].notes["step_size"].isfinite().all() and sum(step.notes["accepted"].sum() for step in steps[1:]) > 20
+    )

@@ -97,6 +97,18 @@ def test_outside_a_bin_the_loss_grows_with_the_distance():
     torch.testing.assert_close(missed.flatten(), torch.tensor([0, 0, 3.0, 4.0, 63.5]), atol=1e-4, rtol=0)
 
 
+def test_a_coefficient_of_a_jpeg_may_lie_half_a_divisor_off():
+    jpeg, values = Jpeg(50), torch.full((1, 1, 8, 8), 128 * LEVEL - 1)
+    seen = jpeg.read(values)
+    assert seen.abs().max() == 0
+    for share, missed in ((0.4, 0.0), (-0.4, 0.0), (0.6, 0.1), (-0.7, -0.2)):
+        shift = torch.zeros(1, 1, 8, 8)
+        shift[0, 0, 2, 3] = share * tables(50)[0, 2, 3] * LEVEL
+        r = jpeg.residual(values + pixels(shift), seen)
+        assert r[0, 0, 2, 3].item() == pytest.approx(missed * tables(50)[0, 2, 3].item() * LEVEL, abs=1e-5)
+        assert r.abs().sum().item() == pytest.approx(abs(r[0, 0, 2, 3].item()), abs=1e-4)
+
+
 def test_noise_costs_what_a_gaussian_does_with_the_slope_of_a_known_pixel_at_one_sigma():
     noise = Noise(25.0)
     r = torch.tensor([[[[25 * LEVEL]]]], requires_grad=True)
@@ -146,3 +158,11 @@ def test_the_filter_takes_any_size_and_sees_nothing_where_nothing_counts():
     where[:, :, :, 6:] = 0
     hidden = torch.where(where == 1, values, 9.0)
     assert torch.equal(filtered(values, where, white(0.1, 1)), filtered(hidden, where, white(0.1, 1)))
+
+
+def test_a_picture_of_which_little_is_seen_is_filtered_no_more_than_a_whole_one():
+    wave = 0.5 * torch.sin(torch.arange(64.0) / 2).expand(1, 1, 64, 64)
+    noisy, where = wave + 0.5 * randn(1, 1, 64, 64), torch.zeros(1, 1, 64, 64)
+    where[..., :16] = 1
+    part, whole = (filtered(noisy, w, white(0.5, 1))[..., 4:12] for w in (where, torch.ones_like(where)))
+    assert (part - wave[..., 4:12]).std() < 1.3 * (whole - wave[..., 4:12]).std()

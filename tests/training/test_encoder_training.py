@@ -42,9 +42,10 @@ Go = Callable[..., list[Progress]]
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fewer batches for the statistics."""
+    """Fewer images for the statistics."""
     original = Descent.settled
-    monkeypatch.setattr(Descent, "settled", lambda self, batch, images: original(self, batch, min(images, 128)))
+    monkeypatch.setattr(completers, "GROUP", 8)
+    monkeypatch.setattr(Descent, "settled", lambda self, batch, images: original(self, batch, min(images, 16)))
 
 
 def encoder(folder: Path, options: TrainOptions = TRAIN, run: RunOptions = RUN, **more: Any) -> Any:
@@ -155,7 +156,10 @@ def test_a_step_is_the_loss_that_the_docstring_tells() -> None:
     z = trainer.descent.network(images, known)
     error = (GAN.generator(z) - images).abs()
     hole = (1 - known).expand_as(error)
+    learnt = []
+    trainer.descent.learn = lambda loss, seen: learnt.append((loss.item(), seen))  # type: ignore[method-assign]
     values = trainer.step(real)
+    assert learnt == [(pytest.approx(float(values["image"] + values["hole"] + 0.15 * values["latent"])), 0)]
     torch.testing.assert_close(values["image"], error.mean(), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(values["hole"], (error * hole).sum() / hole.sum(), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(values["latent"], (z[2:] - z0).square().mean(), atol=1e-5, rtol=1e-4)
@@ -215,6 +219,19 @@ def test_known_pixels_around_the_hole_count_ten_times_where_that_is_asked_for() 
     weights = context_trainer(border=1)._weights(known)[0, 0]
     assert (weights[2:6, 2:6] == 1).all() and (weights[1, 1:7] == 10).all() and (weights[0] == 0).all()
     assert torch.equal(context_trainer()._weights(known), 1 - known)
+
+
+def test_a_step_weighs_the_error_in_the_hole_against_the_adversary() -> None:
+    trainer, real = context_trainer(adversarial=0.25), DATA.batch(0, 4, seed=0, flip=False)
+    known = draw_known(8, range(4), 0)
+    hole = (1 - known).expand_as(real)
+    error = (((trainer.descent.network(real, known) - real) ** 2) * hole).sum() / hole.sum()
+    learnt = []
+    trainer.descent.learn = lambda loss, seen: learnt.append((loss.item(), seen))  # type: ignore[method-assign]
+    values = trainer.step(real)
+    torch.testing.assert_close(values["hole"], error.detach(), atol=1e-5, rtol=1e-4)
+    assert learnt == [(pytest.approx(float(0.75 * values["hole"] + 0.25 * values["adversarial"].mean())), 0)]
+    assert trainer.images_seen == 4
 
 
 def test_without_an_adversary_the_discriminator_rests() -> None:
