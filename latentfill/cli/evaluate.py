@@ -4,7 +4,6 @@ import hashlib
 import json
 import platform
 import re
-import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from tyro.conf import Positional
 from ..errors import LatentfillError
 from ..models import DEFAULT
 from ..options import ReadLimits
+from .layers import command
 
 if TYPE_CHECKING:
     from ..evaluation.methods import Resources
@@ -142,8 +142,7 @@ def _prepare(options: Options) -> "tuple[Trial, list[tuple[str, str]]]":
         "seed": options.seed,
         "training_pictures": 0 if resources.train is None else len(resources.train),
     }
-    command = shlex.join(["latentfill", *sys.argv[1:]])
-    about = {"command": command, "machine": _machine(), "settings": settings, "left_out": left_out}
+    about = {"command": command.get(), "machine": _machine(), "settings": settings, "left_out": left_out}
     made = trial.Trial(
         options.out,
         pictures,
@@ -164,7 +163,8 @@ def _resources(options: Options) -> "Resources":
     from ..models import find, load, load_context
 
     gan = load(options.model, options.device)
-    digests = {"gan": _digest([find(options.model).read_bytes()])}
+    # An encoder that is added to a model's file leaves what is searched without it as it was.
+    digests = {"gan": _weights(gan.generator, gan.discriminator), "encoder": _weights(gan.encoder)}
     context = train = None
     if options.context is not None:
         context = load_context(options.context, options.device)
@@ -205,6 +205,13 @@ def _digest(parts: Iterable[Any]) -> str:
     for part in parts:
         digest.update(part)
     return digest.hexdigest()
+
+
+def _weights(*networks: object) -> str:
+    from torch import nn
+
+    modules = [network for network in networks if isinstance(network, nn.Module)]
+    return _digest(t.cpu().contiguous().numpy().tobytes() for m in modules for t in m.state_dict().values())
 
 
 def _machine() -> str:

@@ -1,7 +1,9 @@
 """How options come together: defaults < preset < YAML file < command line."""
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import MISSING, asdict, fields, is_dataclass, replace
 from difflib import get_close_matches
 from inspect import getdoc
@@ -14,6 +16,7 @@ import tyro
 from ..errors import LatentfillError
 
 T = TypeVar("T")
+command: ContextVar[str] = ContextVar("command", default="latentfill")  # as it was given, for reports
 COUNTS = ("--images-seen", "--sample-every", "--checkpoint-every", "--snapshot-every", "--log-every", "--max-images")
 
 
@@ -24,6 +27,7 @@ def read_options(options: type[T], verb: str, argv: Sequence[str]) -> T:
     flag that its attribute `CHOSEN_BY` names.
     Raises LatentfillError for a value out of bounds; for words it does not know, tyro prints help and exits with 2.
     """
+    command.set(shlex.join(["latentfill", verb, *argv]))
     argv = _spelt_out(argv)
     config = _take(argv, "--config")
     given = _read_yaml(Path(config)) if config else {}

@@ -84,7 +84,10 @@ def searched(options: CompleteOptions) -> Callable[[Resources], Method]:
         # An option that is added to the search, and left as it is, must not make all earlier answers old. In return,
         # who changes a default raises benchmark.FORMAT; a test remembers them.
         chosen = {f.name: value for f in fields(options) if (value := getattr(options, f.name)) != f.default}
-        return Method(_with_tensors(gan, fill), {"options": chosen, "model": resources.digests.get("gan")})
+        about = {"options": chosen, "model": resources.digests.get("gan")}
+        if options.start != "random":
+            about["encoder"] = resources.digests.get("encoder")
+        return Method(_with_tensors(gan, fill), about)
 
     return make
 

@@ -37,7 +37,8 @@ def test_it_writes_a_report_a_table_a_page_and_a_sheet(faces, capsys):
     told = json.loads((faces / "out" / "report.json").read_text())
     assert {r["hole"] for r in told["rows"]} == {"center", "rectangle:1,1,3,2+ellipse:5,5,1", "half"}
     assert {r["method"] for r in told["rows"]} == {"mean", "telea"}
-    assert told["settings"]["count"] == 5 and told["command"].startswith("latentfill ")
+    assert told["settings"]["count"] == 5 and told["command"].startswith("latentfill evaluate ")
+    assert f"--out {faces / 'out'}" in told["command"]
 
 
 def test_a_bad_picture_is_named_and_the_others_are_tried(faces, capsys):

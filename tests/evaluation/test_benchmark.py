@@ -200,11 +200,14 @@ def test_every_method_answers_with_pictures(tmp_path, name, channels, monkeypatc
 
 
 def test_a_search_is_known_by_its_options_and_its_model():
-    def about(options, digest):
-        return methods.searched(options)(Resources(gan(), digests={"gan": digest})).about
+    def about(options, digest, encoder=""):
+        return methods.searched(options)(Resources(gan(), digests={"gan": digest, "encoder": encoder})).about
 
     options = CompleteOptions()
     assert about(options, "a") == about(options, "a") != about(options, "b") != about(replace(options, steps=3), "b")
+    assert about(options, "a", "e") == about(options, "a", "f")
+    warm = replace(options, start="auto")
+    assert about(warm, "a", "e") == about(warm, "a", "e") != about(warm, "a", "f")
 
 
 def test_whoever_changes_a_default_of_the_search_raises_the_format_of_the_answers():
