@@ -10,7 +10,7 @@ from .images.blending import overlay, poisson
 from .images.holes import to_known
 from .images.incomplete import BLOCK, Incomplete
 from .images.pixels import to_images, to_pixels
-from .options import CompleteOptions
+from .options import COMPLETE_PRESETS, CompleteOptions
 from .types import Hole, Images, Pixels
 
 
@@ -47,6 +47,6 @@ def fill_crops(
 
     `crops` are uint8 [size, size, 3], `holes` uint8 [size, size] with 255 where a pixel is to be found.
     """
-    options = options or CompleteOptions()
+    options = options or COMPLETE_PRESETS["best"]
     incomplete = pose(gan, crops, holes)
     return to_pixels(blend(incomplete, complete(gan, incomplete, options), options.blend))

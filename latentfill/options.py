@@ -130,7 +130,7 @@ class ReadLimits:
 @final
 @dataclass(frozen=True)
 class CompleteOptions:
-    """How an incomplete image is completed. The defaults are the final repository's."""
+    """How an incomplete image is completed. The defaults are the final repository's; what is used is a preset."""
 
     method: Literal["adam", "nesterov", "hmc"] = "adam"
     """how a latent is searched: adam (the repository's), nesterov (the post's), hmc (posterior samples)"""
@@ -189,7 +189,7 @@ class CompleteOptions:
     tune_weight: Annotated[float, Ge(0)] = 1e-4
     """what a change of the maps by their usual size costs, per value"""
     candidates: Positive = 1
-    """completions to offer for each image, the best first; each is an attempt of its own"""
+    """completions to offer for each image, the most promising first; each is an attempt of its own"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """what the layers compute in; auto is bf16 where the processor has it"""
     seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0

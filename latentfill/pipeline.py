@@ -21,7 +21,7 @@ from .images.originals import Original
 from .images.pixels import to_levels
 from .images.placement import Placement
 from .models import load
-from .options import CompleteOptions, PhotoOptions, ReadLimits
+from .options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ReadLimits
 from .types import Hole, Pixels
 
 
@@ -71,7 +71,7 @@ def fill(
     and ValueError for arguments of another kind.
     """
     gan = gan if isinstance(gan, Gan) else load(gan) if gan is not None else load()
-    options, photo_options = options or CompleteOptions(), photo_options or PhotoOptions()
+    options, photo_options = options or COMPLETE_PRESETS["best"], photo_options or PhotoOptions()
     original, name = _opened(photo, limits), Path(photo).name if isinstance(photo, str | Path) else "the photo"
     drawn, lowres = _drawn(hole, original, options.seed, name, gan.network.size)
     question = cut(original, drawn, gan, photo_options, landmarks, name)

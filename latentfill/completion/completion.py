@@ -13,7 +13,7 @@ from torch import Tensor
 from ..gan.device import choose_precision
 from ..gan.gan import Gan
 from ..images.incomplete import Incomplete
-from ..options import CompleteOptions
+from ..options import COMPLETE_PRESETS, CompleteOptions
 from ..types import Images, Known, Latents, PerImage
 from .attempts import CUTS, Race, guess, ranks, seed_of, starts, warm
 from .held_out import GREY_LEVEL, error, hide, without
@@ -83,7 +83,7 @@ def watch(gan: Gan, incomplete: Incomplete, options: CompleteOptions | None = No
     hidden on the seed and the hole, so every image is completed as if it were the only one. Raises ValueError for
     options out of bounds and for images that are not like the generator's, LatentfillError for want of an encoder.
     """
-    options = _checked(options or CompleteOptions())
+    options = _checked(options or COMPLETE_PRESETS["best"])
     if not len(incomplete):
         raise ValueError("there is no image to complete")
     gan = prepared(gan, choose_precision(options.precision, incomplete.images.device))
@@ -143,12 +143,10 @@ def _attempt(
         return None if hidden is None else error(step.images, incomplete.select(race.images), hidden[race.images])
 
     def score(step: Step) -> PerImage:
-        """The error on the hidden pixels, with a start for the first guess; the loss where nothing is hidden."""
+        """The error on the hidden pixels, or the loss where nothing is hidden; with a start for the first guess."""
         found = missed(step)
-        if found is None:
-            return step.loss
-        behind = race.labels.flatten().to(found) > 0 if warm(gan, o) else found.isnan()
-        return torch.where(found.isnan(), step.loss, torch.where(behind, HEAD_START * found, found))
+        found = step.loss if found is None else torch.where(found.isnan(), step.loss, found)
+        return torch.where(race.labels.flatten().to(found) > 0, HEAD_START * found, found) if warm(gan, o) else found
 
     def narrow(step: Step) -> tuple[Rows, Objective] | None:
         rows = race.halve(step.number, score(step))

@@ -47,12 +47,12 @@ class Batch:
         """Every step of the search, drawn and logged as often as the options say; none if no model is needed."""
         if self.incomplete is None:
             return
-        every, steps = self.options.every, self.options.search.steps
+        every = self.options.every
         self._draw_question(self.incomplete)
         start = time.perf_counter()
         try:
             for completion in watch(self.gan, self.incomplete, self.options.search):
-                if completion.number == steps or (every and completion.number % every == 0):
+                if completion.number == completion.total or (every and completion.number % every == 0):
                     self._draw(self.incomplete, completion)
                     for row, path in enumerate(self._logs()):
                         _log(path, completion, row)
@@ -64,7 +64,7 @@ class Batch:
     def finish(self) -> Iterator[tuple[Question, Path | LatentfillError]]:
         """Write each completed picture and its story. Yields its path, or why it could not be written."""
         last = self._last
-        if self.incomplete is not None and (last is None or last.number < self.options.search.steps):
+        if self.incomplete is not None and (last is None or last.number < last.total):
             raise ValueError("the search has not come to its end")
         first = 0
         for question, cut in self.cuts:

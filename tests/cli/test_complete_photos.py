@@ -83,8 +83,9 @@ def test_a_photo_on_its_side_is_completed_upright(tmp_path, model):
 
 
 def test_candidates_are_offered_with_a_sheet(tmp_path, model):
+    more = ["--preset", "seed", "--candidates", 3]
     Image.fromarray(ASTRONAUT).save(tmp_path / "a.png")
-    assert complete(model, tmp_path / "a.png", "--out", tmp_path / "out", "--hole", NOSE, "--candidates", 3) == 0
+    assert complete(model, tmp_path / "a.png", "--out", tmp_path / "out", "--hole", NOSE, *more) == 0
     folder = tmp_path / "out" / "_run" / "candidates" / "a"
     assert sorted(path.name for path in folder.iterdir()) == ["1.png", "2.png", "3.png", "sheet.png"]
     made = [opened(folder / f"{i}.png").values for i in (1, 2, 3)]
