@@ -12,7 +12,7 @@ from ..errors import LatentfillError
 
 @dataclass(frozen=True)
 class Options:
-    """Draw the loss curves of a training, ready to print; several runs are compared on one figure.
+    """Draw the curves of a training of any kind, ready to print; several runs are compared on one figure.
 
     Works at any time, also while the training goes on.
     """

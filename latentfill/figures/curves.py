@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
@@ -14,12 +14,24 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from ..errors import RunError
-from .style import BLUE, COLOURS, GREY, PRINT, RED, Format, save
+from .style import COLOURS, GREY, PRINT, Format, save
 
 Column = Float[np.ndarray, " n"]
 
-LOSSES = {"discriminator_loss": "D", "generator_loss": "G"}
-LOGITS = {"real_logit": "real", "fake_logit": "generated"}
+Panels = dict[str, dict[str, str]]  # by title, what is drawn there: the column and its label
+
+SCORES = {"psnr_center": "center", "psnr_half": "half", "psnr_random": "random", "psnr_pattern": "pattern"}
+HELD_OUT: Panels = {"PSNR in the hole, held-out pictures (dB)": SCORES}  # in those rows alone where it was measured
+# What each kind of training records; a run is of the first kind whose columns it has, the scores aside.
+KINDS: tuple[Panels, ...] = (
+    {
+        "Loss": {"discriminator_loss": "D", "generator_loss": "G"},
+        "Mean logit of D": {"real_logit": "real", "fake_logit": "generated"},
+    },
+    {"Mean absolute error": {"image_l1": "image", "hole_l1": "hole"}, **HELD_OUT},
+    {"Mean squared error": {"hole_mse": "hole"}, **HELD_OUT},
+)
+SIGNED = {"Mean logit of D"}  # panels with a line at 0
 DEFAULT_SHARE = 1 / 40  # of the training, that the rolling average takes in
 
 
@@ -31,6 +43,7 @@ class Metrics:
     name: str
     images_seen: Column
     columns: dict[str, Column]
+    panels: Panels = field(default_factory=lambda: KINDS[0])
 
 
 def read(run: Path, name: str = "") -> Metrics:
@@ -45,20 +58,18 @@ def read(run: Path, name: str = "") -> Metrics:
         reason = "there is none" if isinstance(error, FileNotFoundError) else str(error)
         raise RunError(f"{path}: {reason}", "Give the folder that `latentfill train --run` wrote.") from error
     rows = list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
-    wanted = ["images_seen", *LOSSES, *LOGITS]
-    missing = [column for column in wanted if column not in (rows[0] if rows else [])]
-    if rows and missing:
-        raise RunError(f"{path} has no column {', '.join(missing)}", "Give a run of `latentfill train`.")
+    panels = _panels(path, rows[0]) if rows else KINDS[0]
     if len(rows) < 2:
         raise RunError(f"{path} has no rows yet", "Wait until the training has logged some (see --log-every).")
+    wanted = ["images_seen", *(column for panel in panels.values() for column in panel)]
     places = [rows[0].index(column) for column in wanted]
     values = np.empty((len(rows) - 1, len(wanted)))
     for number, row in enumerate(rows[1:], 2):
         try:
-            values[number - 2] = [float(row[place]) for place in places]
+            values[number - 2] = [float(row[place] or "nan") for place in places]
         except (ValueError, IndexError) as error:
             raise RunError(f"{path}: line {number} is damaged: {','.join(row)!r}", "Remove this line.") from error
-    return Metrics(name or run.resolve().name, values[:, 0], dict(zip(wanted[1:], values.T[1:], strict=True)))
+    return Metrics(name or run.resolve().name, values[:, 0], dict(zip(wanted[1:], values.T[1:], strict=True)), panels)
 
 
 def read_all(runs: Sequence[Path]) -> list[Metrics]:
@@ -86,7 +97,10 @@ def rolling(images_seen: Column, values: Column, window: float) -> Column:
 
 
 def draw(runs: Sequence[Metrics], window: int | None = None) -> Figure:
-    """Losses and mean logits of one run in two panels; of several runs in four, one colour for each run."""
+    """What one run recorded, in two panels; of several runs, a panel for each column and a colour for each run.
+
+    Raises RunError for runs that have nothing in common.
+    """
     if not runs:
         raise ValueError("a figure of losses needs at least one run")
     with matplotlib.rc_context(PRINT):
@@ -100,35 +114,53 @@ def write(
     yield from save(draw(runs, window), folder / "losses", formats)
 
 
+def _panels(path: Path, head: Sequence[str]) -> Panels:
+    """What to draw of a run with such columns. Raises RunError if no training has them."""
+    for kind in KINDS:
+        panels = {title: {c: label for c, label in panel.items() if c in head} for title, panel in kind.items()}
+        losses = [column for title, panel in kind.items() if title not in HELD_OUT for column in panel]
+        if {"images_seen", *losses} <= {*head}:
+            return {title: panel for title, panel in panels.items() if panel}
+    missing = [c for c in ("images_seen", *(c for panel in KINDS[0].values() for c in panel)) if c not in head]
+    raise RunError(f"{path} has no column {', '.join(missing)}", "Give a run of `latentfill train`.")
+
+
 def _one(run: Metrics, window: int | None) -> Figure:
     figure = Figure((6.3, 4.6), layout="constrained")
-    top = figure.add_subplot(2, 1, 1)
-    bottom = figure.add_subplot(2, 1, 2, sharex=top)
-    for axes, columns, title in ((top, LOSSES, "Loss"), (bottom, LOGITS, "Mean logit of D")):
-        for (column, label), colour in zip(columns.items(), (BLUE, RED), strict=True):
+    first: Axes | None = None
+    for place, (title, columns) in enumerate(run.panels.items(), 1):
+        axes = figure.add_subplot(len(run.panels), 1, place, sharex=first)
+        first = first or axes
+        for (column, label), colour in zip(columns.items(), COLOURS, strict=False):
             _curve(axes, run, column, colour, label, window, faint=True)
         _finish(axes, title, [run.columns[column] for column in columns])
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, ncols=2)
-    bottom.axhline(0, color=GREY, linewidth=0.8, zorder=1)
-    bottom.set_xlabel("images seen")
-    top.tick_params(labelbottom=False)
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, ncols=len(columns))
+        if title in SIGNED:
+            axes.axhline(0, color=GREY, linewidth=0.8, zorder=1)
+        axes.tick_params(labelbottom=place == len(run.panels))
+    axes.set_xlabel("images seen")
     return figure
 
 
 def _several(runs: Sequence[Metrics], window: int | None) -> Figure:
-    titles = {"discriminator_loss": "Loss of D", "generator_loss": "Loss of G"}
-    titles |= {"real_logit": "Mean logit of D, real", "fake_logit": "Mean logit of D, generated"}
+    common = [c for c in runs[0].columns if all(c in run.columns for run in runs)]
+    if not common:
+        raise RunError(f"{runs[0].name} and the others are trainings of different kinds", "Plot them one by one.")
     figure = Figure((7.2, 5.0), layout="constrained")
     first: Axes | None = None
-    for place, (column, title) in enumerate(titles.items(), 1):
-        axes = figure.add_subplot(2, 2, place, sharex=first)
+    wanted = {c: (title, label) for title, panel in runs[0].panels.items() for c, label in panel.items() if c in common}
+    lines = -(-len(wanted) // 2)
+    for place, (column, (title, label)) in enumerate(wanted.items(), 1):
+        axes = figure.add_subplot(lines, 2, place, sharex=first)
         first = first or axes
         for number, run in enumerate(runs):
             _curve(axes, run, column, COLOURS[number % len(COLOURS)], run.name, window, faint=len(runs) < 4)
-        _finish(axes, title, [run.columns[column] for run in runs])
-        axes.tick_params(labelbottom=place > 2)
-        if place > 2:
+        _finish(axes, f"{title}: {label}", [run.columns[column] for run in runs])
+        lowest = place > len(wanted) - 2
+        axes.tick_params(labelbottom=lowest)
+        if title in SIGNED:
             axes.axhline(0, color=GREY, linewidth=0.8, zorder=1)
+        if lowest:
             axes.set_xlabel("images seen")
     if first is not None:
         figure.legend(*first.get_legend_handles_labels(), loc="outside upper left", ncols=min(len(runs), 4))
@@ -136,11 +168,21 @@ def _several(runs: Sequence[Metrics], window: int | None) -> Figure:
 
 
 def _curve(axes: Axes, run: Metrics, column: str, colour: str, label: str, window: int | None, faint: bool) -> None:
-    x, y = run.images_seen, run.columns[column]
+    there = ~np.isnan(run.columns[column]) if column in SCORES else np.full(len(run.images_seen), True)
+    x, y = run.images_seen[there], run.columns[column][there]
+    if not len(x):
+        return
     span = float(x[-1] - x[0]) * DEFAULT_SHARE if window is None else float(window)
     if faint:
         axes.plot(x, y, color=colour, alpha=0.2, linewidth=0.6, zorder=1.5)
-    axes.plot(x, rolling(x, y, span), color=colour, label=label, marker="o" if len(x) == 1 else None, markersize=4)
+    axes.plot(
+        x,
+        rolling(x, y, span),
+        color=colour,
+        label=label,
+        marker="o" if len(x) == 1 or column in SCORES else None,
+        markersize=4,
+    )
 
 
 def _finish(axes: Axes, title: str, drawn: Sequence[Column]) -> None:

@@ -115,3 +115,22 @@ def test_no_metrics_no_rows_no_columns_and_damaged_lines_are_said(tmp_path):
     (damaged / "metrics.csv").write_bytes(b"")
     with pytest.raises(RunError, match="no rows yet"):
         read(damaged)
+
+
+@pytest.mark.parametrize("losses", [["image_l1", "hole_l1", "latent_mse"], ["hole_mse", "discriminator_loss"]])
+def test_encoders_are_drawn_with_their_scores_where_they_were_measured(tmp_path, losses):
+    run = tmp_path / "run"
+    run.mkdir()
+    head = ["images_seen", *losses, "psnr_center", "psnr_half"]
+    lines = [",".join(head)]
+    for i in range(1, 31):
+        lines.append(",".join([str(i), *["0.5"] * len(losses), *(["20.5", "17.5"] if i % 10 == 0 else ["", ""])]))
+    (run / "metrics.csv").write_text("\n".join(lines) + "\n")
+    metrics = read(run)
+    _, scores = draw([metrics]).axes
+    assert scores.get_title("left").startswith("PSNR")
+    assert [text.get_text() for text in scores.get_legend().get_texts()] == ["center", "half"]
+    assert all(list(line.get_xdata()) == [10, 20, 30] for line in scores.lines)
+    assert len(draw([metrics, read(run, "other")]).axes) == len(metrics.columns)
+    with pytest.raises(RunError, match="different kinds"):
+        draw([metrics, read(record(tmp_path / "gan"))])
