@@ -21,7 +21,7 @@ Column = Float[np.ndarray, " n"]
 Panels = dict[str, dict[str, str]]  # by title, what is drawn there: the column and its label
 
 SCORES = {"psnr_center": "center", "psnr_half": "half", "psnr_random": "random", "psnr_pattern": "pattern"}
-HELD_OUT: Panels = {"PSNR in the hole, held-out pictures (dB)": SCORES}  # in those rows alone where it was measured
+HELD_OUT: Panels = {"PSNR in the hole (dB)": SCORES}  # of held-out pictures, in those rows alone where it was measured
 # What each kind of training records; a run is of the first kind whose columns it has, the scores aside.
 KINDS: tuple[Panels, ...] = (
     {
