@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # what a type checker sees; `_HOME` is what happens: nothing 
     from .images.blending import poisson as poisson
     from .images.incomplete import Incomplete as Incomplete
     from .models import load as load
+    from .options import COMPLETE_PRESETS as COMPLETE_PRESETS
     from .options import CompleteOptions as CompleteOptions
     from .options import PhotoOptions as PhotoOptions
     from .options import TrainOptions as TrainOptions
@@ -32,7 +33,7 @@ _HOME = {
     "images.blending": ["overlay", "poisson"],
     "images.incomplete": ["Incomplete"],
     "models": ["load"],
-    "options": ["CompleteOptions", "PhotoOptions", "TrainOptions"],
+    "options": ["COMPLETE_PRESETS", "CompleteOptions", "PhotoOptions", "TrainOptions"],
     "pipeline": ["Filled", "fill"],
 }
 __all__ = sorted(name for names in _HOME.values() for name in names)
