@@ -1,0 +1,124 @@
+"""What is known of a model's errors, measured where the originals were at hand; and what follows for one completion."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, final
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
+from ..errors import ModelError
+from ..gan.gan import Gan
+from ..options import CompleteOptions
+from ..types import PerImage
+from .clues import Clues, Map
+from .line import Line
+
+KEY = "trust"  # under which a model's file keeps its calibrations
+FREE = {"seed", "candidates", "precision", "blend"}  # options that leave the errors about as they are
+INSIDE = 0.8  # share of the errors that lie between `low` and `high`
+BAND = 0.9  # share of the hidden values that the band holds
+Measured = Mapping[str, float | int | str]
+
+
+@final
+@dataclass(frozen=True)
+class Calibration:
+    """The errors of completions with `options`, as functions of clues. Logarithms of grey levels throughout.
+
+    `error` is the expected error of the hole, `unsure` how far off that tends to be, and `between` the quantiles of it
+    in those units. `pixel` is the usual error of a pixel, given also the `predicted` one of its hole, and `factor` of
+    it makes a band. `usual` is the agreement to expect, `varies` how far it varies, and `ladder` pairs of a share of
+    the pictures and the agreement, in those units, below which so many are. `measured` says how it was made and how
+    well it does.
+    """
+
+    options: CompleteOptions
+    error: Line
+    unsure: Line
+    between: tuple[float, float]
+    pixel: Line
+    factor: float
+    usual: Line
+    varies: Line
+    ladder: tuple[tuple[float, float], ...]
+    measured: Measured = field(default_factory=dict)
+
+    def predict(self, clues: Clues) -> tuple[PerImage, PerImage, PerImage]:
+        """The error of each hole, a root mean square in grey levels, and between what it is in 80 % of the cases.
+
+        0 where nothing is missing, NaN where nothing is known.
+        """
+        error, unsure = self.error(clues.numbers), self.unsure(clues.numbers).exp()
+        missing = clues.numbers["share"] > 0
+        made = (error, error + self.between[0] * unsure, error + self.between[1] * unsure)
+        best, low, high = (torch.where(missing, one.exp(), 0) for one in made)
+        return best, low, high
+
+    def band(self, clues: Clues) -> Map:
+        """How far a value of each missing pixel is off at most in 90 % of the cases, in grey levels."""
+        predicted = self.error(clues.numbers)[:, None, None, None]
+        maps = {**clues.maps, "predicted": predicted.expand_as(clues.maps["depth"])}
+        return self.factor * self.pixel(maps).exp() * clues.hole
+
+    def rarity(self, clues: Clues) -> PerImage:
+        """Which share of the pictures it was calibrated on agrees as badly with what the model draws, 0 to 1.
+
+        NaN where nothing is known.
+        """
+        odd = (clues.numbers["agreement"] - self.usual(clues.numbers)) / self.varies(clues.numbers).exp()
+        shares, values = torch.tensor(self.ladder).to(odd).T.contiguous()
+        above = torch.searchsorted(values, odd.nan_to_num()).clamp(1, len(values) - 1)
+        (a, b), (x, y) = ((side[above - 1], side[above]) for side in (shares, values))
+        share = a + (b - a) * ((odd - x) / (y - x).clamp_min(1e-9)).clamp(0, 1)
+        lowest = torch.where(odd < values[0], 0.0, share)
+        return torch.where(odd.isnan(), odd, lowest)
+
+    def fits(self, options: CompleteOptions) -> bool:
+        """Whether it was measured with these options, but for those that hardly matter."""
+        mine, theirs = asdict(self.options), asdict(options)
+        return all(theirs[name] == value for name, value in mine.items() if name not in FREE)
+
+
+def read(gan: Gan) -> dict[str, Calibration]:
+    """The calibrations of a model, by the names of their presets. Raises ModelError for what cannot be understood."""
+    kept = gan.about.get(KEY, {})
+    try:
+        return TypeAdapter(dict[str, Calibration]).validate_python(kept)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ModelError(
+            f"the model's calibration cannot be understood ({where}: {first['msg']})",
+            "Update latentfill, or make it anew with `latentfill calibrate`.",
+        ) from error
+
+
+def write(gan: Gan, calibrations: Mapping[str, Calibration]) -> dict[str, Any]:
+    """What a model with these calibrations, instead of those it had, says about itself."""
+    return {**gan.about, KEY: {name: asdict(one) for name, one in calibrations.items()}}
+
+
+def choose(found: Mapping[str, Calibration], options: CompleteOptions, clues: Clues) -> tuple[str, bool] | None:
+    """The name of the calibration for these options, and whether it was measured with them; None without any.
+
+    If none was, it is the first of which all clues are at hand.
+    """
+    have = clues.numbers.keys()
+    usable = {
+        name: one for name, one in found.items() if have >= set(one.error.names) and _maps(one) <= clues.maps.keys()
+    }
+    for name, one in usable.items():
+        if one.fits(options):
+            return name, True
+    return next(((name, False) for name in usable), None)
+
+
+def _maps(one: Calibration) -> set[str]:
+    return set(one.pixel.names) - {"predicted"}
+
+
+def quantile(values: Tensor, share: float) -> float:
+    """Of any number of values; rounded as a file holds it."""
+    return float(f"{torch.quantile(values.double(), share).item():.6g}")

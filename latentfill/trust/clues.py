@@ -1,0 +1,150 @@
+"""What can be seen of a completed image that tells how wrong its hole may be, though nobody can look there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+
+from ..completion.attempts import seed_of, warm
+from ..completion.completion import Completion
+from ..completion.held_out import GREY_LEVEL, error, hide, without
+from ..completion.search import prepared
+from ..gan.device import choose_precision
+from ..gan.gan import Gan
+from ..images.blending import poisson
+from ..images.incomplete import Incomplete
+from ..options import CompleteOptions
+from ..types import Images, Known, PerImage
+from .agreement import agreement
+
+Map = Float[Tensor, "n 1 h w"]  # a number for each pixel
+STREAM = 8  # of the seeds of the pixels hidden from a further guess; `completion` has 4 to 7
+HIDDEN = 0.1  # share of the known pixels hidden from each further guess
+NEAR = 6.0  # pixels of 64: over so many the weight of a known pixel falls to 1/e, going away from the hole
+LEAST = 0.3  # grey levels, added before a logarithm: less cannot be told from rounding
+GUESSES = 5  # further ones for each image; each hides other pixels and takes a hundredth of a search
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Clues:
+    """Of each image, and of each pixel, numbers by name; logarithms of all that is a distance or an error.
+
+    `hole` is 1 where a pixel is missing. `held_out` is the error on known pixels that further guesses did not see, a
+    root mean square in grey levels, `spread` the standard deviation of all guesses at each pixel; None without guesses.
+    """
+
+    numbers: Mapping[str, PerImage]
+    maps: Mapping[str, Map]
+    hole: Map
+    held_out: PerImage | None = None
+    spread: Map | None = None
+
+
+def look(gan: Gan, incomplete: Incomplete, completion: Completion, options: CompleteOptions) -> Clues:
+    """The clues of completions that were found with these options.
+
+    What is in the hole is never looked at. Where nothing is known of an image, or nothing missing, numbers may be NaN.
+    An encoder makes further guesses, but for a completion that is itself no more than a guess: they would take longer.
+    """
+    known, hole = incomplete.known, 1 - incomplete.known
+    seen = torch.where(known == 1, incomplete.images, 0)
+    asks = gan.encoder is not None and not (warm(gan, options) and is_guess(options))
+    if asks or options.tune_steps:
+        gan = prepared(gan, choose_precision(options.precision, seen.device))
+    with torch.no_grad():
+        # What the latent alone draws: the tuned generator agrees with anything.
+        drawn = gan.generator(completion.z) if options.tune_steps else completion.images
+        drawn = drawn.to(seen)
+        found = _guesses(gan, incomplete, options) if asks else None
+    into, away = _distances(known)
+    size = known.shape[-1] / 64
+    near = known * torch.exp(-away / (NEAR * size))
+    answer = completion.images.to(seen)
+    joined = poisson(incomplete, answer)
+    numbers = {
+        "depth": (_mean(into, hole) / size).log(),
+        "share": hole.mean((1, 2, 3)),
+        "agreement": agreement(drawn, seen, known),
+        "misfit": _level(_mean((drawn - seen).square(), near)),
+        "detail": _level(_mean(_slopes(seen, near), near)),
+        "drawn": _level(_mean(_slopes(answer, hole), hole)),
+        "joint": _level(_mean((joined - answer).square(), hole)),
+    }
+    maps = {"depth": (into / size).clamp_min(1).log(), "slope": _level(_slopes(joined, torch.ones_like(hole)))}
+    if options.tune_steps:
+        moved = (answer - drawn).square().mean(1, keepdim=True)
+        numbers |= {"moved": _level(_mean(moved, hole)), "tuned": _level(_mean((answer - seen).square(), near))}
+        maps["moved"] = _level(moved)
+    if found is None:
+        return Clues(numbers, maps, hole)
+    held_out, spread = found
+    numbers |= {
+        "held_out": (held_out + LEAST).log(),
+        "spread": (_mean(spread.square(), hole).sqrt() + LEAST).log(),
+    }
+    maps["spread"] = (spread + LEAST).log()
+    return Clues(numbers, maps, hole, held_out, spread)
+
+
+def is_guess(options: CompleteOptions) -> bool:
+    """Whether an encoder's guess is left as it is: no step follows."""
+    steps = options.steps if options.warm_steps is None else options.warm_steps
+    return not steps and not options.tune_steps and not options.held_out
+
+
+def _guesses(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> tuple[PerImage, Map]:
+    """The error of further guesses on the pixels that each of them was not shown, and how far all guesses differ."""
+    if gan.encoder is None:
+        raise ValueError("further guesses need an encoder")
+    seeds = [seed_of(options, STREAM, i) for i in range(GUESSES)]
+    hidden = [hide(incomplete.known, HIDDEN, seed) for seed in seeds]
+    shown = [incomplete.shown, *(without(incomplete, one).shown for one in hidden)]
+    drawn = [gan.generator(gan.encoder(images, known)).to(incomplete.images) for images, known in shown]
+    errors = torch.stack([error(a, incomplete, b) for a, b in zip(drawn[1:], hidden, strict=True)])
+    spread: Tensor = torch.stack(drawn).var(0).mean(1, keepdim=True).sqrt() / GREY_LEVEL
+    return errors.square().mean(0).sqrt(), spread
+
+
+def _distances(known: Known) -> tuple[Map, Map]:
+    """Of each missing pixel to the nearest known one, and of each known pixel to the nearest missing one; else 0.
+
+    In an image without the one or the other all distances are its side.
+    """
+    made: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
+    rows = []
+    for one in known[:, 0].cpu().numpy():
+        given = one == 1
+        key = given.tobytes()
+        if key not in made:
+            far = np.full(given.shape, float(max(given.shape)))
+            made[key] = (
+                distance_transform_edt(~given) if given.any() else far,
+                distance_transform_edt(given) if not given.all() else far,
+            )
+        rows.append(made[key])
+    into, away = (torch.from_numpy(np.stack(side)).to(known)[:, None] for side in zip(*rows, strict=True))
+    return into, away
+
+
+def _slopes(images: Images, where: Known) -> Map:
+    """Squared differences to the next pixels right and below, where both lie in `where`; means over the channels."""
+    inside = (where > 0).to(images)
+    across = (images[..., 1:] - images[..., :-1]).square().mean(1, keepdim=True) * inside[..., 1:] * inside[..., :-1]
+    down = (images[..., 1:, :] - images[..., :-1, :]).square().mean(1, keepdim=True)
+    down = down * inside[..., 1:, :] * inside[..., :-1, :]
+    return torch.nn.functional.pad(across, (0, 1)) + torch.nn.functional.pad(down, (0, 0, 0, 1))
+
+
+def _mean(values: Tensor, where: Known) -> PerImage:
+    return (values * where).sum((1, 2, 3)) / (where.sum((1, 2, 3)) * values.shape[1])
+
+
+def _level(squares: Tensor) -> Tensor:
+    """The logarithm, in grey levels, of the root of a mean square."""
+    return (squares.clamp_min(0).sqrt() / GREY_LEVEL + LEAST).log()

@@ -1,0 +1,113 @@
+"""How far to trust each of the completions just made: in numbers, and in plain words."""
+
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+from ..completion.completion import Completion
+from ..gan.gan import Gan
+from ..images.incomplete import Incomplete
+from ..options import CompleteOptions
+from ..types import PerImage
+from .calibration import Calibration, choose, read
+from .clues import Clues, Map, look
+
+RARE = 0.005  # share of the pictures it was calibrated on that a model may call unlike what it knows
+UNCALIBRATED = "not calibrated: `latentfill calibrate` measures how far this model's completions can be trusted"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Trust:
+    """What is known of the errors of each image's completion. Grey levels, 0 to 255; NaN for what cannot be told.
+
+    `predicted` is the root mean square error of the hole to expect, `low` and `high` hold it in 80 % of the cases, and
+    `band` [n, 1, h, w] is how far each missing pixel is off at most in 90 %; None if the model is not calibrated.
+    `rarity` is the share of the pictures it was calibrated on that agree as badly with what the model draws: where it
+    is below half a per cent, the image is `unlike` what the model knows. `held_out` is the error on known pixels that
+    were hidden, `spread` the standard deviation of several answers at each pixel; None if there was but one. `words`
+    say for each image what a user should know.
+    """
+
+    words: tuple[tuple[str, ...], ...]
+    agreement: PerImage
+    predicted: PerImage | None = None
+    low: PerImage | None = None
+    high: PerImage | None = None
+    band: Map | None = None
+    rarity: PerImage | None = None
+    held_out: PerImage | None = None
+    spread: Map | None = None
+
+    @property
+    def unlike(self) -> tuple[bool, ...]:
+        """Whether each image is unlike what the model knows; without a calibration nobody can tell."""
+        return tuple(False if self.rarity is None else r < RARE for r in self._numbers(self.rarity))
+
+    def select(self, rows: slice) -> "Trust":
+        """Of those images alone."""
+        parts = ("agreement", "predicted", "low", "high", "band", "rarity", "held_out", "spread")
+        kept: dict[str, Any] = {
+            name: None if getattr(self, name) is None else getattr(self, name)[rows] for name in parts
+        }
+        return replace(self, words=self.words[rows], **kept)
+
+    def told(self, row: int) -> dict[str, Any]:
+        """The numbers of one image and the words, for a JSON file; None for what cannot be told."""
+        names = ("predicted", "low", "high", "held_out", "agreement", "rarity")
+        numbers = {name: self._numbers(getattr(self, name))[row] for name in names}
+        rounded = {name: None if value != value else round(value, 4) for name, value in numbers.items()}
+        return {**rounded, "unlike": self.unlike[row], "words": list(self.words[row])}
+
+    def _numbers(self, values: PerImage | None) -> list[float]:
+        return [float("nan")] * len(self.words) if values is None else values.tolist()
+
+
+def judge(gan: Gan, incomplete: Incomplete, completion: Completion, options: CompleteOptions) -> Trust:
+    """Judge completions found with these options, each image by itself; what is in the hole is not looked at.
+
+    Raises ModelError if the model's calibration cannot be understood.
+    """
+    clues = look(gan, incomplete, completion, options)
+    held_out = clues.held_out if completion.held_out is None else completion.held_out
+    spread = clues.spread if completion.spread is None else completion.spread
+    trust = Trust(((),) * len(incomplete), clues.numbers["agreement"], held_out=held_out, spread=spread)
+    calibrations = read(gan)
+    chosen = choose(calibrations, options, clues)
+    if chosen is None:
+        return replace(trust, words=((UNCALIBRATED,),) * len(incomplete))
+    name, exact = chosen
+    trust = _measured(trust, calibrations[name], clues)
+    besides = bool(incomplete.observations) or incomplete.lowres is not None
+    common: tuple[str, ...] = (
+        () if exact else (f"calibrated for the preset {name}, not for these options: take the numbers as rough",)
+    )
+    if besides:
+        common += ("calibrated for holes: what was observed besides may make it better than predicted",)
+    return replace(trust, words=tuple((*_said(trust, row), *common) for row in range(len(incomplete))))
+
+
+def _measured(trust: Trust, calibration: Calibration, clues: Clues) -> Trust:
+    predicted, low, high = calibration.predict(clues)
+    band, rarity = calibration.band(clues), calibration.rarity(clues)
+    return replace(trust, predicted=predicted, low=low, high=high, band=band, rarity=rarity)
+
+
+def _said(trust: Trust, row: int) -> tuple[str, ...]:
+    predicted, low, high, rarity = (
+        values[row].item() if values is not None else float("nan")
+        for values in (trust.predicted, trust.low, trust.high, trust.rarity)
+    )
+    if predicted == 0:
+        return ("nothing is missing",)
+    if predicted != predicted:
+        return ("nothing is known of it: there is no telling how far it is off",)
+    expected = (
+        f"expect the hole to be off by about {predicted:.0f} grey levels ({low:.0f} to {high:.0f} in 8 of 10 cases)"
+    )
+    if rarity < RARE:
+        return (
+            f"this picture is unlike what the model has learnt: fewer than {1000 * RARE:.0f} in 1,000 that it knows "
+            "agree so little with what it draws. The hole may hold anything",
+            expected,
+        )
+    return (expected,)
