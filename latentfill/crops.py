@@ -5,19 +5,23 @@ from collections.abc import Sequence
 import torch
 
 from .completion.completion import Completion, complete
+from .completion.observations import Sight, question
 from .gan.gan import Gan
 from .images.blending import overlay, poisson
 from .images.holes import to_known
-from .images.incomplete import BLOCK, Incomplete
+from .images.incomplete import BLOCK, Incomplete, concatenate
 from .images.pixels import to_images, to_pixels
 from .options import COMPLETE_PRESETS, CompleteOptions
 from .types import Hole, Images, Pixels
 
 
-def pose(gan: Gan, crops: Sequence[Pixels], holes: Sequence[Hole], *, lowres: bool = False) -> Incomplete:
+def pose(
+    gan: Gan, crops: Sequence[Pixels], holes: Sequence[Hole], *, lowres: bool = False, sights: Sequence[Sight] = ()
+) -> Incomplete:
     """Pictures uint8 [H, W, 3] and their holes [H, W] as one question to `gan`, on its device.
 
-    With `lowres` the means of 8x8 blocks are given too. Raises ValueError unless all have the model's size.
+    With `lowres` the means of 8x8 blocks are given too. With `sights`, one for each picture, no pixel is known, but
+    what is seen so of the picture outside of the hole. Raises ValueError unless all have the model's size.
     """
     size = gan.network.size
     for picture in [*crops, *holes]:
@@ -27,16 +31,26 @@ def pose(gan: Gan, crops: Sequence[Pixels], holes: Sequence[Hole], *, lowres: bo
         raise ValueError(f"{len(crops)} pictures and {len(holes)} holes: each picture needs its own")
     images = torch.cat([to_images(crop, gan.network.channels) for crop in crops])
     known = torch.cat([to_known(hole) for hole in holes])
+    if sights:
+        rows = [slice(i, i + 1) for i in range(len(images))]
+        asked = zip(sights, rows, strict=True)
+        parts = [question(sight, sight.view(images[row]), known[row], images.shape[1]) for sight, row in asked]
+        return concatenate(parts).to(gan.device)
     n, _, h, w = images.shape
     means = torch.ones(n, 1, h // BLOCK, w // BLOCK) if lowres else None
     return Incomplete(images, known, means).to(gan.device)
 
 
 def blend(incomplete: Incomplete, completion: Completion, how: str) -> Images:
-    """Join the known pixels with G(z): `overlay` (or auto) is the post's formula, `poisson` the paper's."""
+    """Join the known pixels with G(z): `overlay` (or auto) is the post's formula, `poisson` the paper's.
+
+    Where something else was observed, G(z) is made to agree with it, and the rest is joined to that.
+    """
     ways = {"auto": overlay, "overlay": overlay, "poisson": poisson}
     if how not in ways:
         raise ValueError(f"blend is one of {', '.join(ways)}, not {how!r}")
+    if incomplete.observations:
+        incomplete = Incomplete(incomplete.impose(completion.images), incomplete.shown[1])
     return ways[how](incomplete, completion.images)
 
 

@@ -1,14 +1,17 @@
 """From a photo and its hole to the squares that a model is asked about."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from math import inf
 from typing import Any, final
 
 import numpy as np
 from jaxtyping import Float
 from pydantic import TypeAdapter, ValidationError
 
-from .errors import HoleError, ImageError
+from .completion.observations import Sight, View
+from .errors import HoleError, ImageError, LatentfillError
+from .faces.detector import SURE
 from .faces.templates import are_flat, are_mirrored
 from .filling.outside import diffuse
 from .filling.placing import find_faces, seen_by, upright
@@ -17,12 +20,14 @@ from .images.fitting import central_square
 from .images.holes import WHITE
 from .images.originals import Original
 from .images.placement import Placement
+from .observing import Observed, look, sight_of
 from .options import Alignment, PhotoOptions
 from .types import Hole, Pixels
 
 Threes = Float[np.ndarray, "n 3 2"]
 GIVE = "Give its landmarks with --landmarks, or --place center to have the model complete the central square."
 SCATTERED = 0.25  # share of a crop that a fine hole may touch more than it hides before its crop is cut differently
+NOTHING_LOST = Sight(View())
 LITTLE = 0.15  # with less of a crop known, what is found could be anybody
 
 
@@ -31,7 +36,8 @@ LITTLE = 0.15  # with less of a crop known, what is found could be anybody
 class Cut:
     """A photo, its hole [H, W], and the squares of it that the model is asked about.
 
-    `seen` is the share of the hole that they hold, 0 to 1; `notes` say what a user should know.
+    `seen` is the share of the hole that they hold, 0 to 1; `notes` say what a user should know. Of an observed photo
+    the original is what is shown of it.
     """
 
     original: Original
@@ -41,6 +47,12 @@ class Cut:
     crop_holes: tuple[Hole, ...]
     seen: float
     notes: tuple[str, ...] = ()
+    observed: Observed | None = None
+
+    @property
+    def sights(self) -> tuple[Sight, ...]:
+        """How each square shows what it does, if the photo is an observation."""
+        return tuple(sight_of(self.observed.sight, p) for p in self.placements) if self.observed else ()
 
 
 def cut(
@@ -50,8 +62,10 @@ def cut(
     options: PhotoOptions,
     landmarks: Sequence[Any] | np.ndarray = (),
     name: str = "the photo",
+    *,
+    observed: Observed | None = None,
 ) -> Cut:
-    """The squares of a photo that a hole [H, W] touches, as the model wants them.
+    """The squares of a photo that a hole [H, W] touches, as the model wants them; of an observed one, all it can find.
 
     `landmarks` [n, 3, 2] are x, y of three points for each of n faces, in continuous coordinates (the centre of the
     first pixel is 0.5, 0.5), in the order of the model's alignment. They are used beside the faces that are found.
@@ -69,22 +83,56 @@ def cut(
     given = _faces_given(landmarks, height, width, name)
     if (height, width) == (gan.network.size, gan.network.size):
         whole = Placement.square(0.0, 0.0, float(height), height)
-        return Cut(original, hole, (whole,), (pixels,), (hole,), 1.0, original.notes)
+        return Cut(original, hole, (whole,), (pixels,), (hole,), 1.0, original.notes, observed)
     if hole.all():
         raise HoleError(f"{name}: the hole covers all of it", "Leave something from which the rest can be told.")
-    if not hole.any():
+    if not hole.any() and observed is None:
         return Cut(original, hole, (), (), (), 0.0, (*original.notes, "the hole is empty: nothing is done"))
     hidden = _hidden(original, hole)
-    placements, notes = _placed(pixels, hole, hidden, gan, options, given, name)
+    wanted = hole if observed is None else np.full_like(hole, 255)
+    placements, notes = _placed(pixels, wanted, hidden, gan, options, given, name)
     pairs = [_crop(placement, pixels, hidden) for placement in placements]
     known = min((1 - np.count_nonzero(gap) / gap.size for _, gap in pairs), default=1.0)
     if known < LITTLE:
         notes = (*notes, f"the model is shown only {100 * known:.0f} % of a square: what it finds could be anybody")
-    seen = seen_by(placements, hole)
+    seen = seen_by(placements, hole) if hole.any() else 1.0
+    if observed is not None:
+        notes = (*notes, *_told(observed, placements, hole, gan, name))
     if seen < 1:
         notes = (*notes, f"{100 * (1 - seen):.3g} % of the hole is outside of what the model sees: {options.outside}")
     crops, gaps = tuple(crop for crop, _ in pairs), tuple(gap for _, gap in pairs)
-    return Cut(original, hole, placements, crops, gaps, seen, (*original.notes, *notes))
+    return Cut(original, hole, placements, crops, gaps, seen, (*original.notes, *notes), observed)
+
+
+def cut_observed(
+    original: Original,
+    hole: Hole,
+    sight: Sight,
+    gan: Gan,
+    options: PhotoOptions,
+    landmarks: Sequence[Any] | np.ndarray = (),
+    name: str = "the photo",
+    *,
+    most: int | None = None,
+) -> Cut:
+    """The same of a photo that is such an observation; hole and landmarks are in its own pixels.
+
+    What is wanted may have at most `most` pixels. Raises LatentfillError for what the model cannot do.
+    """
+    if sight.view.grey and gan.network.channels == 1:
+        raise LatentfillError(
+            "the model draws grey pictures, so it knows no colours", "Take a model of colour pictures."
+        )
+    if sight.view.factor > 1 and hole.shape == original.values.shape[:2] and hole.any() and not hole.all():
+        # so that what is hidden does not show around the hole once the picture is enlarged smoothly
+        around = diffuse(original.photo().pixels, hole)[..., : original.values.shape[2]]
+        unit = np.iinfo(original.values.dtype).max // 255
+        filled = np.where(hole[..., None] > 0, around.astype(original.values.dtype) * unit, original.values)
+        original = replace(original, values=filled)
+    observed = look(original, sight, gan.network.size, name, most)
+    times = observed.shown.values.shape[0] / original.values.shape[0]
+    points = np.asarray(landmarks, float) * times if len(landmarks) else landmarks
+    return cut(observed.shown, observed.hole(hole, name), gan, options, points, name, observed=observed)
 
 
 def alignment_of(gan: Gan) -> Alignment | None:
@@ -108,14 +156,32 @@ def _placed(
     if squares and seen_by(squares, hole) == 1:
         return tuple(squares), ()
     found = find_faces(pixels, hole, hidden, size, alignment, upsample=options.upsample)
-    # beside landmarks only faces beyond doubt count, and not those that the landmarks are of
-    certain = [(f, p) for f, p in zip(found.faces, found.placements, strict=True) if not len(given) or f.score >= 0]
+    # beside landmarks only faces beyond doubt count, and not those that the landmarks are of; and where all of a photo
+    # is wanted, that much of it is in no face is no reason to take anything for one
+    least = 0.0 if len(given) else -inf
+    if hole.all() and any(face.score >= SURE for face in found.faces):
+        least = SURE
+    certain = [(f, p) for f, p in zip(found.faces, found.placements, strict=True) if f.score >= least]
     squares += [p for _, p in certain if not any(_same(p, square) for square in squares)]
     if not squares and not found.elsewhere:
         raise ImageError(f"{name}: no face was found", GIVE)
     if not squares:
         return (), (f"no face was found at the hole, but {found.elsewhere} elsewhere. If it hides a face: {GIVE}",)
     return tuple(squares), ()
+
+
+def _told(observed: Observed, placements: Sequence[Placement], hole: Hole, gan: Gan, name: str) -> tuple[str, ...]:
+    """What the model can do for an observed photo. Raises ImageError if that is nothing."""
+    sights = [sight_of(observed.sight, placement) for placement in placements]
+    if sights and not hole.any() and all(sight == NOTHING_LOST for sight in sights):
+        side = round(max(p.scale for p in placements) * gan.network.size / observed.sight.view.factor)
+        raise ImageError(
+            f"{name}: what the model could add is there already, its square being {side} pixels wide",
+            f"The model draws {gan.network.size} pixels: give a smaller picture.",
+        )
+    if observed.sight.view.grey:
+        return ("it gets its colours where the model looks, and stays grey elsewhere",)
+    return ("where the model does not look, it is made from its own pixels alone",)
 
 
 def _crop(placement: Placement, pixels: Pixels, hidden: Hole) -> tuple[Pixels, Hole]:

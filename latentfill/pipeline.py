@@ -8,8 +8,9 @@ from typing import Any, final
 import numpy as np
 
 from .completion.completion import Completion, complete
+from .completion.observations import parse as parse_sight
 from .crops import pose
-from .cutting import Cut, cut
+from .cutting import Cut, cut, cut_observed
 from .errors import HoleError
 from .filling import outside
 from .filling.pasting import Piece, paste
@@ -21,6 +22,7 @@ from .images.originals import Original
 from .images.pixels import to_levels
 from .images.placement import Placement
 from .models import load
+from .observing import restore
 from .options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ReadLimits
 from .types import Hole, Pixels
 
@@ -51,15 +53,16 @@ class Filled:
 
 def fill(
     photo: Pixels | np.ndarray | Original | Path | str,
-    hole: Hole | np.ndarray | Path | str,
+    hole: Hole | np.ndarray | Path | str | None = None,
     gan: Gan | Path | str | None = None,
     options: CompleteOptions | None = None,
     *,
+    observe: str | Sequence[str] | None = None,
     photo_options: PhotoOptions | None = None,
     landmarks: Sequence[Any] | np.ndarray = (),
     limits: ReadLimits | None = None,
 ) -> Filled:
-    """Complete a photo of any size; outside the hole it stays as it is, to the bit.
+    """Complete a photo of any size; outside the hole it stays as it is, to the bit, unless it was only observed.
 
     `photo` is a file, or uint8 or uint16 [H, W], [H, W, 3] (RGB) or [H, W, 4] (with alpha). `hole` is bool [H, W], True
     where a pixel is to be found, uint8 [H, W], white (128 and above) there, or what `latentfill complete --hole` takes.
@@ -67,17 +70,26 @@ def fill(
     points (x, y) for each of n faces that cannot be found, in the order of the model's alignment; the centre of the
     first pixel is (0.5, 0.5). `limits` hold for files.
 
+    With `observe`, such as "grey" or "lowres:4+noise:10", the photo is what was so seen of the one that is wanted, and
+    the answer agrees with it; in a hole, which may then be left out, nothing was seen.
+
     Raises ImageError and HoleError for a photo or a hole that cannot be used, and for a photo without a face; TypeError
     and ValueError for arguments of another kind.
     """
     gan = gan if isinstance(gan, Gan) else load(gan) if gan is not None else load()
     options, photo_options = options or COMPLETE_PRESETS["best"], photo_options or PhotoOptions()
     original, name = _opened(photo, limits), Path(photo).name if isinstance(photo, str | Path) else "the photo"
-    drawn, lowres = _drawn(hole, original, options.seed, name, gan.network.size)
-    question = cut(original, drawn, gan, photo_options, landmarks, name)
+    if hole is None and observe is None:
+        raise ValueError("nothing is asked: give a hole, or say with observe what the photo is")
+    size = gan.network.size
+    drawn, lowres = _drawn("full" if hole is None else hole, original, options.seed, name, size)
+    if observe is None:
+        question = cut(original, drawn, gan, photo_options, landmarks, name)
+    else:
+        question = cut_observed(original, drawn, parse_sight(observe), gan, photo_options, landmarks, name)
     if not question.placements:
         return put_back(question, (), options, photo_options)
-    incomplete = pose(gan, question.crops, question.crop_holes, lowres=lowres)
+    incomplete = pose(gan, question.crops, question.crop_holes, lowres=lowres, sights=question.sights)
     return put_back(question, complete(gan, incomplete, options).candidates, options, photo_options)
 
 
@@ -108,6 +120,8 @@ def _joined(question: Cut, pieces: Sequence[Piece], options: CompleteOptions, ph
     how = ("overlay" if whole else "poisson") if options.blend == "auto" else options.blend
     values = original.values
     rgb = values if values.shape[2] == 3 else np.repeat(values, 3, 2)
+    if question.observed is not None:
+        rgb = restore(question.observed, hole, pieces)
     filled = paste(
         rgb,
         hole,
@@ -118,7 +132,7 @@ def _joined(question: Cut, pieces: Sequence[Piece], options: CompleteOptions, ph
         seed=options.seed,
     )
     if values.shape[2] == 1:
-        filled = np.where(hole[..., None] > 0, _luma(filled), values)
+        filled = np.where(hole[..., None] > 0, _luma(filled), values if question.observed is None else _luma(rgb))
     alpha = original.alpha
     if alpha is not None:  # what was found can be seen
         alpha = np.where(hole > 0, np.iinfo(alpha.dtype).max, alpha).astype(alpha.dtype)

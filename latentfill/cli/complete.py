@@ -15,7 +15,8 @@ from ..options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ReadLimit
 
 if TYPE_CHECKING:
     from ..gan.gan import Gan
-    from ..jobs.answers import Question, Reader
+    from ..jobs.answers import Question
+    from ..jobs.reader import Reader
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Options:
     own resolution. Pictures of the model's size are completed as they are. Outside the hole nothing changes, to the
     bit; what was 16 bits deep stays so, and alpha, colour profile and EXIF data are kept.
 
+    With --observe, pictures are grey, small, noisy, quantised or JPEGs, and are coloured, enlarged or cleaned.
+
     Writes OUT/NAME.png and OUT/NAME.json for every photo, and into OUT/_run the grids of each batch (before, masked,
     hats, completed), the losses and latents of each, and the candidates. What is there already is skipped, so the same
     command goes on where it was stopped.
@@ -35,12 +38,19 @@ class Options:
     """pictures: files, folders of any depth, .zip or .tar archives"""
     out: Path
     """folder for the results"""
-    hole: str = "center"
-    """what to fill: center[:scale], left, half, random[:fraction missing], grid, full, lowres, pattern, alpha,
-    colour:#ff00ff[:tolerance], rectangle:LEFT,TOP,WIDTH,HEIGHT, ellipse:X,Y,RADIUS_X,RADIUS_Y (pixels or %), a picture
-    (white = to be found), or a folder of such paired by file name"""
+    hole: str | None = None
+    """what to fill, if not given the center, or with --observe nothing: center[:scale], left, half,
+    random[:fraction missing], grid, full, lowres, pattern, thin, medium, thick, alpha, colour:#ff00ff[:tolerance],
+    rectangle:LEFT,TOP,WIDTH,HEIGHT, ellipse:X,Y,RADIUS_X,RADIUS_Y (pixels or %), a picture (white = to be found), or a
+    folder of such paired by file name"""
     invert: bool = False
     """fill what the hole leaves, and keep what it names: for hole pictures in which black is to be found"""
+    observe: str | None = None
+    """what the pictures are observations of, so that all of each is found anew and agrees with it: grey, lowres:FACTOR
+    (so many times smaller), noise:SIGMA (in grey levels), levels:COUNT (per channel), jpeg:QUALITY, or some joined by +
+    such as grey+lowres:4. In the hole, if there is one, nothing was seen"""
+    degrade: str | None = None
+    """make such observations out of whole pictures, and complete those: to try it out"""
     model: str = DEFAULT
     """name of a model in the package, a model file, or a run folder"""
     preset: Literal["best", "fast", "seed", "paper"] = "best"
@@ -83,7 +93,8 @@ def run(options: Options) -> int:
     import torch
     from setproctitle import setproctitle
 
-    from ..jobs.answers import Reader, ask
+    from ..jobs.answers import ask
+    from ..jobs.reader import Reader
     from ..models import load
 
     setproctitle(f"latentfill complete {options.out.name}")
@@ -91,6 +102,8 @@ def run(options: Options) -> int:
         raise LatentfillError("no pictures named", "Write latentfill complete PICTURES... --out FOLDER.")
     if options.landmarks is not None and (options.fit or options.photo.place == "center"):
         raise LatentfillError("--landmarks says where faces are, --fit and --place center where to look", "Give one.")
+    if options.degrade is not None and options.observe not in (None, options.degrade):
+        raise LatentfillError(f"--observe {options.observe} is not what --degrade makes", "Leave --observe out.")
     if options.threads:
         torch.set_num_threads(options.threads)
     gan = load(options.model, options.device)

@@ -145,6 +145,11 @@ class Jpeg:
     def name(self) -> str:
         return f"jpeg:{self.quality}"
 
+    @property
+    def mean_divisor(self) -> float:
+        """Of luma, in grey levels."""
+        return tables(self.quality)[0].mean().item()
+
     def read(self, values: Values) -> Values:
         return (_levels(values) / self._table(values)).round()
 

@@ -39,7 +39,8 @@ class Batch:
         self.folder = _unused(options.out / "_run" / f"{numbers[0]:06}-{numbers[-1]:06}")
         crops = [crop for _, cut in cuts for crop in cut.crops]
         crop_holes = [hole for _, cut in cuts for hole in cut.crop_holes]
-        self.incomplete = pose(gan, crops, crop_holes, lowres=lowres) if crops else None
+        sights = [sight for _, cut in cuts for sight in cut.sights]
+        self.incomplete = pose(gan, crops, crop_holes, lowres=lowres, sights=sights) if crops else None
         self._last: Completion | None = None
         self._seconds = 0.0
 
@@ -103,7 +104,7 @@ class Batch:
     def _draw_question(self, incomplete: Incomplete) -> None:
         images = incomplete.images
         self._sheet("before.png", images)
-        self._sheet("masked.png", images * incomplete.known)
+        self._sheet("masked.png", incomplete.shown[0])
         if incomplete.lowres is not None:
             self._sheet("lowres.png", _enlarged(block_means(images)))
 

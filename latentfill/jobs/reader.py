@@ -1,0 +1,146 @@
+"""How `complete` reads its inputs: photos, their holes and landmarks, and what was observed of them."""
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from ..completion.observations import Sight
+from ..cutting import Cut, alignment_of, cut, cut_observed
+from ..errors import ExtraError, ImageError, LatentfillError
+from ..faces import landmarks
+from ..gan.gan import Gan
+from ..images import holes, originals, photos
+from ..images.fitting import fit, fit_hole
+from ..observing import degrade
+from ..options import Alignment
+from ..types import Hole
+from .answers import Question, hole_of, hole_seed, sight_of
+
+if TYPE_CHECKING:
+    from ..cli.complete import Options
+
+HELD_PIXELS = 50_000_000  # of photos waiting side by side for one search: 150 MB
+Points = Sequence[Any] | np.ndarray
+
+
+@final
+class Reader:
+    """Reads photos, draws their holes and cuts what the model is asked about; remembers what cannot be used."""
+
+    def __init__(self, options: "Options", gan: Gan) -> None:
+        self.spec = holes.parse(hole_of(options), invert=options.invert)
+        self.sight = sight_of(options)
+        if self.sight is not None and self.lowres:
+            raise LatentfillError("--hole lowres shows means of blocks itself", "Give --observe lowres:8 alone.")
+        if self.sight is not None and options.fit and options.degrade is None and self.sight.reading.name:
+            cure = "Leave --fit out, or give pictures of the model's size."
+            raise LatentfillError(f"--fit would average away what {self.sight.reading.name} is about", cure)
+        self.rejected: list[tuple[str, str]] = []
+        self._described = False
+        self._options, self._gan = options, gan
+        self._landmarks = _read_landmarks(options, gan)
+        self._table = options.out / "_run" / "rejected.csv"
+        self._table.unlink(missing_ok=True)
+
+    @property
+    def lowres(self) -> bool:
+        return self.spec.kind == "lowres"
+
+    def batches(self, questions: Iterable[Question]) -> Iterator[list[tuple[Question, Cut]]]:
+        """Those questions that can be put, so many at a time as are searched side by side."""
+        batch: list[tuple[Question, Cut]] = []
+        squares = pixels = 0
+        for question in questions:
+            try:
+                made = self._read(question.source)
+            except ExtraError:
+                raise
+            except LatentfillError as error:
+                self.reject(question, error)
+                continue
+            batch.append((question, made))
+            squares, pixels = squares + len(made.placements), pixels + made.hole.size
+            if squares >= self._options.batch_size or pixels >= HELD_PIXELS:
+                yield batch
+                batch, squares, pixels = [], 0, 0
+        if batch:
+            yield batch
+
+    def reject(self, question: Question, error: LatentfillError) -> None:
+        """Note a picture that cannot be completed, in _run/rejected.csv too."""
+        name = question.source.name
+        self.rejected.append((name, f"{error.what.removeprefix(f'{name}: ')}. {error.cure}"))
+        self._table.parent.mkdir(parents=True, exist_ok=True)
+        with self._table.open("w", newline="") as file:
+            csv.writer(file).writerows([("path", "reason"), *self.rejected])
+
+    def _read(self, source: photos.Source) -> Cut:
+        options, size = self._options, self._gan.network.size
+        original = originals.read(source, options.limits)
+        shape = original.values.shape[:2]
+        if self.sight is not None and options.fit:
+            original = self._fitted(original, self.sight)
+            shape = original.values.shape[:2]
+            hole = self._hole(source, original, shape)
+        elif shape == (size, size) or not options.fit:
+            if self.lowres and shape != (size, size):
+                raise ImageError(f"{source.name}: lowres is for pictures of the model's size", "Give --fit as well.")
+            hole = self._hole(source, original, shape)
+        else:
+            drawn = shape if self.spec.kind in holes.AT_PHOTO_SIZE else (size, size)
+            hole = self._hole(source, original, drawn)
+            hole = hole if drawn == (size, size) else fit_hole(hole, size)
+            original = originals.Original(fit(original.photo().pixels, size))
+        points = self._landmarks.get(source.name, ())
+        if options.landmarks is not None and not len(points):
+            print(f"{source.name}: {options.landmarks} has no landmarks for it", file=sys.stderr)
+        made = self._cut(source, original, hole, points)
+        for note in made.notes:
+            print(f"{source.name}: {note}", file=sys.stderr)
+        return made
+
+    def _cut(self, source: photos.Source, original: originals.Original, hole: Hole, points: Points) -> Cut:
+        """The squares; of a picture that is to be degraded first, what was seen is written down."""
+        options, name = self._options, source.name
+        if self.sight is None:
+            return cut(original, hole, self._gan, options.photo, points, name)
+        if options.degrade is not None:
+            height, width = original.values.shape[:2]
+            original = degrade(original, self.sight, hole_seed(options.search.seed, PurePosixPath(name).name), name)
+            factor = self.sight.view.factor
+            hole = hole[: height // factor * factor, : width // factor * factor]
+            points = [np.asarray(one, float) / factor for one in points]
+            originals.write(options.out / "_run" / "seen" / PurePosixPath(name).with_suffix(".png"), original)
+        most = options.limits.max_pixels
+        return cut_observed(original, hole, self.sight, self._gan, options.photo, points, name, most=most)
+
+    def _fitted(self, original: originals.Original, sight: Sight) -> originals.Original:
+        """The central square of a picture, of the size at which it is to be seen."""
+        size: int = self._gan.network.size
+        if self._options.degrade is None:
+            size = size // sight.view.factor
+        return originals.Original(fit(original.photo().pixels, size))
+
+    def _hole(self, source: photos.Source, original: originals.Original, shape: tuple[int, int]) -> Hole:
+        """Drawn; and of the first picture it is said how its hole was understood, of any if that looks wrong."""
+        seed = hole_seed(self._options.search.seed, PurePosixPath(source.name).name)
+        photo = original.photo() if original.values.shape[:2] == shape else None
+        hole = holes.draw(self.spec, shape, seed=seed, photo=photo, name=source.name)
+        told = holes.warning(self.spec, hole)
+        if told is None and not self._described:
+            told = holes.describe(hole)
+        if told is not None:
+            print(f"{source.name}: {told}", file=sys.stderr)
+        self._described = True
+        return hole
+
+
+def _read_landmarks(options: "Options", gan: Gan) -> Mapping[str, Sequence[Any]]:
+    if options.landmarks is None:
+        return {}
+    alignment = alignment_of(gan) or Alignment()
+    return landmarks.read(options.landmarks, alignment.landmarks)
