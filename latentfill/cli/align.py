@@ -184,7 +184,7 @@ def _work_off(options: Options, cutter: "Cutter", ledger: "Ledger", count: int, 
     """Cut what is to be cut. Returns whether it was stopped."""
     from ..jobs.aligning import work_off, write_alignment
     from ..jobs.workers import StopSignal, cores
-    from .progress import Bar
+    from .console.progress import Bar
 
     out = options.paths[-1]
     for part in ("", "train", "test") if options.split else ("",):

@@ -136,7 +136,7 @@ def _answer(options: Options, gan: "Gan", reader: "Reader", questions: "list[Que
 
 def _complete_all(options: Options, gan: "Gan", reader: "Reader", questions: "list[Question]") -> int:
     from ..jobs.batch import Batch
-    from .progress import Bar
+    from .console.progress import Bar
 
     completed = 0
     with Bar("complete", "steps") as bar:

@@ -17,7 +17,7 @@ from tyro.conf import Positional
 from ..errors import LatentfillError
 from ..models import DEFAULT
 from ..options import ReadLimits
-from .layers import command
+from .console.layers import command
 
 if TYPE_CHECKING:
     from ..evaluation.methods import Resources
@@ -182,7 +182,7 @@ def _resources(options: Options) -> "Resources":
 
 def _decoded(options: Options, size: int) -> "PixelBatch":
     from ..training.dataset import Dataset, build
-    from .progress import Bar
+    from .console.progress import Bar
 
     with Bar("decode", "pictures") as bar:
         for step in build(options.train, size, 3, options.cache):
@@ -193,7 +193,7 @@ def _decoded(options: Options, size: int) -> "PixelBatch":
 
 
 def _drain(title: str, steps: Iterator[tuple[int, int, str]]) -> None:
-    from .progress import Bar
+    from .console.progress import Bar
 
     with Bar(title, "pictures") as bar:
         for done, total, note in steps:

@@ -38,7 +38,7 @@ def run(argv: Sequence[str]) -> int:
         print(f"latentfill: there is no verb {verb!r}\nIt is one of: {', '.join(VERBS)}.", file=sys.stderr)
         return 2
     try:
-        from .layers import read_options
+        from .console.layers import read_options
 
         module = import_module(f".{verb}", __package__)
         code: int = module.run(read_options(module.Options, verb, rest))

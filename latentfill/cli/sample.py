@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..figures.samples import Sample
     from ..gan.gan import Gan
-    from .progress import Bar
+    from .console.progress import Bar
 
 SHEET = 1024  # tiles of one grid at most; more samples make more grids
 INFLUENCE_LATENTS = 4  # that the influence of a component is measured on
@@ -91,7 +91,7 @@ def _grid(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
     from ..figures.samples import best, draw
     from ..images.grids import grid
     from ..images.photos import write
-    from .progress import Bar
+    from .console.progress import Bar
 
     seeds: Sequence[int] = range(options.seed, options.seed + options.count)
     candidates = range(options.seed, options.seed + options.nice * options.count)

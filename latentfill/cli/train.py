@@ -59,7 +59,7 @@ def run(options: Options) -> int:
     """Train until done or stopped. Returns 0, also when stopped: nothing is lost."""
     from setproctitle import setproctitle
 
-    from .progress import Bar
+    from .console.progress import Bar
 
     setproctitle(f"latentfill train {options.run.name}")
     steps = _STEPS[options.kind](options)
@@ -144,7 +144,7 @@ def _open(options: Options) -> "Dataset":
     if not options.data:
         raise LatentfillError("no pictures named", "Write latentfill train PICTURES... --run FOLDER.")
     from ..training.dataset import Dataset, build, write_rejected
-    from .progress import Bar
+    from .console.progress import Bar
 
     o = options.record
     cache = Path(o.cache) if o.cache else None

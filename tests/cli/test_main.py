@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from latentfill.cli.layers import read_options
+from latentfill.cli.console.layers import read_options
 from latentfill.cli.main import VERBS, run
 from latentfill.errors import LatentfillError
 

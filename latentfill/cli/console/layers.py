@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import tyro
 
-from ..errors import LatentfillError
+from ...errors import LatentfillError
 
 T = TypeVar("T")
 command: ContextVar[str] = ContextVar("command", default="latentfill")  # as it was given, for reports

@@ -1,0 +1,1 @@
+"""What every verb shares: how its options come together, and how it shows its progress."""
