@@ -24,6 +24,7 @@ from .images.placement import Placement
 from .models import load
 from .observing import restore
 from .options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ReadLimits
+from .trust.judge import Trust, judge
 from .types import Hole, Pixels
 
 
@@ -33,13 +34,15 @@ class Filled:
     """A completed photo and how it came about.
 
     `candidates` are the completions asked for, the best first; `losses` are the weighted terms of the best, for each
-    placement; `notes` say what a user should know (a part that no face covers, what a file cannot keep).
+    placement; `notes` say what a user should know (a part that no face covers, what a file cannot keep); `trust` says
+    how far what the model found may be off, at each placement; None if it was not asked.
     """
 
     candidates: tuple[Original, ...]
     placements: tuple[Placement, ...]
     losses: tuple[dict[str, float], ...]
     notes: tuple[str, ...] = ()
+    trust: Trust | None = None
 
     @property
     def photo(self) -> Pixels:
@@ -90,11 +93,17 @@ def fill(
     if not question.placements:
         return put_back(question, (), options, photo_options)
     incomplete = pose(gan, question.crops, question.crop_holes, lowres=lowres, sights=question.sights)
-    return put_back(question, complete(gan, incomplete, options).candidates, options, photo_options)
+    found = complete(gan, incomplete, options)
+    trust = judge(gan, incomplete, found, options)
+    return put_back(question, found.candidates, options, photo_options, trust)
 
 
 def put_back(
-    question: Cut, candidates: Sequence[Completion], options: CompleteOptions, photo_options: PhotoOptions
+    question: Cut,
+    candidates: Sequence[Completion],
+    options: CompleteOptions,
+    photo_options: PhotoOptions,
+    trust: Trust | None = None,
 ) -> Filled:
     """The photo with each candidate in its hole, at the photo's own resolution.
 
@@ -111,7 +120,8 @@ def put_back(
     ]
     alone = options.candidates > 1 and not question.placements and question.hole.any()
     notes = (*question.notes, "there is one candidate only: no model was asked") if alone else question.notes
-    return Filled(tuple(made), question.placements, tuple(losses), notes)
+    notes = (*notes, *(trust.warnings if trust else ()))
+    return Filled(tuple(made), question.placements, tuple(losses), notes, trust)
 
 
 def _joined(question: Cut, pieces: Sequence[Piece], options: CompleteOptions, photo_options: PhotoOptions) -> Original:

@@ -81,7 +81,8 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         f"{facts['file']}  {facts['bytes'] / 1e6:.1f} MB  {facts['format']}  stored as {', '.join(facts['stored_as'])}",
         f"images         {network['size']}x{network['size']}, {network['channels']} channels",
         *(_context(facts) if facts["kind"] == "context-encoder" else _gan(facts)),
-        *_told(facts["about"]),
+        *_calibrated(facts["about"].get("trust", {})),
+        *_told({name: value for name, value in facts["about"].items() if name != "trust"}),
     ]
 
 
@@ -92,6 +93,16 @@ def _gan(facts: dict[str, Any]) -> list[str]:
         f"generator      {parameters['generator']:,} parameters, widths of the {network['widths']}",
         f"discriminator  {parameters['discriminator']:,} parameters",
         f"encoder        {parameters['encoder']:,} parameters" if facts["encoder"] else "encoder        none",
+    ]
+
+
+def _calibrated(trust: dict[str, Any]) -> list[str]:
+    """How well the errors of its completions can be told, for each preset."""
+    found = {name: one["measured"] for name, one in trust.items()}
+    return [
+        f"calibrated     {name}: rank correlation {one['rank_correlation']:.2f} of predicted with true errors, "
+        f"{one['completions']:,} completions of {one['pictures']:,} pictures, {one['date']}"
+        for name, one in found.items()
     ]
 
 

@@ -12,6 +12,7 @@ VERBS = {
     "train": "learn what a kind of picture looks like, from a folder of them",
     "sample": "draw pictures from a model: grids, walks, sweeps, arithmetic",
     "complete": "fill the holes of pictures by searching the latent space of a model",
+    "calibrate": "measure how far completions can be trusted, so that each says what error to expect",
     "evaluate": "compare methods of completing pictures, with numbers and side by side",
     "verify": "count known pixels that a completion has changed",
     "plot": "draw the loss curves of a training, ready to print",

@@ -104,6 +104,12 @@ def load_context(path: Path, device: torch.device | str = "cpu") -> ContextEncod
     return ContextEncoder(module, network, about.get("about", {}))
 
 
+def restate(path: Path, about: Mapping[str, Any], out: Path) -> None:
+    """Write a copy of a model file, its numbers to the bit, that says `about` how it was made. Raises ModelError."""
+    header, tensors = _read(path)
+    _store(out, tensors, {**header, "about": dict(about)})
+
+
 def _write(path: Path, parts: Mapping[str, nn.Module], about: Mapping[str, Any], dtype: torch.dtype) -> None:
     """The tensors of all parts and what is said about them, in one file."""
     tensors = {
@@ -112,12 +118,16 @@ def _write(path: Path, parts: Mapping[str, nn.Module], about: Mapping[str, Any],
         for name, tensor in network.state_dict().items()
         if not name.endswith(DERIVED)
     }
+    _store(path, tensors, {"format": FORMAT, **about})
+
+
+def _store(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> None:
     making: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, making = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".making", dir=path.parent)
         os.close(handle)
-        save_file(tensors, making, {"latentfill": json.dumps({"format": FORMAT, **about})})
+        save_file(dict(tensors), making, {"latentfill": json.dumps(header)})
         os.chmod(making, 0o644)
         os.replace(making, path)
     except (OSError, SafetensorError) as error:

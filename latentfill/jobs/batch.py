@@ -1,6 +1,7 @@
 """One batch of completions: the search, and the grids and logs it leaves in OUT/_run."""
 
 import csv
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,9 +22,10 @@ from ..images.grids import grid
 from ..images.incomplete import BLOCK, Incomplete
 from ..images.pixels import to_pixels
 from ..pipeline import put_back
+from ..trust.judge import Trust, judge
 from ..types import Images
 from .answers import Question, tell
-from .candidates import offer, story
+from .candidates import offer, picture, story
 
 if TYPE_CHECKING:
     from ..cli.complete import Options
@@ -42,6 +44,7 @@ class Batch:
         sights = [sight for _, cut in cuts for sight in cut.sights]
         self.incomplete = pose(gan, crops, crop_holes, lowres=lowres, sights=sights) if crops else None
         self._last: Completion | None = None
+        self._trust: Trust | None = None
         self._seconds = 0.0
 
     def search(self) -> Iterator[Completion]:
@@ -67,6 +70,11 @@ class Batch:
         last = self._last
         if self.incomplete is not None and (last is None or last.number < last.total):
             raise ValueError("the search has not come to its end")
+        if self.incomplete is not None and last is not None:
+            self._trust = judge(self.gan, self.incomplete, last, self.options.search)
+            for name, levels in (("band", self._trust.band), ("spread", self._trust.spread)):
+                if levels is not None:
+                    photos.write(self.folder / f"{name}.png", grid(picture(levels)))
         first = 0
         for question, cut in self.cuts:
             rows = slice(first, first + len(cut.placements))
@@ -80,11 +88,14 @@ class Batch:
 
     def _finish(self, question: Question, cut: Cut, rows: slice) -> Path:
         candidates = [c.select(rows) for c in self._last.candidates] if self._last and cut.placements else []
-        filled = put_back(cut, candidates, self.options.search, self.options.photo)
+        trust = self._trust.select(rows) if self._trust and cut.placements else None
+        filled = put_back(cut, candidates, self.options.search, self.options.photo, trust)
+        for warning in trust.warnings if trust else ():
+            print(f"{question.source.name}: {warning}", file=sys.stderr)
         if len(filled.candidates) > 1:
             offer(self.options.out / "_run" / "candidates" / question.stem.relative_to(self.options.out), cut, filled)
         originals.write(question.file(".png"), filled.candidates[0])
-        tell(question, self.options, story(cut, candidates, self._seconds / len(self.cuts)))
+        tell(question, self.options, story(cut, candidates, self._seconds / len(self.cuts), trust))
         return question.file(".png")
 
     def _animate(self) -> None:

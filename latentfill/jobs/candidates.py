@@ -13,9 +13,12 @@ from ..images import originals, photos
 from ..images.grids import grid
 from ..images.placement import Box
 from ..pipeline import Filled
+from ..trust.clues import Map
+from ..trust.judge import Trust
 from ..types import Hole, Pixels
 
 CELL = 256  # pixels of a picture on the sheet
+BRIGHTER = 4  # than the grey levels that a map is of
 AROUND = 0.35  # how much of the photo is shown around the hole, in widths of the hole
 
 
@@ -43,7 +46,7 @@ def around(hole: Hole) -> Box:
     return Box(top, left, top + side, left + side)
 
 
-def story(cut: Cut, candidates: Sequence[Completion], seconds: float) -> dict[str, Any]:
+def story(cut: Cut, candidates: Sequence[Completion], seconds: float, trust: Trust | None = None) -> dict[str, Any]:
     """The numbers of one photo, for its JSON file: of the best candidate for every square, and all losses."""
     best = candidates[0] if candidates else None
     squares = [
@@ -54,6 +57,7 @@ def story(cut: Cut, candidates: Sequence[Completion], seconds: float) -> dict[st
             "to_be_found": float((cut.crop_holes[row] > 0).mean()),
             "attempt": int(best.attempt[row]),
             "z": best.z[row].tolist(),
+            "trust": trust.told(row) if trust else None,
         }
         for row, placement in enumerate(cut.placements)
         if best is not None
@@ -68,8 +72,14 @@ def story(cut: Cut, candidates: Sequence[Completion], seconds: float) -> dict[st
         "candidates": [{"loss": candidate.loss.tolist()} for candidate in candidates],
     }
     if len(squares) == 1:  # the usual case, where nobody wants to look further down
-        facts |= {name: squares[0][name] for name in ("loss", "terms", "z")}
+        facts |= {name: squares[0][name] for name in ("loss", "terms", "z", "trust")}
     return facts
+
+
+def picture(levels: Map) -> list[Pixels]:
+    """Grey levels at each pixel [n, 1, h, w] as pictures: the brighter, the more; white is 64 and above."""
+    shown = (BRIGHTER * levels).nan_to_num(255.0).clamp(0, 255).byte()
+    return list(shown.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().cpu().numpy())
 
 
 def cell(pixels: Pixels, box: Box) -> Pixels:

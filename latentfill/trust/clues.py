@@ -1,7 +1,7 @@
 """What can be seen of a completed image that tells how wrong its hole may be, though nobody can look there."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -54,6 +54,7 @@ def look(gan: Gan, incomplete: Incomplete, completion: Completion, options: Comp
     """
     known, hole = incomplete.known, 1 - incomplete.known
     seen = torch.where(known == 1, incomplete.images, 0)
+    incomplete = replace(incomplete, images=seen)
     asks = gan.encoder is not None and not (warm(gan, options) and is_guess(options))
     if asks or options.tune_steps:
         gan = prepared(gan, choose_precision(options.precision, seen.device))

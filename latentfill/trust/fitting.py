@@ -13,18 +13,16 @@ from torch import Tensor
 from ..completion.held_out import GREY_LEVEL
 from ..errors import DataError
 from ..gan.prior import random
-from ..images.blending import poisson
-from ..images.incomplete import Incomplete
 from ..options import CompleteOptions
 from ..types import Images, Known
-from .calibration import BAND, INSIDE, Calibration, quantile
+from .calibration import BAND, INSIDE, Calibration, Measured, quantile
 from .clues import LEAST, Clues
 from .line import Line, Values, fit
 
 PARTS = 5  # the pictures are divided into so many parts, each predicted from the others
 PIXELS = 100  # of each hole: so many tell its errors' size to 5 %, and neighbours are alike anyway
 FEWEST = 300  # completions: 20 weights want a dozen each
-LEVELS = (0, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1)
+LEVELS = (0.0, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 CONTEXT = ("depth", "share")  # what of a hole decides how far a clue varies
 Numbers = Int[Tensor, " _"]
 
@@ -60,14 +58,14 @@ class Evidence:
         )
 
 
-def compare(clues: Clues, incomplete: Incomplete, drawn: Images, original: Images, picture: Sequence[int]) -> Evidence:
-    """What completions that `drawn` fills by Poisson's blending got wrong; `picture` tells which have the same one."""
-    wrong = (poisson(incomplete, drawn.to(original)) - original).abs() / GREY_LEVEL
-    hole = 1 - incomplete.known
-    error = ((wrong.square() * hole).sum((1, 2, 3)) / (hole.sum((1, 2, 3)) * original.shape[1])).sqrt()
-    row, places = _some(incomplete.known, picture)
-    at = {name: values.flatten(1)[row, places] for name, values in clues.maps.items()}
-    return Evidence(clues.numbers, error, torch.tensor(picture), at, row, wrong.flatten(2)[row, :, places])
+def compare(clues: Clues, completed: Images, original: Images, picture: Sequence[int]) -> Evidence:
+    """What completed images got wrong in their holes; `picture` numbers the original, which several may share."""
+    wrong = (completed - original).abs() / GREY_LEVEL
+    error = ((wrong.square() * clues.hole).sum((1, 2, 3)) / (clues.hole.sum((1, 2, 3)) * original.shape[1])).sqrt()
+    row, places = _some(1 - clues.hole.cpu(), picture)
+    at = {name: values.cpu().flatten(1)[row, places] for name, values in clues.maps.items()}
+    numbers = {name: values.cpu() for name, values in clues.numbers.items()}
+    return Evidence(numbers, error.cpu(), torch.tensor(picture), at, row, wrong.cpu().flatten(2)[row, :, places])
 
 
 def join(parts: Sequence[Evidence]) -> Evidence:
@@ -120,13 +118,13 @@ def calibrate(evidence: Evidence, options: CompleteOptions) -> Calibration:
         usual=usual,
         varies=varies,
         ladder=tuple((level, quantile(standard, level)) for level in LEVELS),
-        measured={
-            "date": str(date.today()),
-            "pictures": pictures,
-            "completions": len(e.error),
-            "rank_correlation": round(rank(foretold, e.error), 3),
-            "off_by_factor": round(off.abs().median().exp().item(), 3),
-        },
+        measured=Measured(
+            str(date.today()),
+            pictures,
+            len(e.error),
+            round(rank(foretold, e.error), 3),
+            round(off.abs().median().exp().item(), 3),
+        ),
     )
 
 

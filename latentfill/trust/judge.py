@@ -12,6 +12,10 @@ from .calibration import Calibration, choose, read
 from .clues import Clues, Map, look
 
 RARE = 0.005  # share of the pictures it was calibrated on that a model may call unlike what it knows
+UNLIKE = (
+    f"unlike what the model has learnt: of 1,000 pictures that it knows fewer than {1000 * RARE:.0f} agree so little "
+    "with what it draws. What it found may be anything"
+)
 UNCALIBRATED = "not calibrated: `latentfill calibrate` measures how far this model's completions can be trusted"
 
 
@@ -42,6 +46,16 @@ class Trust:
     def unlike(self) -> tuple[bool, ...]:
         """Whether each image is unlike what the model knows; without a calibration nobody can tell."""
         return tuple(False if self.rarity is None else r < RARE for r in self._numbers(self.rarity))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know before anything else: that an image is unlike what the model knows."""
+        number = len(self.words)
+        return tuple(
+            f"square {row + 1} of {number}: {UNLIKE}" if number > 1 else UNLIKE
+            for row, unlike in enumerate(self.unlike)
+            if unlike
+        )
 
     def select(self, rows: slice) -> "Trust":
         """Of those images alone."""
@@ -105,9 +119,5 @@ def _said(trust: Trust, row: int) -> tuple[str, ...]:
         f"expect the hole to be off by about {predicted:.0f} grey levels ({low:.0f} to {high:.0f} in 8 of 10 cases)"
     )
     if rarity < RARE:
-        return (
-            f"this picture is unlike what the model has learnt: fewer than {1000 * RARE:.0f} in 1,000 that it knows "
-            "agree so little with what it draws. The hole may hold anything",
-            expected,
-        )
+        return UNLIKE, expected
     return (expected,)

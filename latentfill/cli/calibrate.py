@@ -1,0 +1,104 @@
+"""latentfill calibrate: measure how far a model's completions can be trusted, and write it into the model's file."""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge, Gt
+from tyro.conf import Positional
+
+from ..errors import LatentfillError
+from ..models import DEFAULT
+from ..options import COMPLETE_PRESETS, ReadLimits
+
+if TYPE_CHECKING:
+    from ..gan.gan import Gan
+    from ..trust.calibration import Calibration
+    from ..types import PixelBatch
+
+
+@dataclass(frozen=True)
+class Options:
+    """Cover parts of pictures, complete them, compare, and learn to tell from a completion how wrong it will be.
+
+    Writes a copy of the model that says with each completion what error to expect, and warns of pictures that are
+    unlike all of these. Take pictures that neither the model nor its encoder has learnt from, cut as the model wants
+    them; a few hundred will do.
+    """
+
+    data: Positional[tuple[Path, ...]]
+    """pictures: files, folders of any depth, .zip or .tar archives; of each, the central square at the model's size"""
+    out: Path
+    """model file to write; it may be the model's own"""
+    model: str = DEFAULT
+    """name of a model in the package, a model file, or a run folder"""
+    presets: str = "best,fast"
+    """with commas between: presets of `complete` to calibrate. What the model has for others it keeps"""
+    count: Annotated[int, Gt(0)] = 512
+    """pictures to take, the first in a shuffled order that never changes"""
+    each: Annotated[int, Gt(0)] = 4
+    """holes in each picture"""
+    part: Literal["all", "test", "choose"] = "all"
+    """of all pictures, or of one of two halves of them, as for evaluate: choose to calibrate by, test to report on"""
+    batch_size: Annotated[int, Gt(0)] = 64
+    """pictures completed side by side"""
+    limits: ReadLimits = field(default_factory=ReadLimits)
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps, or auto for the first GPU if there is one"""
+    threads: Annotated[int, Ge(0)] = 0
+    """processor threads; 0 takes all cores"""
+
+
+def run(options: Options) -> int:
+    """Calibrate and write. Returns 1 if some pictures could not be read, each named."""
+    import torch
+    from setproctitle import setproctitle
+
+    from ..evaluation.trial import read
+    from ..gan.checkpoint import restate
+    from ..models import find, load
+    from ..trust import calibration
+
+    names = options.presets.split(",")
+    if unknown := [name for name in names if name not in COMPLETE_PRESETS]:
+        raise LatentfillError(f"there is no preset {unknown[0]!r}", f"It is one of: {', '.join(COMPLETE_PRESETS)}.")
+    setproctitle(f"latentfill calibrate {options.out.name}")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    gan = load(options.model, options.device)
+    pictures, rejected = read(options.data, gan, options.count, options.part, options.limits)
+    for name, reason in rejected:
+        print(f"{name}: {reason}", file=sys.stderr)
+    made = {}
+    for name in names:
+        made[name] = one = _calibrate(options, gan, pictures.pixels, name)
+        print(f"{name}: {told(one)}")
+    restate(find(options.model), calibration.write(gan, {**calibration.read(gan), **made}), options.out)
+    print(options.out)
+    return 1 if rejected else 0
+
+
+def _calibrate(options: Options, gan: "Gan", pictures: "PixelBatch", name: str) -> "Calibration":
+    from ..jobs.calibrating import gather, questions_of
+    from ..trust.fitting import calibrate, join
+    from .console.progress import Bar
+
+    preset = COMPLETE_PRESETS[name]
+    questions = questions_of(len(pictures), options.each, gan.network.size)
+    found = []
+    with Bar(f"calibrate {name}", "completions") as bar:
+        for done, evidence in gather(gan, pictures, questions, preset, options.batch_size):
+            found.append(evidence)
+            bar.update(done, len(questions))
+    return calibrate(join(found), preset)
+
+
+def told(calibration: "Calibration") -> str:
+    """How well it does, in a sentence."""
+    measured = calibration.measured
+    return (
+        f"predicted and true error rank alike to {measured.rank_correlation:.2f} (1 is always), and differ by "
+        f"{100 * (measured.off_by - 1):.0f} % in the middle case; {measured.completions:,} completions of "
+        f"{measured.pictures:,} pictures"
+    )

@@ -1,0 +1,116 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from latentfill.completion.completion import complete
+from latentfill.crops import pose
+from latentfill.gan import checkpoint
+from latentfill.images.incomplete import Incomplete
+from latentfill.jobs.calibrating import a_hole, gather, questions_of
+from latentfill.options import COMPLETE_PRESETS, NetworkOptions
+from latentfill.trust.calibration import write
+from latentfill.trust.fitting import calibrate, join
+from latentfill.trust.judge import judge
+
+SIZE = 16
+OPTIONS = replace(COMPLETE_PRESETS["fast"], precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def gan():
+    """A model that is asked about pictures of its own, slightly changed, and its calibration by them."""
+    network = NetworkOptions(size=SIZE, base=4, latent=6)
+    encoder = checkpoint.fresh_encoder(network, 4, 8).requires_grad_(False).eval()
+    gan = replace(checkpoint.build(network), encoder=encoder)
+    pictures = draw(80)
+    found = [evidence for _, evidence in gather(gan, pictures, questions_of(80, 5, SIZE), OPTIONS)]
+    return replace(gan, about=write(gan, {"fast": calibrate(join(found), OPTIONS)}))
+
+
+def draw(count, first=0):
+    rng = np.random.Generator(np.random.Philox(key=first))
+    coarse = rng.integers(60, 200, (count, 4, 4, 3))
+    return np.clip(coarse.repeat(4, 1).repeat(4, 2) + rng.integers(-9, 9, (count, SIZE, SIZE, 3)), 0, 255).astype(
+        np.uint8
+    )
+
+
+def ask(gan, count=6, first=1):
+    return pose(gan, list(draw(count, first)), [a_hole(1000 + i, SIZE) for i in range(count)])
+
+
+def test_every_image_is_told_what_to_expect(gan):
+    incomplete = ask(gan)
+    trust = judge(gan, incomplete, complete(gan, incomplete, OPTIONS), OPTIONS)
+    assert (trust.low < trust.predicted).all() and (trust.predicted < trust.high).all()
+    assert ((trust.band > 0) == (incomplete.known == 0)).all()
+    for row, words in enumerate(trust.words):
+        told = (trust.predicted[row], trust.low[row], trust.high[row])
+        expected = "expect the hole to be off by about {:.0f} grey levels ({:.0f} to {:.0f} in 8 of 10 cases)"
+        assert expected.format(*(value.item() for value in told)) in words
+        story = trust.told(row)
+        assert json.loads(json.dumps(story)) == story
+        assert story["predicted"] == pytest.approx(trust.predicted[row].item(), abs=1e-4)
+        assert story["held_out"] is None and story["words"] == list(words)
+
+
+def test_each_is_judged_as_if_it_were_alone(gan):
+    incomplete = ask(gan)
+    together = judge(gan, incomplete, complete(gan, incomplete, OPTIONS), OPTIONS)
+    for row in range(6):
+        one = incomplete.select(slice(row, row + 1))
+        alone = judge(gan, one, complete(gan, one, OPTIONS), OPTIONS)
+        chosen = together.select(slice(row, row + 1))
+        assert alone.predicted == pytest.approx(chosen.predicted, rel=1e-3) and alone.words == chosen.words
+        assert torch.allclose(alone.band, chosen.band, rtol=1e-2)
+
+
+def test_a_picture_that_agrees_less_than_any_is_called_unlike(gan):
+    incomplete = ask(gan, 3)
+    completion = complete(gan, incomplete, OPTIONS)
+    negative = replace(completion, images=-incomplete.images)
+    trust = judge(gan, incomplete, negative, OPTIONS)
+    assert trust.unlike == (True, True, True)
+    assert all(words[0].startswith("unlike what the model has learnt") for words in trust.words)
+    assert [warning[:11] for warning in trust.warnings] == [f"square {k} of" for k in "123"]
+    assert trust.select(slice(1, 2)).warnings == (trust.words[1][0],)
+
+
+def test_other_options_and_other_observations_are_owned_up_to(gan):
+    incomplete = ask(gan, 2)
+    options = replace(OPTIONS, warm_steps=3)
+    trust = judge(gan, incomplete, complete(gan, incomplete, options), options)
+    assert all("calibrated for the preset fast, not for these options" in words[-1] for words in trust.words)
+    besides = replace(incomplete, lowres=torch.ones(2, 1, 2, 2))
+    trust = judge(gan, besides, complete(gan, besides, OPTIONS), OPTIONS)
+    assert all("calibrated for holes" in words[-1] for words in trust.words)
+
+
+def test_a_model_without_calibration_says_so_and_tells_what_it_can(gan):
+    incomplete, bare = ask(gan, 2), replace(gan, about={})
+    options = replace(OPTIONS, tune_steps=1)
+    trust = judge(bare, incomplete, complete(bare, incomplete, options), options)
+    assert trust.predicted is None and trust.band is None and trust.unlike == (False, False)
+    assert trust.held_out is not None and trust.spread is not None
+    assert all(words == (trust.words[0][0],) and "latentfill calibrate" in words[0] for words in trust.words)
+    assert trust.told(0)["predicted"] is None and trust.told(0)["held_out"] > 0
+
+
+def test_with_nothing_known_or_nothing_missing_the_words_say_so(gan):
+    known = torch.stack([torch.zeros(1, SIZE, SIZE), torch.ones(1, SIZE, SIZE)])
+    incomplete = Incomplete(torch.zeros(2, 3, SIZE, SIZE), known)
+    trust = judge(gan, incomplete, complete(gan, incomplete, OPTIONS), OPTIONS)
+    assert trust.words == (("nothing is known of it: there is no telling how far it is off",), ("nothing is missing",))
+    assert trust.told(0)["predicted"] is None and trust.told(1)["predicted"] == 0
+    assert trust.unlike == (False, False)
+
+
+def test_what_the_search_says_itself_comes_first(gan):
+    incomplete = ask(gan, 2)
+    completion = complete(gan, incomplete, OPTIONS)
+    own = replace(completion, held_out=torch.tensor([3.0, 4.0]), spread=torch.ones(2, 1, SIZE, SIZE))
+    trust = judge(gan, incomplete, own, OPTIONS)
+    assert trust.held_out is own.held_out and trust.spread is own.spread
