@@ -20,7 +20,7 @@ from .images.fitting import central_square
 from .images.holes import WHITE
 from .images.originals import Original
 from .images.placement import Placement
-from .observing import Observed, look, sight_of
+from .observing.observed import Observed, look, sight_of
 from .options import Alignment, PhotoOptions
 from .types import Hole, Pixels
 
@@ -180,7 +180,7 @@ def _told(observed: Observed, placements: Sequence[Placement], hole: Hole, gan: 
             f"The model draws {gan.network.size} pixels: give a smaller picture.",
         )
     if observed.sight.view.grey:
-        return ("it gets its colours where the model looks, and stays grey elsewhere",)
+        return ("it gets its colours where the model looks and from there; what is far or unlike stays grey",)
     return ("where the model does not look, it is made from its own pixels alone",)
 
 

@@ -22,7 +22,7 @@ from .images.originals import Original
 from .images.pixels import to_levels
 from .images.placement import Placement
 from .models import load
-from .observing import restore
+from .observing.restoring import restore
 from .options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ReadLimits
 from .trust.judge import Trust, judge
 from .types import Hole, Pixels

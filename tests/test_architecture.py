@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "evaluation": {"images", "gan", "completion"},
     "trust": {"images", "gan", "completion"},
     "models": {"gan"},
+    "observing": {"images", "filling", "completion"},
 }
 EDGES = {"cli", "console", "jobs", "figures", "web", "cluster"}
 FILES_AND_SCREENS = {"os", "sys", "pathlib", "json", "csv", "PIL", "rich", "tqdm", "logging", "matplotlib"}

@@ -10,11 +10,12 @@ from ..errors import LatentfillError
 from ..gan.gan import Gan
 from ..images.incomplete import Incomplete
 from ..options import CompleteOptions
-from ..types import Latents, PerImage
+from ..types import Images, Known, Latents, PerImage
 from .held_out import hide
 from .search import Rows
 
 START_STREAM, THIN_STREAM = 4, 6  # seeds of different draws must never meet, nor those of the training (1 to 3)
+COLOUR_STREAM, TYPICAL = 8, 64  # and of the images whose mean shows what colours are usual where
 THINNED = 0.25  # share of the known pixels that the encoder is not shown in a further attempt
 NOISE = 0.1  # of the prior's draws, added to the guess once in the second attempt, twice in the third, ...
 LOUDEST = 0.5  # beyond it, nothing is left of the guess
@@ -57,11 +58,29 @@ def guess(gan: Gan, incomplete: Incomplete, seed: int = 0, attempt: int = 0) -> 
     """What the encoder makes of all that can be seen; in a further attempt, of fewer pixels."""
     if gan.encoder is None:
         raise ValueError("a guess needs an encoder")
-    images, known = incomplete.shown
+    images, known = _coloured(gan, incomplete)
     if attempt:
         known = known - hide(known, THINNED, seed, anywhere=True)
     with torch.no_grad():
         return gan.encoder(images, known)
+
+
+def _coloured(gan: Gan, incomplete: Incomplete) -> tuple[Images, Known]:
+    """All that can be seen, and where no colours were seen, those that the generator's images have on average.
+
+    An encoder that is shown a grey face finds a pale one.
+    """
+    images, known = incomplete.shown
+    for one in incomplete.observations:
+        if one.seen.shape[1] < images.shape[1]:
+            where = one.where.repeat_interleave(images.shape[-1] // one.where.shape[-1], 3)
+            where = where.repeat_interleave(images.shape[-2] // one.where.shape[-2], 2)
+            z = gan.generator.prior.sample([(COLOUR_STREAM << 64) + i for i in range(TYPICAL)]).to(images)
+            with torch.no_grad():
+                mean = gan.generator(z).float().mean(0, keepdim=True)
+            tint = mean - one.observer.picture(one.observer.observe(mean), one.where[:1] * 0 + 1, mean)
+            images = (images + where * (1 - incomplete.known) * tint).clamp(-1, 1)
+    return images, known
 
 
 @final

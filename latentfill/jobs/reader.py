@@ -15,7 +15,7 @@ from ..faces import landmarks
 from ..gan.gan import Gan
 from ..images import holes, originals, photos
 from ..images.fitting import fit, fit_hole
-from ..observing import degrade
+from ..observing.observed import degrade
 from ..options import Alignment
 from ..types import Hole
 from .answers import Question, hole_of, hole_seed, sight_of

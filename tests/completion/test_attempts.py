@@ -3,13 +3,15 @@ from dataclasses import dataclass, field, replace
 import pytest
 import torch
 
-from latentfill.completion.attempts import Race, ranks, starts, warm
+from latentfill.completion.attempts import Race, guess, ranks, starts, warm
 from latentfill.completion.completion import complete, watch
+from latentfill.completion.observations import parse, question
 from latentfill.errors import LatentfillError
+from latentfill.gan.checkpoint import build
 from latentfill.gan.gan import Gan
 from latentfill.gan.prior import UniformPrior
 from latentfill.images.incomplete import Incomplete
-from latentfill.options import CompleteOptions
+from latentfill.options import CompleteOptions, NetworkOptions
 
 
 @dataclass
@@ -170,3 +172,31 @@ def test_the_spread_is_how_far_attempts_differ():
     torch.testing.assert_close(answer.spread, images.var(0).mean(1, keepdim=True).sqrt())
     assert complete(gan, incomplete, CompleteOptions(steps=0)).spread is None
     assert answer.select(slice(1, 2)).spread.shape == (1, 1, 8, 8)
+
+
+@torch.no_grad()
+def test_an_encoder_is_shown_usual_colours_where_none_were_seen():
+    seen = []
+
+    class Watching:
+        def __call__(self, images, known):
+            seen.append((images, known))
+            return torch.zeros(len(images), 6)
+
+    gan = replace(build(NetworkOptions(size=16, base=4, latent=6)), encoder=Watching())
+    truth = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) - 0.5
+    known = torch.ones(2, 1, 16, 16)
+    known[..., :4] = 0
+    sight = parse("grey")
+    asked = question(sight, sight.view(truth), known, 3)
+    guess(gan, asked)
+    shown, where = seen[0]
+    usual = gan.generator(gan.generator.prior.sample([(8 << 64) + i for i in range(64)])).mean(0)
+    assert torch.equal(where, known)
+    torch.testing.assert_close(sight.view(shown)[..., 4:], sight.view(truth)[..., 4:], atol=1e-5, rtol=0)
+    colours = (shown - sight.view(shown))[..., 4:]
+    torch.testing.assert_close(
+        colours, (usual - sight.view(usual[None]))[..., 4:].expand(2, -1, -1, -1), atol=1e-5, rtol=0
+    )
+    guess(gan, Incomplete(truth, known))
+    assert torch.equal(seen[1][0], truth * known), "whose colours were seen is shown as it is"

@@ -1,0 +1,142 @@
+"""A photo that is itself an observation: what was seen of it, and how its squares show that to a model."""
+
+from dataclasses import dataclass, replace
+from math import log2
+from typing import final
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from ..completion.observations import Sight, View, degraded
+from ..completion.readings import Exactly, Jpeg, Levels, Noise, Reading
+from ..errors import HoleError, ImageError
+from ..images.holes import to_known
+from ..images.originals import Original
+from ..images.placement import Placement
+from ..types import Hole, Images, Known
+from .agreeing import agree, images_of, padded, values_of
+
+MOST_FACTOR = 16  # of what a square may be taken to be smaller: beyond it a face of 64 pixels has 4
+JPEG_SHARE = 0.05  # of the mean divisor: the deviation of a JPEG's pixels, which falls short of uniform in most bins
+GREY_ICC = b"GRAY"  # colour space of a profile, in its bytes 16 to 19
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """What was seen of a photo: its numbers [1, c', h', w'] in [-1, 1], and how.
+
+    `shown` is the same in the size and the colours that are wanted of it, enlarged smoothly: what is looked at.
+    """
+
+    sight: Sight
+    seen: Images
+    shown: Original
+
+    def hole(self, hole: Hole, name: str = "the photo") -> Hole:
+        """A hole painted on the small picture or on one of the size that is wanted, in that size.
+
+        Raises HoleError for one of another size, and if it leaves nothing that was seen.
+        """
+        wanted = self.shown.values.shape[:2]
+        factor = wanted[0] // self.seen.shape[2]
+        if hole.shape == tuple(self.seen.shape[2:]) and hole.shape != wanted:
+            hole = hole.repeat(factor, 0).repeat(factor, 1)
+        if hole.shape != wanted:
+            sizes = f"{wanted[1]} x {wanted[0]} pixels are wanted, but its hole is {hole.shape[1]} x {hole.shape[0]}"
+            raise HoleError(f"{name}: {sizes}", "Make them equal.")
+        if hole.any() and not self.where(hole).any():
+            raise HoleError(f"{name}: the hole leaves nothing of it seen", "Make it smaller.")
+        return hole
+
+    def where(self, hole: Hole) -> Known:
+        """1 where a number is known, of a photo with as many more rows and columns as whole blocks need."""
+        side = self.sight.view.factor * self.sight.reading.side
+        return self.sight.where(padded(to_known(hole), side))
+
+
+def look(original: Original, sight: Sight, size: int, name: str = "the photo", most: int | None = None) -> Observed:
+    """A photo as the observation that it is, by a model of `size` pixels.
+
+    A small picture is one of the size wanted, divided by the factor; one of the model's size has its blocks averaged
+    already. Raises ImageError for one that would get more than `most` pixels.
+    """
+    factor = sight.view.factor
+    seen = images_of(original)
+    if sight.view.grey:
+        seen = View(grey=True)(seen)
+    if factor > 1 and original.values.shape[:2] == (size, size):
+        seen = F.avg_pool2d(seen, factor)
+    height, width = (factor * side for side in seen.shape[2:])
+    if most is not None and height * width > most:
+        what = f"{name}: {factor} times as large it would have {height * width / 1e6:.0f} million pixels"
+        raise ImageError(what, "Give a part of it, or a smaller factor.")
+    shown = original
+    if factor > 1:
+        decoded = _decoded(sight.reading, seen)
+        flat = decoded.mean((2, 3), keepdim=True).expand(-1, -1, height, width)
+        large = agree(Sight(View(factor=factor)), flat, decoded, torch.ones_like(decoded[:, :1]))
+        alpha = original.alpha
+        if alpha is not None:
+            times = height // alpha.shape[0]
+            alpha = alpha.repeat(times, 0).repeat(times, 1)
+        shown = replace(original, values=values_of(large, original), alpha=alpha)
+    elif sight.view.grey:
+        shown = replace(original, values=values_of(seen, original))
+    if sight.view.grey:
+        icc = None if original.icc is not None and original.icc[16:20] == GREY_ICC else original.icc
+        shown = replace(shown, values=np.repeat(shown.values[..., :1], 3, 2), icc=icc)
+    return Observed(sight, seen, shown)
+
+
+def degrade(original: Original, sight: Sight, seed: int, name: str = "the photo") -> Original:
+    """What of a whole photo would be seen, as a photo: to try things out. Its sides are cut to whole blocks.
+
+    `seed`, 0 to 2^64 - 1, is that of the noise. Raises ImageError for a photo smaller than a block.
+    """
+    factor = sight.view.factor
+    height, width = (side // factor for side in original.values.shape[:2])
+    if not height or not width:
+        raise ImageError(f"{name}: it is too small to be made {factor} times smaller", "Take a larger one.")
+    images = images_of(original)[:, :, : height * factor, : width * factor]
+    seen = _decoded(sight.reading, degraded(sight, images, [seed]))
+    alpha = None if original.alpha is None else original.alpha[factor // 2 :: factor, factor // 2 :: factor]
+    alpha = None if alpha is None else np.ascontiguousarray(alpha[:height, :width])
+    return replace(original, values=values_of(seen, original), alpha=alpha)
+
+
+def sight_of(sight: Sight, placement: Placement) -> Sight:
+    """How a square that was cut from the photo shows what it does.
+
+    The same if its pixels are the photo's; else noise becomes less where they are means of several, what is small is
+    less so in a larger photo, and what bins hide counts as noise. Factors and noises are rounded, so that squares
+    searched together have few.
+    """
+    unit, corner = sight.view.factor * sight.reading.side, placement.to_photo(np.zeros((1, 2)))
+    if placement.exact and not (corner % unit).any():
+        return sight
+    factor, smaller = 1, sight.view.factor / placement.scale
+    while 2 * factor <= min(1.5 * smaller, MOST_FACTOR):
+        factor *= 2
+    view = View(sight.view.grey, factor)
+    sigma = _deviation(sight.reading) / max(1.0, factor / smaller)
+    return Sight(view, Noise(2 ** (round(2 * log2(max(1.0, sigma))) / 2))) if sigma else Sight(view)
+
+
+def _decoded(reading: Reading, seen: Images) -> Images:
+    h, w = seen.shape[2:]
+    return reading.decode(reading.read(padded(seen, reading.side)))[:, :, :h, :w]
+
+
+def _deviation(reading: Reading) -> float:
+    """How far off single pixels are, in grey levels."""
+    if isinstance(reading, Noise):
+        return reading.grey_levels
+    if isinstance(reading, Levels):
+        return float(256 / reading.count / 12**0.5)
+    if isinstance(reading, Jpeg):
+        return JPEG_SHARE * reading.mean_divisor
+    if isinstance(reading, Exactly):
+        return 0.0
+    raise ValueError(f"{reading.name} is not known to have any noise")
