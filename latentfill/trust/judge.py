@@ -115,9 +115,7 @@ def _said(trust: Trust, row: int) -> tuple[str, ...]:
         return ("nothing is missing",)
     if predicted != predicted:
         return ("nothing is known of it: there is no telling how far it is off",)
-    expected = (
-        f"expect the hole to be off by about {predicted:.0f} grey levels ({low:.0f} to {high:.0f} in 8 of 10 cases)"
-    )
+    off = f"off by about {predicted:.0f} grey levels ({low:.0f} to {high:.0f} in 8 of 10 cases)"
     if rarity < RARE:
-        return UNLIKE, expected
-    return (expected,)
+        return UNLIKE, f"of a picture that it knows, the hole would be {off}; of this one nobody has measured it"
+    return (f"expect the hole to be {off}",)

@@ -54,6 +54,16 @@ def test_intervals_hold_as_much_as_they_say_of_what_was_never_seen(calibration):
     assert calibration.measured.pictures == 375 and calibration.measured.completions == 1500
 
 
+def test_it_does_not_flatter_itself():
+    """Forty weights can be fitted to any 400 errors; none of that holds for pictures that were not fitted."""
+    rng = torch.Generator().manual_seed(3)
+    e = evidence(rows=400)
+    noise = {f"noise{i}": torch.randn(400, generator=rng) for i in range(16)} | {"agreement": e.numbers["agreement"]}
+    nothing = replace(e, numbers={"depth": e.numbers["share"], "share": e.numbers["share"], **noise})
+    nothing = replace(nothing, error=torch.randn(400, generator=rng).exp())
+    assert abs(calibrate(nothing, SEED).measured.rank_correlation) < 0.2
+
+
 def test_the_band_holds_nine_tenths_where_errors_are_small_and_where_they_are_large(calibration):
     fresh = evidence(seed=2)
     c = clues(fresh)

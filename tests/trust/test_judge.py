@@ -11,9 +11,10 @@ from latentfill.gan import checkpoint
 from latentfill.images.incomplete import Incomplete
 from latentfill.jobs.calibrating import a_hole, gather, questions_of
 from latentfill.options import COMPLETE_PRESETS, NetworkOptions
+from latentfill.pipeline import fill
 from latentfill.trust.calibration import write
 from latentfill.trust.fitting import calibrate, join
-from latentfill.trust.judge import judge
+from latentfill.trust.judge import UNLIKE, judge
 
 SIZE = 16
 OPTIONS = replace(COMPLETE_PRESETS["fast"], precision="fp32")
@@ -106,6 +107,14 @@ def test_with_nothing_known_or_nothing_missing_the_words_say_so(gan):
     assert trust.words == (("nothing is known of it: there is no telling how far it is off",), ("nothing is missing",))
     assert trust.told(0)["predicted"] is None and trust.told(1)["predicted"] == 0
     assert trust.unlike == (False, False)
+
+
+def test_a_filled_photo_carries_it(gan):
+    filled = fill(draw(1, 5)[0], "center", gan, OPTIONS)
+    assert filled.trust.words[0][0].startswith("expect the hole to be off") and filled.notes == ()
+    never = replace(gan, about={"trust": json.loads(json.dumps(gan.about["trust"]))})
+    never.about["trust"]["fast"]["ladder"] = [[0.0, 99.0], [1.0, 100.0]]  # nothing would agree enough
+    assert fill(draw(1, 5)[0], "center", never, OPTIONS).notes == (UNLIKE,)
 
 
 def test_what_the_search_says_itself_comes_first(gan):
