@@ -31,16 +31,16 @@ Numbers = dict[str, torch.Tensor]
 
 
 def judged(gan: Gan, pictures: Sequence[Pixels], where: Sequence[Hole], preset: str) -> tuple[Numbers, float]:
-    """For each completion what was told and what was true; and the seconds that the telling took, per image."""
+    """For each completion what was told and what was true; and the processor's seconds for the telling, per image."""
     options = COMPLETE_PRESETS[preset]
     rows: list[Numbers] = []
     seconds = 0.0
     for first in range(0, len(pictures), BATCH):
         incomplete = pose(gan, pictures[first : first + BATCH], where[first : first + BATCH])
         found = complete(gan, incomplete, options)
-        begun = time.perf_counter()
+        begun = time.process_time()
         trust = judge(gan, incomplete, found, options)
-        seconds += time.perf_counter() - begun
+        seconds += time.process_time() - begun
         wrong = (blend(incomplete, found, options.blend) - incomplete.images).abs() / GREY_LEVEL
         rows.append(compared(trust, wrong, 1 - incomplete.known))
     return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}, seconds / len(pictures)
@@ -129,7 +129,7 @@ def main() -> None:
         print(
             f"\nMean of the rank correlations within the kinds of hole: {np.mean(list(ranks.values())):.2f}. "
             f"Who knew each kind's mean error, and no more: {rank(kind, every['true']):.2f}. "
-            f"Judging takes {1000 * seconds:.1f} ms per picture.\n"
+            f"Judging takes {1000 * seconds:.1f} ms of processor time per picture.\n"
         )
         off = (every["true"] / every["predicted"]).median()
         passed.append(f"{100 * every['unlike'].mean():.1f} %; {off:.2f}")
@@ -139,9 +139,9 @@ def main() -> None:
         shares = []
         for preset in arguments.presets:
             asked = [holes_for(spec, [name] * len(pictures), size) for spec in specs]
-            parts = [judged(gan, pictures, where, preset)[0] for where in asked]
+            told = [judged(gan, pictures, where, preset)[0] for where in asked]
             unlike, true, predicted = (
-                torch.cat([part[key] for part in parts]) for key in ("unlike", "true", "predicted")
+                torch.cat([part[key] for part in told]) for key in ("unlike", "true", "predicted")
             )
             shares.append(f"{100 * unlike.mean():.0f} %; {(true / predicted).median():.2f}")
         rows.append([name, *shares])
