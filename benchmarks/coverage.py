@@ -11,10 +11,10 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from latentfill import load
-from latentfill.completion.chains import Posterior, gather
+from latentfill.completion.sampling.chains import Posterior, gather
 from latentfill.completion.frequencies import LEVEL
 from latentfill.completion.objective import CompletionLoss, Likelihood, likelihood_of, residuals
-from latentfill.completion.posterior import sample
+from latentfill.completion.sampling.posterior import sample
 from latentfill.completion.search import adam, search
 from latentfill.crops import pose
 from latentfill.gan.device import choose_precision

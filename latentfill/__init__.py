@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what a type checker sees; `_HOME` is what happens: nothing is imported before it is used
-    from .completion.completion import Completion as Completion
+    from .completion.answer import Completion as Completion
     from .completion.completion import complete as complete
     from .completion.completion import watch as watch
     from .crops import blend as blend
@@ -26,7 +26,8 @@ if TYPE_CHECKING:  # what a type checker sees; `_HOME` is what happens: nothing 
 __version__ = "0.1.0"
 
 _HOME = {
-    "completion.completion": ["Completion", "complete", "watch"],
+    "completion.answer": ["Completion"],
+    "completion.completion": ["complete", "watch"],
     "crops": ["blend", "fill_crops", "pose"],
     "errors": ["LatentfillError"],
     "gan.gan": ["Gan"],

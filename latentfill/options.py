@@ -132,10 +132,10 @@ class ReadLimits:
 class CompleteOptions:
     """How an incomplete image is completed. The defaults are the final repository's; what is used is a preset."""
 
-    method: Literal["adam", "nesterov", "hmc"] = "adam"
-    """how a latent is searched: adam (the repository's), nesterov (the post's), hmc (posterior samples)"""
+    method: Literal["adam", "nesterov", "hmc", "posterior"] = "adam"
+    """how a latent is searched: adam (the repository's), nesterov (the post's); or samples: hmc (theirs), posterior"""
     steps: Annotated[int, Ge(0)] = 1000
-    """updates of each latent, or proposals of hmc (the original's nIter)"""
+    """updates of each latent, or proposals of hmc (the original's nIter), or draws of each chain of posterior"""
     learning_rate: Annotated[float, Gt(0)] = 0.01
     """step of adam and nesterov (lr)"""
     schedule: Literal["constant", "cosine"] = "constant"
@@ -156,6 +156,10 @@ class CompleteOptions:
     """leapfrog steps, each a gradient, for a proposal (hmcL)"""
     hmc_anneal: Annotated[float, Gt(0)] = 1.0
     """factor of hmc_beta after each proposal; above 1 it cools (hmcAnneal)"""
+    warm_up: Positive = 100
+    """draws of each chain of posterior before those that count, in which it learns how far to step"""
+    leapfrog_steps: Positive = 10
+    """gradients for a draw of posterior, on average"""
     context: Literal["l1", "weighted"] = "l1"
     """contextual loss: every known pixel alike (the post's), or the more the nearer to the hole (Yeh et al.)"""
     window: Annotated[int, Gt(0), Predicate(is_odd)] = 7
@@ -182,8 +186,7 @@ class CompleteOptions:
     """share of the known pixels that the search does not see, in blocks near the hole: by them the best attempt is
     chosen, instead of by its loss, and the answer's error told"""
     tune_steps: Annotated[int, Ge(0)] = 0
-    """updates, after those of the latent, of the latent and the generator's maps of 8x8 together, with all known
-    pixels; for generators that can be split there"""
+    """updates, after the latent's, of it and the generator's maps of 8x8 together, by all known pixels"""
     tune_rate: Annotated[float, Gt(0)] = 0.1
     """first step of the tuning, for the maps; it falls along half a cosine"""
     tune_weight: Annotated[float, Ge(0)] = 1e-4
@@ -197,8 +200,8 @@ class CompleteOptions:
 
     @property
     def starts(self) -> int:
-        """Latents to start from for each image."""
-        return max(self.attempts, self.candidates)
+        """Latents to start from for each image; of posterior, its chains, and enough to tell one that is lost."""
+        return max(self.attempts, self.candidates, 4 if self.method == "posterior" else 1)
 
 
 @final

@@ -9,6 +9,7 @@ import numpy as np
 
 from .completion.completion import Completion, complete
 from .completion.observations import parse as parse_sight
+from .completion.sampling.diagnosis import warnings
 from .crops import pose
 from .cutting import Cut, cut, cut_observed
 from .errors import HoleError
@@ -121,6 +122,8 @@ def put_back(
     alone = options.candidates > 1 and not question.placements and question.hole.any()
     notes = (*question.notes, "there is one candidate only: no model was asked") if alone else question.notes
     notes = (*notes, *(trust.warnings if trust else ()))
+    for row in range(len(question.placements) if candidates else 0):
+        notes = (*notes, *warnings(candidates[0].notes, row))
     return Filled(tuple(made), question.placements, tuple(losses), notes, trust)
 
 

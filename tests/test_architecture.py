@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "gan": set(),
     "training": {"images", "gan"},
     "completion": {"images", "gan"},
+    "sampling": {"objective", "search"},
     "evaluation": {"images", "gan", "completion"},
     "trust": {"images", "gan", "completion"},
     "models": {"gan"},

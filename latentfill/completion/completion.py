@@ -2,77 +2,28 @@
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
-from typing import final
+from dataclasses import asdict, replace
 
 import torch
-from jaxtyping import Float, Int
 from pydantic import TypeAdapter, ValidationError
-from torch import Tensor
 
 from ..gan.device import choose_precision
 from ..gan.gan import Gan
 from ..images.incomplete import Incomplete
 from ..options import COMPLETE_PRESETS, CompleteOptions
-from ..types import Images, Known, Latents, PerImage
-from .attempts import CUTS, Race, guess, ranks, seed_of, starts, warm
-from .held_out import GREY_LEVEL, error, hide, without
-from .hmc import hmc
-from .objective import CompletionLoss, Objective, Terms
+from ..types import Known, Latents, PerImage
+from .answer import Completion as Completion
+from .answer import best, spread
+from .attempts import CUTS, Race, guess, seed_of, starts, warm
+from .held_out import error, hide, without
+from .objective import CompletionLoss, Objective
+from .samples import draw
+from .sampling.hmc import hmc
 from .search import Narrow, Rows, Step, adam, constant, cosine, nesterov, prepared, search
 from .tuning import LATENT_STEP, split, tune
 
 HEAD_START = 1.5  # an encoder's first guess is the best on average; another has to be better by more than chance
-HMC_STREAM, HIDDEN_STREAM = 5, 7  # seeds of different draws must never meet; `attempts` has 4 and 6
-
-Spread = Float[Tensor, "_ 1 _ _"]
-
-
-@final
-@dataclass(frozen=True)
-class Completion:
-    """The best of the attempts at each image after `number` steps of `total`. Blend `images` with the known pixels.
-
-    `terms` are the weighted losses, whose sum is `loss`; `attempt` says which start each image comes from, counted
-    from 0; `notes` are what the search adds (`accepted` of HMC). `others` are the next best attempts, as many as the
-    options ask for candidates, the best of them first.
-
-    `held_out` is the error on known pixels that the search did not see, a root mean square in grey levels; `spread` is
-    how far the attempts differ at each pixel, a standard deviation in grey levels [n, 1, h, w]. None without.
-    """
-
-    number: int
-    images: Images
-    z: Latents
-    terms: Terms
-    loss: PerImage
-    attempt: Int[Tensor, " n"]
-    notes: Terms = field(default_factory=dict)
-    others: tuple["Completion", ...] = ()
-    total: int = 0
-    held_out: PerImage | None = None
-    spread: Spread | None = None
-
-    @property
-    def candidates(self) -> tuple["Completion", ...]:
-        """This one and the others, the best first."""
-        return (self, *self.others)
-
-    def select(self, rows: slice) -> "Completion":
-        """Those images alone."""
-        terms, notes = ({name: term[rows] for name, term in group.items()} for group in (self.terms, self.notes))
-        return replace(
-            self,
-            images=self.images[rows],
-            z=self.z[rows],
-            terms=terms,
-            loss=self.loss[rows],
-            attempt=self.attempt[rows],
-            notes=notes,
-            others=tuple(other.select(rows) for other in self.others),
-            held_out=None if self.held_out is None else self.held_out[rows],
-            spread=None if self.spread is None else self.spread[rows],
-        )
+HMC_STREAM, HIDDEN_STREAM = 5, 7  # seeds of different draws must never meet; `attempts` has 4, 6 and 8, `samples` 9
 
 
 def watch(gan: Gan, incomplete: Incomplete, options: CompleteOptions | None = None) -> Iterator[Completion]:
@@ -89,6 +40,8 @@ def watch(gan: Gan, incomplete: Incomplete, options: CompleteOptions | None = No
     gan = prepared(gan, choose_precision(options.precision, incomplete.images.device))
     loss_of(gan, incomplete, options)
     warm(gan, options)
+    if options.method == "posterior":
+        return draw(gan, incomplete, options)
     return _watch(gan, incomplete, options)
 
 
@@ -101,24 +54,6 @@ def loss_of(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> Compl
     """What the options make small; `raw` of it gives the terms without their weights."""
     o = options
     return CompletionLoss(incomplete, gan.discriminator, o.lam, o.context, o.window, o.perceptual, o.balance)
-
-
-def best(step: Step, race: Race, candidates: int, score: PerImage, held_out: PerImage | None = None) -> Completion:
-    """The attempt at each image with the smallest score; with more candidates, the next ones too."""
-    order = ranks(score, race.left)[:, :candidates]
-    first, *others = (_chosen(step, race, order[:, k], held_out) for k in range(candidates))
-    return replace(first, others=tuple(others))
-
-
-def _chosen(step: Step, race: Race, place: Int[Tensor, " n"], held_out: Float[Tensor, " _"] | None) -> Completion:
-    """One attempt at each image, by its place among those that are left."""
-    n, k = race.labels.shape
-    rows = place + k * torch.arange(n, device=place.device)
-    terms, notes = ({name: term[rows] for name, term in group.items()} for group in (step.terms, step.notes))
-    attempt = race.labels.to(place).gather(1, place[:, None])[:, 0]
-    images = step.images if k == 1 else step.images[rows]
-    held_out = None if held_out is None else held_out[rows]
-    return Completion(step.number, images, step.z[rows], terms, step.loss[rows], attempt, notes, held_out=held_out)
 
 
 def _watch(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> Iterator[Completion]:
@@ -155,7 +90,7 @@ def _attempt(
     objective = loss_of(gan, visible.repeat(o.starts), o)
     for step in _steps(gan, objective, starts(gan, visible, o), steps, o, narrow):
         found = best(step, race, o.candidates, score(step), missed(step))
-        yield replace(found, spread=_spread(step.images, race.left))
+        yield replace(found, spread=spread(step.images, race.left))
 
 
 def _finish(
@@ -184,14 +119,6 @@ def _finish(
             for new, old in zip(made.candidates, chosen, strict=True)
         ]
         yield replace(candidates[0], others=tuple(candidates[1:]), spread=found.spread)
-
-
-def _spread(images: Images, attempts: int) -> Spread | None:
-    """How far the attempts at each image differ, or None for a single one."""
-    if attempts == 1:
-        return None
-    variance: Tensor = images.view(-1, attempts, *images.shape[1:]).var(1).mean(1, keepdim=True)
-    return variance.sqrt() / GREY_LEVEL
 
 
 def _steps(

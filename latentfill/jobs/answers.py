@@ -12,6 +12,7 @@ from ..completion import observations
 from ..completion.observations import Sight
 from ..errors import LatentfillError
 from ..images import photos
+from ..options import CompleteOptions
 
 if TYPE_CHECKING:
     from ..cli.complete import Options
@@ -104,7 +105,8 @@ def check_answers(questions: Iterable[Question], options: "Options") -> None:
         except (OSError, ValueError) as error:
             path = question.file(".json")
             raise LatentfillError(f"{path} cannot be read: {error}", "Remove it, or give --overwrite.") from error
-        told = {**LEFT_ALONE, **told}  # what is not told was not yet to be chosen
+        # what is not told was not yet to be chosen
+        told = {**LEFT_ALONE, **told, "options": {**asdict(CompleteOptions()), **told.get("options", {})}}
         other = next((key for key in asked if key in told and told[key] != asked[key]), None)
         if other is not None:
             raise LatentfillError(

@@ -90,12 +90,13 @@ class Batch:
         candidates = [c.select(rows) for c in self._last.candidates] if self._last and cut.placements else []
         trust = self._trust.select(rows) if self._trust and cut.placements else None
         filled = put_back(cut, candidates, self.options.search, self.options.photo, trust)
-        for warning in trust.warnings if trust else ():
+        for warning in filled.notes[len(cut.notes) :]:  # the others were told when it was read
             print(f"{question.source.name}: {warning}", file=sys.stderr)
         if len(filled.candidates) > 1:
             offer(self.options.out / "_run" / "candidates" / question.stem.relative_to(self.options.out), cut, filled)
         originals.write(question.file(".png"), filled.candidates[0])
-        tell(question, self.options, story(cut, candidates, self._seconds / len(self.cuts), trust))
+        facts = story(cut, candidates, self._seconds / len(self.cuts), trust)
+        tell(question, self.options, facts | {"notes": filled.notes})
         return question.file(".png")
 
     def _animate(self) -> None:

@@ -1,6 +1,7 @@
 """What is told of a completed photo besides itself: its candidates, side by side, and its numbers."""
 
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def story(cut: Cut, candidates: Sequence[Completion], seconds: float, trust: Tru
             "attempt": int(best.attempt[row]),
             "z": best.z[row].tolist(),
             "trust": trust.told(row) if trust else None,
+            "search": {name: _finite(note[row].item()) for name, note in best.notes.items()},
         }
         for row, placement in enumerate(cut.placements)
         if best is not None
@@ -74,6 +76,11 @@ def story(cut: Cut, candidates: Sequence[Completion], seconds: float, trust: Tru
     if len(squares) == 1:  # the usual case, where nobody wants to look further down
         facts |= {name: squares[0][name] for name in ("loss", "terms", "z", "trust")}
     return facts
+
+
+def _finite(number: float) -> float | None:
+    """JSON knows no other."""
+    return number if isfinite(number) else None
 
 
 def picture(levels: Map) -> list[Pixels]:

@@ -17,11 +17,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..gan.gan import Generator
-from ..gan.prior import NormalPrior, Prior, UniformPrior, random
-from ..types import Images, Latents, PerImage
-from .objective import Objective, Terms, total
-from .search import Step
+from ...gan.gan import Generator
+from ...gan.prior import NormalPrior, Prior, UniformPrior, random
+from ...types import Images, Latents, PerImage
+from ..objective import Objective, Terms, total
+from ..search import Step
 
 LENGTHS = 0x6C656E677468 << 64  # "length": the stream of the trajectories' lengths, which are alike for all images
 EDGE = 1e-6  # a latent on a wall of the cube starts so far inside
@@ -147,7 +147,9 @@ class Adaptation:
 def _curvature(generator: Generator, energy: Objective, here: "_Point", chains: int) -> Float[Tensor, "n d d"]:
     """The second derivatives, from gradients a little apart, on average over the chains of each image."""
     rows, d = here.u.shape
-    apart = APART * (1 - 2 * (torch.arange(rows) % 2)).to(here.u)  # forth and back by turns, to the same effect
+    apart = APART * (1 - 2 * (torch.arange(rows) % chains % 2)).to(
+        here.u
+    )  # forth and back by turns, to the same effect
     columns = []
     for k in range(d):
         moved = here.u.clone()

@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from ..gan.gan import Generator
-from ..gan.prior import random
-from ..types import Latents, PerImage
-from .objective import Objective, total
-from .search import Point, Step, evaluate
+from ...gan.gan import Generator
+from ...gan.prior import random
+from ...types import Latents, PerImage
+from ..objective import Objective, total
+from ..search import Point, Step, evaluate
 
 
 def hmc(

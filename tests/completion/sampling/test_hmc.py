@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentfill.completion.hmc import energy, hmc, leapfrog
+from latentfill.completion.sampling.hmc import energy, hmc, leapfrog
 from latentfill.completion.search import evaluate
 from latentfill.gan.prior import UniformPrior, random
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from scipy.stats import truncnorm
 
-from latentfill.completion.chains import Posterior, diagnose, effective_samples, gather, split_rhat
 from latentfill.completion.objective import Likelihood, likelihood_of
 from latentfill.completion.observations import parse, question
-from latentfill.completion.posterior import bound, free, sample
+from latentfill.completion.sampling.chains import Posterior, diagnose, effective_samples, gather, split_rhat
+from latentfill.completion.sampling.posterior import bound, free, sample
 from latentfill.gan.prior import NormalPrior, UniformPrior
 from latentfill.images.incomplete import Incomplete
 
