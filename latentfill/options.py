@@ -176,8 +176,9 @@ class CompleteOptions:
     start: Literal["random", "encoder", "auto"] = "random"
     """first latents: random ones (the repository's), the encoder's guess with others around it, or auto: the encoder's
     where the model has one"""
-    warm_steps: Annotated[int, Ge(0)] | None = None
-    """updates, instead of steps, where the search starts from an encoder's guess; none of its own takes as many"""
+    cold_steps: Annotated[int, Ge(0)] = 0
+    """make at least so many steps where an encoder's guess is not all that is needed: from random latents, and by other
+    methods than adam"""
     attempts: Positive = 1
     """latents to start from for each image; the best is kept"""
     prune: bool = False
@@ -197,6 +198,10 @@ class CompleteOptions:
     """what the layers compute in; auto is bf16 where the processor has it"""
     seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
     """of the first latents and of hmc's draws"""
+
+    def updates(self, *, warm: bool) -> int:
+        """Steps of the search, those of the tuning aside, from an encoder's guess (`warm`) or without one."""
+        return self.steps if warm and self.method == "adam" else max(self.steps, self.cold_steps)
 
     @property
     def starts(self) -> int:
@@ -223,23 +228,23 @@ class PhotoOptions:
 COMPLETE_PRESETS: dict[str, CompleteOptions] = {
     "seed": CompleteOptions(),
     "paper": CompleteOptions(steps=1500, context="weighted", perceptual="saturating", lam=0.003, blend="poisson"),
-    # With an encoder the searches are short; for a model without one they are what `steps` says.
+    # An encoder's guess needs no steps; a model without one gets those of `cold_steps`.
     "fast": CompleteOptions(
         start="auto",
-        steps=100,
+        steps=0,
+        cold_steps=100,
         learning_rate=0.2,
         schedule="cosine",
-        warm_steps=0,
         lam=0.0,
         balance="mean",
         blend="poisson",
     ),
     "best": CompleteOptions(
         start="auto",
-        steps=100,
+        steps=0,
+        cold_steps=100,
         learning_rate=0.2,
         schedule="cosine",
-        warm_steps=0,
         tune_steps=40,
         context="weighted",
         window=15,

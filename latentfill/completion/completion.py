@@ -58,7 +58,7 @@ def loss_of(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> Compl
 
 def _watch(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> Iterator[Completion]:
     """First the attempts, on the pixels that are not hidden; then the best of them, on all that is known."""
-    steps = o.warm_steps if o.warm_steps is not None and warm(gan, o) else o.steps
+    steps = o.updates(warm=warm(gan, o))
     hidden = hide(incomplete.known, o.held_out, seed_of(o, HIDDEN_STREAM, 0)) if o.held_out else None
     more = bool(o.tune_steps) or hidden is not None
     for found in _attempt(gan, incomplete, hidden, steps, o):

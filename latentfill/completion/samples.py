@@ -32,8 +32,10 @@ def draw(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> Iterator
     the chains agree. Each image has a sampler of its own: chains magnify the smallest rounding, and what is rounded
     how depends on what is computed together.
     """
-    if options.steps < FEWEST:
-        raise LatentfillError(f"{options.steps} draws tell nothing", f"Give {FEWEST} steps at least, better 200.")
+    if options.updates(warm=False) < FEWEST:
+        raise LatentfillError(
+            f"{options.updates(warm=False)} draws tell nothing", f"Give {FEWEST} steps at least, better 200."
+        )
     if incomplete.lowres is not None:
         raise LatentfillError("posterior samples know nothing of --hole lowres", "Give --observe lowres:8 instead.")
     streams = [_draw(gan, incomplete.select([i]), options) for i in range(len(incomplete))]
@@ -45,7 +47,7 @@ def _draw(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> Iterator[Comp
     k = o.starts
     hidden = hide(incomplete.known, o.held_out, seed_of(o, HIDDEN_STREAM, 0)) if o.held_out else None
     visible = incomplete if hidden is None else without(incomplete, hidden)
-    race, last = Race(1, k, o.candidates), FIND_STEPS + o.warm_up + o.steps
+    race, last = Race(1, k, o.candidates), FIND_STEPS + o.warm_up + o.updates(warm=False)
     objective = CompletionLoss(visible.repeat(k), gan.discriminator, lam=0.0, balance="mean")
     z, rate = starts(gan, visible, o), adam(FIND_RATE)
     untold = {name: z.new_full((k,), torch.nan) for name in ("accepted", "rhat", "effective", "unexplained")}
@@ -66,7 +68,7 @@ def _draw(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> Iterator[Comp
         INSIDE * step.z,
         chains=k,
         warm_up=o.warm_up,
-        draws=o.steps,
+        draws=o.updates(warm=False),
         seeds=[seed_of(o, POSTERIOR_STREAM, chain) for chain in range(k)],
         leapfrog_steps=o.leapfrog_steps,
     ):

@@ -95,7 +95,7 @@ def look(gan: Gan, incomplete: Incomplete, completion: Completion, options: Comp
 
 def is_guess(options: CompleteOptions) -> bool:
     """Whether an encoder's guess is left as it is: no step follows."""
-    steps = options.steps if options.warm_steps is None else options.warm_steps
+    steps = options.updates(warm=True)
     return not steps and not options.tune_steps and not options.held_out
 
 

@@ -106,7 +106,7 @@ def test_an_encoder_that_is_not_there_is_named():
 
 def test_an_encoders_search_may_be_shorter():
     gan, incomplete = warm_gan(), Incomplete(some_images(1), center_hole(1))
-    options = CompleteOptions(start="auto", steps=7, warm_steps=3)
+    options = CompleteOptions(start="auto", steps=3, cold_steps=7)
     numbers = [(c.number, c.total) for c in watch(gan, incomplete, options)]
     assert numbers == [(i, 3) for i in range(4)]
     assert [c.total for c in watch(replace(gan, encoder=None), incomplete, options)] == [7] * 8

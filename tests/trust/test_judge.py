@@ -82,7 +82,7 @@ def test_a_picture_that_agrees_less_than_any_is_called_unlike(gan):
 
 def test_other_options_and_other_observations_are_owned_up_to(gan):
     incomplete = ask(gan, 2)
-    options = replace(OPTIONS, warm_steps=3)
+    options = replace(OPTIONS, steps=3)
     trust = judge(gan, incomplete, complete(gan, incomplete, options), options)
     assert all("calibrated for the preset fast, not for these options" in words[-1] for words in trust.words)
     besides = replace(incomplete, lowres=torch.ones(2, 1, 2, 2))
