@@ -107,7 +107,7 @@ def split(text: str) -> list[str]:
     """Words between commas; the numbers of rectangle:1,2,3,4 stay together."""
     words: list[str] = []
     for word in text.split(","):
-        if words and MORE.fullmatch(word.strip()):
+        if words and MORE.fullmatch(word.strip()) and words[-1].rpartition("+")[2].startswith(("rectangle", "ellipse")):
             words[-1] += f",{word.strip()}"
         elif word.strip():
             words.append(word.strip())

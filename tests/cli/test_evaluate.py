@@ -113,4 +113,5 @@ def test_commas_part_words_but_not_the_numbers_of_a_shape():
         "center:0.1",
     ]
     assert split("1.png,./2,half") == ["1.png", "./2", "half"]
+    assert split("random:0.8,0.5") == ["random:0.8", "0.5"]  # what it is will be asked later
     assert split("") == []
