@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -11,11 +12,14 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from latentfill import load
-from latentfill.completion.sampling.chains import Posterior, gather
+from latentfill.completion.attempts import starts
 from latentfill.completion.frequencies import LEVEL
-from latentfill.completion.objective import CompletionLoss, Likelihood, likelihood_of, residuals
+from latentfill.completion.objective import CompletionLoss, Likelihood, likelihood_of
+from latentfill.completion.samples import FIND_RATE, FIND_STEPS, INSIDE
+from latentfill.completion.sampling.chains import Posterior, gather
+from latentfill.completion.sampling.draws import unexplained
 from latentfill.completion.sampling.posterior import sample
-from latentfill.completion.search import adam, search
+from latentfill.completion.search import adam, cosine, search
 from latentfill.crops import pose
 from latentfill.gan.device import choose_precision
 from latentfill.gan.fused import fused
@@ -27,26 +31,16 @@ from latentfill.images.pixels import to_pixels
 from latentfill.options import CompleteOptions
 from latentfill.types import Images, Latents, PerImage
 
-ADAM = CompleteOptions(steps=100, learning_rate=0.05)
-INSIDE = 0.8  # of where the search ended, which is often on walls of the cube: no place to begin from
+OWN_STREAM = 10  # of the latents of the model's own pictures
 
 
-def starts(gan: Gan, incomplete: Incomplete, chains: int) -> tuple[Latents, Images]:
-    """Where searches from as many random latents end, and what they draw."""
+def begun(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> tuple[Latents, Images]:
+    """Where the search before the chains ends, and what is drawn there: as `completion.samples` does it."""
+    chains = options.starts
     loss = CompletionLoss(incomplete.repeat(chains), gan.discriminator, lam=0.0, balance="mean")
-    z = gan.generator.prior.sample(range(chains)).repeat(len(incomplete), 1)
-    *_, end = search(gan.generator, loss, z, steps=ADAM.steps, optimizer=adam(ADAM.learning_rate))
+    z, rate = starts(gan, incomplete, options), adam(FIND_RATE)
+    *_, end = search(gan.generator, loss, z, steps=FIND_STEPS, optimizer=rate, schedule=cosine)
     return end.z, end.images
-
-
-def left_over(gan: Gan, incomplete: Incomplete, found: Posterior) -> PerImage:
-    """Root mean square of what known pixels are off in the samples: the noise that a hidden pixel has besides."""
-    chosen = found.samples[:, ::8]
-    asked = incomplete.repeat(chosen.shape[1])
-    with torch.no_grad():
-        missed = residuals(asked, gan.generator(chosen.flatten(0, 1)))["contextual"].square().sum((1, 2, 3))
-    count = asked.known.sum((1, 2, 3)) * incomplete.images.shape[1]
-    return (missed / count).view(len(incomplete), -1).mean(1).sqrt()
 
 
 def trusted(found: Posterior, full: Images, hidden: Tensor, noise: PerImage) -> list[str]:
@@ -59,12 +53,8 @@ def trusted(found: Posterior, full: Images, hidden: Tensor, noise: PerImage) -> 
     error = (((found.mean - full).square() * hidden).sum((1, 2, 3)) / count).sqrt() / LEVEL
     foretold = ((found.deviation.square() * hidden).sum((1, 2, 3)) / count + noise.square()).sqrt() / LEVEL
     rank = spearmanr(foretold, error).statistic
-    return [
-        *(f"{100 * share:.0f} %" for share in inside),
-        f"{error.mean():.1f}",
-        f"{foretold.mean():.1f}",
-        f"{rank:.2f}",
-    ]
+    shares = [f"{100 * share:.0f} %" for share in inside]
+    return [*shares, f"{error.mean():.1f}", f"{foretold.mean():.1f}", f"{rank:.2f}"]
 
 
 def main() -> None:
@@ -79,54 +69,57 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=150)
     parser.add_argument("--leapfrog", type=int, default=8)
     parser.add_argument("--temperatures", nargs="+", type=float, default=[0.0], help="0: as estimated from residuals")
+    parser.add_argument("--own", action="store_true", help="as many pictures of the model's own too: it can draw them")
+    parser.add_argument("--only-own", action="store_true", help="those alone")
     parser.add_argument("--out", type=Path, help="sheets: original, mean, deviation (times 4), samples")
     arguments = parser.parse_args()
 
     gan = load(arguments.model)
     gan = fused(gan, choose_precision("auto", gan.device))
     size, chains = gan.network.size, arguments.chains
+    options = CompleteOptions("posterior", start="auto", attempts=chains)
     names, crops = read_faces(arguments.data, size, arguments.part, arguments.count)
-    full = pose(gan, crops, holes_for("full", names, size)).images
+    pictures = {"real": crops}
+    if arguments.own or arguments.only_own:
+        with torch.no_grad():
+            own = gan.generator(gan.generator.prior.sample([(OWN_STREAM << 64) + i for i in range(len(crops))]))
+        pictures = {"own": to_pixels(own)} | (pictures if not arguments.only_own else {})
     rows = []
-    for spec in arguments.holes:
-        incomplete = pose(gan, crops, holes_for(spec, names, size))
+    for (kind, shown), spec in product(pictures.items(), arguments.holes):
+        where = holes_for(spec, names, size)
+        full, incomplete = pose(gan, shown, holes_for("full", names, size)).images, pose(gan, shown, where)
         hidden = (incomplete.known == 0).expand_as(full)
-        z, images = starts(gan, incomplete, chains)
+        z, images = begun(gan, incomplete, options)
         estimated = likelihood_of(incomplete.repeat(chains), images, chains)
         for temperature in arguments.temperatures:
             density = estimated
             if temperature:
                 fixed = {name: torch.full_like(t, temperature) for name, t in estimated.temperature.items()}
                 density = Likelihood(estimated.incomplete, estimated.sigma, fixed)
-            begun = time.perf_counter()
+            start = time.process_time()
             settings = {"chains": chains, "warm_up": arguments.warm_up, "draws": arguments.draws}
-            steps = sample(
-                gan.generator,
-                density,
-                INSIDE * z,
-                seeds=range(len(z)),
-                leapfrog_steps=arguments.leapfrog,
-                **settings,
-            )
-            found = gather(steps, chains=chains, warm_up=arguments.warm_up)
-            seconds = (time.perf_counter() - begun) / len(crops)
-            noise = left_over(gan, incomplete, found)
+            seeds, leapfrog = range(len(z)), arguments.leapfrog
+            steps = sample(gan.generator, density, INSIDE * z, seeds=seeds, leapfrog_steps=leapfrog, **settings)
+            found = gather(steps, chains=chains, warm_up=arguments.warm_up, where=1 - incomplete.known)
+            seconds = (time.process_time() - start) / len(shown)
+            noise = unexplained(gan.generator, incomplete, found.samples)
             told = density.temperature["contextual"].median().item()
-            diagnosed = [found.accepted.mean(), found.rhat.median(), found.effective.median()]
-            rows.append([spec, f"{told:.0f}", *trusted(found, full, hidden, noise), *(f"{d:.3g}" for d in diagnosed)])
-            rows[-1].append(f"{seconds:.0f}")
+            diagnosed = [found.accepted.mean(), found.picture_rhat.median(), found.picture_effective.median()]
+            rows.append([kind, spec, f"{told:.0f}", *trusted(found, full, hidden, noise)])
+            rows[-1] += [f"{noise.mean() / LEVEL:.1f}", *(f"{d:.3g}" for d in diagnosed), f"{seconds:.0f}"]
             print(rows[-1], flush=True)
             if arguments.out:
-                shown = slice(0, 8)
+                first = slice(0, 8)
                 with torch.no_grad():
-                    drawn = [gan.generator(found.samples[shown, k]) for k in range(0, found.samples.shape[1], 16)]
-                tiles = [full[shown], found.mean[shown], 4 * found.deviation[shown] - 1, *drawn]
-                name = f"{spec.replace(':', '-')}-{told:.0f}.png"
-                pictures = [picture for tile in tiles for picture in to_pixels(tile.clamp(-1, 1))]
-                photos.write(arguments.out / name, grid(pictures, len(full[shown])))
+                    drawn = [gan.generator(found.samples[first, k]) for k in range(0, found.samples.shape[1], 16)]
+                tiles = [full[first], found.mean[first], 4 * found.deviation[first] - 1, *drawn]
+                name = f"{kind}-{spec.replace(':', '-')}-{told:.0f}.png"
+                sheet = [picture for tile in tiles for picture in to_pixels(tile.clamp(-1, 1))]
+                photos.write(arguments.out / name, grid(sheet, len(full[first])))
     print(heading(f"Bands of {len(crops)} unseen faces, {chains} chains of {arguments.draws} draws, {arguments.model}"))
-    head = ["hole", "temperature", "in 90 % band of G(z)", "with noise", "in 50 % band", "error", "predicted"]
-    print(table([*head, "rank", "accepted", "R-hat", "effective", "s per image"], rows))
+    head = ["pictures", "hole", "temperature", "in 90 % band of G(z)", "with what it misses", "in 50 % band", "error"]
+    head += ["predicted", "rank", "misses", "accepted", "R-hat", "effective", "processor s per image"]
+    print(table(head, rows))
 
 
 if __name__ == "__main__":

@@ -174,18 +174,15 @@ class CompleteOptions:
     """how the hole's pixels join the known ones: as they are (overlay, the post's formula), or by their gradients
     (poisson); auto is overlay where a picture has the model's size, and poisson in larger photos"""
     start: Literal["random", "encoder", "auto"] = "random"
-    """first latents: random ones (the repository's), the encoder's guess with others around it, or auto: the encoder's
-    where the model has one"""
+    """first latents: random (the repository's), the encoder's guess and others around it, or auto: that if it can be"""
     cold_steps: Annotated[int, Ge(0)] = 0
-    """make at least so many steps where an encoder's guess is not all that is needed: from random latents, and by other
-    methods than adam"""
+    """steps to make at least from random latents, and by other methods than adam: an encoder's guess needs fewer"""
     attempts: Positive = 1
     """latents to start from for each image; the best is kept"""
     prune: bool = False
     """give up the worse half of the attempts at a quarter, a half and three quarters of the steps"""
     held_out: Annotated[float, Interval(ge=0, le=0.5)] = 0.0
-    """share of the known pixels that the search does not see, in blocks near the hole: by them the best attempt is
-    chosen, instead of by its loss, and the answer's error told"""
+    """share of the known pixels, near the hole, that the search does not see: by them the best attempt is chosen"""
     tune_steps: Annotated[int, Ge(0)] = 0
     """updates, after the latent's, of it and the generator's maps of 8x8 together, by all known pixels"""
     tune_rate: Annotated[float, Gt(0)] = 0.1
@@ -230,14 +227,7 @@ COMPLETE_PRESETS: dict[str, CompleteOptions] = {
     "paper": CompleteOptions(steps=1500, context="weighted", perceptual="saturating", lam=0.003, blend="poisson"),
     # An encoder's guess needs no steps; a model without one gets those of `cold_steps`.
     "fast": CompleteOptions(
-        start="auto",
-        steps=0,
-        cold_steps=100,
-        learning_rate=0.2,
-        schedule="cosine",
-        lam=0.0,
-        balance="mean",
-        blend="poisson",
+        "adam", 0, 0.2, "cosine", start="auto", cold_steps=100, lam=0.0, balance="mean", blend="poisson"
     ),
     "best": CompleteOptions(
         start="auto",

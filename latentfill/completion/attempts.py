@@ -11,6 +11,7 @@ from ..gan.gan import Gan
 from ..images.incomplete import Incomplete
 from ..options import CompleteOptions
 from ..types import Images, Known, Latents, PerImage
+from .diversity import can_vary, varied
 from .held_out import hide
 from .search import Rows
 
@@ -41,12 +42,16 @@ def starts(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> Latent
     """[n * options.starts, d]: where the attempts at each image begin, its own in a row.
 
     They depend on the image, the seed and the attempt's number alone. Random ones are the same for every image; those
-    of an encoder are first its guess, then guesses from fewer pixels with growing noise.
+    of an encoder are first its guess, then guesses from fewer pixels with growing noise, or where candidates are asked
+    for, latents that agree as well with what is known and differ elsewhere.
     """
     n, k = len(incomplete), options.starts
-    drawn = gan.generator.prior.sample([seed_of(options, START_STREAM, i) for i in range(k)]).to(incomplete.images)
+    seeds = [seed_of(options, START_STREAM, i) for i in range(k)]
+    drawn = gan.generator.prior.sample(seeds).to(incomplete.images)
     if not warm(gan, options):
         return drawn.repeat(n, 1)
+    if options.candidates > 1 and can_vary(gan.generator.prior, incomplete):
+        return varied(gan.generator, incomplete, guess(gan, incomplete), seeds)
     found = []
     for i in range(k):
         noise = min(NOISE * i, LOUDEST) * drawn[i]
