@@ -1,4 +1,5 @@
 import csv
+import itertools
 import json
 import re
 from dataclasses import replace
@@ -103,7 +104,7 @@ def test_candidates_and_posterior_samples_are_offered_side_by_side(tmp_path, mod
         offered = tmp_path / name / "_run" / "candidates" / "0"
         pictures = [read(offered / f"{i}.png") for i in (1, 2, 3)]
         assert np.array_equal(pictures[0], read(tmp_path / name / "0.png")) and (offered / "sheet.png").exists()
-        assert not any(np.array_equal(a, b) for a, b in zip(pictures, pictures[1:], strict=False))
+        assert not any(np.array_equal(a, b) for a, b in itertools.pairwise(pictures))
     story = json.loads((tmp_path / "posterior" / "0.json").read_text())
     (square,) = story["squares"]
     assert {*square["search"]} == {"accepted", "rhat", "effective", "unexplained"}
