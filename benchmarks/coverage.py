@@ -13,9 +13,10 @@ from torch import Tensor
 
 from latentfill import load
 from latentfill.completion.attempts import starts
+from latentfill.completion.diversity import around
 from latentfill.completion.frequencies import LEVEL
 from latentfill.completion.objective import CompletionLoss, Likelihood, likelihood_of
-from latentfill.completion.samples import FIND_RATE, FIND_STEPS, INSIDE
+from latentfill.completion.samples import FIND_RATE, FIND_STEPS
 from latentfill.completion.sampling.chains import Posterior, gather
 from latentfill.completion.sampling.draws import unexplained
 from latentfill.completion.sampling.posterior import sample
@@ -31,16 +32,19 @@ from latentfill.images.pixels import to_pixels
 from latentfill.options import CompleteOptions
 from latentfill.types import Images, Latents, PerImage
 
-OWN_STREAM = 10  # of the latents of the model's own pictures
+OWN_STREAM, BEGIN_STREAM = 10, 9  # of the latents of the model's own pictures, and of those where chains begin
 
 
 def begun(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> tuple[Latents, Images]:
-    """Where the search before the chains ends, and what is drawn there: as `completion.samples` does it."""
+    """Where the chains begin, and what the search before them drew at its end: as `completion.samples` does it."""
     chains = options.starts
     loss = CompletionLoss(incomplete.repeat(chains), gan.discriminator, lam=0.0, balance="mean")
     z, rate = starts(gan, incomplete, options), adam(FIND_RATE)
     *_, end = search(gan.generator, loss, z, steps=FIND_STEPS, optimizer=rate, schedule=cosine)
-    return end.z, end.images
+    best = end.loss.view(-1, chains).argmin(1) + chains * torch.arange(len(incomplete))
+    seeds = [(BEGIN_STREAM << 64) + i for i in range(chains)]
+    parts = [around(gan.generator, incomplete.select([i]), end.z[row][None], seeds) for i, row in enumerate(best)]
+    return torch.cat(parts), end.images
 
 
 def trusted(found: Posterior, full: Images, hidden: Tensor, noise: PerImage) -> list[str]:
@@ -99,7 +103,7 @@ def main() -> None:
             start = time.process_time()
             settings = {"chains": chains, "warm_up": arguments.warm_up, "draws": arguments.draws}
             seeds, leapfrog = range(len(z)), arguments.leapfrog
-            steps = sample(gan.generator, density, INSIDE * z, seeds=seeds, leapfrog_steps=leapfrog, **settings)
+            steps = sample(gan.generator, density, z, seeds=seeds, leapfrog_steps=leapfrog, **settings)
             found = gather(steps, chains=chains, warm_up=arguments.warm_up, where=1 - incomplete.known)
             seconds = (time.process_time() - start) / len(shown)
             noise = unexplained(gan.generator, incomplete, found.samples)

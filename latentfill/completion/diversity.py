@@ -36,17 +36,24 @@ def varied(generator: Generator, incomplete: Incomplete, guesses: Latents, seeds
     """
     found = []
     tried = [seed + (t << 32) for seed in seeds for t in range(TRIED)]
-    noise = free(generator.prior, generator.prior.sample(tried).to(guesses))
-    for i, guess in enumerate(guesses):
-        one = incomplete.select([i])
-        walls = isinstance(generator.prior, UniformPrior)
-        start = free(generator.prior, guess[None].clamp(-INSIDE, INSIDE) if walls else guess[None])
-        steps = noise @ _deviations(generator, one, start, bound(generator.prior, start))
-        z = torch.cat([guess[None], bound(generator.prior, start + NARROWER * steps)])
+    for i in range(len(guesses)):
+        one, guess = incomplete.select([i]), guesses[i : i + 1]
+        z = torch.cat([guess, around(generator, one, guess, tried, NARROWER)])
         with torch.no_grad():
             images = generator(z).float() * (1 - one.known)
         found.append(z[apart(images, len(seeds))])
     return torch.cat(found)
+
+
+def around(generator: Generator, one: Incomplete, guess: Latents, seeds: Sequence[int], width: float = 1.0) -> Varied:
+    """[len(seeds), d]: latents drawn from the linear model around the guess at one image, `width` times as far off.
+
+    Raises ValueError for a prior that is neither uniform nor normal.
+    """
+    prior = generator.prior
+    start = free(prior, guess.clamp(-INSIDE, INSIDE) if isinstance(prior, UniformPrior) else guess)
+    noise = free(prior, prior.sample(seeds).to(guess))
+    return bound(prior, start + width * noise @ _deviations(generator, one, start, bound(prior, start)))
 
 
 def apart(images: Images, count: int) -> list[int]:

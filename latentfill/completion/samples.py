@@ -12,6 +12,7 @@ from ..options import CompleteOptions
 from ..types import Known
 from .answer import Completion, best, concatenate
 from .attempts import Race, seed_of, starts
+from .diversity import around
 from .held_out import GREY_LEVEL, error, hide, without
 from .objective import CompletionLoss, Likelihood, likelihood_of, total
 from .sampling.chains import Gathering, Posterior
@@ -21,7 +22,6 @@ from .search import Step, adam, cosine, search
 
 HIDDEN_STREAM, POSTERIOR_STREAM = 7, 9  # seeds of different draws must never meet
 FIND_STEPS, FIND_RATE = 60, 0.1  # of the search before the chains, which says how well an image can be drawn
-INSIDE = 0.8  # of where that search ends, which is often on walls of the cube: no place to begin from
 FEWEST = 4  # draws of a chain, whose halves are compared
 
 
@@ -61,15 +61,17 @@ def _draw(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> Iterator[Comp
         if step.number < FIND_STEPS:
             yield told(step)
     energy = likelihood_of(visible.repeat(k), step.images, k)
+    # Where searches end is no place to begin from: often on walls of the cube, and nothing like a draw.
+    seeds = [seed_of(o, POSTERIOR_STREAM, chain) for chain in range(2 * k)]
     gathering = Gathering(k, 1 - incomplete.known)
     for drawn in sample(
         gan.generator,
         energy,
-        INSIDE * step.z,
+        around(gan.generator, visible, step.z[step.loss.argmin()][None], seeds[:k]),
         chains=k,
         warm_up=o.warm_up,
         draws=o.updates(warm=False),
-        seeds=[seed_of(o, POSTERIOR_STREAM, chain) for chain in range(k)],
+        seeds=seeds[k:],
         leapfrog_steps=o.leapfrog_steps,
     ):
         number = FIND_STEPS + drawn.number
