@@ -1,4 +1,4 @@
-"""Seconds per image of a whole search, for one image and for many at once."""
+"""Seconds per image of a whole search with its blending, for one image and for many at once."""
 
 import argparse
 import dataclasses
@@ -8,7 +8,7 @@ import time
 import torch
 from machine import heading, table
 
-from latentfill import complete, load
+from latentfill import blend, complete, load
 from latentfill.gan.gan import Gan
 from latentfill.images.incomplete import Incomplete
 from latentfill.options import COMPLETE_PRESETS, CompleteOptions
@@ -22,7 +22,8 @@ def seconds(gan: Gan, count: int, options: CompleteOptions) -> float:
     known = torch.ones(count, 1, side, side)
     known[..., side // 4 : -side // 4, side // 4 : -side // 4] = 0
     start = time.perf_counter()
-    complete(gan, Incomplete(images, known), options)
+    incomplete = Incomplete(images, known)
+    blend(incomplete, complete(gan, incomplete, options), options.blend)
     return time.perf_counter() - start
 
 
@@ -30,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="faces-64-dcgan")
     parser.add_argument("--preset", default="seed")
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, help="instead of the preset's")
     parser.add_argument("--counts", type=int, nargs="+", default=[1, 64])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precisions", nargs="+", default=["fp32", "auto"])
@@ -39,14 +40,14 @@ def main() -> None:
     rows = []
     for count in arguments.counts:
         for precision in arguments.precisions:
-            options = dataclasses.replace(
-                COMPLETE_PRESETS[arguments.preset], steps=arguments.steps, precision=precision
-            )
-            seconds(gan, count, dataclasses.replace(options, steps=3))
+            options = dataclasses.replace(COMPLETE_PRESETS[arguments.preset], precision=precision)
+            if arguments.steps is not None:
+                options = dataclasses.replace(options, steps=arguments.steps)
+            seconds(gan, count, dataclasses.replace(options, steps=min(3, options.steps)))
             taken = [seconds(gan, count, options) / count for _ in range(arguments.rounds)]
-            spread = f"{min(taken):.2f} to {max(taken):.2f}"
-            rows.append((count, precision, f"{statistics.median(taken):.2f}", spread, arguments.rounds))
-    print(heading(f"Time of a search: preset {arguments.preset}, {arguments.steps} steps"))
+            spread = f"{min(taken):.4f} to {max(taken):.4f}"
+            rows.append((count, precision, f"{statistics.median(taken):.4f}", spread, arguments.rounds))
+    print(heading(f"Time of a search: preset {arguments.preset}, {options.steps} steps"))
     print(table(("images at once", "precision", "seconds per image (median)", "range", "rounds"), rows))
 
 
