@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ..trust.calibration import Calibration
     from ..types import PixelBatch
 
+EACH = 4  # holes in a picture, where there are hundreds: more would teach less than other pictures
+
 
 @dataclass(frozen=True)
 class Options:
@@ -37,8 +39,8 @@ class Options:
     """with commas between: presets of `complete` to calibrate. What the model has for others it keeps"""
     count: Annotated[int, Gt(0)] = 512
     """pictures to take, the first in a shuffled order that never changes"""
-    each: Annotated[int, Gt(0)] = 4
-    """holes in each picture"""
+    each: Annotated[int, Gt(0)] | None = None
+    """holes in each picture; if not given 4, or of few pictures as many as it takes"""
     part: Literal["all", "test", "choose"] = "all"
     """of all pictures, or of one of two halves of them, as for evaluate: choose to calibrate by, test to report on"""
     batch_size: Annotated[int, Gt(0)] = 64
@@ -60,7 +62,9 @@ def run(options: Options) -> int:
     from ..models import find, load
     from ..trust import calibration
 
-    names = options.presets.split(",")
+    names = list(dict.fromkeys(name.strip() for name in options.presets.split(",") if name.strip()))
+    if not names:
+        raise LatentfillError("--presets names none", f"It is one of: {', '.join(COMPLETE_PRESETS)}.")
     if unknown := [name for name in names if name not in COMPLETE_PRESETS]:
         raise LatentfillError(f"there is no preset {unknown[0]!r}", f"It is one of: {', '.join(COMPLETE_PRESETS)}.")
     setproctitle(f"latentfill calibrate {options.out.name}")
@@ -70,22 +74,46 @@ def run(options: Options) -> int:
     pictures, rejected = read(options.data, gan, options.count, options.part, options.limits)
     for name, reason in rejected:
         print(f"{name}: {reason}", file=sys.stderr)
+    each = _holes(options, len(pictures.pixels))
     made = {}
     for name in names:
-        made[name] = one = _calibrate(options, gan, pictures.pixels, name)
+        made[name] = one = _calibrate(options, gan, pictures.pixels, each, name)
         print(f"{name}: {told(one)}")
     restate(find(options.model), calibration.write(gan, {**calibration.read(gan), **made}), options.out)
     print(options.out)
     return 1 if rejected else 0
 
 
-def _calibrate(options: Options, gan: "Gan", pictures: "PixelBatch", name: str) -> "Calibration":
+def _holes(options: Options, pictures: int) -> int:
+    """How many in each picture. Raises LatentfillError if these pictures cannot do, before any work is done."""
+    from ..trust.fitting import FEWEST, PARTS
+
+    if pictures < PARTS:
+        source = f"--count {PARTS} or more" if options.count < PARTS else "more pictures"
+        source += ", or --part all" if options.part != "all" else ""
+        raise LatentfillError(
+            f"{pictures} pictures are too few to calibrate by", f"Give {source}: at least {PARTS}, better hundreds."
+        )
+    enough = -(-FEWEST // pictures)
+    if options.each is not None and options.each < enough:
+        raise LatentfillError(
+            f"{options.each * pictures} completions of {pictures} pictures are too few to calibrate by",
+            f"Give --each {enough} or more, or at least {-(-FEWEST // options.each)} pictures (--count).",
+        )
+    # A tenth more where it is ours to say: completions of which a clue is missing do not count.
+    each = options.each or max(EACH, -(-11 * FEWEST // (10 * pictures)))
+    if each > EACH:
+        print(f"{pictures} pictures are few: what they tell is rough. A few hundred would be better", file=sys.stderr)
+    return each
+
+
+def _calibrate(options: Options, gan: "Gan", pictures: "PixelBatch", each: int, name: str) -> "Calibration":
     from ..jobs.calibrating import gather, questions_of
     from ..trust.fitting import calibrate, join
     from .console.progress import Bar
 
     preset = COMPLETE_PRESETS[name]
-    questions = questions_of(len(pictures), options.each, gan.network.size)
+    questions = questions_of(len(pictures), each, gan.network.size)
     found = []
     with Bar(f"calibrate {name}", "completions") as bar:
         for done, evidence in gather(gan, pictures, questions, preset, options.batch_size):

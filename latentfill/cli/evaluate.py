@@ -160,11 +160,12 @@ def _prepare(options: Options) -> "tuple[Trial, list[tuple[str, str]]]":
 def _resources(options: Options) -> "Resources":
     """The model, and what else methods need; each told by a digest of what it holds."""
     from ..evaluation.methods import Resources
+    from ..gan.checkpoint import weights
     from ..models import find, load, load_context
 
     gan = load(options.model, options.device)
     # An encoder that is added to a model's file leaves what is searched without it as it was.
-    digests = {"gan": _weights(gan.generator, gan.discriminator), "encoder": _weights(gan.encoder)}
+    digests = {"gan": weights(gan.generator, gan.discriminator), "encoder": weights(gan.encoder)}
     context = train = None
     if options.context is not None:
         context = load_context(options.context, options.device)
@@ -205,13 +206,6 @@ def _digest(parts: Iterable[Any]) -> str:
     for part in parts:
         digest.update(part)
     return digest.hexdigest()
-
-
-def _weights(*networks: object) -> str:
-    from torch import nn
-
-    modules = [network for network in networks if isinstance(network, nn.Module)]
-    return _digest(t.cpu().contiguous().numpy().tobytes() for m in modules for t in m.state_dict().values())
 
 
 def _machine() -> str:

@@ -1,5 +1,6 @@
 """One safetensors file per model: tensors, and JSON in the header. Reading it never runs code."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -102,6 +103,15 @@ def load_context(path: Path, device: torch.device | str = "cpu") -> ContextEncod
     module = ContextModule(network)
     _fill(path, {"context": module}, tensors, device)
     return ContextEncoder(module, network, about.get("about", {}))
+
+
+def weights(*networks: object) -> str:
+    """A digest, in hexadecimal, of the numbers in those that are torch modules: the same for the same weights alone."""
+    digest = hashlib.sha256()
+    for network in networks:
+        for tensor in network.state_dict().values() if isinstance(network, nn.Module) else ():
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def restate(path: Path, about: Mapping[str, Any], out: Path) -> None:

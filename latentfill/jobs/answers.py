@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, final
@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any, final
 from ..completion import observations
 from ..completion.observations import Sight
 from ..errors import LatentfillError
+from ..gan.checkpoint import weights
+from ..gan.gan import Gan
 from ..images import photos
+from ..models import load
 from ..options import CompleteOptions
 
 if TYPE_CHECKING:
@@ -85,9 +88,9 @@ def sight_of(options: "Options") -> Sight | None:
 def asked_for(options: "Options") -> dict[str, Any]:
     """What decides how a photo is completed, as it stands in its story."""
     return {
-        "hole": hole_of(options) + (" inverted" if options.invert else ""),
         "observe": options.observe,
         "degrade": options.degrade,
+        "hole": hole_of(options) + (" inverted" if options.invert else ""),
         "model": options.model,
         "preset": options.preset,
         "fit": options.fit,
@@ -98,7 +101,7 @@ def asked_for(options: "Options") -> dict[str, Any]:
 
 def check_answers(questions: Iterable[Question], options: "Options") -> None:
     """Raise LatentfillError if what is there was made for other questions: skipping it would pass it off as theirs."""
-    asked = asked_for(options)
+    asked, model = asked_for(options), ""
     for question in questions:
         try:
             told = json.loads(question.file(".json").read_text())
@@ -107,12 +110,37 @@ def check_answers(questions: Iterable[Question], options: "Options") -> None:
             raise LatentfillError(f"{path} cannot be read: {error}", "Remove it, or give --overwrite.") from error
         # what is not told was not yet to be chosen
         told = {**LEFT_ALONE, **told, "options": {**asdict(CompleteOptions()), **told.get("options", {})}}
-        other = next((key for key in asked if key in told and told[key] != asked[key]), None)
+        cure = "Give another --out, or --overwrite to make it anew."
+        other = next(_differences(told, asked), None)
         if other is not None:
-            raise LatentfillError(
-                f"{question.file('.png')} was made with another {other} than this command asks for",
-                "Give another --out, or --overwrite to make it anew.",
-            )
+            raise LatentfillError(f"{question.file('.png')} was made {other}", cure)
+        if "weights" in told:
+            model = model or weights_of(load(options.model))
+            if told["weights"] != model:
+                what = f"{options.model} as it was then: its weights have changed since"
+                raise LatentfillError(f"{question.file('.png')} was made with {what}", cure)
+
+
+def weights_of(gan: Gan) -> str:
+    """What tells a model from another of its name: a digest of all that completes."""
+    return weights(gan.generator, gan.discriminator, gan.encoder)
+
+
+def _differences(told: dict[str, Any], asked: dict[str, Any]) -> Iterator[str]:
+    """Each choice that was another, as a user writes it: "with --steps 5, not 100"."""
+    for key, value in asked.items():
+        if key not in told or told[key] == value:
+            continue
+        if isinstance(value, dict) and isinstance(told[key], dict):
+            yield from _differences(told[key], value)
+            continue
+        flag = f"--{key.replace('_', '-')}"
+        if isinstance(value, bool):
+            yield f"{'without' if value else 'with'} {flag}"
+        elif told[key] is None or value is None:
+            yield f"without {flag}, not with {value}" if told[key] is None else f"with {flag} {told[key]}, not without"
+        else:
+            yield f"with {flag} {told[key]}, not {value}"
 
 
 def tell(question: Question, options: "Options", facts: dict[str, Any]) -> None:

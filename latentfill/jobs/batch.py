@@ -24,7 +24,7 @@ from ..images.pixels import to_pixels
 from ..pipeline import put_back
 from ..trust.judge import Trust, judge
 from ..types import Images
-from .answers import Question, tell
+from .answers import Question, tell, weights_of
 from .candidates import offer, picture, story
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Batch:
         crops = [crop for _, cut in cuts for crop in cut.crops]
         crop_holes = [hole for _, cut in cuts for hole in cut.crop_holes]
         sights = [sight for _, cut in cuts for sight in cut.sights]
+        self.weights = weights_of(gan)
         self.incomplete = pose(gan, crops, crop_holes, lowres=lowres, sights=sights) if crops else None
         self._last: Completion | None = None
         self._trust: Trust | None = None
@@ -96,7 +97,7 @@ class Batch:
             offer(self.options.out / "_run" / "candidates" / question.stem.relative_to(self.options.out), cut, filled)
         originals.write(question.file(".png"), filled.candidates[0])
         facts = story(cut, candidates, self._seconds / len(self.cuts), trust)
-        tell(question, self.options, facts | {"notes": filled.notes})
+        tell(question, self.options, facts | {"notes": filled.notes, "weights": self.weights})
         return question.file(".png")
 
     def _animate(self) -> None:

@@ -55,7 +55,7 @@ def story(cut: Cut, candidates: Sequence[Completion], seconds: float, trust: Tru
             "placement": placement.matrix,
             "loss": best.loss[row].item(),
             "terms": {name: term[row].item() for name, term in best.terms.items()},
-            "to_be_found": float((cut.crop_holes[row] > 0).mean()),
+            "to_be_found": _share(cut, cut.crop_holes[row]),
             "attempt": int(best.attempt[row]),
             "z": best.z[row].tolist(),
             "trust": trust.told(row) if trust else None,
@@ -66,7 +66,7 @@ def story(cut: Cut, candidates: Sequence[Completion], seconds: float, trust: Tru
     ]
     facts: dict[str, Any] = {
         "steps": best.number if best else 0,
-        "to_be_found": float((cut.hole > 0).mean()),
+        "to_be_found": _share(cut, cut.hole),
         "seen_by_model": cut.seen,
         "seconds": seconds,
         "notes": cut.notes,
@@ -78,14 +78,19 @@ def story(cut: Cut, candidates: Sequence[Completion], seconds: float, trust: Tru
     return facts
 
 
+def _share(cut: Cut, hole: Hole) -> float:
+    """How much is to be found: of an observed photo all, for what was seen of it need not be what it is."""
+    return float((hole > 0).mean()) if cut.observed is None else 1.0
+
+
 def _finite(number: float) -> float | None:
     """JSON knows no other."""
     return number if isfinite(number) else None
 
 
 def picture(levels: Map) -> list[Pixels]:
-    """Grey levels at each pixel [n, 1, h, w] as pictures: the brighter, the more; white is 64 and above."""
-    shown = (BRIGHTER * levels).nan_to_num(255.0).clamp(0, 255).byte()
+    """Grey levels at each pixel [n, 1, h, w] as pictures: black is 0, or where there is none, white 64 and above."""
+    shown = (BRIGHTER * levels).nan_to_num(0.0).clamp(0, 255).byte()
     return list(shown.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().cpu().numpy())
 
 

@@ -3,6 +3,7 @@
 import csv
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, final
 
@@ -107,7 +108,8 @@ class Reader:
         """The squares; of a picture that is to be degraded first, what was seen is written down."""
         options, name = self._options, source.name
         if self.sight is None:
-            return cut(original, hole, self._gan, options.photo, points, name)
+            made = cut(original, hole, self._gan, options.photo, points, name)
+            return _spared(made) if made.placements and not self.lowres else made
         if options.degrade is not None:
             height, width = original.values.shape[:2]
             original = degrade(original, self.sight, hole_seed(options.search.seed, PurePosixPath(name).name), name)
@@ -131,12 +133,24 @@ class Reader:
         photo = original.photo() if original.values.shape[:2] == shape else None
         hole = holes.draw(self.spec, shape, seed=seed, photo=photo, name=source.name)
         told = holes.warning(self.spec, hole)
-        if told is None and not self._described:
+        if self.sight is not None and not hole.any():
+            told = None if self._described else f"all of it is found anew, to agree with {self.sight.name}"
+        elif told is None and not self._described:
             told = holes.describe(hole)
         if told is not None:
             print(f"{source.name}: {told}", file=sys.stderr)
         self._described = True
         return hole
+
+
+def _spared(made: Cut) -> Cut:
+    """Without a square in which nothing is missing; and of one in which all is missing that is said."""
+    if not made.hole.any():
+        notes = (*made.notes, "the hole is empty: nothing is done")
+        return replace(made, placements=(), crops=(), crop_holes=(), seen=0.0, notes=notes)
+    if made.hole.all():
+        return replace(made, notes=(*made.notes, "the hole covers all of it: all of the result is invented"))
+    return made
 
 
 def _read_landmarks(options: "Options", gan: Gan) -> Mapping[str, Sequence[Any]]:

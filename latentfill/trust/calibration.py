@@ -79,9 +79,10 @@ class Calibration:
     def rarity(self, clues: Clues) -> PerImage:
         """Which share of the pictures it was calibrated on agrees as badly with what the model draws, 0 to 1.
 
-        NaN where nothing is known.
+        NaN where nothing is known, or nothing that tells.
         """
-        odd = (clues.numbers["agreement"] - self.usual(clues.numbers)) / self.varies(clues.numbers).exp()
+        numbers = clues.numbers if clues.seen is None else clues.seen
+        odd = (numbers["agreement"] - self.usual(numbers)) / self.varies(numbers).exp()
         shares, values = torch.tensor(self.ladder).to(odd).T.contiguous()
         above = torch.searchsorted(values, odd.nan_to_num()).clamp(1, len(values) - 1)
         (a, b), (x, y) = ((side[above - 1], side[above]) for side in (shares, values))
@@ -115,18 +116,29 @@ def write(gan: Gan, calibrations: Mapping[str, Calibration]) -> dict[str, Any]:
 
 
 def choose(found: Mapping[str, Calibration], options: CompleteOptions, clues: Clues) -> tuple[str, bool] | None:
-    """The name of the calibration for these options, and whether it was measured with them; None without any.
+    """The name of the calibration for these options, and whether it was measured with them; None if none is near.
 
-    If none was, it is the first of which all clues are at hand.
+    Near are those of which all clues are at hand and that search alike: from such a start, by descent or by the same
+    sampling. The nearest is one that tunes as well, or does not either.
     """
     have = clues.numbers.keys()
     usable = {
-        name: one for name, one in found.items() if have >= set(one.error.names) and _maps(one) <= clues.maps.keys()
+        name: one
+        for name, one in found.items()
+        if have >= set(one.error.names) and _maps(one) <= clues.maps.keys() and _search(one.options) == _search(options)
     }
     for name, one in usable.items():
         if one.fits(options):
             return name, True
-    return next(((name, False) for name in usable), None)
+    tuned = bool(options.tune_steps)
+    nearest = sorted(usable, key=lambda name: bool(usable[name].options.tune_steps) != tuned)
+    return (nearest[0], False) if nearest else None
+
+
+def _search(options: CompleteOptions) -> tuple[str, bool]:
+    """What kind of search it is: draws of a posterior are off by more than the best that a descent finds."""
+    kind = "descent" if options.method in ("adam", "nesterov") else options.method
+    return kind, options.start != "random"
 
 
 def _maps(one: Calibration) -> set[str]:

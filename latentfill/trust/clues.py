@@ -28,6 +28,7 @@ HIDDEN = 0.1  # share of the known pixels hidden from each further guess
 NEAR = 6.0  # pixels of 64: over so many the weight of a known pixel falls to 1/e, going away from the hole
 LEAST = 0.3  # grey levels, added before a logarithm: less cannot be told from rounding
 GUESSES = 5  # further ones for each image; each hides other pixels and takes a hundredth of a search
+COARSEST = 4 / 64  # of the image: larger blocks show too little of it to tell a face from anything else
 
 
 @final
@@ -37,6 +38,8 @@ class Clues:
 
     `hole` is 1 where a pixel is missing. `held_out` is the error on known pixels that further guesses did not see, a
     root mean square in grey levels, `spread` the standard deviation of all guesses at each pixel; None without guesses.
+    `seen` are depth, share and agreement by all that can be seen, which of an observed image is not its pixels; None if
+    pixels are all there is.
     """
 
     numbers: Mapping[str, PerImage]
@@ -44,6 +47,7 @@ class Clues:
     hole: Map
     held_out: PerImage | None = None
     spread: Map | None = None
+    seen: Mapping[str, PerImage] | None = None
 
 
 def look(gan: Gan, incomplete: Incomplete, completion: Completion, options: CompleteOptions) -> Clues:
@@ -77,26 +81,48 @@ def look(gan: Gan, incomplete: Incomplete, completion: Completion, options: Comp
         "drawn": _level(_mean(_slopes(answer, hole), hole)),
         "joint": _level(_mean((joined - answer).square(), hole)),
     }
+    sight = _seen(incomplete, drawn, numbers) if incomplete.observations else None
     maps = {"depth": (into / size).clamp_min(1).log(), "slope": _level(_slopes(joined, torch.ones_like(hole)))}
     if options.tune_steps:
         moved = (answer - drawn).square().mean(1, keepdim=True)
         numbers |= {"moved": _level(_mean(moved, hole)), "tuned": _level(_mean((answer - seen).square(), near))}
         maps["moved"] = _level(moved)
     if found is None:
-        return Clues(numbers, maps, hole)
+        return Clues(numbers, maps, hole, seen=sight)
     held_out, spread = found
     numbers |= {
         "held_out": (held_out + LEAST).log(),
         "spread": (_mean(spread.square(), hole).sqrt() + LEAST).log(),
     }
     maps["spread"] = (spread + LEAST).log()
-    return Clues(numbers, maps, hole, held_out, spread)
+    return Clues(numbers, maps, hole, held_out, spread, sight)
 
 
 def is_guess(options: CompleteOptions) -> bool:
     """Whether an encoder's guess is left as it is: no step follows."""
     steps = options.updates(warm=True)
     return not steps and not options.tune_steps and not options.held_out
+
+
+def _seen(incomplete: Incomplete, drawn: Images, numbers: Mapping[str, PerImage]) -> Mapping[str, PerImage]:
+    """Depth, share and agreement of images without a known pixel by what was observed of them; of others as they are.
+
+    The agreement is NaN where that was noisy or in large blocks: for these nothing was found that tells.
+    """
+    images, where = incomplete.shown
+    into, _ = _distances(where)
+    side = where.shape[-1]
+    shown = {
+        # The depth is that of the smallest hole where there is none, which a line takes for the least it has seen.
+        "depth": (_mean(into, 1 - where) * 64 / side).log().nan_to_num(nan=-torch.inf),
+        "share": (1 - where).mean((1, 2, 3)),
+        "agreement": agreement(drawn, images, where),
+    }
+    for one in incomplete.observations:
+        if one.observer.sigma or side > COARSEST * side * one.where.shape[-1]:
+            shown["agreement"] = torch.where(one.count > 0, torch.nan, shown["agreement"])
+    pixels = incomplete.known.sum((1, 2, 3)) > 0
+    return {name: torch.where(pixels, numbers[name], values) for name, values in shown.items()}
 
 
 def _guesses(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> tuple[PerImage, Map]:

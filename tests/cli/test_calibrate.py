@@ -72,7 +72,20 @@ def test_a_model_that_is_not_calibrated_says_so_in_the_story(folder, tmp_path):
 def test_too_few_pictures_and_presets_that_are_none_are_refused(folder, tmp_path, capsys):
     words = ["--model", str(folder / "m.safetensors"), "--out", str(tmp_path / "x.safetensors")]
     assert run(["calibrate", str(folder / "pictures"), *words, "--presets", "fast", "--count", "4"]) == 2
-    assert "too few to calibrate by" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "4 pictures are too few to calibrate by" in told and "Give --count 5 or more" in told
+    assert run(["calibrate", str(folder / "pictures"), *words, "--count", "9", "--each", "33"]) == 2
+    told = capsys.readouterr().err
+    assert "297 completions of 9 pictures are too few" in told and "Give --each 34 or more" in told
+    assert "calibrate best" not in told, "work was done"
+    assert run(["calibrate", str(folder / "pictures"), *words, "--presets", " ,"]) == 2
     assert run(["calibrate", str(folder / "pictures"), *words, "--presets", "fastest"]) == 2
     assert "there is no preset 'fastest'" in capsys.readouterr().err
     assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_few_pictures_get_more_holes_each_and_blanks_in_presets_do_not_matter(folder, tmp_path, capsys):
+    words = ["--model", folder / "m.safetensors", "--out", tmp_path / "x.safetensors", "--count", 6]
+    assert run(["calibrate", str(folder / "pictures"), *map(str, words), "--presets", " fast, fast"]) in (0, 1)
+    assert "6 pictures are few" in capsys.readouterr().err
+    assert read(checkpoint.load(tmp_path / "x.safetensors"))["fast"].measured.pictures == 6

@@ -49,6 +49,13 @@ def test_grey_pictures_are_coloured_and_the_luma_stays(tmp_path, model, faces):
     assert story["observe"] == "grey" and story["hole"] == "full" and "grey" in story["terms"]
 
 
+def test_all_of_an_observed_picture_is_said_to_be_found(tmp_path, model, faces, capsys):
+    assert complete(faces, "--out", tmp_path / "out", "--model", model, "--observe", "grey") == 0
+    assert "0.png: all of it is found anew, to agree with grey" in capsys.readouterr().err
+    story = json.loads((tmp_path / "out" / "0.json").read_text())
+    assert story["to_be_found"] == story["squares"][0]["to_be_found"] == 1
+
+
 def test_whole_pictures_are_degraded_first_and_what_was_seen_is_kept(tmp_path, model, faces, capsys):
     words = (faces, "--model", model, "--degrade", "lowres:4+noise:5")
     assert complete(*words, "--out", tmp_path / "out") == 0
@@ -90,7 +97,7 @@ def test_what_is_there_was_made_for_this_observation(tmp_path, model, faces, cap
     assert complete(*words, "--observe", "grey") == 0
     assert "3 of 3 are done already" in capsys.readouterr().err
     assert complete(*words, "--hole", "full") == 2
-    assert "another observe" in capsys.readouterr().err
+    assert "was made with --observe grey, not without" in capsys.readouterr().err
     for path in (tmp_path / "out").glob("*.json"):  # as it was written before there were observations
         story = json.loads(path.read_text())
         del story["options"]["warm_up"]

@@ -135,7 +135,7 @@ def test_what_was_made_for_another_hole_is_not_passed_off_as_this_one(tmp_path, 
     assert complete(model, tmp_path / "a.png", "--out", tmp_path / "out", "--hole", NOSE) == 0
     other = "ellipse:224,105,20,9"
     assert complete(model, tmp_path / "a.png", "--out", tmp_path / "out", "--hole", other) == 2
-    assert "was made with another hole" in capsys.readouterr().err
+    assert f"was made with --hole {NOSE}, not {other}" in capsys.readouterr().err
     assert complete(model, tmp_path / "a.png", "--out", tmp_path / "out", "--hole", other, "--overwrite") == 0
 
 

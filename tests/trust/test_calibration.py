@@ -125,10 +125,23 @@ def test_the_calibration_of_the_same_options_is_taken_or_one_whose_clues_are_the
     both = {"best": replace(calibration, options=BEST), "seed": calibration}
     assert choose(both, SEED, c) == ("seed", True)
     assert choose(both, replace(SEED, seed=5, candidates=3, precision="fp32"), c) == ("seed", True)
-    assert choose(both, replace(SEED, steps=5), c) == ("best", False)
+    assert choose(both, replace(SEED, steps=5), c) == ("seed", False)
     assert choose({}, SEED, c) is None
     more = replace(calibration.error, names=("depth", "share", "misfit", "moved"))
     assert choose({"best": replace(calibration, error=more)}, BEST, c) is None
+
+
+def test_the_nearest_calibration_is_one_of_a_search_of_that_kind(calibration):
+    c, fast = clues(evidence(rows=400)), COMPLETE_PRESETS["fast"]
+    both = {"best": replace(calibration, options=BEST), "fast": replace(calibration, options=fast)}
+    assert choose(both, replace(fast, steps=50), c) == ("fast", False)
+    assert choose(both, replace(fast, tune_steps=9), c) == ("best", False)
+    assert choose(both, replace(BEST, blend="overlay", method="nesterov"), c) == ("best", False)
+    assert choose({"best": both["best"]}, fast, c) == ("best", False)
+    for another in (SEED, replace(BEST, method="posterior"), replace(fast, method="hmc")):
+        assert choose(both, another, c) is None
+    samples = replace(BEST, method="posterior")
+    assert choose({"mine": replace(calibration, options=samples)}, replace(samples, steps=9), c) == ("mine", False)
 
 
 def test_completions_without_a_clue_are_left_out():

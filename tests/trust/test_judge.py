@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from latentfill.completion.completion import complete
+from latentfill.completion.observations import parse
 from latentfill.crops import pose
 from latentfill.gan import checkpoint
 from latentfill.images.incomplete import Incomplete
@@ -14,7 +15,7 @@ from latentfill.options import COMPLETE_PRESETS, NetworkOptions
 from latentfill.pipeline import fill
 from latentfill.trust.calibration import write
 from latentfill.trust.fitting import calibrate, join
-from latentfill.trust.judge import UNLIKE, judge
+from latentfill.trust.judge import ANOTHER, NOTHING, OBSERVED, UNLIKE, Trust, _said, judge
 
 SIZE = 16
 OPTIONS = replace(COMPLETE_PRESETS["fast"], precision="fp32")
@@ -51,6 +52,7 @@ def test_every_image_is_told_what_to_expect(gan):
     for row, words in enumerate(trust.words):
         told = (trust.predicted[row], trust.low[row], trust.high[row])
         expected = "expect the hole to be off by about {:.0f} grey levels ({:.0f} to {:.0f} in 8 of 10 cases)"
+        assert min(told) > 10
         assert expected.format(*(value.item() for value in told)) in words
         story = trust.told(row)
         assert json.loads(json.dumps(story)) == story
@@ -94,7 +96,7 @@ def test_a_model_without_calibration_says_so_and_tells_what_it_can(gan):
     incomplete, bare = ask(gan, 2), replace(gan, about={})
     options = replace(OPTIONS, tune_steps=1)
     trust = judge(bare, incomplete, complete(bare, incomplete, options), options)
-    assert trust.predicted is None and trust.band is None and trust.unlike == (False, False)
+    assert trust.predicted is None and trust.band is None and trust.unlike == (None, None)
     assert trust.held_out is not None and trust.spread is not None
     assert all(words == (trust.words[0][0],) and "latentfill calibrate" in words[0] for words in trust.words)
     assert trust.told(0)["predicted"] is None and trust.told(0)["held_out"] > 0
@@ -104,9 +106,62 @@ def test_with_nothing_known_or_nothing_missing_the_words_say_so(gan):
     known = torch.stack([torch.zeros(1, SIZE, SIZE), torch.ones(1, SIZE, SIZE)])
     incomplete = Incomplete(torch.zeros(2, 3, SIZE, SIZE), known)
     trust = judge(gan, incomplete, complete(gan, incomplete, OPTIONS), OPTIONS)
-    assert trust.words == (("nothing is known of it: there is no telling how far it is off",), ("nothing is missing",))
+    assert trust.words == ((NOTHING,), ("nothing is missing",))
     assert trust.told(0)["predicted"] is None and trust.told(1)["predicted"] == 0
-    assert trust.unlike == (False, False)
+    assert trust.unlike == (None, None)
+    assert trust.band is not None and trust.band[1].eq(0).all()
+    assert judge(gan, incomplete.select([0]), complete(gan, incomplete.select([0]), OPTIONS), OPTIONS).band is None
+
+
+def observed(gan, sight):
+    whole = [np.zeros((SIZE, SIZE), np.uint8)] * 3
+    incomplete = pose(gan, list(draw(3)), whole, sights=[parse(sight)] * 3)
+    completion = complete(gan, incomplete, OPTIONS)
+    return incomplete, replace(completion, images=to_rgb(incomplete.shown[0]))
+
+
+def to_rgb(images):
+    """As if the model had drawn what was seen."""
+    return images + 0.1 * torch.tensor([1.0, -0.5, 0.0]).view(1, 3, 1, 1)
+
+
+@pytest.mark.parametrize("sight", ["grey", "grey+lowres:4"])
+def test_of_an_observed_picture_it_is_told_whether_it_is_unlike_and_no_error(gan, sight):
+    incomplete, completion = observed(gan, sight)
+    if sight != "grey":  # of which blocks of a sixteenth would be the largest
+        trust = judge(gan, incomplete, completion, OPTIONS)
+        assert trust.unlike == (None,) * 3 and all("nor whether it is unlike" in words[0] for words in trust.words)
+        return
+    for sign, unlike in ((1, False), (-1, True)):
+        trust = judge(gan, incomplete, replace(completion, images=sign * completion.images), OPTIONS)
+        assert trust.unlike == (unlike,) * 3 and trust.band is None and trust.told(0)["predicted"] is None
+        assert all(words == ((UNLIKE, OBSERVED) if unlike else (OBSERVED,)) for words in trust.words)
+        assert trust.agreement.sign().tolist() == [sign] * 3
+
+
+def test_of_noise_it_is_not_told_and_that_is_said(gan):
+    incomplete, completion = observed(gan, "noise:20")
+    trust = judge(gan, incomplete, completion, OPTIONS)
+    assert trust.unlike == (None,) * 3 and "nor whether it is unlike" in trust.words[0][0]
+    lowres = Incomplete(torch.zeros(1, 3, SIZE, SIZE), torch.zeros(1, 1, SIZE, SIZE), torch.ones(1, 1, 2, 2))
+    trust = judge(gan, lowres, complete(gan, lowres, OPTIONS), OPTIONS)
+    assert trust.words[0][0].startswith(OBSERVED) and trust.unlike == (None,)
+
+
+def test_samples_are_promised_no_error_and_their_chains_are_warned_of(gan):
+    incomplete = ask(gan, 1)
+    completion = complete(gan, incomplete, OPTIONS)
+    notes = {name: torch.tensor([value]) for name, value in (("rhat", 1.4), ("effective", 60.0), ("accepted", 0.7))}
+    trust = judge(gan, incomplete, replace(completion, notes=notes), replace(OPTIONS, method="posterior"))
+    assert trust.predicted is None and trust.words[0][0].startswith("the chains disagree (R-hat 1.40)")
+    assert trust.words[0][1] == ANOTHER and trust.unlike == (None,)
+
+
+def test_small_errors_have_a_decimal(gan):
+    trust = Trust(((),), *(torch.tensor([x]) for x in (0.9, 1.04, 0.96, 9.97)), None, torch.ones(1))
+    assert _said(trust, 0, observed=False) == (
+        "expect the hole to be off by about 1.0 grey levels (1.0 to 10 in 8 of 10 cases)",
+    )
 
 
 def test_a_filled_photo_carries_it(gan):
