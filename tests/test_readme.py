@@ -23,9 +23,11 @@ COMMANDS = [
     if line.startswith("latentfill ")
 ]
 SMALLER = {
-    "complete": ["--steps", "2"],
+    "complete": ["--steps", "4"],
     "evaluate": ["--count", "3", "--methods", "mean,telea"],
     "train": ["--images-seen", "8", "--batch-size", "4", "--base", "2", "--latent", "4", "--precision", "fp32"],
+    "train --kind encoder": ["--images-seen", "8", "--batch-size", "4", "--encoder-base", "2", "--encoder-hidden", "4"],
+    "calibrate": ["--part", "all", "--each", "100", "--presets", "fast"],
     "sample": ["--count", "4", "--frames", "2", "--stops", "2"],
 }
 
@@ -65,7 +67,8 @@ def test_the_commands_of_the_readme_run_in_their_order(folder):
     for command in COMMANDS:
         words = [found for word in shlex.split(command)[1:] for found in sorted(glob(word)) or [word]]
         if words[0] != "figures":  # they have tests of their own, and take long
-            assert run([*words, *SMALLER.get(words[0], [])]) == 0, command
+            kind = "train --kind encoder" if "encoder" in words else words[0]
+            assert run([*words, *SMALLER.get(kind, [])]) == 0, command
     assert len(list((folder / "done-faces").glob("*.png"))) == 4
     assert len(list((folder / "aligned").glob("*.png"))) == 2
     assert len(list((folder / "done-4" / "_run" / "candidates" / "astronaut").glob("?.png"))) == 4
