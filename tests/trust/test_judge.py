@@ -139,8 +139,9 @@ def test_of_an_observed_picture_it_is_told_whether_it_is_unlike_and_no_error(gan
         assert trust.agreement.sign().tolist() == [sign] * 3
 
 
-def test_of_noise_it_is_not_told_and_that_is_said(gan):
-    incomplete, completion = observed(gan, "noise:20")
+@pytest.mark.parametrize("sight", ["noise:20", "levels:3", "jpeg:5"])
+def test_of_noise_and_the_like_it_is_not_told_and_that_is_said(gan, sight):
+    incomplete, completion = observed(gan, sight)
     trust = judge(gan, incomplete, completion, OPTIONS)
     assert trust.unlike == (None,) * 3 and "nor whether it is unlike" in trust.words[0][0]
     lowres = Incomplete(torch.zeros(1, 3, SIZE, SIZE), torch.zeros(1, 1, SIZE, SIZE), torch.ones(1, 1, 2, 2))
