@@ -46,7 +46,7 @@ def folder(tmp_path, monkeypatch):
     Image.fromarray(np.dstack([photo, erased])).save(tmp_path / "demo" / "astronaut.png")
     for name, side in (("demo/faces", 64), ("collection", 50), ("large", 128)):
         (tmp_path / name).mkdir(parents=True)
-        for stem in ("000", "001", "002", "astronaut"):
+        for stem in ("000", "001", "002", "003", "astronaut"):
             picture = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
             Image.fromarray(picture).save(tmp_path / name / f"{stem}.png")
     (tmp_path / "faces128").mkdir()
@@ -69,11 +69,11 @@ def test_the_commands_of_the_readme_run_in_their_order(folder):
         if words[0] != "figures":  # they have tests of their own, and take long
             kind = "train --kind encoder" if "encoder" in words else words[0]
             assert run([*words, *SMALLER.get(kind, [])]) == 0, command
-    assert len(list((folder / "done-faces").glob("*.png"))) == 4
+    assert len(list((folder / "done-faces").glob("*.png"))) == 5
     assert len(list((folder / "aligned").glob("*.png"))) == 2
     assert len(list((folder / "done-4" / "_run" / "candidates" / "astronaut").glob("?.png"))) == 4
     assert (folder / "runs" / "mine" / "model.safetensors").exists()
-    assert len(list((folder / "done-256").glob("*.png"))) == 4
+    assert len(list((folder / "done-256").glob("*.png"))) == 5
 
 
 def test_the_python_of_the_readme_runs(folder):
