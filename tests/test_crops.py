@@ -3,8 +3,10 @@ import pytest
 import torch
 
 import latentfill
+from latentfill.completion.observations import parse
 from latentfill.crops import pose
 from latentfill.gan.checkpoint import build
+from latentfill.images.pixels import to_images
 from latentfill.options import NetworkOptions
 
 GAN = build(NetworkOptions(size=16, base=4, latent=6))
@@ -58,3 +60,14 @@ def test_what_does_not_fit_is_told():
         latentfill.fill_crops(GAN, [crops[0][:12]], holes[:1], OPTIONS)
     with pytest.raises(ValueError, match="2 pictures and 1 holes"):
         latentfill.fill_crops(GAN, crops, holes[:1], OPTIONS)
+
+
+@pytest.mark.parametrize("how", ["overlay", "poisson"])
+def test_what_was_observed_is_blended_in_too(how):
+    crops, holes = question(2)
+    sight = parse("grey")
+    asked = pose(GAN, crops, holes, sights=[sight, sight])
+    made = latentfill.blend(asked, latentfill.complete(GAN, asked, OPTIONS), how)
+    seen = sight.view(torch.cat([to_images(crop) for crop in crops]))
+    off = (sight.view(made) - seen).abs()[:, 0].numpy()
+    assert off[np.stack(holes) == 0].max() < 1e-4 and off[np.stack(holes) > 0].mean() > 0.1

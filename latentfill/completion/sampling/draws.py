@@ -31,8 +31,7 @@ def typical_first(generator: Generator, found: Posterior, where: Known, count: i
             nearest = torch.minimum(nearest, last)
             taken = found.chain[chosen]
             new = (found.chain[:, None] != taken).all(1).to(nearest)
-            new[chosen] = -1.0
-            # of those of new chains the farthest, if there are any; a draw is never taken twice
+            # of those of new chains the farthest, if there are any
             chosen.append(int((new * (1 + nearest.max()) + nearest).argmax()))
         rows.append(torch.tensor(chosen))
     return torch.stack(rows)

@@ -79,6 +79,7 @@ def test_posterior_samples_agree_where_something_is_known_and_differ_where_nothi
     # two numbers that nothing is known of are uniform, of deviation 1/sqrt 3
     expected = (GAN.generator.weight[:, 4:, :, 4:].square().sum(3).mean(0) / 3).sqrt().mean() / GREY_LEVEL
     assert abs(found.spread[:, :, 4:].mean() / expected - 1) < 0.25
+    assert (found.notes["effective"] > 8).all(), "parts that are known say nothing of it"
     assert (found.notes["accepted"] > 0.4).all() and (found.notes["unexplained"] < 6).all()
     assert all(step.notes["rhat"].isnan().all() for step in steps[:-1]) and found.notes["rhat"].isfinite().all()
     assert all({*step.terms} == {"contextual"} for step in steps)
