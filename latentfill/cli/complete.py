@@ -55,7 +55,7 @@ class Options:
     """name of a model in the package, a model file, or a run folder"""
     preset: Literal["best", "fast", "seed", "paper"] = "best"
     """settings to start from: best, the encoder's guess and a tuning of the generator to each picture; fast, the guess
-    alone, a hundredth of the work; seed, the original repository's; paper, those of Yeh et al."""
+    alone, a fraction of the work; seed, the original repository's; paper, those of Yeh et al."""
     search: CompleteOptions = field(default_factory=CompleteOptions)
     photo: PhotoOptions = field(default_factory=PhotoOptions)
     landmarks: Path | None = None
