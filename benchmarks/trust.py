@@ -59,7 +59,7 @@ def compared(trust: Trust, wrong: torch.Tensor, hole: torch.Tensor) -> Numbers:
         "held": held,
         "width": (trust.band * hole).sum((1, 2, 3)) / count,
         "rarity": trust.rarity,
-        "unlike": torch.tensor(trust.unlike).float(),
+        "unlike": torch.tensor([one is True for one in trust.unlike]).float(),
     }
 
 

@@ -109,7 +109,9 @@ class Reader:
         options, name = self._options, source.name
         if self.sight is None:
             made = cut(original, hole, self._gan, options.photo, points, name)
-            return _spared(made) if made.placements and not self.lowres else made
+            # Who says full wants to see how near the model comes to the picture.
+            asked = self.lowres or self.spec.kind == "full"
+            return _spared(made) if made.placements and not asked else made
         if options.degrade is not None:
             height, width = original.values.shape[:2]
             original = degrade(original, self.sight, hole_seed(options.search.seed, PurePosixPath(name).name), name)
