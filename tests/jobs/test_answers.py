@@ -73,7 +73,7 @@ def test_where_nothing_is_missing_nothing_is_searched_and_where_all_is_that_is_s
     assert json.loads((done / "black" / "a.json").read_text())["squares"] == []
     assert np.array_equal(*(np.asarray(Image.open(done / name)) for name in ("a.png", "black/a.png")))
     assert complete(done, "fast", "--hole", "full", out="full") == 0
-    assert (done / "white" / "_run" / "000001-000001" / "hats").exists()
+    assert all((done / name / "_run" / "000001-000001" / "hats").exists() for name in ("white", "full"))
 
 
 def test_a_map_is_black_where_there_is_none():
