@@ -15,7 +15,7 @@ from machine import heading, table
 
 from latentfill import Gan, load
 from latentfill.cli.main import run
-from latentfill.gan import checkpoint
+from latentfill.gan import building, checkpoint
 from latentfill.gan.encoder import DcganEncoder
 from latentfill.options import COMPLETE_PRESETS
 
@@ -65,7 +65,7 @@ def read_encoder(path: Path, gan: Gan) -> DcganEncoder:
     kept = torch.load(path, map_location="cpu", weights_only=True)
     weights = next((kept[name] for name in ("avg", "averaged") if name in kept), kept)
     base, hidden = len(weights["downs.0.weight"]), len(weights["hidden.weight"])
-    encoder = checkpoint.fresh_encoder(gan.network, base, hidden)
+    encoder = building.fresh_encoder(gan.network, base, hidden)
     encoder.load_state_dict(weights)
     return encoder.requires_grad_(False).eval()
 

@@ -19,7 +19,10 @@ MAY_IMPORT = {
     "images": set(),
     "faces": {"images"},
     "filling": {"images", "faces"},
+    "options": set(),
     "gan": set(),
+    "residual": {"dcgan", "encoder", "prior", "gan"},
+    "latents": {"prior", "gan"},
     "training": {"images", "gan"},
     "completion": {"images", "gan"},
     "sampling": {"objective", "search"},
@@ -56,7 +59,7 @@ HEAVY = {
     "dlib",
     "skimage",
 }
-LIGHT = ["cli", "options.py", "errors.py", "__init__.py", "models"]  # what --help imports
+LIGHT = ["cli", "options", "errors.py", "__init__.py", "models"]  # what --help imports
 LIGHT_EXCEPT = {"cli/console/progress.py"}  # imported by verbs when they run
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -5,7 +5,7 @@ import torch
 import latentfill
 from latentfill.completion.observations import parse
 from latentfill.crops import pose
-from latentfill.gan.checkpoint import build
+from latentfill.gan.building import build
 from latentfill.images.pixels import to_images
 from latentfill.options import NetworkOptions
 

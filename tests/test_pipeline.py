@@ -8,7 +8,7 @@ from PIL import Image
 import latentfill
 from latentfill.cutting import alignment_of, cut
 from latentfill.errors import HoleError, ImageError, LatentfillError
-from latentfill.gan.checkpoint import build
+from latentfill.gan.building import build
 from latentfill.images.originals import Original
 from latentfill.options import Alignment, CompleteOptions, NetworkOptions, PhotoOptions
 

@@ -120,7 +120,7 @@ def _walk(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
 
     from ..figures.animation import write_gif
     from ..figures.samples import enlarge, show
-    from ..gan.walks import tour, walk
+    from ..gan.latents.walks import tour, walk
     from ..images.grids import grid
     from ..images.photos import write
 
@@ -140,7 +140,7 @@ def _sweep(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
 
     from ..figures.animation import write_gif
     from ..figures.samples import forth_and_back, sweeps
-    from ..gan.walks import influence, sweep_values
+    from ..gan.latents.walks import influence, sweep_values
     from ..images.grids import grid
     from ..images.photos import write
 

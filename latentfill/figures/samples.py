@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..gan.gan import Gan
-from ..gan.walks import arithmetic, nearby, sweep, sweep_values
+from ..gan.latents.walks import arithmetic, nearby, sweep, sweep_values
 from ..images.grids import grid
 from ..images.pixels import to_pixels
 from ..types import Latents, PerImage, Pixels

@@ -17,48 +17,19 @@ from torch import nn
 
 from ..errors import ModelError
 from ..options import NetworkOptions
+from .building import AnyEncoder, blank_networks, prior_of
 from .context import ContextEncoder, ContextModule
-from .context import initialise as initialise_context
-from .dcgan import DcganDiscriminator, DcganGenerator, initialise
-from .encoder import BASE, HIDDEN, DcganEncoder
-from .encoder import initialise as initialise_encoder
+from .encoder import DcganEncoder
 from .gan import Gan
 from .options import ContextOptions
-from .prior import PRIORS, Prior
+from .residual.encoder import ResidualEncoder
+from .residual.networks import SCALES
 
 FORMAT = "latentfill-1"
-ENCODER = "dcgan"  # the one kind of encoder there is
+ENCODER, RESIDUAL_ENCODER = "dcgan", "residual"  # the kinds of encoders there are
 CONTEXT = "context-encoder"  # what the file of one says it is; others hold a GAN
 Options = TypeVar("Options")
 DERIVED = "num_batches_tracked"  # counters that nothing reads
-
-
-def build(network: NetworkOptions, seed: int = 0) -> Gan:
-    """Two fresh networks, initialised as the original's."""
-    generator, discriminator = networks(network, seed)
-    return Gan(generator.eval(), discriminator.eval(), network)
-
-
-def networks(network: NetworkOptions, seed: int = 0) -> tuple[DcganGenerator, DcganDiscriminator]:
-    """What `build` puts into a Gan, ready to be trained."""
-    generator, discriminator = _blank(network)
-    initialise(generator, 2 * seed)
-    initialise(discriminator, 2 * seed + 1)
-    return generator, discriminator
-
-
-def fresh_encoder(network: NetworkOptions, base: int = BASE, hidden: int = HIDDEN, seed: int = 0) -> DcganEncoder:
-    """A fresh encoder for a generator of these options, ready to be trained."""
-    fresh = DcganEncoder(_prior(network), network.size, network.channels, base, hidden)
-    initialise_encoder(fresh, seed)
-    return fresh
-
-
-def fresh_context(network: ContextOptions, seed: int = 0) -> ContextModule:
-    """A fresh context encoder, ready to be trained."""
-    module = ContextModule(network)
-    initialise_context(module, seed)
-    return module
 
 
 def save(model: Gan | ContextEncoder, path: Path, dtype: torch.dtype = torch.float32) -> None:
@@ -73,6 +44,8 @@ def save(model: Gan | ContextEncoder, path: Path, dtype: torch.dtype = torch.flo
         return
     if isinstance(model.encoder, DcganEncoder):
         about["encoder"] = {"kind": ENCODER, "base": model.encoder.base, "hidden": model.encoder.width}
+    if isinstance(model.encoder, ResidualEncoder):
+        about["encoder"] = {"kind": RESIDUAL_ENCODER, "scale": model.encoder.scale, "hidden": model.encoder.width}
     _write(path, _parts(model), about, dtype)
 
 
@@ -85,7 +58,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> Gan:
     if about.get("kind") == CONTEXT:
         raise ModelError(f"{path}: a context encoder, not a GAN", "Give a model that has a latent space to search.")
     network = _network(path, NetworkOptions, about.get("network"))
-    generator, discriminator = _blank(network)
+    generator, discriminator = blank_networks(network)
     encoder = _encoder(path, network, about["encoder"]) if about.get("encoder") else None
     gan = Gan(generator, discriminator, network, about.get("about", {}), encoder)
     _fill(path, _parts(gan), tensors, device)
@@ -175,23 +148,15 @@ def _fill(
         module.requires_grad_(False).eval().to(device)
 
 
-def _blank(network: NetworkOptions) -> tuple[DcganGenerator, DcganDiscriminator]:
-    """Two networks whose parameters have no values yet."""
-    generator = DcganGenerator(_prior(network), network.size, network.channels, network.base, network.widths)
-    return generator, DcganDiscriminator(network.size, network.channels, network.base)
-
-
-def _prior(network: NetworkOptions) -> Prior:
-    return PRIORS[network.prior](network.latent)
-
-
-def _encoder(path: Path, network: NetworkOptions, fields: Any) -> DcganEncoder:
+def _encoder(path: Path, network: NetworkOptions, fields: Any) -> AnyEncoder:
     """The encoder that a header describes, its parameters without values."""
     try:
-        kind, base, hidden = fields["kind"], fields["base"], fields["hidden"]
-        if kind != ENCODER or min(base, hidden) < 1:
-            raise ValueError(f"kind {kind!r}, base {base!r}, hidden {hidden!r}")
-        return DcganEncoder(_prior(network), network.size, network.channels, base, hidden)
+        kind, hidden = fields["kind"], fields["hidden"]
+        if kind == RESIDUAL_ENCODER and fields["scale"] in SCALES and hidden >= 1:
+            return ResidualEncoder(prior_of(network), network.size, network.channels, fields["scale"], hidden)
+        if kind != ENCODER or min(fields["base"], hidden) < 1:
+            raise ValueError(f"kind {kind!r}, {fields!r}")
+        return DcganEncoder(prior_of(network), network.size, network.channels, fields["base"], hidden)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: its encoder cannot be built ({error!r})", "Update latentfill.") from error
 
@@ -235,6 +200,6 @@ def _parts(gan: Gan) -> dict[str, nn.Module]:
     if gan.encoder is not None:
         parts["encoder"] = gan.encoder
     modules = {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
-    if len(modules) < len(parts) or not isinstance(gan.encoder, DcganEncoder | None):
+    if len(modules) < len(parts) or not isinstance(gan.encoder, AnyEncoder | None):
         raise TypeError(f"only networks made of torch modules can be saved, not {[type(p) for p in parts.values()]}")
     return modules

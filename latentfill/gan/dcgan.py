@@ -33,6 +33,7 @@ class DcganGenerator(nn.Module):
         channels: int = 3,
         base: int = 64,
         widths: Widths = "post",
+        batch_norm: bool = True,
     ) -> None:
         super().__init__()
         self.precision = torch.float32  # what the layers compute in; the parameters stay as they are
@@ -40,7 +41,7 @@ class DcganGenerator(nn.Module):
         self.prior = prior
         maps = generator_maps(size, base, widths)
         self.project = blank(nn.Linear, prior.dim, maps[0] * START**2)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(m) for m in maps)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(m) if batch_norm else nn.Identity() for m in maps)
         self.ups = nn.ModuleList(
             blank(nn.ConvTranspose2d, a, b, 5, stride=2) for a, b in zip(maps, [*maps[1:], channels], strict=True)
         )
@@ -57,14 +58,15 @@ class DcganGenerator(nn.Module):
 
     def idle_biases(self) -> list[nn.Parameter]:
         """Biases that batch norm subtracts again, kept for parity with the original."""
-        return [layer.get_parameter("bias") for layer in list(self.ups)[:-1]]
+        pairs = zip(list(self.ups)[:-1], list(self.norms)[1:], strict=True)
+        return [layer.get_parameter("bias") for layer, norm in pairs if isinstance(norm, nn.BatchNorm2d)]
 
 
 @final
 class DcganDiscriminator(nn.Module):
     """D: convolutions that halve the size down to 4x4, then one logit per image."""
 
-    def __init__(self, size: int = 64, channels: int = 3, base: int = 64) -> None:
+    def __init__(self, size: int = 64, channels: int = 3, base: int = 64, batch_norm: bool = True) -> None:
         super().__init__()
         self.precision = torch.float32  # what the layers compute in; the parameters stay as they are
         check_shape(size, channels)
@@ -72,7 +74,7 @@ class DcganDiscriminator(nn.Module):
         self.downs = nn.ModuleList(
             blank(nn.Conv2d, a, b, 5, stride=2) for a, b in zip([channels, *maps], maps, strict=False)
         )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(m) for m in maps[1:])
+        self.norms = nn.ModuleList(nn.BatchNorm2d(m) if batch_norm else nn.Identity() for m in maps[1:])
         self.judge = blank(nn.Linear, maps[-1] * START**2, 1)
 
     def forward(self, images: Images) -> PerImage:
@@ -93,7 +95,8 @@ class DcganDiscriminator(nn.Module):
 
     def idle_biases(self) -> list[nn.Parameter]:
         """Biases that batch norm subtracts again, kept for parity with the original."""
-        return [layer.get_parameter("bias") for layer in list(self.downs)[1:]]
+        pairs = zip(list(self.downs)[1:], self.norms, strict=True)
+        return [layer.get_parameter("bias") for layer, norm in pairs if isinstance(norm, nn.BatchNorm2d)]
 
 
 def generator_maps(size: int, base: int, widths: Widths) -> list[int]:

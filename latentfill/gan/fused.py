@@ -86,7 +86,8 @@ def fused(gan: Gan, dtype: torch.dtype = torch.float32) -> Gan:
 def _fuse_generator(network: DcganGenerator, dtype: torch.dtype) -> FusedGenerator:
     first, *norms = (_scale_and_shift(norm) for norm in network.norms)
     weights, biases = [], []
-    weight, bias = _fold(network.project, 0, *(t.repeat_interleave(START**2) for t in first))
+    spread = [t if t is None else t.repeat_interleave(START**2) for t in first]  # each map's, to its values
+    weight, bias = _fold(network.project, 0, *spread)
     weights.append(weight)
     biases.append(bias)
     for layer, norm in zip(network.ups, [*norms, None], strict=True):
@@ -153,7 +154,9 @@ def _fold(layer: nn.Module, axis: int, scale: Tensor | None, shift: Tensor | Non
     return weight * scale.view(shape), bias * scale + shift
 
 
-def _scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
+def _scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor] | tuple[None, None]:
+    if isinstance(norm, nn.Identity):
+        return None, None
     if not isinstance(norm, nn.BatchNorm2d) or norm.running_var is None or norm.running_mean is None:
         raise TypeError(f"expected a batch norm that keeps statistics, not {norm}")
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..gan import checkpoint
+from ..gan import building
 from ..gan.context import ContextEncoder, ContextModule
 from ..gan.dcgan import DcganDiscriminator, initialise
 from ..gan.device import choose_precision
@@ -53,7 +53,7 @@ def train_context(
     options = in_images(options, len(learnt))
 
     def learner(device: torch.device) -> ContextTrainer:
-        module = checkpoint.fresh_context(network, 2 * options.seed)
+        module = building.fresh_context(network, 2 * options.seed)
         discriminator = DcganDiscriminator(network.size, network.channels, network.base)
         initialise(discriminator, 2 * options.seed + 1)
         module.precision = discriminator.precision = choose_precision(options.precision, device)

@@ -14,7 +14,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from ..gan import checkpoint
+from ..gan import building
 from ..gan.device import choose_precision
 from ..gan.encoder import DcganEncoder
 from ..gan.fused import fused
@@ -68,7 +68,7 @@ def train_encoder(
 
     def learner(device: torch.device) -> EncoderTrainer:
         base, hidden = special.encoder_base, special.encoder_hidden
-        encoder = checkpoint.fresh_encoder(network, base, hidden, options.seed)
+        encoder = building.fresh_encoder(network, base, hidden, options.seed)
         encoder.precision = choose_precision(options.precision, device)
         return EncoderTrainer(on(gan, device), encoder.to(device), options, special, learnt, held_out)
 

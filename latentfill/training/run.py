@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import LatentfillError, RunError
-from ..gan import checkpoint
+from ..gan import building, checkpoint
 from ..gan.context import ContextEncoder
 from ..gan.device import choose_device, choose_precision
 from ..gan.gan import Gan
@@ -74,7 +74,7 @@ def train(
     check_pictures(data, network.size, network.channels, options.batch_size, options.batch_size)
 
     def learner(device: torch.device) -> Trainer:
-        generator, discriminator = checkpoint.networks(network, options.seed)
+        generator, discriminator = building.networks(network, options.seed)
         generator.precision = discriminator.precision = choose_precision(options.precision, device)
         return Trainer(generator.to(device), discriminator.to(device), options, network)
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ..gan.averaging import blend_parameters, estimate_statistics
-from ..gan.dcgan import DcganDiscriminator, DcganGenerator
+from ..gan.building import AnyDiscriminator, AnyGenerator
 from ..gan.gan import Gan
 from ..options import NetworkOptions, TrainOptions
 from ..types import Images, Latents, PerImage
@@ -40,8 +40,8 @@ class Trainer:
 
     def __init__(
         self,
-        generator: DcganGenerator,
-        discriminator: DcganDiscriminator,
+        generator: AnyGenerator,
+        discriminator: AnyDiscriminator,
         options: TrainOptions,
         network: NetworkOptions | None = None,
     ) -> None:
@@ -127,11 +127,11 @@ class Trainer:
         """The latents whose images are drawn again and again."""
         return self.generator.prior.sample([self._seed(SAMPLE_STREAM, n) for n in range(count)])
 
-    def averaged_generator(self, images: int = 4096) -> DcganGenerator:
+    def averaged_generator(self, images: int = 4096) -> AnyGenerator:
         """A copy of the averaged generator with statistics of its own, ready to use."""
         return self._settled(self.averaged, images)
 
-    def raw_generator(self) -> DcganGenerator:
+    def raw_generator(self) -> AnyGenerator:
         """A copy of the last generator, with the moving averages it kept while training."""
         return deepcopy(self.generator).requires_grad_(False).eval()
 
@@ -181,7 +181,7 @@ class Trainer:
         names = ("generator", "discriminator", "averaged", "generator_optimizer", "discriminator_optimizer")
         return {name: getattr(self, name) for name in names}
 
-    def _settled(self, generator: DcganGenerator, images: int) -> DcganGenerator:
+    def _settled(self, generator: AnyGenerator, images: int) -> AnyGenerator:
         settled = deepcopy(generator).requires_grad_(False)
         device = next(settled.parameters()).device
         size = min(images, 256)
@@ -225,7 +225,7 @@ class Trainer:
 
 @final
 class _Game(nn.Module):
-    def __init__(self, generator: DcganGenerator, discriminator: DcganDiscriminator) -> None:
+    def __init__(self, generator: AnyGenerator, discriminator: AnyDiscriminator) -> None:
         super().__init__()
         self.generator, self.discriminator = generator, discriminator
         generator.precision = discriminator.precision = torch.float32  # the tracer cannot follow the paths for bf16

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from latentfill.cli.main import run
-from latentfill.gan import checkpoint
+from latentfill.gan import building, checkpoint
 from latentfill.options import NetworkOptions
 
 SIZE = 16
@@ -16,7 +16,7 @@ SIZE = 16
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    checkpoint.save(checkpoint.build(NetworkOptions(size=SIZE, base=4, latent=6)), path)
+    checkpoint.save(building.build(NetworkOptions(size=SIZE, base=4, latent=6)), path)
     return path
 
 

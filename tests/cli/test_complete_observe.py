@@ -6,7 +6,7 @@ import skimage.data
 from PIL import Image
 
 from latentfill.cli.main import run
-from latentfill.gan import checkpoint
+from latentfill.gan import building, checkpoint
 from latentfill.images.pixels import to_grey
 from latentfill.options import NetworkOptions
 
@@ -17,7 +17,7 @@ ASTRONAUT = np.asarray(skimage.data.astronaut())
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    checkpoint.save(checkpoint.build(NetworkOptions(size=SIZE, base=4, latent=6)), path)
+    checkpoint.save(building.build(NetworkOptions(size=SIZE, base=4, latent=6)), path)
     return path
 
 

@@ -8,7 +8,7 @@ import skimage.data
 from PIL import Image
 
 from latentfill.cli.main import run
-from latentfill.gan import checkpoint
+from latentfill.gan import building, checkpoint
 from latentfill.images import originals
 from latentfill.images.archives import Source
 from latentfill.options import NetworkOptions
@@ -20,7 +20,7 @@ NOSE = "ellipse:224,135,16,12"
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    gan = checkpoint.build(NetworkOptions(size=16, base=4, latent=6))
+    gan = building.build(NetworkOptions(size=16, base=4, latent=6))
     checkpoint.save(replace(gan, about={"alignment": {"landmarks": "inner-eyes-and-bottom-lip"}}), path)
     return path
 

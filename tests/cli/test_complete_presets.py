@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from latentfill.cli.main import run
-from latentfill.gan import checkpoint
+from latentfill.gan import building, checkpoint
 from latentfill.images.blending import poisson
 from latentfill.images.incomplete import Incomplete
 from latentfill.images.pixels import to_images, to_pixels
@@ -24,9 +24,9 @@ NETWORK = NetworkOptions(size=SIZE, base=4, latent=6)
 def models(tmp_path_factory):
     """The same generator with an encoder and without one."""
     folder = tmp_path_factory.mktemp("models")
-    gan = checkpoint.build(NETWORK)
+    gan = building.build(NETWORK)
     checkpoint.save(gan, folder / "cold.safetensors")
-    checkpoint.save(replace(gan, encoder=checkpoint.fresh_encoder(NETWORK, 2, 4).eval()), folder / "warm.safetensors")
+    checkpoint.save(replace(gan, encoder=building.fresh_encoder(NETWORK, 2, 4).eval()), folder / "warm.safetensors")
     return folder
 
 

@@ -7,7 +7,8 @@ from PIL import Image
 
 from latentfill.cli.sample import Options, run
 from latentfill.errors import LatentfillError
-from latentfill.gan.checkpoint import build, save
+from latentfill.gan.building import build
+from latentfill.gan.checkpoint import save
 from latentfill.options import NetworkOptions
 
 

@@ -7,7 +7,7 @@ from latentfill.completion.attempts import Race, guess, ranks, starts, warm
 from latentfill.completion.completion import complete, watch
 from latentfill.completion.observations import parse, question
 from latentfill.errors import LatentfillError
-from latentfill.gan.checkpoint import build
+from latentfill.gan.building import build
 from latentfill.gan.gan import Gan
 from latentfill.gan.prior import UniformPrior
 from latentfill.images.incomplete import Incomplete

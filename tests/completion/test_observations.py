@@ -10,7 +10,7 @@ from latentfill.completion.frequencies import LEVEL
 from latentfill.completion.objective import CompletionLoss, lowres
 from latentfill.completion.observations import KINDS, View, degraded, parse, posed, question
 from latentfill.errors import ImageError, LatentfillError
-from latentfill.gan.checkpoint import build
+from latentfill.gan.building import build
 from latentfill.gan.gan import Gan
 from latentfill.gan.prior import NormalPrior
 from latentfill.images.incomplete import Incomplete, Observation, Observer, concatenate

@@ -15,7 +15,7 @@ from latentfill.evaluation.features import SPACES
 from latentfill.evaluation.methods import Method
 from latentfill.evaluation.scores import judge, judge_once
 from latentfill.evaluation.trial import FILES, Trial, read, spaces
-from latentfill.gan.checkpoint import build
+from latentfill.gan.building import build
 from latentfill.images.pixels import to_grey
 from latentfill.options import NetworkOptions
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from latentfill.errors import ModelError
-from latentfill.gan.checkpoint import fresh_context, load_context, save
+from latentfill.gan.building import fresh_context
+from latentfill.gan.checkpoint import load_context, save
 from latentfill.gan.context import ChannelDense, ContextEncoder
 from latentfill.gan.dcgan import SIZES
 from latentfill.gan.options import ContextOptions

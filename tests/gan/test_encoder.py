@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from latentfill.gan.checkpoint import fresh_encoder
+from latentfill.gan.building import fresh_encoder
 from latentfill.gan.dcgan import SIZES
 from latentfill.gan.device import has_bf16
 from latentfill.gan.encoder import DcganEncoder

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from latentfill.cli.main import run
-from latentfill.gan import checkpoint
+from latentfill.gan import building, checkpoint
 from latentfill.jobs.candidates import picture
 from latentfill.options import NetworkOptions
 
@@ -26,8 +26,8 @@ def done(tmp_path):
 
 def save(folder, seed):
     network = NetworkOptions(size=SIZE, base=2, latent=3)
-    gan = checkpoint.build(network, seed)
-    checkpoint.save(replace(gan, encoder=checkpoint.fresh_encoder(network, 2, 4).eval()), folder / "m.safetensors")
+    gan = building.build(network, seed)
+    checkpoint.save(replace(gan, encoder=building.fresh_encoder(network, 2, 4).eval()), folder / "m.safetensors")
 
 
 def complete(folder, *words, out="out"):

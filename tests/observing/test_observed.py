@@ -9,7 +9,7 @@ from latentfill.completion.observations import parse
 from latentfill.cutting import cut_observed
 from latentfill.errors import HoleError, ImageError, LatentfillError
 from latentfill.filling.pasting import Piece
-from latentfill.gan.checkpoint import build
+from latentfill.gan.building import build
 from latentfill.images.originals import Original
 from latentfill.images.pixels import to_grey
 from latentfill.images.placement import Placement

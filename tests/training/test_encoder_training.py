@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from latentfill.errors import DataError, HoleError, ModelError, RunError
-from latentfill.gan import checkpoint
+from latentfill.gan import building, checkpoint
 from latentfill.gan.context import ContextEncoder
 from latentfill.gan.device import has_bf16
 from latentfill.gan.encoder import DcganEncoder
@@ -34,7 +34,7 @@ RUN = RunOptions(sample_every=10**6, checkpoint_every=10**6, log_every=10**6, de
 SPECIAL = EncoderOptions(encoder_base=2, encoder_hidden=6, held_out=2)
 PIXELS = np.random.Generator(np.random.Philox(key=1)).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
 DATA = Dataset(PIXELS, [str(i) for i in range(20)], [], {"margin": 2.0})
-GAN = checkpoint.build(NETWORK, 3)
+GAN = building.build(NETWORK, 3)
 GAN = replace(GAN, about={"images_seen": 7, "alignment": {"margin": 1.0}})
 
 Go = Callable[..., list[Progress]]
@@ -166,18 +166,18 @@ def test_a_step_is_the_loss_that_the_docstring_tells() -> None:
 
 
 def encoder_trainer(data: Dataset | None = DATA, options: TrainOptions = TRAIN, **more: Any) -> EncoderTrainer:
-    fresh = checkpoint.fresh_encoder(GAN.network, 2, 6)
+    fresh = building.fresh_encoder(GAN.network, 2, 6)
     return EncoderTrainer(GAN, fresh, options, replace(SPECIAL, **more), data)
 
 
 def test_an_encoder_finds_the_latents_of_its_generator(monkeypatch: pytest.MonkeyPatch) -> None:
     """A generator that is lively enough to be inverted: its weights scaled up."""
     monkeypatch.setattr(completers, "WARM_UP", 1)
-    generator, discriminator = checkpoint.networks(replace(NETWORK, base=4), 1)
+    generator, discriminator = building.networks(replace(NETWORK, base=4), 1)
     for parameter in generator.parameters():
         parameter.data.mul_(8 if parameter.dim() > 1 else 1)
     gan = Gan(generator.requires_grad_(False).eval(), discriminator, replace(NETWORK, base=4))
-    fresh = checkpoint.fresh_encoder(gan.network, 8, 32)
+    fresh = building.fresh_encoder(gan.network, 8, 32)
     options = replace(TRAIN, images_seen=10**6, batch_size=32, learning_rate=5e-3)
     trainer = EncoderTrainer(gan, fresh, options, replace(SPECIAL, hole="random:0.3"))
     none = torch.empty(0, 0, 0, 0)
@@ -188,8 +188,8 @@ def test_an_encoder_finds_the_latents_of_its_generator(monkeypatch: pytest.Monke
 
 
 def context_trainer(options: TrainOptions = TRAIN, network: ContextOptions = CONTEXT, **more: Any) -> ContextTrainer:
-    module = checkpoint.fresh_context(network)
-    discriminator = checkpoint.networks(NetworkOptions(size=8, base=2))[1]
+    module = building.fresh_context(network)
+    discriminator = building.networks(NetworkOptions(size=8, base=2))[1]
     return ContextTrainer(
         module, discriminator, network, options, replace(SPECIAL, **more), DATA, torch.empty(0, 0, 0, 0)
     )
@@ -267,7 +267,7 @@ def test_another_kind_another_generator_or_another_stream_does_not_continue_a_ru
     list(encoder(tmp_path))
     for go, said in (
         (lambda: context(tmp_path), "begun with kind 'encoder', now 'context-encoder'"),
-        (lambda: encoder(tmp_path, gan=checkpoint.build(NETWORK, 4)), "begun with generator '[0-9a-f]{16}', now"),
+        (lambda: encoder(tmp_path, gan=building.build(NETWORK, 4)), "begun with generator '[0-9a-f]{16}', now"),
         (lambda: encoder(tmp_path, hole="center"), "begun with hole 'all', now 'center'"),
         (lambda: encoder(tmp_path, replace(TRAIN, seed=1)), "begun with seed 0, now 1"),
     ):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from latentfill.errors import DataError, ModelError
-from latentfill.gan import checkpoint
+from latentfill.gan import building, checkpoint
 from latentfill.options import COMPLETE_PRESETS, NetworkOptions
 from latentfill.trust.calibration import choose, read, write
 from latentfill.trust.clues import Clues
@@ -103,7 +103,7 @@ def test_where_nothing_is_missing_nothing_is_wrong(calibration):
 
 
 def test_a_model_file_carries_its_calibrations(tmp_path, calibration):
-    gan = checkpoint.build(NetworkOptions(size=8, base=2, latent=3))
+    gan = building.build(NetworkOptions(size=8, base=2, latent=3))
     assert read(gan) == {}
     checkpoint.save(replace(gan, about={"seen": 7}), tmp_path / "a.safetensors", torch.float16)
     about = write(checkpoint.load(tmp_path / "a.safetensors"), {"seed": calibration})
@@ -115,7 +115,7 @@ def test_a_model_file_carries_its_calibrations(tmp_path, calibration):
 
 
 def test_a_calibration_that_cannot_be_understood_is_refused():
-    gan = checkpoint.build(NetworkOptions(size=8, base=2, latent=3))
+    gan = building.build(NetworkOptions(size=8, base=2, latent=3))
     with pytest.raises(ModelError, match=r"calibration cannot be understood \(best"):
         read(replace(gan, about={"trust": {"best": {"factor": "x"}}}))
 

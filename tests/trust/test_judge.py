@@ -8,7 +8,7 @@ import torch
 from latentfill.completion.completion import complete
 from latentfill.completion.observations import parse
 from latentfill.crops import pose
-from latentfill.gan import checkpoint
+from latentfill.gan import building
 from latentfill.images.incomplete import Incomplete
 from latentfill.jobs.calibrating import a_hole, gather, questions_of
 from latentfill.options import COMPLETE_PRESETS, NetworkOptions
@@ -25,8 +25,8 @@ OPTIONS = replace(COMPLETE_PRESETS["fast"], precision="fp32")
 def gan():
     """A model that is asked about pictures of its own, slightly changed, and its calibration by them."""
     network = NetworkOptions(size=SIZE, base=4, latent=6)
-    encoder = checkpoint.fresh_encoder(network, 4, 8).requires_grad_(False).eval()
-    gan = replace(checkpoint.build(network), encoder=encoder)
+    encoder = building.fresh_encoder(network, 4, 8).requires_grad_(False).eval()
+    gan = replace(building.build(network), encoder=encoder)
     pictures = draw(80)
     found = [evidence for _, evidence in gather(gan, pictures, questions_of(80, 5, SIZE), OPTIONS)]
     return replace(gan, about=write(gan, {"fast": calibrate(join(found), OPTIONS)}))

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
+from latentfill.gan.latents.walks import arithmetic, influence, nearby, sweep, sweep_values, tour, walk
 from latentfill.gan.prior import NormalPrior, UniformPrior
-from latentfill.gan.walks import arithmetic, influence, nearby, sweep, sweep_values, tour, walk
 
 UNIFORM, NORMAL = UniformPrior(5), NormalPrior(5)
 

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..types import Images, Latents
-from .prior import NormalPrior, Prior, random
+from ...types import Images, Latents
+from ..prior import NormalPrior, Prior, random
 
 Latent = Float[Tensor, "1 d"]
 Path = Float[Tensor, "frames d"]

@@ -1,0 +1,31 @@
+"""Every choice a user has, written once. Flags, YAML, the run folder, the model file and the docs read these fields."""
+
+from .bounds import Kind, LandmarkSet, LossName, Networks, Positive, PriorName, Scale, Share, Size, Widths
+from .completing import COMPLETE_PRESETS, CompleteOptions, is_odd
+from .networks import NetworkOptions
+from .photos import Alignment, PhotoOptions, ReadLimits
+from .training import REGRESSION, TRAIN_KINDS, RunOptions, TrainOptions
+
+__all__ = [
+    "COMPLETE_PRESETS",
+    "REGRESSION",
+    "TRAIN_KINDS",
+    "Alignment",
+    "CompleteOptions",
+    "Kind",
+    "LandmarkSet",
+    "LossName",
+    "NetworkOptions",
+    "Networks",
+    "PhotoOptions",
+    "Positive",
+    "PriorName",
+    "ReadLimits",
+    "RunOptions",
+    "Scale",
+    "Share",
+    "Size",
+    "TrainOptions",
+    "Widths",
+    "is_odd",
+]

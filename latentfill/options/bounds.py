@@ -1,0 +1,16 @@
+"""Numbers with bounds, and the names that options choose among."""
+
+from typing import Annotated, Literal
+
+from annotated_types import Gt, Interval
+
+Size = Literal[8, 16, 32, 64, 128, 256]
+Widths = Literal["post", "repository"]
+Networks = Literal["dcgan", "residual"]
+Scale = Literal["tiny", "small", "base"]
+PriorName = Literal["uniform", "normal"]
+LossName = Literal["non-saturating", "minimax", "relativistic", "wasserstein"]
+Kind = Literal["gan", "vae", "lapgan", "encoder", "context-encoder"]
+LandmarkSet = Literal["inner-eyes-and-bottom-lip", "outer-eyes-and-nose"]
+Share = Annotated[float, Interval(ge=0, le=1)]
+Positive = Annotated[int, Gt(0)]

@@ -1,0 +1,89 @@
+"""The choices of those who train."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, final
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from .bounds import Kind, LossName, Positive, Share
+
+
+@final
+@dataclass(frozen=True)
+class TrainOptions:
+    """How networks are trained. The defaults are the original's for a GAN, and besides it mirrored and averaged."""
+
+    images_seen: Positive = 600_000
+    """stop after so many real images"""
+    epochs: Annotated[float, Gt(0)] | None = None
+    """stop after so many times all pictures instead (the original's epoch)"""
+    batch_size: Positive = 64
+    """images shown at a time"""
+    learning_rate: Annotated[float, Gt(0)] = 2e-4
+    """Adam's step for both networks"""
+    beta1: Annotated[float, Ge(0), Lt(1)] = 0.5
+    """Adam's memory of the gradient"""
+    beta2: Annotated[float, Ge(0), Lt(1)] = 0.999
+    """Adam's memory of the squared gradient"""
+    generator_steps: Positive = 2
+    """updates of G for each one of D (the original's two keep D's loss from reaching zero)"""
+    loss: LossName = "non-saturating"
+    """what the players minimise: the post's; the same with the generator of the game's formula (minimax); pairs of real
+    and fake (relativistic); or the difference of the means (wasserstein), which needs gradient_penalty"""
+    r1: Annotated[float, Ge(0)] = 0.0
+    """gamma of the penalty on D's squared gradient at real images"""
+    r2: Annotated[float, Ge(0)] = 0.0
+    """gamma of the same at fake images"""
+    gradient_penalty: Annotated[float, Ge(0)] = 0.0
+    """weight of the squared distance of D's gradient from length 1 between real and fake images (Wasserstein's)"""
+    penalty_every: Positive = 1
+    """penalise at every so many updates of D only, so many times as hard"""
+    discriminator_steps: Positive = 1
+    """updates of D for each round of G, each on pictures of its own"""
+    annealed: bool = False
+    """along half a cosine over the training the rates fall to a quarter and the penalties to a tenth, beta2 rises from
+    0.9 to what it is, and the average's half-life grows from nothing"""
+    reconstruct: Annotated[float, Ge(0)] = 0.0
+    """weight of G's second duty, to redraw pictures from what an encoder trained beside it sees of them, but for a hole"""
+    divergence: Annotated[float, Ge(0)] = 1.0
+    """weight of what the encoder's latents cost that stray from the prior, in reconstructions and vae (beta)"""
+    decay: Share = 0.0
+    """last share of the training over which the learning rate falls linearly to zero"""
+    average_half_life: Annotated[int, Ge(0)] = 10_000
+    """images after which a past generator counts half in the averaged one; 0 averages nothing"""
+    flip: bool = True
+    """mirror every other image left to right"""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """what the layers compute in; auto is bf16 where the processor has it"""
+    seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
+    """of the first weights, the latents and the order of the images"""
+
+
+# A regression, not a game: it bears longer steps and memories, and wants the rate to fall at the end.
+REGRESSION = TrainOptions(1_000_000, learning_rate=4e-4, beta1=0.9, beta2=0.99, decay=0.35, average_half_life=8_000)
+TRAIN_KINDS: dict[Kind, TrainOptions] = {"gan": TrainOptions(), "encoder": REGRESSION, "context-encoder": REGRESSION}
+
+
+@final
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run writes beside its model, and when. Counted in images seen."""
+
+    sample_every: Positive = 6_400
+    """draw the fixed latents, and histograms in TensorBoard (the original: every 100 batches of 64)"""
+    checkpoint_every: Positive = 32_000
+    """save all that is needed to go on (the original: every 500 batches)"""
+    keep_checkpoints: Positive = 2
+    """how many of the newest to keep"""
+    snapshot_every: Annotated[int, Ge(0)] = 0
+    """keep a model file, raw and averaged, every so many images; 0 keeps only the newest"""
+    log_every: Positive = 640
+    """a row in metrics.csv and a point of each curve in TensorBoard: means over the batches since the last"""
+    max_images: Annotated[int, Gt(0)] | None = None
+    """use only the first so many pictures that can be read (the original's train_size)"""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps, or auto for the first GPU if there is one"""
+    threads: Annotated[int, Ge(0)] = 0
+    """processor threads; 0 takes all cores"""
+    cache: str | None = None
+    """where decoded pictures are kept; default: ~/.cache/latentfill"""
