@@ -44,7 +44,7 @@ class TrainOptions:
     """along half a cosine over the training the rates fall to a quarter and the penalties to a tenth, beta2 rises from
     0.9 to what it is, and the average's half-life grows from nothing"""
     reconstruct: Annotated[float, Ge(0)] = 0.0
-    """weight of G's second duty, to redraw pictures from what an encoder trained beside it sees of them, but for a hole"""
+    """weight of G's second duty, to redraw pictures from what an encoder beside it sees of them, but for a hole"""
     divergence: Annotated[float, Ge(0)] = 1.0
     """weight of what the encoder's latents cost that stray from the prior, in reconstructions and vae (beta)"""
     decay: Share = 0.0

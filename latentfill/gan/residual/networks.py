@@ -20,7 +20,7 @@ from ..dcgan import SLOPE, START, blank, check_shape, parameters
 from ..prior import Prior
 from .blocks import Stage, double, halve, same
 
-# Maps at half the image size, the most there are anywhere; blocks at each size, and at 8x8 and 4x4, where they are cheap.
+# Maps at half the image size, the most there are anywhere; blocks at each size, and at 8x8 and 4x4, which cost little.
 SCALES: dict[Scale, tuple[int, int, int, int]] = {
     "tiny": (48, 384, 1, 2),
     "small": (96, 512, 2, 2),
