@@ -3,7 +3,8 @@
 The collections are faces, flowers, drawn shapes, 500 faces only, and grey digits. A run's samples are compared with as
 many of its pictures, in 16x16 grey pixels and for faces in dlib's embedding, never by its own discriminator. It counts
 as collapsed where samples are alike, where they are further from the pictures than half of what the pictures' mean
-alone would be, or where numbers stopped being numbers. What is finished is not done again, so it can be interrupted.
+alone would be, or where numbers stopped being numbers; a training that was too short looks no better. What is finished
+is not done again, and what is not goes on from its last checkpoint, so it can be interrupted.
 """
 
 import argparse
@@ -19,16 +20,15 @@ from typing import Any
 import numpy as np
 import torch
 from drawn import digits, shapes
-from recipes import RECIPES, recipe
 from verdicts import Finding, Key, finished, judged, keep, report, row
 
 from latentfill import load
 from latentfill.errors import RunError
 from latentfill.images import photos
 from latentfill.images.grids import grid
-from latentfill.options import RunOptions, Size
+from latentfill.options import GAN_PRESETS, RunOptions, Size
 from latentfill.training.dataset import Dataset, open_dataset
-from latentfill.training.run import train
+from latentfill.training.gan import train
 
 FOLDERS = ("faces", "flowers", "shapes", "few", "digits")
 FACES = ("faces", "few")  # whose pictures dlib knows
@@ -54,7 +54,8 @@ def collection(name: str, size: Size, arguments: argparse.Namespace) -> Dataset:
 
 def trained(data: Dataset, folder: Path, preset: str, seed: int, arguments: argparse.Namespace, flip: bool) -> bool:
     """Train to the end, or go on from where it was interrupted. False if it broke down."""
-    network, options = recipe(preset, arguments.size, 1 if data.pixels.shape[3] == 1 else 3)
+    network, options = GAN_PRESETS[preset]
+    network = replace(network, size=arguments.size, channels=1 if data.pixels.shape[3] == 1 else 3)
     options = replace(options, images_seen=arguments.images, epochs=None, seed=seed, flip=flip and options.flip)
     run = RunOptions(
         sample_every=max(1, arguments.images // 4),
@@ -117,7 +118,7 @@ def main() -> None:
     parser.add_argument("--flowers", type=Path, nargs="+", default=[], help="folders or archives of flowers")
     parser.add_argument("--folders", nargs="+", choices=FOLDERS, default=list(FOLDERS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--presets", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--presets", nargs="+", choices=GAN_PRESETS, default=["modern", "seed"])
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--images", type=int, default=200_000, help="seen in each run")
     parser.add_argument("--judge", type=int, default=1000, help="samples compared with as many pictures, if there are")

@@ -6,7 +6,7 @@ own discriminator.
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import Field, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from latentfill.types import PixelBatch
 SAMPLES = 7 << 64  # a stream of its own
 # Bounds of the verdict, each a share of what real pictures have.
 LEAST_DIVERSITY, LEAST_NEAREST, MOST_FRECHET = 0.5, 0.25, 0.5
-SATURATED = 9.2  # between the mean logits of real and fake: D is wrong about one in a hundred of either
+SATURATED = 0.02  # D's loss where it gives what is true a chance of 98 % or more: G then learns little from it
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Finding:
 
     @property
     def saturated(self) -> bool:
-        return self.finite and self.gap > SATURATED
+        return self.finite and self.discriminator_loss < SATURATED
 
 
 Key = tuple[str, str, int, int, int]
@@ -127,7 +127,7 @@ def finished(path: Path) -> dict[Key, Finding]:
     if not path.exists():
         return {}
     with path.open() as file:
-        rows = [{f.name: _read(getattr(f.type, "__name__", ""), row[f.name]) for f in FIELDS} for row in csv.DictReader(file)]
+        rows = [{f.name: _read(f, row[f.name]) for f in FIELDS} for row in csv.DictReader(file)]
     return {key(found): found for found in (Finding(**row) for row in rows)}
 
 
@@ -143,9 +143,8 @@ def keep(path: Path, found: Finding) -> None:
 def row(f: Finding) -> list[str]:
     shares = (f.diversity, f.nearest, f.frechet, f.floor, f.face_diversity, f.face_frechet, f.face_floor)
     told = [s if isinstance(s, str) else f"{s:.2f}" for s in shares]
-    saturated = f"{f.gap:.1f}{' (saturated)' if f.saturated else ''}"
-    loss, pace = f"{f.discriminator_loss:.3f}", f"{f.images_per_second:.0f}"
-    return [f.preset, f.folder, str(f.seed), *told, loss, saturated, pace, f.verdict]
+    loss = f"{f.discriminator_loss:.3f}{' (saturated)' if f.saturated else ''}"
+    return [f.preset, f.folder, str(f.seed), *told, loss, f"{f.gap:.1f}", f"{f.images_per_second:.0f}", f.verdict]
 
 
 HEAD = ("preset", "folder", "seed", "diversity", "nearest", "Fréchet", "its floor")
@@ -172,6 +171,7 @@ def report(found: Sequence[Finding], size: int, images: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _read(kind: str, text: str) -> Any:
+def _read(field: Field[Any], text: str) -> Any:
     """A cell; only numbers that faces alone have may be empty."""
+    kind = getattr(field.type, "__name__", "")
     return READ[kind](text) if kind in READ else float(text) if text else ""
