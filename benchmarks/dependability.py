@@ -11,7 +11,7 @@ import argparse
 import csv
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -94,10 +94,8 @@ def curves(folder: Path) -> dict[str, Any]:
     }
 
 
-def one(preset: str, name: str, seed: int, arguments: argparse.Namespace) -> Finding:
+def one(preset: str, name: str, seed: int, folder: Path, arguments: argparse.Namespace) -> Finding:
     """One run from pictures to verdict."""
-    stem = f"{preset}-{name}-{arguments.size}-{arguments.images}-{seed}"
-    folder = arguments.out / "runs" / stem
     data = collection(name, arguments.size, arguments)
     finite = trained(data, folder, preset, seed, arguments, flip=name != "digits")  # a mirrored digit is none
     about = Finding(preset, name, seed, arguments.size, arguments.images, 0, finite=finite)
@@ -105,10 +103,8 @@ def one(preset: str, name: str, seed: int, arguments: argparse.Namespace) -> Fin
         return about
     gan = load(folder, arguments.device)
     numbers, made = judged(gan, data, arguments.judge, faces=name in FACES)
-    photos.write(arguments.out / "sheets" / f"{stem}.png", grid(list(made[:64])))
-    found = replace(about, **numbers, **curves(folder))
-    shutil.rmtree(folder / "checkpoints")  # half a gigabyte that nobody needs any more
-    return found
+    photos.write(arguments.out / "sheets" / f"{folder.name}.png", grid(list(made[:64])))
+    return replace(about, **numbers, **curves(folder))
 
 
 def main() -> None:
@@ -138,15 +134,20 @@ def main() -> None:
     wanted = [(preset, name, seed, arguments.size, arguments.images) for seed, name, preset in asked]
     for run in wanted:
         if run not in done:
-            done[run] = one(*run[:3], arguments)
+            preset, name, seed, size, images = run
+            folder = arguments.out / "runs" / f"{preset}-{name}-{size}-{images}-{seed}"
+            done[run] = one(preset, name, seed, folder, arguments)
             keep(results, done[run])
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # half a gigabyte that nobody needs any more
             print(" | ".join(row(done[run])), flush=True)
-            (arguments.out / "table.md").write_text(report(in_order(done, wanted), arguments.size, arguments.images))
-    print(report(in_order(done, wanted), arguments.size, arguments.images))
+            (arguments.out / "table.md").write_text(all_alike(done, arguments))
+    print(all_alike(done, arguments))
 
 
-def in_order(done: Mapping[Key, Finding], wanted: Sequence[Key]) -> list[Finding]:
-    return [done[run] for run in sorted(wanted) if run in done]
+def all_alike(done: Mapping[Key, Finding], arguments: argparse.Namespace) -> str:
+    """The report of all runs of this size and length, those too that were not asked for this time."""
+    alike = (arguments.size, arguments.images)
+    return report([done[run] for run in sorted(done) if run[3:] == alike], *alike)
 
 
 if __name__ == "__main__":
