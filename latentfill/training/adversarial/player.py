@@ -58,7 +58,7 @@ class Player(Generic[Network]):
 
 
 def as_laid_out(grad: Tensor | None, parameter: Tensor) -> Tensor | None:
-    """The same gradient in the parameter's memory layout: fused Adam walks through both side by side, whatever theirs."""
+    """The same gradient in the memory layout of the parameter: fused Adam walks through both side by side, whatever."""
     if grad is None or grad.stride() == parameter.stride():
         return grad
     return torch.empty_like(parameter).copy_(grad)
