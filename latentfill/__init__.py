@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # what a type checker sees; `_HOME` is what happens: nothing 
     from .images.blending import overlay as overlay
     from .images.blending import poisson as poisson
     from .images.incomplete import Incomplete as Incomplete
+    from .models import from_pretrained as from_pretrained
     from .models import load as load
     from .options import COMPLETE_PRESETS as COMPLETE_PRESETS
     from .options import CompleteOptions as CompleteOptions
@@ -33,7 +34,7 @@ _HOME = {
     "gan.gan": ["Gan"],
     "images.blending": ["overlay", "poisson"],
     "images.incomplete": ["Incomplete"],
-    "models": ["load"],
+    "models": ["from_pretrained", "load"],
     "options": ["COMPLETE_PRESETS", "CompleteOptions", "PhotoOptions", "TrainOptions"],
     "pipeline": ["Filled", "fill"],
 }
