@@ -37,18 +37,21 @@ def mean_change(gan: Gan, directions: Directions, z: Latents, device: torch.devi
     return changes
 
 
-def edit_sheet(gan: Gan, incomplete: Incomplete, completion: Completion, count: int, how: str) -> Pixels:
+def edit_sheet(gan: Gan, incomplete: Incomplete, completion: Completion, count: int, how: str) -> Pixels | None:
     """The `count` edits of each completed image, a row for each, from end to end; in the middle it is as it was.
 
-    Known pixels are kept to the bit; `how` the others are joined to them is what `blend` knows.
+    Known pixels are kept to the bit; `how` the others are joined to them is what `blend` knows. None without a hole:
+    that of a large photo may be too small for a pixel of the model's.
     """
     tiles = []
     for i in range(len(incomplete)):
         one, made = incomplete.select([i]), completion.select(slice(i, i + 1))
+        if (one.known == 1).all():
+            continue
         for images in edited(gan, one, made, count):
-            shown = replace(made, images=images)
-            tiles += to_pixels(blend(one.repeat(len(images)), shown, how))
-    return grid(tiles, 2 * EDIT_STEPS + 1)
+            for image in images.split(1):
+                tiles += to_pixels(blend(one, replace(made, images=image), how))
+    return grid(tiles, 2 * EDIT_STEPS + 1) if tiles else None
 
 
 @torch.no_grad()

@@ -41,7 +41,7 @@ class Directions:
     def path(self, prior: Prior, z: Latent, row: int, frames: int, reach: float = REACH) -> Path:
         """[frames, d]: from z [1, d] less `reach` deviations of the prior along direction `row` to z more as many.
 
-        Every latent is projected on the prior; with an odd number of frames the middle one is z itself.
+        Every latent is projected on the prior, z too, which with an odd number of frames is the middle one.
         """
         if not 0 <= row < len(self):
             raise ValueError(f"the directions are 0 to {len(self) - 1}, not {row}")
@@ -55,8 +55,6 @@ def find_directions(generator: Generator, how: Method = "pca", count: int = 8, s
     Raises ValueError for more directions than a latent has numbers, and for `sefa` of a generator of another kind than
     those of this package.
     """
-    if how not in ("pca", "sefa"):
-        raise ValueError(f"directions are found by pca or sefa, not {how!r}")
     if not 1 <= count <= generator.prior.dim:
         raise ValueError(f"there are 1 to {generator.prior.dim} directions, not {count}")
     return pca(generator, count, seed) if how == "pca" else sefa(generator, count)

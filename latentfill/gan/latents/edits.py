@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...types import Images, Known, Latents, PerImage
+from ...types import Images, Latents, PerImage
 from ..gan import Generator
 from .directions import deviation, signs
 from .walks import Latent
@@ -23,6 +23,9 @@ BATCH = 50
 CORRECTIONS = 2  # Gauss-Newton steps back after each step forth
 SHRINK, TRIES = 0.75, 24  # an edit that goes too far is walked again, so much shorter
 
+OneImage = Float[Tensor, "1 c h w"]
+OneKnown = Float[Tensor, "1 1 h w"]
+Some, Given = Float[Tensor, "_ d"], Float[Tensor, "_ 1 _ _"]  # that there is one of each is checked, with a message
 Paths = Float[Tensor, "k frames d"]
 
 
@@ -36,7 +39,7 @@ class Edits:
     """
 
     z: Latent
-    known: Known
+    known: OneKnown
     vectors: Float[Tensor, "k d"]
     reach: Float[Tensor, " k"]
     hole: Float[Tensor, " k"]
@@ -48,7 +51,7 @@ class Edits:
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def paths(self, generator: Generator, steps: int = 4) -> Paths:
+    def paths(self, generator: Generator, steps: int = 4, corrections: int = CORRECTIONS) -> Paths:
         """[k, 2 steps + 1, d]: each edit from its - to its + end, evenly, z in the middle.
 
         Along all of a path the known pixels of G change by no more than `tolerance`, root mean square, and its latents
@@ -57,12 +60,12 @@ class Edits:
         """
         if steps < 1:
             raise ValueError(f"an edit takes at least 1 step to each side, not {steps}")
-        there, back = self._walk(generator, 1.0, steps), self._walk(generator, -1.0, steps)
+        there, back = (self._walk(generator, side, steps, corrections) for side in (1.0, -1.0))
         middle = self.z.expand(len(self), 1, -1)
         return torch.cat([back.flip(1), middle, there], 1)
 
     @torch.no_grad()
-    def _walk(self, generator: Generator, side: float, steps: int) -> Paths:
+    def _walk(self, generator: Generator, side: float, steps: int, corrections: int) -> Paths:
         found = self.z.repeat(len(self), steps, 1)
         rows, reach = torch.arange(len(self), device=self.z.device), self.reach.clone()
         start = generator(self.z)
@@ -70,7 +73,9 @@ class Edits:
             z, farthest = self.z.expand(len(rows), -1), reach.new_zeros(len(rows))
             for step in range(steps):
                 forth = side * reach[rows, None] / steps * self.vectors[rows]
-                z = self._corrected(generator, start, generator.prior.project(z + forth), rows)
+                z = generator.prior.project(z + forth)
+                for _ in range(corrections):
+                    z = self._corrected(generator, start, z, rows)
                 found[rows, step] = z
                 farthest = torch.maximum(farthest, self._missed(generator(z) - start))
             rows = rows[~(farthest <= self.tolerance)]
@@ -80,16 +85,14 @@ class Edits:
         found[rows] = self.z  # where G jumps there is no way at all
         return found
 
-    def _corrected(self, generator: Generator, start: Images, z: Latents, rows: Tensor) -> Latents:
+    def _corrected(self, generator: Generator, start: OneImage, z: Latents, rows: Tensor) -> Latents:
         """Nearer to the known pixels of `start`, by the slopes at the path's middle, and none of it along the edit."""
-        for _ in range(CORRECTIONS):
-            off = self._weighted(generator(z) - start)
-            coordinates = (off @ self.slopes.T / self.tolerance**2) @ self.basis
-            coordinates = coordinates.scatter(1, rows[:, None], 0.0)  # the edits are the basis' first columns
-            nearer = generator.prior.project(z - coordinates @ self.basis.T)
-            better = self._missed(generator(nearer) - start) < off.norm(dim=1)
-            z = torch.where(better[:, None], nearer, z)
-        return z
+        off = self._weighted(generator(z) - start)
+        coordinates = (off @ self.slopes.T / self.tolerance**2) @ self.basis
+        coordinates = coordinates.scatter(1, rows[:, None], 0.0)  # the edits are the basis' first columns
+        nearer = generator.prior.project(z - coordinates @ self.basis.T)
+        better = self._missed(generator(nearer) - start) < off.norm(dim=1)
+        return torch.where(better[:, None], nearer, z)
 
     def _weighted(self, change: Images) -> Float[Tensor, "n _"]:
         return _weighted(change, self.known)
@@ -99,7 +102,7 @@ class Edits:
 
 
 @torch.no_grad()
-def find_edits(generator: Generator, z: Latent, known: Known, count: int = 4, tolerance: float = TOLERANCE) -> Edits:
+def find_edits(generator: Generator, z: Some, known: Given, count: int = 4, tolerance: float = TOLERANCE) -> Edits:
     """The `count` edits that change the hole of one image most: G(z), z [1, d], known [1, 1, h, w].
 
     Of all moves v that change the known pixels by no more than `tolerance` and are no longer than three deviations of
@@ -144,7 +147,7 @@ def jacobian(generator: Generator, z: Latent, step: float) -> Float[Tensor, "d c
     return torch.cat(parts) / (2 * step)
 
 
-def _weighted(change: Images, where: Known) -> Float[Tensor, "n _"]:
+def _weighted(change: Images, where: OneKnown) -> Float[Tensor, "n _"]:
     """Values of an image where `where` is 1, so that the length of a row is their root mean square."""
     values = change[..., where[0, 0] == 1].flatten(1)
     return values / max(1, values.shape[1]) ** 0.5
