@@ -1,4 +1,4 @@
-"""How much the hole changes along an edit, and how little the known pixels do, against moves that were not looked for."""
+"""How much the hole changes along an edit, and how little the known pixels do, against moves towards other latents."""
 
 import argparse
 import time
@@ -98,9 +98,7 @@ def main() -> None:
     print(heading(f"Edits of {len(crops)} completed faces, from the middle to both ends: changes of G in grey levels"))
     print(table(("hole", "move", "hole, median", "known, median", "known, most", "hole / known"), rows))
     found_in, walked_in = (sorted(part)[len(times) // 2] for part in zip(*times, strict=True))
-    print(
-        f"\nProcessor seconds per picture: {found_in:.2f} to find {arguments.edits} edits, {walked_in:.2f} to walk them."
-    )
+    print(f"\nProcessor seconds per picture: {found_in:.2f} to find the edits, {walked_in:.2f} to walk them.")
 
 
 if __name__ == "__main__":

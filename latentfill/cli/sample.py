@@ -38,7 +38,7 @@ class Options:
     count: Annotated[int, Gt(0)] = 64
     """samples to draw (grid.png)"""
     columns: Annotated[int, Gt(1)] = 8
-    """tiles in a row, of grids, walks and sweeps; of directions one more if that is even, with the sample in the middle"""
+    """tiles in a row, of grids, walks and sweeps; of directions an odd number, the sample in the middle"""
     separate: bool = False
     """write each sample to a file of its own too (samples/SEED.png)"""
     nice: Annotated[int, Gt(0)] = 1

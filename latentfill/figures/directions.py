@@ -31,7 +31,7 @@ def mean_change(gan: Gan, directions: Directions, z: Latents, device: torch.devi
     prior = gan.generator.prior
     changes = []
     for row in range(len(directions)):
-        ends = torch.stack([directions.path(prior, one, row, 2) for one in z.split(1)], 1)
+        ends = torch.stack([directions.path(prior, one, row, 2) for one in torch.split(z, 1)], 1)
         low, high = (gan.generator(end.to(device)) for end in ends)
         changes.append((high - low).abs().mean().item())
     return changes
@@ -49,7 +49,7 @@ def edit_sheet(gan: Gan, incomplete: Incomplete, completion: Completion, count: 
         if (one.known == 1).all():
             continue
         for images in edited(gan, one, made, count):
-            for image in images.split(1):
+            for image in torch.split(images, 1):
                 tiles += to_pixels(blend(one, replace(made, images=image), how))
     return grid(tiles, 2 * EDIT_STEPS + 1) if tiles else None
 

@@ -68,7 +68,7 @@ def pca(generator: Generator, count: int, seed: int = 0) -> Directions:
     images themselves are analysed.
     """
     z = generator.prior.sample([(seed << 72) + (STREAM << 64) + i for i in range(SAMPLES)]).to(_device(generator))
-    found = torch.cat([activations(generator, part) for part in z.split(BATCH)])
+    found = torch.cat([activations(generator, part) for part in torch.split(z, BATCH)])
     found, z = found - found.mean(0), z - z.mean(0)
     # The components themselves are not wanted, so the smaller of two matrices with the same eigenvalues will do.
     values, vectors = torch.linalg.eigh(found @ found.T)

@@ -25,7 +25,8 @@ SHRINK, TRIES = 0.75, 24  # an edit that goes too far is walked again, so much s
 
 OneImage = Float[Tensor, "1 c h w"]
 OneKnown = Float[Tensor, "1 1 h w"]
-Some, Given = Float[Tensor, "_ d"], Float[Tensor, "_ 1 _ _"]  # that there is one of each is checked, with a message
+Some = Float[Tensor, "_ d"]  # that there is one of each is checked, with a message
+Given = Float[Tensor, "_ 1 _ _"]
 Paths = Float[Tensor, "k frames d"]
 
 
@@ -98,7 +99,8 @@ class Edits:
         return _weighted(change, self.known)
 
     def _missed(self, change: Images) -> PerImage:
-        return self._weighted(change).norm(dim=1)
+        missed: PerImage = self._weighted(change).norm(dim=1)
+        return missed
 
 
 @torch.no_grad()
@@ -143,16 +145,18 @@ def jacobian(generator: Generator, z: Latent, step: float) -> Float[Tensor, "d c
     way are what a walk meets, where the ReLUs of G bend.
     """
     moves = step * torch.eye(z.shape[1], device=z.device, dtype=z.dtype)
-    parts = [generator(z + move) - generator(z - move) for move in moves.split(BATCH)]
+    parts = [generator(z + move) - generator(z - move) for move in torch.split(moves, BATCH)]
     return torch.cat(parts) / (2 * step)
 
 
 def _weighted(change: Images, where: OneKnown) -> Float[Tensor, "n _"]:
     """Values of an image where `where` is 1, so that the length of a row is their root mean square."""
     values = change[..., where[0, 0] == 1].flatten(1)
-    return values / max(1, values.shape[1]) ** 0.5
+    weighted: Tensor = values / max(1, values.shape[1]) ** 0.5
+    return weighted
 
 
 def _product(rows: Float[Tensor, "d _"]) -> Float[Tensor, "d d"]:
     wide = rows.double()
-    return wide @ wide.T
+    product: Tensor = wide @ wide.T
+    return product
