@@ -30,6 +30,16 @@ class Halves:
         return halves(z[:, 1] + self.bend * z[:, 0] ** 2 + 0.001 * z[:, 2], 0.5 * z[:, 0] + 0.2 * z[:, 2])
 
 
+@dataclass
+class Together:
+    """The hole is z0, the known half 0.1 z0."""
+
+    prior: UniformPrior = field(default_factory=lambda: UniformPrior(2))
+
+    def __call__(self, z):
+        return halves(0.1 * z[:, 0], z[:, 0])
+
+
 def changes(generator, path, where):
     images = generator(path.flatten(0, 1))
     squares = ((images - generator(path[:1, path.shape[1] // 2])) * where).square().sum((1, 2, 3))
@@ -46,18 +56,17 @@ def test_the_first_edit_changes_the_hole_and_nothing_else():
 
 
 def test_no_edit_is_more_than_the_tolerance_and_the_length_allow():
-    # z = (a, b) makes the hole a and the known half 0.1 a: known^2 / t^2 + a^2 / L^2 = 1 says how far a goes
-    @dataclass
-    class Together:
-        prior: UniformPrior = field(default_factory=lambda: UniformPrior(2))
-
-        def __call__(self, z):
-            return halves(0.1 * z[:, 0], z[:, 0])
-
+    # known^2 / t^2 + a^2 / L^2 = 1 says how far a goes
     edits = find_edits(Together(), torch.zeros(1, 2), KNOWN, 1, tolerance=0.03)
     expected = (0.1**2 / 0.03**2 + 1 / LENGTH**2) ** -0.5
     assert edits.hole[0] == pytest.approx(expected, rel=0.01)
     assert edits.kept[0] == pytest.approx(0.1 * expected, rel=0.01)
+
+
+def test_the_way_back_does_not_undo_the_edit():
+    edits = find_edits(Together(), torch.zeros(1, 2), KNOWN, 1, tolerance=0.03)
+    ends = changes(Together(), edits.paths(Together(), 3), 1 - KNOWN)[0, [0, -1]]
+    torch.testing.assert_close(ends, edits.hole.expand(2), rtol=0.01, atol=0)
 
 
 def test_edits_are_those_of_the_generalised_eigenproblem():
