@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "options": set(),
     "gan": set(),
     "residual": {"dcgan", "encoder", "prior", "gan"},
-    "latents": {"prior", "gan"},
+    "latents": {"prior", "gan", "dcgan", "residual"},
     "adversarial": set(),
     "reconstructing": {"adversarial", "completers", "dataset", "encoder", "folder", "record", "run"},
     "training": {"images", "gan"},
