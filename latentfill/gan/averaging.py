@@ -1,9 +1,12 @@
 """The running average of a network, and the batch-norm statistics that belong to it."""
 
 from collections.abc import Iterable
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
+
+from .layers.virtual import VirtualBatchNorm
 
 
 def blend_parameters(average: nn.Module, now: nn.Module, keep: float) -> None:
@@ -17,8 +20,11 @@ def estimate_statistics(network: nn.Module, batches: Iterable[tuple[Tensor, ...]
     """Measure the batch-norm means and variances afresh, on batches of what the network takes.
 
     Averaged weights have statistics of their own: with those copied from the last generator images turn grey.
-    Every batch counts the same, so the batches should be of one size, and large.
+    Every batch counts the same, so the batches should be of one size, and large. Virtual batch norm has its statistics
+    from its reference batch, whatever comes with it, and networks without norms have none.
     """
+    if any(isinstance(module, VirtualBatchNorm) for module in network.modules()):
+        batches = islice(batches, 1)
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     training, momenta = network.training, [norm.momentum for norm in norms]
     for norm in norms:

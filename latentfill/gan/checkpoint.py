@@ -173,6 +173,8 @@ def _about(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
 
 
 def _network(path: Path, options: type[Options], fields: Any) -> Options:
+    if isinstance(fields, dict) and "batch_norm" in fields:  # when there were two kinds of norm
+        fields = {"norm": "batch" if fields["batch_norm"] else "none"} | fields
     try:
         return TypeAdapter(options).validate_python(fields)
     except ValidationError as error:

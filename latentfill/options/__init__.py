@@ -1,6 +1,6 @@
 """Every choice a user has, written once. Flags, YAML, the run folder, the model file and the docs read these fields."""
 
-from .bounds import Kind, LandmarkSet, LossName, Networks, Positive, PriorName, Scale, Share, Size, Widths
+from .bounds import Kind, LandmarkSet, LossName, Networks, NormName, Positive, PriorName, Scale, Share, Size, Widths
 from .completing import COMPLETE_PRESETS, CompleteOptions, is_odd
 from .networks import NetworkOptions
 from .photos import Alignment, PhotoOptions, ReadLimits
@@ -17,6 +17,7 @@ __all__ = [
     "LossName",
     "NetworkOptions",
     "Networks",
+    "NormName",
     "PhotoOptions",
     "Positive",
     "PriorName",
