@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from ..errors import LatentfillError
 from ..models import DEFAULT
@@ -53,6 +53,8 @@ class Options:
     """make such observations out of whole pictures, and complete those: to try it out"""
     model: str = DEFAULT
     """name of a model in the package, a model file, or a run folder"""
+    class_name: Annotated[str | None, arg(name="class")] = None
+    """kind of picture to find in the hole, of a model that was trained with --labels; default: the one most of its pictures had"""
     preset: Literal["best", "fast", "seed", "paper"] = "best"
     """settings to start from: best, the encoder's guess and a tuning of the generator to each picture; fast, the guess
     alone, a fraction of the work; seed, the original repository's; paper, those of Yeh et al."""
@@ -106,7 +108,7 @@ def run(options: Options) -> int:
         raise LatentfillError(f"--observe {options.observe} is not what --degrade makes", "Leave --observe out.")
     if options.threads:
         torch.set_num_threads(options.threads)
-    gan = load(options.model, options.device)
+    gan = load(options.model, options.device, options.class_name)
     questions = ask(options.images, options.out)[: options.max_images]
     try:
         options.out.mkdir(parents=True, exist_ok=True)

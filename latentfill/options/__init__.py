@@ -1,6 +1,19 @@
 """Every choice a user has, written once. Flags, YAML, the run folder, the model file and the docs read these fields."""
 
-from .bounds import Kind, LandmarkSet, LossName, Networks, NormName, Positive, PriorName, Scale, Share, Size, Widths
+from .bounds import (
+    AugmentName,
+    Kind,
+    LandmarkSet,
+    LossName,
+    Networks,
+    NormName,
+    Positive,
+    PriorName,
+    Scale,
+    Share,
+    Size,
+    Widths,
+)
 from .completing import COMPLETE_PRESETS, CompleteOptions, is_odd
 from .networks import NetworkOptions
 from .photos import Alignment, PhotoOptions, ReadLimits
@@ -11,6 +24,7 @@ __all__ = [
     "REGRESSION",
     "TRAIN_KINDS",
     "Alignment",
+    "AugmentName",
     "CompleteOptions",
     "Kind",
     "LandmarkSet",
