@@ -54,7 +54,7 @@ class Options:
     model: str = DEFAULT
     """name of a model in the package, a model file, or a run folder"""
     class_name: Annotated[str | None, arg(name="class")] = None
-    """kind of picture to find in the hole, of a model that was trained with --labels; default: the one most of its pictures had"""
+    """kind of picture to find, of a model that was trained with --labels; default: the one most of its pictures had"""
     preset: Literal["best", "fast", "seed", "paper"] = "best"
     """settings to start from: best, the encoder's guess and a tuning of the generator to each picture; fast, the guess
     alone, a fraction of the work; seed, the original repository's; paper, those of Yeh et al."""

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ..options import NormName, Size, Widths
 from ..types import Images, Latents, PerImage
 from .layers.minibatch import MinibatchDiscrimination
-from .layers.virtual import VirtualBatchNorm, begin, norm_layer
+from .layers.virtual import VirtualBatchNorm, begin, norm_layer, rest
 from .prior import Prior
 from .stride2 import down, up
 
@@ -59,7 +59,7 @@ class DcganGenerator(nn.Module):
         for norm, layer in zip(self.norms, self.ups, strict=True):
             weight, bias = parameters(layer, z.dtype)
             x = up(torch.relu_(norm(x)), weight) + bias[:, None, None]
-        return torch.tanh(x[rows:].float())
+        return torch.tanh(rest(x, rows).float())
 
     def idle_biases(self) -> list[nn.Parameter]:
         """Biases that batch norm subtracts again, kept for parity with the original."""
@@ -101,7 +101,7 @@ class DcganDiscriminator(nn.Module):
             if level:
                 x = self.norms[level - 1](x)
             x = F.leaky_relu_(x, SLOPE)
-        return x[rows:].flatten(1)
+        return rest(x, rows).flatten(1)
 
     def decide(self, features: Tensor) -> PerImage:
         """[n, d] -> [n] logits: the rest of the way, where images of a batch may meet."""

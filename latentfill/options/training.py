@@ -6,6 +6,7 @@ from typing import Annotated, Literal, final
 from annotated_types import Ge, Gt, Le, Lt
 
 from .bounds import AugmentName, Kind, LossName, Positive, Share
+from .networks import NetworkOptions
 
 
 @final
@@ -48,8 +49,8 @@ class TrainOptions:
     divergence: Annotated[float, Ge(0)] = 1.0
     """weight of what the encoder's latents cost that stray from the prior, in reconstructions and vae (beta)"""
     augment: AugmentName = "auto"
-    """change reals and fakes alike before D sees them, in colour, place and by cutting out, lest it learn few pictures by
-    heart: always (fixed), as often as it overfits (adaptive), or never; auto is adaptive below 10,000 pictures"""
+    """change reals and fakes alike before D sees them, in colour, place and by cutting out, lest it learn few pictures
+    by heart: always (fixed), as often as it overfits (adaptive), or never; auto is adaptive below 10,000 pictures"""
     label_smoothing: Annotated[float, Ge(0), Lt(0.5)] = 0.0
     """how far D's target for pictures lies below 1, with the post's loss or minimax; 0.1 in the paper"""
     feature_matching: Annotated[float, Ge(0)] = 0.0
@@ -74,7 +75,31 @@ class TrainOptions:
 
 # A regression, not a game: it bears longer steps and memories, and wants the rate to fall at the end.
 REGRESSION = TrainOptions(1_000_000, learning_rate=4e-4, beta1=0.9, beta2=0.99, decay=0.35, average_half_life=8_000)
-TRAIN_KINDS: dict[Kind, TrainOptions] = {"gan": TrainOptions(), "encoder": REGRESSION, "context-encoder": REGRESSION}
+TRAIN_KINDS: dict[Kind, TrainOptions] = {
+    "vae": TrainOptions(1_000_000, learning_rate=5e-4, beta1=0.9, beta2=0.99, decay=0.35, average_half_life=8_000),
+    "encoder": REGRESSION,
+    "context-encoder": REGRESSION,
+}
+# What a GAN is made of, and how it is trained: the post's, and after Huang et al. (2024).
+GAN_PRESETS: dict[str, tuple[NetworkOptions, TrainOptions]] = {
+    "seed": (NetworkOptions(), TrainOptions()),
+    "modern": (
+        NetworkOptions(networks="residual", latent=128, prior="normal"),
+        TrainOptions(
+            2_000_000,
+            beta1=0.0,
+            beta2=0.99,
+            generator_steps=1,
+            average_half_life=20_000,
+            loss="relativistic",
+            r1=1.0,
+            r2=1.0,
+            penalty_every=4,
+            annealed=True,
+            reconstruct=1.0,
+        ),
+    ),
+}
 
 
 @final

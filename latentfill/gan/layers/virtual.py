@@ -1,7 +1,7 @@
 """Virtual batch norm: an image is normalised by a batch that was chosen once, and by itself, not by its neighbours.
 
 Salimans et al. (2016), section 3.4. In training the reference batch goes through the network in front of each batch
-(`begin`, `end`), which costs as much as doubling it. For inference its statistics are kept and the batch is not: a
+(`begin`, `rest`), which costs as much as doubling it. For inference its statistics are kept and the batch is not: a
 model file is no place for somebody's pictures.
 """
 
@@ -78,3 +78,8 @@ def begin(norms: Iterable[nn.Module], reference: Tensor | None, inputs: Tensor, 
         if isinstance(layer, VirtualBatchNorm):
             layer.rows = rows
     return (torch.cat([reference.to(inputs), inputs]), rows) if reference is not None and rows else (inputs, 0)
+
+
+def rest(x: Tensor, rows: int) -> Tensor:
+    """What is left without the reference batch."""
+    return x[rows:] if rows else x

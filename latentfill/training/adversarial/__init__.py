@@ -1,1 +1,1 @@
-"""What the post's relatives add to the training: pieces, each with its source, used alone or together."""
+"""The rules of the game between G and D, and what the post's relatives add to them."""
