@@ -63,6 +63,9 @@ def descend(loss: Tensor, players: Sequence[Player[Any]]) -> None:
     # Not every layer has its part in every loss: D's bias has none in a loss of differences of logits.
     grads = torch.autograd.grad(loss, parameters, allow_unused=True)
     for parameter, grad in zip(parameters, grads, strict=True):
+        # Adam's fused kernel walks through memory: a gradient that lies otherwise would move other weights.
+        if grad is not None and grad.stride() != parameter.stride():
+            grad = torch.empty_like(parameter).copy_(grad)
         parameter.grad = grad
     for player in players:
         player.optimizer.step()
