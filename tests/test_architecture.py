@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "residual": {"dcgan", "encoder", "prior", "gan", "layers"},
     "latents": {"prior", "gan"},
     "layers": set(),
-    "adversarial": set(),
+    "adversarial": {"record"},
     "reconstructing": {"adversarial", "completers", "dataset", "encoder", "folder", "record", "run"},
     "training": {"images", "gan"},
     "completion": {"images", "gan"},

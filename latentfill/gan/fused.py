@@ -15,7 +15,7 @@ from ..types import Images, Known, Latents, PerImage
 from .dcgan import SLOPE, START, DcganDiscriminator, DcganGenerator
 from .encoder import DcganEncoder, ResidualBlock, visible, within
 from .gan import Gan
-from .layers.virtual import VirtualBatchNorm
+from .layers.virtual import is_virtual
 from .prior import Prior
 from .residual.encoder import ResidualEncoder
 from .residual.networks import ResidualDiscriminator, ResidualGenerator
@@ -80,9 +80,9 @@ class FusedEncoder:
 def fused(gan: Gan, dtype: torch.dtype = torch.float32) -> Gan:
     """The same functions, faster and for inference alone; networks of other kinds pass through as they are."""
     generator, discriminator, encoder = gan.generator, gan.discriminator, gan.encoder
-    if isinstance(generator, DcganGenerator) and not _virtual(generator):
+    if isinstance(generator, DcganGenerator) and not is_virtual(generator):
         generator = _fuse_generator(generator, dtype)
-    if isinstance(discriminator, DcganDiscriminator) and not _virtual(discriminator):
+    if isinstance(discriminator, DcganDiscriminator) and not is_virtual(discriminator):
         discriminator = _fuse_discriminator(discriminator, dtype)
     if isinstance(encoder, DcganEncoder):
         encoder = _fuse_encoder(encoder, dtype)
@@ -165,11 +165,6 @@ def _dense(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     # Reading the weights takes the time: what goes through them last is quicker than F.linear by a third.
     y = (weight @ x[0])[None] if len(x) == 1 else (weight @ x.T).T
     return y + bias
-
-
-def _virtual(network: nn.Module) -> bool:
-    """Whether images are normalised by themselves too, which no layer before can do."""
-    return any(isinstance(module, VirtualBatchNorm) for module in network.modules())
 
 
 def _fold(layer: nn.Module, axis: int, scale: Tensor | None, shift: Tensor | None) -> tuple[Tensor, Tensor]:

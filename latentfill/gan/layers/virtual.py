@@ -71,6 +71,11 @@ def norm_layer(kind: NormName, maps: int) -> nn.Module:
     return VirtualBatchNorm(maps) if kind == "virtual" else nn.BatchNorm2d(maps)
 
 
+def is_virtual(network: nn.Module) -> bool:
+    """Whether there is such a layer."""
+    return any(isinstance(module, VirtualBatchNorm) for module in network.modules())
+
+
 def begin(norms: Iterable[nn.Module], reference: Tensor | None, inputs: Tensor, training: bool) -> tuple[Tensor, int]:
     """The inputs with the reference batch in front of them, and how many rows that is; outside of training none."""
     rows = len(reference) if reference is not None and training else 0
