@@ -80,10 +80,9 @@ class Trainer:
         for player in self._players():
             player.set(self.now.learning_rate, player.betas if player is self.e else (o.beta1, self.now.beta2))
         values: dict[str, torch.Tensor] = {}
-        self.pieces.refer(real)
-        last = self.images_seen + len(real)
-        for first in range(self.images_seen, last, o.batch_size):
-            rows = slice(first - self.images_seen, first - self.images_seen + o.batch_size)
+        self.pieces.begin(real, self.images_seen)
+        for start in range(0, len(real), o.batch_size):
+            first, rows = self.images_seen + start, slice(start, start + o.batch_size)
             batch, classes = real[rows], None if labels is None else labels[rows]
             g, d = ToldGenerator(self.generator, classes), ToldDiscriminator(self.discriminator, classes)
             z = self.latents(first, len(batch)).to(real.device)
@@ -108,8 +107,7 @@ class Trainer:
             else:
                 descend(cost, (self.g,))
         self.d.let_learn(True)
-
-        self.images_seen = last
+        self.images_seen += len(real)
         self._average(len(real))
         return values
 

@@ -46,24 +46,26 @@ class Pieces:
     def __init__(self, options: TrainOptions, generator: AnyGenerator, discriminator: AnyDiscriminator) -> None:
         self.options, self.discriminator = options, discriminator
         self.probability = 1.0 if options.augment == "fixed" else 0.0
+        self.sigma = 0.0  # of the noise
         if isinstance(generator, DcganGenerator) and is_virtual(generator):
             seeds = [self._seed(REFERENCE_STREAM, n) for n in range(options.batch_size)]
             generator.reference = generator.prior.sample(seeds).to(next(generator.parameters()).device)
 
-    def refer(self, real: Images) -> None:
-        """D's reference batch are the first pictures that there are."""
+    def begin(self, real: Images, seen: int) -> None:
+        """A step. Noise has become less by then; D's reference batch are the first pictures that there are."""
+        self.sigma = left(self.options.noise, seen / self.options.images_seen)
         d = self.discriminator
         if isinstance(d, DcganDiscriminator) and is_virtual(d) and d.reference is None:
             d.reference = real[: self.options.batch_size].clone()
 
     def shown(self, images: Images, first: int, role: Role, update: int = 0) -> Images:
         """Images number `first` on as D sees them. For the same role and update they are the same again."""
-        o, number = self.options, ROLES[role] + update
+        number = ROLES[role] + update
         if self.probability:
             images = augment(images, draws(self._seed(AUGMENT_STREAM, number), first, len(images)), self.probability)
-        if sigma := left(o.noise, first / o.images_seen):
+        if self.sigma:
             seeds = [self._seed(NOISE_STREAM, (number << 48) + n) for n in range(first, first + len(images))]
-            images = noisy(images, seeds, sigma)
+            images = noisy(images, seeds, self.sigma)
         return images
 
     def adapt(self, real: PerImage, fake: PerImage) -> dict[str, torch.Tensor]:
