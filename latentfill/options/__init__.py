@@ -15,7 +15,7 @@ from .bounds import (
     Widths,
 )
 from .completing import COMPLETE_PRESETS, CompleteOptions, is_odd
-from .networks import NetworkOptions
+from .networks import NetworkOptions, renamed
 from .photos import Alignment, PhotoOptions, ReadLimits
 from .training import GAN_PRESETS, REGRESSION, TRAIN_KINDS, RunOptions, TrainOptions
 
@@ -44,4 +44,5 @@ __all__ = [
     "TrainOptions",
     "Widths",
     "is_odd",
+    "renamed",
 ]

@@ -1,7 +1,8 @@
 """The choices of those who build networks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, final
+from typing import Annotated, Any, Literal, final
 
 from annotated_types import Ge
 
@@ -39,3 +40,11 @@ class NetworkOptions:
     """residual: whether there is a discriminator; an autoencoder has none"""
     classes: Annotated[int, Ge(0)] = 0
     """residual: kinds of pictures that the generator can be asked for; 0 if it is not told any"""
+
+
+def renamed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What an older file says of its networks, in today's words."""
+    told = dict(fields)
+    if "batch_norm" in told:  # when there were two kinds of norm
+        told.setdefault("norm", "batch" if told.pop("batch_norm") else "none")
+    return told
