@@ -1,6 +1,6 @@
 """Virtual batch norm: an image is normalised by a batch that was chosen once, and by itself, not by its neighbours.
 
-Salimans et al. (2016), section 3.4. In training the reference batch goes through the network in front of each batch
+Salimans et al. (2016), section 3.5. In training the reference batch goes through the network in front of each batch
 (`begin`, `rest`), which costs as much as doubling it. For inference its statistics are kept and the batch is not: a
 model file is no place for somebody's pictures.
 """
