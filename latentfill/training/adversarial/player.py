@@ -50,10 +50,8 @@ class Player(Generic[Network]):
     def update(self, gradients: Sequence[Tensor | None]) -> None:
         """One step along these gradients, one for each parameter."""
         for parameter, grad in zip(self.parameters, gradients, strict=True):
-            # Adam's fused kernel walks through memory: a gradient that lies otherwise would move other weights.
-            if grad is not None and grad.stride() != parameter.stride():
-                grad = torch.empty_like(parameter).copy_(grad)
-            parameter.grad = torch.zeros_like(parameter) if grad is None and self.history else grad
+            absent = torch.zeros_like(parameter) if self.history else None
+            parameter.grad = absent if grad is None else as_laid_out(grad, parameter)
         if self.history:
             self.history.pull(self.parameters, [p.grad for p in self.parameters if p.grad is not None], self.pull)
         self.optimizer.step()
@@ -85,6 +83,13 @@ class Player(Generic[Network]):
         parts: dict[str, Any] = {self.name: self.network, f"{self.name}_optimizer": self.optimizer}
         parts |= {self.averaged_name: self.averaged} if self.averaged_name else {}
         return parts | ({f"{self.name}_history": self.history} if self.history else {})
+
+
+def as_laid_out(grad: Tensor | None, parameter: Tensor) -> Tensor | None:
+    """The same gradient in the memory layout of the parameter: fused Adam walks through both side by side, whatever."""
+    if grad is None or grad.stride() == parameter.stride():
+        return grad
+    return torch.empty_like(parameter).copy_(grad)
 
 
 def descend(loss: Tensor, players: Sequence[Player[Any]]) -> None:
