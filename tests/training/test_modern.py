@@ -17,7 +17,7 @@ NETWORK = NetworkOptions(size=8, networks="residual", latent=5, prior="normal")
 MODERN = replace(
     GAN_PRESETS["modern"][1], redraw_first=0, batch_size=4, images_seen=400, penalty_every=2, precision="fp32"
 )
-PLAIN = NetworkOptions(size=8, base=2, latent=5, batch_norm=False)
+PLAIN = NetworkOptions(size=8, base=2, latent=5, norm="none")
 FOUR = TrainOptions(400, batch_size=4)
 CASES = {
     "modern": (NETWORK, MODERN),
@@ -108,9 +108,9 @@ def test_each_update_of_d_has_pictures_and_latents_of_its_own(monkeypatch: pytes
     seen: list[torch.Tensor] = []
     judge = ours._judge
 
-    def watch(real: torch.Tensor, fake: torch.Tensor, first: int) -> dict[str, torch.Tensor]:
+    def watch(d: Any, real: torch.Tensor, fake: torch.Tensor, first: int) -> dict[str, torch.Tensor]:
         seen.append(real)
-        return judge(real, fake, first)
+        return judge(d, real, fake, first)
 
     monkeypatch.setattr(ours, "_judge", watch)
     batch = real(0, 12)
