@@ -49,6 +49,8 @@ class TrainOptions:
     redraw_first: Annotated[int, Ge(0)] = 0
     """images at which G learns that second duty alone before D plays, three times as many in a second as later; at most
     a quarter of the training"""
+    redrawn_share: Share = 0.0
+    """share of redrawn pictures among the fakes that D judges, each beside its original; the others are samples"""
     divergence: Annotated[float, Ge(0)] = 1.0
     """weight of what the encoder's latents cost that stray from the prior, in reconstructions and vae (beta)"""
     augment: AugmentName = "auto"
@@ -102,6 +104,7 @@ GAN_PRESETS: dict[str, tuple[NetworkOptions, TrainOptions]] = {
             annealed=True,
             reconstruct=4.0,
             redraw_first=200_000,
+            redrawn_share=0.5,
         ),
     ),
 }

@@ -25,7 +25,7 @@ from .adversarial.pieces import Pieces
 from .adversarial.player import Player, descend
 from .adversarial.schedule import Settings, settings
 from .adversarial.told import Labels, ToldDiscriminator, ToldGenerator, in_turn
-from .reconstructing.reconstruction import redraw_batch
+from .reconstructing.reconstruction import Redrawn, redraw_batch
 from .record import Exhibit
 
 LATENT_STREAM, STATISTICS_STREAM, SAMPLE_STREAM, BETWEEN_STREAM = 1, 2, 3, 4  # seeds of different draws never meet
@@ -82,11 +82,9 @@ class Trainer:
             quiet = alone or player is self.e
             player.set(self.now.learning_rate, REGRESSION_BETAS if quiet else (o.beta1, self.now.beta2))
         if self.e and alone:  # there is no game yet
-            redrawn = redraw_batch(ToldGenerator(self.generator, labels), self.e.network, real, self.images_seen, o)
-            descend(redrawn.loss, (self.g, self.e))
-            self.images_seen += len(real)
-            self._average(len(real))
-            return redrawn.told()
+            drawn = redraw_batch(ToldGenerator(self.generator, labels), self.e.network, real, self.images_seen, o)
+            descend(drawn.loss, (self.g, self.e))
+            return self._after(len(real), drawn.told())
         values: dict[str, torch.Tensor] = {}
         self.pieces.begin(real, self.images_seen)
         for start in range(0, len(real), o.batch_size):
@@ -94,7 +92,7 @@ class Trainer:
             batch, classes = real[rows], None if labels is None else labels[rows]
             g, d = ToldGenerator(self.generator, classes), ToldDiscriminator(self.discriminator, classes)
             z = self.latents(first, len(batch)).to(real.device)
-            fake = g(z)
+            fake, redrawn = self._draw(g, z, batch, first)
             told = self._judge(d, batch, fake.detach(), first)
             values = values or told  # of the first update
 
@@ -102,7 +100,7 @@ class Trainer:
         self.d.let_learn(False)
         for update in range(o.generator_steps):
             if update:  # the first fake is still what G makes of z: only D has moved
-                fake = g(z)
+                fake, redrawn = self._draw(g, z, batch, first)
             seen = d.features(self.pieces.shown(fake, first, "update", update))
             other = d.features(self.pieces.shown(batch, first, "real")) if loss.pairs or o.feature_matching else seen
             judged = d.decide(seen)
@@ -110,16 +108,13 @@ class Trainer:
             values.setdefault("generator", cost.detach())
             if o.feature_matching:
                 cost = cost + o.feature_matching * feature_distance(other, seen)
-            if self.e and not update:
-                redrawn = redraw_batch(g, self.e.network, batch, first, o)
+            if self.e and redrawn:
                 values |= redrawn.told()
                 descend(cost + o.reconstruct * redrawn.loss, (self.g, self.e))
             else:
                 descend(cost, (self.g,))
         self.d.let_learn(True)
-        self.images_seen += len(real)
-        self._average(len(real))
-        return values
+        return self._after(len(real), values)
 
     @property
     def averaged(self) -> AnyGenerator:
@@ -211,6 +206,14 @@ class Trainer:
         self.pieces.load_state_dict(state.get("pieces", {}))
         self.images_seen = state["images_seen"]
 
+    def _draw(self, g: ToldGenerator, z: Latents, real: Images, first: int) -> tuple[Images, Redrawn | None]:
+        """Fakes to be judged, and what an encoder beside G makes of the pictures: the last of the fakes are these."""
+        if not self.e:
+            return g(z), None
+        redrawn = redraw_batch(g, self.e.network, real, first, self.options)
+        own = len(z) - round(self.options.redrawn_share * len(z))
+        return torch.cat([g.first(own)(z[:own]), redrawn.pictures[own:]]), redrawn
+
     def _judge(self, d: ToldDiscriminator, real: Images, fake: Images, first: int) -> dict[str, torch.Tensor]:
         """One update of D on one batch."""
         o = self.options
@@ -239,6 +242,11 @@ class Trainer:
 
     def _players(self) -> tuple[Player[Any], ...]:
         return (self.g, self.d, *((self.e,) if self.e else ()))
+
+    def _after(self, images: int, values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        self.images_seen += images
+        self._average(images)
+        return values
 
     def _average(self, images: int) -> None:
         half_life = settings(self.options, self.images_seen).half_life

@@ -11,6 +11,7 @@ from torch.nn.functional import softplus
 
 from latentfill.gan.building import fresh_residual_encoder, networks
 from latentfill.options import GAN_PRESETS, NetworkOptions, TrainOptions
+from latentfill.training.reconstructing.reconstruction import redraw_batch
 from latentfill.training.trainer import Trainer
 
 NETWORK = NetworkOptions(size=8, networks="residual", latent=5, prior="normal")
@@ -128,6 +129,25 @@ def test_g_redraws_alone_before_the_game_and_at_most_for_a_quarter_of_the_traini
     for i in range(3):
         ours.exhibit(ours.step(real(i, 4)))
     assert all(torch.equal(tensor, d[name]) for name, tensor in ours.discriminator.state_dict().items())
+
+
+def test_d_judges_redrawn_pictures_each_beside_its_original(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = trainer(NETWORK, replace(MODERN, redrawn_share=0.5))
+    seen: list[torch.Tensor] = []
+    judge = ours._judge
+
+    def watch(d: Any, real: torch.Tensor, fake: torch.Tensor, first: int) -> dict[str, torch.Tensor]:
+        seen.append(fake)
+        return judge(d, real, fake, first)
+
+    monkeypatch.setattr(ours, "_judge", watch)
+    batch, z = real(0, 4), ours.latents(0, 4)
+    assert ours.e
+    with torch.no_grad():
+        samples = ours.generator(z)
+        redrawn = redraw_batch(ours.generator, ours.e.network, batch, 0, ours.options).pictures
+    ours.step(batch)
+    torch.testing.assert_close(seen[0], torch.cat([samples[:2], redrawn[2:]]))
 
 
 def test_models_hold_the_averaged_encoder_beside_the_averaged_generator() -> None:

@@ -23,8 +23,9 @@ SMALLEST_ERROR = 1e-4  # squared, in values of [-1, 1]: without a bound pictures
 
 
 class Redrawn(NamedTuple):
-    """What it costs, and of what that is made; all are means over the batch."""
+    """The pictures redrawn, what that costs, and of what the cost is made; means over the batch."""
 
+    pictures: Images
     loss: Tensor
     image: Tensor
     """squared error of the whole picture, values in [-1, 1]"""
@@ -80,4 +81,4 @@ def redraw(
         (0.25 * e / e.detach().clamp_min(SMALLEST_ERROR) for e in (image_error, hole_error)),
         divergence * nats / images[0].numel(),
     )
-    return Redrawn(loss, image_error.detach(), hole_error.detach(), nats.detach())
+    return Redrawn(drawn, loss, image_error.detach(), hole_error.detach(), nats.detach())
