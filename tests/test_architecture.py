@@ -23,6 +23,8 @@ MAY_IMPORT = {
     "gan": set(),
     "residual": {"dcgan", "encoder", "prior", "gan"},
     "latents": {"prior", "gan"},
+    # of the networks, and of their training
+    "pyramid": {"dcgan", "prior", "residual", "dataset", "folder", "losses", "record", "run", "trainer"},
     "training": {"images", "gan"},
     "completion": {"images", "gan"},
     "sampling": {"objective", "search"},

@@ -36,8 +36,9 @@ class Options:
     run: Path
     """folder of this training; made, or continued"""
     kind: Kind = "gan"
-    """what to train: a GAN; an encoder, which gives a finished GAN's latent for an incomplete picture in one pass; a
-    context encoder, which completes pictures without a GAN. Some defaults depend on it"""
+    """what to train: a GAN; a Laplacian pyramid of GANs, one for each size (lapgan); an encoder, which gives a finished
+    GAN's latent for an incomplete picture in one pass; a context encoder, which completes pictures without a GAN. Some
+    defaults depend on it"""
     preset: Literal["seed"] = "seed"
     """recipe to start from: seed has the original's rates and updates"""
     model: str = DEFAULT
@@ -52,7 +53,8 @@ class Options:
     @staticmethod
     def preset_defaults(kind: str | None) -> dict[str, Any]:
         """How such a kind is trained; what is no kind is refused later."""
-        return {"train": TRAIN_KINDS[kind]} if kind in TRAIN_KINDS else {}
+        network = {"network": NetworkOptions(networks="pyramid")} if kind == "lapgan" else {}
+        return {"train": TRAIN_KINDS[kind], **network} if kind in TRAIN_KINDS else {}
 
 
 def run(options: Options) -> int:
@@ -110,6 +112,12 @@ def _train_gan(options: Options) -> "Iterator[Progress]":
     return train(_open(options), options.run, options.network, options.train, options.record)
 
 
+def _train_pyramid(options: Options) -> "Iterator[Progress]":
+    from ..training.pyramid.run import train_pyramid
+
+    return train_pyramid(_open(options), options.run, options.network, options.train, options.record)
+
+
 def _train_encoder(options: Options) -> "Iterator[Progress]":
     from ..models import load
     from ..training.encoder import train_encoder
@@ -137,7 +145,12 @@ def _train_context(options: Options) -> "Iterator[Progress]":
     return train_context(_open(options), options.run, network, options.train, options.encoder, options.record)
 
 
-_STEPS = {"gan": _train_gan, "encoder": _train_encoder, "context-encoder": _train_context}
+_STEPS = {
+    "gan": _train_gan,
+    "lapgan": _train_pyramid,
+    "encoder": _train_encoder,
+    "context-encoder": _train_context,
+}
 
 
 def _open(options: Options) -> "Dataset":

@@ -8,14 +8,16 @@ from .encoder import BASE, HIDDEN, DcganEncoder
 from .encoder import initialise as initialise_encoder
 from .gan import Gan
 from .options import ContextOptions
-from .prior import PRIORS, Prior
+from .prior import PRIORS, NormalPrior, UniformPrior
+from .pyramid.networks import PyramidDiscriminator, PyramidGenerator
+from .pyramid.networks import initialise as initialise_pyramid
 from .residual import blocks as residual
 from .residual.encoder import HIDDEN as RESIDUAL_HIDDEN
 from .residual.encoder import ResidualEncoder
 from .residual.networks import ResidualDiscriminator, ResidualGenerator
 
-AnyGenerator = DcganGenerator | ResidualGenerator
-AnyDiscriminator = DcganDiscriminator | ResidualDiscriminator
+AnyGenerator = DcganGenerator | ResidualGenerator | PyramidGenerator
+AnyDiscriminator = DcganDiscriminator | ResidualDiscriminator | PyramidDiscriminator
 AnyEncoder = DcganEncoder | ResidualEncoder
 
 
@@ -27,10 +29,20 @@ def build(network: NetworkOptions, seed: int = 0) -> Gan:
 
 def networks(network: NetworkOptions, seed: int = 0) -> tuple[AnyGenerator, AnyDiscriminator]:
     """What `build` puts into a Gan, ready to be trained."""
+    if network.networks == "pyramid":
+        return pyramid(network, seed)
     generator, discriminator = blank_networks(network)
     fill = residual.initialise if network.networks == "residual" else initialise
     fill(generator, 2 * seed)
     fill(discriminator, 2 * seed + 1)
+    return generator, discriminator
+
+
+def pyramid(network: NetworkOptions, seed: int = 0) -> tuple[PyramidGenerator, PyramidDiscriminator]:
+    """The two networks of a Laplacian pyramid, ready to be trained."""
+    generator, discriminator = _blank_pyramid(network)
+    initialise_pyramid(generator, 2 * seed)
+    initialise_pyramid(discriminator, 2 * seed + 1)
     return generator, discriminator
 
 
@@ -63,10 +75,17 @@ def blank_networks(network: NetworkOptions) -> tuple[AnyGenerator, AnyDiscrimina
     if n.networks == "residual":
         generator = ResidualGenerator(prior_of(n), n.size, n.channels, n.scale, n.classes)
         return generator, ResidualDiscriminator(n.size, n.channels, n.scale, n.classes)
+    if n.networks == "pyramid":
+        return _blank_pyramid(n)
     dcgan = DcganGenerator(prior_of(n), n.size, n.channels, n.base, n.widths, n.batch_norm)
     return dcgan, DcganDiscriminator(n.size, n.channels, n.base, n.batch_norm)
 
 
-def prior_of(network: NetworkOptions) -> Prior:
+def prior_of(network: NetworkOptions) -> UniformPrior | NormalPrior:
     """How the latents of these networks are distributed."""
     return PRIORS[network.prior](network.latent)
+
+
+def _blank_pyramid(n: NetworkOptions) -> tuple[PyramidGenerator, PyramidDiscriminator]:
+    generator = PyramidGenerator(prior_of(n), n.size, n.channels, n.base, n.batch_norm)
+    return generator, PyramidDiscriminator(n.size, n.channels, n.base, n.batch_norm)

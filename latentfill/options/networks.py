@@ -18,15 +18,16 @@ class NetworkOptions:
     channels: Literal[1, 3] = 3
     """1 for grey, 3 for colour"""
     networks: Networks = "dcgan"
-    """what they are made of: the post's strided convolutions (dcgan), or residual blocks without normalisation"""
+    """what they are made of: the post's strided convolutions (dcgan), residual blocks without normalisation, or a
+    Laplacian pyramid (Denton et al.): 8 pixels, then what each doubling adds"""
     widths: Widths = "post"
     """dcgan: maps of the generator: the post's 512-256-128-64, or the final repository's 512-512-256-128"""
     base: Positive = 64
-    """dcgan: maps at half the image size; all other widths follow (the DCGAN paper: 128)"""
+    """dcgan, pyramid: maps at half the image size; all other widths follow (the DCGAN paper: 128)"""
     scale: Scale = "tiny"
     """residual: how wide and deep: tiny trains on a processor over a night, small and base want a GPU"""
     batch_norm: bool = True
-    """dcgan: normalise over the batch, as the post does; penalties on D's gradients want it off"""
+    """dcgan, pyramid: normalise over the batch, as the post does; penalties on D's gradients want it off"""
     latent: Positive = 100
     """numbers in z"""
     prior: PriorName = "uniform"
