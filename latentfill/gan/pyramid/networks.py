@@ -8,11 +8,11 @@
 - each level has a discriminator of the image with its residual added, as the paper's begin by adding the two
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,8 +22,9 @@ from ..dcgan import DcganDiscriminator, DcganGenerator, blank, check_shape, para
 from ..dcgan import initialise as initialise_layers
 from ..prior import NormalPrior, UniformPrior
 from ..residual.blocks import double
-from .levels import SMALLEST, shrunk
+from .levels import SMALLEST, AnySize, Sizes, shrunk
 
+Shares = Float[Tensor, "n _"]  # some of a latent's numbers
 SHARE = 8  # each level has one in so many of the latent's numbers, the image of 8 pixels the rest
 KERNEL = 5  # as in the post's networks
 
@@ -59,13 +60,13 @@ class PyramidGenerator(nn.Module):
             images = level(images, numbers).clamp(-1, 1)
         return images
 
-    def beside(self, z: Latents, real: Sequence[Images]) -> list[Images]:
+    def beside(self, z: Latents, real: Sizes) -> list[Tensor]:
         """What each level draws when it sees real images of the size before its own: coarse to fine, not clipped."""
         first, *others = self.shares(z)
         levels = zip(self.levels, real, others, strict=False)
         return [self.smallest(first), *(level(images, numbers) for level, images, numbers in levels)]
 
-    def shares(self, z: Latents) -> list[Latents]:
+    def shares(self, z: Latents) -> list[Tensor]:
         """The latent's numbers for the image of 8 pixels, and for each level."""
         first = self.smallest.prior.dim
         return list(torch.split(z, [first] + [self.numbers] * len(self.levels), 1))
@@ -101,11 +102,11 @@ class Level(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm2d(base) if batch_norm else nn.Identity() for _ in range(2))
         self.draw = blank(nn.Conv2d, base, 4 * channels, KERNEL)
 
-    def forward(self, images: Images, numbers: Tensor) -> Images:
+    def forward(self, images: AnySize, numbers: Shares) -> AnySize:
         """[n, channels, size, size] in [-1, 1] and [n, numbers] -> [n, channels, 2 size, 2 size], near [-1, 1]."""
         return double(images) + self.residual(images, numbers)
 
-    def residual(self, images: Images, numbers: Tensor) -> Images:
+    def residual(self, images: AnySize, numbers: Shares) -> AnySize:
         """[n, channels, 2 size, 2 size]: what the images lack when they are doubled."""
         noise = F.linear(numbers.to(self.precision), *parameters(self.noise, self.precision))
         x = torch.cat([images.to(self.precision), noise.view(-1, 1, self.size, self.size)], 1)
@@ -137,7 +138,7 @@ class PyramidDiscriminator(nn.Module):
         logits: PerImage = torch.stack(self.judge(shrunk(images))).sum(0)
         return logits
 
-    def judge(self, sizes: Sequence[Images]) -> list[PerImage]:
+    def judge(self, sizes: Sizes) -> list[Tensor]:
         """The logits of each level for images of its size, coarse to fine."""
         return [level(images) for level, images in zip(self.levels, sizes, strict=True)]
 

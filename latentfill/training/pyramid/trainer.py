@@ -17,7 +17,7 @@ from ...gan.gan import Gan
 from ...gan.pyramid.levels import shrunk
 from ...gan.pyramid.networks import PyramidDiscriminator, PyramidGenerator, sizes_of
 from ...options import NetworkOptions, TrainOptions
-from ...types import Images, Latents, PerImage
+from ...types import Images, Latents
 from ..losses import LOSSES, mistaken_for_fake, mistaken_for_real
 from ..record import Curve, Curves, Exhibit
 from ..trainer import CURVES, LATENT_STREAM, SAMPLE_STREAM, SAMPLES, STATISTICS_STREAM
@@ -207,5 +207,5 @@ class PyramidTrainer:
         blend_parameters(self.averaged, self.generator, 0.5 ** (images / half_life) if half_life else 0.0)
 
 
-def _mean(levels: Sequence[Tensor] | Sequence[PerImage]) -> Tensor:
+def _mean(levels: Sequence[Tensor]) -> Tensor:
     return torch.stack([level.detach() for level in levels]).mean(0)
