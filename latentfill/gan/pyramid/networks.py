@@ -26,7 +26,8 @@ from .levels import SMALLEST, AnySize, Sizes, shrunk
 
 Shares = Float[Tensor, "n _"]  # some of a latent's numbers
 SHARE = 8  # each level has one in so many of the latent's numbers, the image of 8 pixels the rest
-KERNEL = 5  # as in the post's networks
+KERNEL = 5  # as in the post's networks; the last layer of a level has 3
+FAINT = 0.25  # what a level's last layer draws is taken so strongly: residuals are small, and Adam's steps are not
 
 
 @final
@@ -100,7 +101,7 @@ class Level(nn.Module):
         self.look = blank(nn.Conv2d, channels + 1, base, KERNEL)
         self.mix = blank(nn.Conv2d, base, base, KERNEL)
         self.norms = nn.ModuleList(nn.BatchNorm2d(base) if batch_norm else nn.Identity() for _ in range(2))
-        self.draw = blank(nn.Conv2d, base, 4 * channels, KERNEL)
+        self.draw = blank(nn.Conv2d, base, 4 * channels, 3)
 
     def forward(self, images: AnySize, numbers: Shares) -> AnySize:
         """[n, channels, size, size] in [-1, 1] and [n, numbers] -> [n, channels, 2 size, 2 size], near [-1, 1]."""
@@ -113,7 +114,7 @@ class Level(nn.Module):
         x = x.contiguous(memory_format=torch.channels_last)
         for layer, norm in zip((self.look, self.mix), self.norms, strict=True):
             x = torch.relu(norm(_same(x, layer)))
-        return F.pixel_shuffle(_same(x, self.draw), 2).float()
+        return FAINT * F.pixel_shuffle(_same(x, self.draw), 2).float()
 
     def idle_biases(self) -> list[nn.Parameter]:
         """Biases that batch norm subtracts again."""
@@ -179,4 +180,5 @@ def initialise(network: PyramidGenerator | PyramidDiscriminator, seed: int) -> N
 
 def _same(x: Tensor, layer: nn.Module) -> Tensor:
     """A convolution that keeps the size."""
-    return F.conv2d(x, *parameters(layer, x.dtype), padding=KERNEL // 2)
+    weight, bias = parameters(layer, x.dtype)
+    return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
