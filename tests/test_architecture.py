@@ -24,7 +24,9 @@ MAY_IMPORT = {
     "residual": {"dcgan", "encoder", "prior", "gan"},
     "latents": {"prior", "gan"},
     # of the networks, and of their training
-    "pyramid": {"dcgan", "prior", "residual", "dataset", "folder", "losses", "record", "run", "trainer"},
+    "pyramid": {"dcgan", "prior", "residual", "adversarial", "dataset", "folder", "record", "run", "trainer"},
+    "adversarial": set(),
+    "reconstructing": {"adversarial", "completers", "dataset", "encoder", "folder", "record", "run"},
     "training": {"images", "gan"},
     "completion": {"images", "gan"},
     "sampling": {"objective", "search"},
@@ -43,7 +45,9 @@ NEVER = {
     "gan/fused.py": FILES_AND_SCREENS,
     "gan/prior.py": FILES_AND_SCREENS,
     "training/trainer.py": FILES_AND_SCREENS,
-    "training/losses.py": FILES_AND_SCREENS,
+    "training/adversarial": FILES_AND_SCREENS,
+    "training/reconstructing/reconstruction.py": FILES_AND_SCREENS,
+    "gan/residual": FILES_AND_SCREENS,
     "": {"torchvision", "face_recognition_models"},
 }
 HEAVY = {

@@ -13,7 +13,7 @@ from tyro.conf import Positional
 from ..errors import LatentfillError
 from ..gan.options import EncoderOptions
 from ..models import DEFAULT
-from ..options import TRAIN_KINDS, Kind, NetworkOptions, RunOptions, TrainOptions
+from ..options import GAN_PRESETS, TRAIN_KINDS, Kind, NetworkOptions, RunOptions, TrainOptions
 
 if TYPE_CHECKING:
     from ..training.dataset import Dataset
@@ -39,22 +39,31 @@ class Options:
     """what to train: a GAN; a Laplacian pyramid of GANs, one for each size (lapgan); an encoder, which gives a finished
     GAN's latent for an incomplete picture in one pass; a context encoder, which completes pictures without a GAN. Some
     defaults depend on it"""
-    preset: Literal["seed"] = "seed"
-    """recipe to start from: seed has the original's rates and updates"""
+    preset: Literal["modern", "seed"] = "modern"
+    """gan: networks and recipe to start from: modern has residual networks, a loss of pairs, penalties on D's slopes
+    and an encoder beside the two; seed is the original"""
     model: str = DEFAULT
     """encoder: the GAN it is for, by name, model file or run folder"""
+    begin: str | None = None
+    """gan: model of the same networks to begin with, by name, model file or run folder, an autoencoder's for example"""
     network: NetworkOptions = field(default_factory=NetworkOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     record: RunOptions = field(default_factory=RunOptions)
 
-    CHOSEN_BY = "kind"
+    CHOSEN_BY = ("kind", "preset")
 
     @staticmethod
-    def preset_defaults(kind: str | None) -> dict[str, Any]:
-        """How such a kind is trained; what is no kind is refused later."""
-        network = {"network": NetworkOptions(networks="pyramid")} if kind == "lapgan" else {}
-        return {"train": TRAIN_KINDS[kind], **network} if kind in TRAIN_KINDS else {}
+    def preset_defaults(kind: str | None, preset: str | None) -> dict[str, Any]:
+        """How such a kind is trained; what is no kind or preset is refused later."""
+        network, train = GAN_PRESETS.get(preset or "modern", GAN_PRESETS["modern"])
+        if kind == "vae":
+            return {"network": replace(network, critic=False), "train": TRAIN_KINDS["vae"]}
+        if kind == "lapgan":
+            return {"network": NetworkOptions(networks="pyramid"), "train": TRAIN_KINDS["lapgan"]}
+        if kind in TRAIN_KINDS:
+            return {"train": TRAIN_KINDS[kind]}
+        return {"network": network, "train": train}
 
 
 def run(options: Options) -> int:
@@ -107,9 +116,17 @@ class _StopSignal:
 
 
 def _train_gan(options: Options) -> "Iterator[Progress]":
-    from ..training.run import train
+    from ..models import load
+    from ..training.gan import train
 
-    return train(_open(options), options.run, options.network, options.train, options.record)
+    begin = load(options.begin) if options.begin else None
+    return train(_open(options), options.run, options.network, options.train, options.record, begin)
+
+
+def _train_vae(options: Options) -> "Iterator[Progress]":
+    from ..training.reconstructing.vae import train_vae
+
+    return train_vae(_open(options), options.run, options.network, options.train, options.record)
 
 
 def _train_pyramid(options: Options) -> "Iterator[Progress]":
@@ -147,6 +164,7 @@ def _train_context(options: Options) -> "Iterator[Progress]":
 
 _STEPS = {
     "gan": _train_gan,
+    "vae": _train_vae,
     "lapgan": _train_pyramid,
     "encoder": _train_encoder,
     "context-encoder": _train_context,

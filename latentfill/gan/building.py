@@ -14,10 +14,10 @@ from .pyramid.networks import initialise as initialise_pyramid
 from .residual import blocks as residual
 from .residual.encoder import HIDDEN as RESIDUAL_HIDDEN
 from .residual.encoder import ResidualEncoder
-from .residual.networks import ResidualDiscriminator, ResidualGenerator
+from .residual.networks import ResidualDiscriminator, ResidualGenerator, Uncritical
 
 AnyGenerator = DcganGenerator | ResidualGenerator | PyramidGenerator
-AnyDiscriminator = DcganDiscriminator | ResidualDiscriminator | PyramidDiscriminator
+AnyDiscriminator = DcganDiscriminator | ResidualDiscriminator | PyramidDiscriminator | Uncritical
 AnyEncoder = DcganEncoder | ResidualEncoder
 
 
@@ -74,6 +74,8 @@ def blank_networks(network: NetworkOptions) -> tuple[AnyGenerator, AnyDiscrimina
     n = network
     if n.networks == "residual":
         generator = ResidualGenerator(prior_of(n), n.size, n.channels, n.scale, n.classes)
+        if not n.critic:
+            return generator, Uncritical()
         return generator, ResidualDiscriminator(n.size, n.channels, n.scale, n.classes)
     if n.networks == "pyramid":
         return _blank_pyramid(n)

@@ -1,7 +1,7 @@
 """A run is a folder: its options, its losses, its samples, its checkpoints. The same command continues it."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol, final, runtime_checkable
@@ -10,17 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import LatentfillError, RunError
-from ..gan import building, checkpoint
+from ..gan import checkpoint
 from ..gan.context import ContextEncoder
-from ..gan.device import choose_device, choose_precision
+from ..gan.device import choose_device
 from ..gan.gan import Gan
-from ..options import NetworkOptions, RunOptions, TrainOptions
+from ..options import RunOptions, TrainOptions
 from ..types import Images
 from . import checkpoints
-from .dataset import Dataset, check_pictures, write_rejected
-from .folder import Subject, check_options, check_same, claim, origin, write_options
+from .dataset import Dataset, write_rejected
+from .folder import Subject, check_same, claim, origin, write_options
 from .record import Clock, Curves, Exhibit, Means, Progress, Record
-from .trainer import Trainer
 
 
 @runtime_checkable
@@ -40,6 +39,10 @@ class Learner(Protocol):
     @property
     def real_images(self) -> int:
         """How many real images a step takes."""
+
+    @property
+    def images_per_step(self) -> int:
+        """By how much a step raises `images_seen`."""
 
     @property
     def precision(self) -> torch.dtype: ...
@@ -64,22 +67,6 @@ class Learner(Protocol):
 
     def models(self, about: Mapping[str, Any]) -> Mapping[str, Gan | ContextEncoder]:
         """What the model files should hold, by suffix."""
-
-
-def train(
-    data: Dataset, folder: Path, network: NetworkOptions, options: TrainOptions, run: RunOptions
-) -> Iterator[Progress]:
-    """Train a GAN until `options.images_seen`, as `follow` does. Raises ValueError for pictures of another size too."""
-    check_options(network, options, run)
-    check_pictures(data, network.size, network.channels, options.batch_size, options.batch_size)
-
-    def learner(device: torch.device) -> Trainer:
-        generator, discriminator = building.networks(network, options.seed)
-        generator.precision = discriminator.precision = choose_precision(options.precision, device)
-        return Trainer(generator.to(device), discriminator.to(device), options, network)
-
-    options = in_images(options, len(data))
-    yield from follow(learner, data, folder, Subject("gan", {"network": asdict(network)}), options, run)
 
 
 def follow(
@@ -203,7 +190,9 @@ class _Run:
         o, count = self.options, self.learner.real_images
         real = torch.empty(0, 0, 0, 0)
         if self.data and count:
-            real = self.data.batch(seen // o.batch_size * count, count, seed=o.seed, flip=o.flip).to(self.device)
+            real = self.data.batch(seen // self.learner.images_per_step * count, count, seed=o.seed, flip=o.flip).to(
+                self.device
+            )
         self.whole = False
         values = self.learner.step(real)
         self.whole = True

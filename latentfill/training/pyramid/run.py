@@ -19,7 +19,7 @@ from .trainer import PyramidTrainer
 # What the game of a level listens to; anything else that people ask for is refused rather than passed over.
 SERVED = {
     *("images_seen", "epochs", "batch_size", "learning_rate", "beta1", "beta2", "generator_steps"),
-    *("decay", "average_half_life", "flip", "precision", "seed"),
+    *("annealed", "decay", "average_half_life", "flip", "precision", "seed"),
 }
 
 

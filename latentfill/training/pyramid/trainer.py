@@ -12,16 +12,20 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from ...gan.averaging import blend_parameters, estimate_statistics
+from ...gan.averaging import estimate_statistics
 from ...gan.gan import Gan
 from ...gan.pyramid.levels import shrunk
 from ...gan.pyramid.networks import PyramidDiscriminator, PyramidGenerator, sizes_of
 from ...options import NetworkOptions, TrainOptions
 from ...types import Images, Latents
-from ..losses import LOSSES, mistaken_for_fake, mistaken_for_real
-from ..record import Curve, Curves, Exhibit
+from ..adversarial.game import Game
+from ..adversarial.losses import LOSSES, mistaken_for_fake, mistaken_for_real
+from ..adversarial.player import Player, descend
+from ..adversarial.schedule import settings
+from ..record import PACE, Curve, Curves, Exhibit
 from ..trainer import CURVES, LATENT_STREAM, SAMPLE_STREAM, SAMPLES, STATISTICS_STREAM
 
+MEANS = ("discriminator", "generator", "real", "fake", "discriminator_real", "discriminator_fake")  # over the levels
 STATISTICS_BATCH = 256  # latents that batch norm is measured on at a time
 
 
@@ -40,16 +44,11 @@ class PyramidTrainer:
     ) -> None:
         self.generator, self.discriminator = generator, discriminator
         self.options, self.network = options, network
-        for part in (generator, discriminator):
-            part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            part.train()
         for bias in [*generator.idle_biases(), *discriminator.idle_biases()]:  # batch norm subtracts them again
             bias.requires_grad_(False)
-        self.trained: dict[nn.Module, list[nn.Parameter]]
-        self.trained = {n: [p for p in n.parameters() if p.requires_grad] for n in (generator, discriminator)}
-        self.averaged = deepcopy(generator).requires_grad_(False)
-        self.generator_optimizer = self._adam(generator)
-        self.discriminator_optimizer = self._adam(discriminator)
+        betas = options.beta1, options.beta2
+        self.g = Player(generator, "generator", betas, "averaged")
+        self.d = Player(discriminator, "discriminator", betas)
         self.images_seen = 0
 
     def step(self, real: Images) -> dict[str, Tensor]:
@@ -57,40 +56,33 @@ class PyramidTrainer:
 
         Returns, detached, what `Trainer.step` does, as means over the levels, and each level's own losses.
         """
-        self._set_learning_rate()
-        loss = LOSSES["non-saturating"]
+        o, loss, now = self.options, LOSSES["non-saturating"], settings(self.options, self.images_seen)
+        for player in (self.g, self.d):
+            player.set(now.learning_rate, (o.beta1, now.beta2))
         z, sizes = self.latents(self.images_seen, len(real)).to(real.device), shrunk(real)
         fakes = self.generator.beside(z, sizes)
 
         real_logits = self.discriminator.judge(sizes)
         fake_logits = self.discriminator.judge([fake.detach() for fake in fakes])
-        costs = [loss.discriminator(*logits).mean() for logits in zip(real_logits, fake_logits, strict=True)]
-        self._descend(costs, self.discriminator, self.discriminator_optimizer)
+        pairs = list(zip(real_logits, fake_logits, strict=True))
+        costs = torch.stack([loss.discriminator(*logits).mean() for logits in pairs])
+        descend(costs.sum(), (self.d,))
 
-        self._let_learn(self.discriminator, False)
-        prices: list[Tensor] = []  # to G, at its first update
-        for update in range(self.options.generator_steps):
+        # Frozen, D passes gradients through to the fakes and computes none for itself.
+        self.d.let_learn(False)
+        prices = []  # what it costs G, at each of its updates
+        for update in range(o.generator_steps):
             if update:  # the first fakes are still what G makes of z: only D has moved
                 fakes = self.generator.beside(z, sizes)
-            now = [loss.generator(logits).mean() for logits in self.discriminator.judge(fakes)]
-            self._descend(now, self.generator, self.generator_optimizer)
-            prices = prices or now
-        self._let_learn(self.discriminator, True)
+            judged = zip(real_logits, self.discriminator.judge(fakes), strict=True)
+            prices.append(torch.stack([loss.generator(*logits).mean() for logits in judged]))
+            descend(prices[-1].sum(), (self.g,))
+        self.d.let_learn(True)
 
         self.images_seen += len(real)
-        self._average(len(real))
-        real_mean, fake_mean = _mean(real_logits), _mean(fake_logits)
-        values = {
-            "discriminator": _mean(costs),
-            "generator": _mean(prices),
-            "real": real_mean,
-            "fake": fake_mean,
-            "discriminator_real": _mean([mistaken_for_fake(logits) for logits in real_logits]),
-            "discriminator_fake": _mean([mistaken_for_real(logits) for logits in fake_logits]),
-        }
-        for size, cost, price in zip(sizes_of(self.network.size), costs, prices, strict=True):
-            values |= {f"discriminator_{size}": cost.detach(), f"generator_{size}": price.detach()}
-        return values
+        half_life = settings(o, self.images_seen).half_life
+        self.g.average(0.5 ** (len(real) / half_life) if half_life else 0.0)
+        return _told(pairs, costs.detach(), prices[0].detach(), sizes_of(self.network.size))
 
     @property
     def curves(self) -> Curves:
@@ -100,12 +92,25 @@ class PyramidTrainer:
             for size in sizes_of(self.network.size)
             for player in ("discriminator", "generator")
         }
-        return {**CURVES, **levels}
+        means = {name: curve for name, curve in CURVES.items() if curve.value in MEANS or name in PACE}
+        return {**means, **levels}
 
     @property
     def real_images(self) -> int:
         """How many real images a step takes."""
         return self.options.batch_size
+
+    @property
+    def images_per_step(self) -> int:
+        """By how much a step raises `images_seen`."""
+        return self.real_images
+
+    @property
+    def averaged(self) -> PyramidGenerator:
+        """The running average of the generator."""
+        if self.g.averaged is None:
+            raise TypeError("the generator's player keeps an average")
+        return self.g.averaged
 
     @property
     def precision(self) -> torch.dtype:
@@ -115,13 +120,11 @@ class PyramidTrainer:
     @property
     def learning_rate(self) -> float:
         """Adam's step in the last update."""
-        return float(self.generator_optimizer.param_groups[0]["lr"])
+        return self.g.learning_rate
 
     def is_finite(self) -> bool:
         """Whether every number of all networks and of the average still is one."""
-        networks = (self.generator, self.discriminator, self.averaged)
-        tensors = [t for part in networks for t in part.state_dict().values() if t.is_floating_point()]
-        return all(bool(t.isfinite().all()) for t in tensors)
+        return self.g.is_finite() and self.d.is_finite()
 
     def latents(self, first: int, count: int) -> Latents:
         """The latents of images number `first` on: the n-th image of a run always meets the same one."""
@@ -139,8 +142,10 @@ class PyramidTrainer:
         """A copy of the last generator, with the moving averages it kept while training."""
         return deepcopy(self.generator).requires_grad_(False).eval()
 
-    def graph(self) -> None:
-        """None is drawn."""
+    def graph(self) -> tuple[nn.Module, tuple[Tensor, ...]]:
+        """All levels as two networks, z to G and its image to D, with an example of z."""
+        game = Game(deepcopy(self.generator), deepcopy(self.discriminator)).cpu().eval()
+        return game, (self._draw(SAMPLE_STREAM, range(2)),)
 
     def exhibit(self, values: Mapping[str, Tensor]) -> Exhibit:
         """What the averaged and the last generator make of fixed latents; how the last batch was spread."""
@@ -167,45 +172,28 @@ class PyramidTrainer:
         """Continue as if never interrupted. Raises KeyError, ValueError or RuntimeError for other networks' state."""
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
-        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
-            for group in optimizer.param_groups:  # what was loaded are the old options
-                group["betas"] = (self.options.beta1, self.options.beta2)
         self.images_seen = state["images_seen"]
 
     def _parts(self) -> dict[str, Any]:
-        names = ("generator", "discriminator", "averaged", "generator_optimizer", "discriminator_optimizer")
-        return {name: getattr(self, name) for name in names}
+        return self.g.parts() | self.d.parts()
 
     def _draw(self, stream: int, numbers: range) -> Latents:
         return self.generator.prior.sample([(self.options.seed << 72) + (stream << 64) + n for n in numbers])
 
-    def _adam(self, network: nn.Module) -> torch.optim.Adam:
-        o = self.options
-        return torch.optim.Adam(self.trained[network], o.learning_rate, betas=(o.beta1, o.beta2), fused=True)
 
-    def _descend(self, losses: Sequence[Tensor], network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        parameters = self.trained[network]
-        for parameter, grad in zip(parameters, torch.autograd.grad(list(losses), parameters), strict=True):
-            parameter.grad = grad
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    def _let_learn(self, network: nn.Module, wanted: bool) -> None:
-        for parameter in self.trained[network]:
-            parameter.requires_grad_(wanted)
-
-    def _set_learning_rate(self) -> None:
-        o = self.options
-        left = 1 - self.images_seen / o.images_seen
-        rate = o.learning_rate * (min(1.0, max(0.0, left) / o.decay) if o.decay else 1.0)
-        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-
-    def _average(self, images: int) -> None:
-        half_life = min(self.options.average_half_life, 0.05 * self.images_seen)  # as in `Trainer`
-        blend_parameters(self.averaged, self.generator, 0.5 ** (images / half_life) if half_life else 0.0)
-
-
-def _mean(levels: Sequence[Tensor]) -> Tensor:
-    return torch.stack([level.detach() for level in levels]).mean(0)
+def _told(
+    pairs: Sequence[tuple[Tensor, Tensor]], costs: Tensor, prices: Tensor, sizes: Sequence[int]
+) -> dict[str, Tensor]:
+    """What a step tells, given each level's logits of real and fake images, and what they cost D and G."""
+    real, fake = (torch.stack([logits.detach() for logits in side]) for side in zip(*pairs, strict=True))
+    levels = {f"discriminator_{size}": cost for size, cost in zip(sizes, costs, strict=True)}
+    levels |= {f"generator_{size}": price for size, price in zip(sizes, prices, strict=True)}
+    return {
+        "discriminator": costs.mean(),
+        "generator": prices.mean(),
+        "real": real.mean(0),
+        "fake": fake.mean(0),
+        "discriminator_real": mistaken_for_fake(real.flatten()),
+        "discriminator_fake": mistaken_for_real(fake.flatten()),
+        **levels,
+    }
