@@ -27,7 +27,9 @@ from .levels import SMALLEST, AnySize, Sizes, shrunk
 Shares = Float[Tensor, "n _"]  # some of a latent's numbers
 SHARE = 8  # each level has one in so many of the latent's numbers, the image of 8 pixels the rest
 KERNEL = 5  # as in the post's networks; the last layer of a level has 3
-FAINT = 0.25  # what a level's last layer draws is taken so strongly: residuals are small, and Adam's steps are not
+# So strongly count what a level's last layer draws, and the noise when training begins: residuals are small, and a G that
+# drowns its image in noise before D has learnt anything takes tens of thousands of images to come back.
+FAINT, NOISE = 0.1, 0.3
 
 
 @final
@@ -168,13 +170,13 @@ def sizes_of(size: int) -> list[int]:
 
 
 def initialise(network: PyramidGenerator | PyramidDiscriminator, seed: int) -> None:
-    """Fill the parameters as in the post's networks; noise is as strong as z, and levels begin by adding nothing."""
+    """Fill the parameters as in the post's networks; levels begin by adding nothing."""
     initialise_layers(network, seed)
     rng = torch.Generator().manual_seed(seed)
     for level in network.modules():
         if isinstance(level, Level):
             weight = level.noise.get_parameter("weight")
-            nn.init.normal_(weight, std=weight.shape[1] ** -0.5, generator=rng)
+            nn.init.normal_(weight, std=NOISE * weight.shape[1] ** -0.5, generator=rng)
             nn.init.zeros_(level.draw.get_parameter("weight"))
 
 
