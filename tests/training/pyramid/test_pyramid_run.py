@@ -35,25 +35,41 @@ def words(pictures, folder, *more):
     return ["train", str(pictures), "--run", str(folder), "--kind", "lapgan", *TINY, *cache, *map(str, more)]
 
 
-def test_a_pyramid_is_trained_and_completes_and_leaves_known_pixels_to_the_bit(pictures, tmp_path, capsys):
-    folder = tmp_path / "run"
+@pytest.fixture(scope="module")
+def trained(pictures, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained") / "run"
     assert run(words(pictures, folder, "--images-seen", 320, "--log-every", 64)) == 0
-    rows = list(csv.DictReader((folder / "metrics.csv").open()))
+    return folder
+
+
+def test_a_pyramid_is_looked_at_like_any_other_training(trained, tmp_path, capsys):
+    rows = list(csv.DictReader((trained / "metrics.csv").open()))
     assert len(rows) == 5 and float(rows[-1]["generator_loss_16"]) > 0
-    assert run(["plot", str(folder), "--formats", "png"]) == 0
-    assert run(["info", str(folder)]) == 0
-    assert run(["sample", str(folder), str(tmp_path / "samples.png"), "--count", "4"]) == 0
+    assert run(["plot", str(trained), "--formats", "png", "--out", str(tmp_path)]) == 0
+    assert run(["sample", str(trained), str(tmp_path / "samples"), "--count", "4"]) == 0
+    assert run(["info", str(trained)]) == 0
     assert "images seen    320" in capsys.readouterr().out
-    given = np.asarray(Image.open(pictures / "007.png"))
-    for preset in ("seed", "best", "fast"):
-        out = tmp_path / preset
-        done = ["complete", str(pictures / "007.png"), "--out", str(out), "--preset", preset, "--cold-steps", "5"]
-        steps = ["--steps", "5"] if preset == "seed" else []
-        assert run([*done, *steps, "--model", str(folder), "--blend", "overlay"]) == 0
-        made = np.asarray(Image.open(out / "007.png"))
-        hole = np.zeros((16, 16), bool)
-        hole[4:12, 4:12] = True
-        assert (made[~hole] == given[~hole]).all() and (made[hole] != given[hole]).any()
+
+
+@pytest.mark.parametrize("preset", ["seed", "best", "fast"])
+def test_a_pyramid_completes_and_leaves_known_pixels_to_the_bit(pictures, trained, tmp_path, preset):
+    given, picture = np.asarray(Image.open(pictures / "007.png")), str(pictures / "007.png")
+    few = ["--steps", "5"] if preset == "seed" else ["--cold-steps", "5"]
+    done = ["complete", picture, "--out", str(tmp_path), "--preset", preset, *few, "--blend", "overlay"]
+    assert run([*done, "--model", str(trained)]) == 0
+    made = np.asarray(Image.open(tmp_path / "007.png"))
+    hole = np.zeros((16, 16), bool)
+    hole[4:12, 4:12] = True
+    assert (made[~hole] == given[~hole]).all() and (made[hole] != given[hole]).any()
+
+
+def test_an_encoder_can_be_trained_for_a_pyramid(pictures, trained, tmp_path):
+    few = ["--images-seen", "32", "--batch-size", "16", "--encoder-base", "2", "--encoder-hidden", "4"]
+    cache = ["--cache", str(pictures.parent / "cache")]
+    command = ["train", str(pictures), "--run", str(tmp_path / "run"), "--kind", "encoder", "--model", str(trained)]
+    assert run([*command, *few, *cache, "--precision", "fp32"]) == 0
+    done = ["complete", str(pictures / "007.png"), "--out", str(tmp_path / "out"), "--model", str(tmp_path / "run")]
+    assert run([*done, "--tune-steps", "2"]) == 0
 
 
 def test_an_interrupted_run_ends_with_the_same_model(pictures, tmp_path, capsys):
