@@ -27,8 +27,8 @@ from .levels import SMALLEST, AnySize, Sizes, shrunk
 Shares = Float[Tensor, "n _"]  # some of a latent's numbers
 SHARE = 8  # each level has one in so many of the latent's numbers, the image of 8 pixels the rest
 KERNEL = 5  # as in the post's networks; the last layer of a level has 3
-# So strongly count what a level's last layer draws, and the noise when training begins: residuals are small, and a G
-# that drowns its image in noise before D has learnt anything takes tens of thousands of images to come back.
+# So strongly count what a level's last layer draws, and the noise when training begins: residuals are small. A G drowns
+# its images in noise at first, until D has learnt what they are like; this makes it shorter.
 FAINT, NOISE = 0.1, 0.3
 
 
