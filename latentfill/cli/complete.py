@@ -70,6 +70,8 @@ class Options:
     """pictures searched side by side"""
     every: Annotated[int, Ge(0)] = 50
     """write the grids every so many steps, and at the last; 0 for the last alone"""
+    edits: Annotated[int, Ge(0)] = 0
+    """draw so many ways to change what was found in the hole, a row for each (_run/edits/NAME.png)"""
     gif: bool = False
     """join the grids of each batch to an animation"""
     overwrite: bool = False
@@ -104,9 +106,15 @@ def run(options: Options) -> int:
         raise LatentfillError("--landmarks says where faces are, --fit and --place center where to look", "Give one.")
     if options.degrade is not None and options.observe not in (None, options.degrade):
         raise LatentfillError(f"--observe {options.observe} is not what --degrade makes", "Leave --observe out.")
+    if options.edits and (options.observe or options.degrade or options.hole in ("lowres", "full")):
+        raise LatentfillError(
+            "--edits needs known pixels to keep and a hole to change", "Leave it out, or give --hole."
+        )
     if options.threads:
         torch.set_num_threads(options.threads)
     gan = load(options.model, options.device)
+    if options.edits > (most := gan.generator.prior.dim):
+        raise LatentfillError(f"--edits {options.edits}: there are not so many", f"This model has {most}.")
     questions = ask(options.images, options.out)[: options.max_images]
     try:
         options.out.mkdir(parents=True, exist_ok=True)

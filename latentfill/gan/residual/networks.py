@@ -54,7 +54,8 @@ class ResidualGenerator(nn.Module):
         if self.classes is not None and labels is not None:
             z = z + self.classes(labels)
         x = F.linear(z.to(self.precision), *parameters(self.project, self.precision))
-        x = x.view(len(z), -1, START, START).contiguous(memory_format=torch.channels_last)
+        # Not len(z), which would be a constant in an exported network.
+        x = x.view(x.shape[0], -1, START, START).contiguous(memory_format=torch.channels_last)
         return self._through(x, 0, stages)
 
     def finish(self, x: Tensor, stages: int) -> Images:

@@ -57,13 +57,20 @@ class Player(Generic[Network]):
         return parts | ({self.averaged_name: self.averaged} if self.averaged_name else {})
 
 
+def as_laid_out(grad: Tensor | None, parameter: Tensor) -> Tensor | None:
+    """The same gradient in the memory layout of the parameter: fused Adam walks through both side by side, whatever."""
+    if grad is None or grad.stride() == parameter.stride():
+        return grad
+    return torch.empty_like(parameter).copy_(grad)
+
+
 def descend(loss: Tensor, players: Sequence[Player[Any]]) -> None:
     """One update of these players together."""
     parameters = [parameter for player in players for parameter in player.parameters]
     # Not every layer has its part in every loss: D's bias has none in a loss of differences of logits.
     grads = torch.autograd.grad(loss, parameters, allow_unused=True)
     for parameter, grad in zip(parameters, grads, strict=True):
-        parameter.grad = grad
+        parameter.grad = as_laid_out(grad, parameter)
     for player in players:
         player.optimizer.step()
         player.optimizer.zero_grad(set_to_none=True)
