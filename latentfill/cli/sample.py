@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from ..errors import LatentfillError
 
@@ -37,6 +37,8 @@ class Options:
     """folder to write to"""
     count: Annotated[int, Gt(0)] = 64
     """samples to draw (grid.png)"""
+    class_name: Annotated[str | None, arg(name="class")] = None
+    """kind of picture to draw, of a model that was trained with --labels; default: the one most of its pictures had"""
     columns: Annotated[int, Gt(1)] = 8
     """tiles in a row, of grids, walks and sweeps; of directions an odd number, the sample in the middle"""
     separate: bool = False
@@ -70,13 +72,12 @@ class Options:
 
 def run(options: Options) -> int:
     """Draw all that is asked for, a grid if nothing else is, and print the path of each file."""
-    from ..gan.checkpoint import load
     from ..gan.device import choose_device
-    from ..models import find
+    from ..models import load
 
     groups = _groups(options)
     device = choose_device(options.device)
-    gan = load(find(options.model), device)
+    gan = load(options.model, options.device, options.class_name)
     _check_components(options, gan)
     _check_rows(options, gan)
     others = options.walk or options.sweep or options.directions or groups is not None

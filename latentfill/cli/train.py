@@ -116,10 +116,11 @@ class _StopSignal:
 
 
 def _train_gan(options: Options) -> "Iterator[Progress]":
-    from ..models import load
+    from ..gan.checkpoint import load
+    from ..models import find
     from ..training.gan import train
 
-    begin = load(options.begin) if options.begin else None
+    begin = load(find(options.begin)) if options.begin else None
     return train(_open(options), options.run, options.network, options.train, options.record, begin)
 
 

@@ -1,5 +1,6 @@
 """The networks that options describe: fresh ones to be trained, and blank ones that a file will fill."""
 
+from ..errors import LatentfillError
 from ..options import NetworkOptions, Scale
 from .context import ContextModule
 from .context import initialise as initialise_context
@@ -76,11 +77,11 @@ def blank_networks(network: NetworkOptions) -> tuple[AnyGenerator, AnyDiscrimina
         generator = ResidualGenerator(prior_of(n), n.size, n.channels, n.scale, n.classes)
         if not n.critic:
             return generator, Uncritical()
-        return generator, ResidualDiscriminator(n.size, n.channels, n.scale, n.classes)
+        return generator, ResidualDiscriminator(n.size, n.channels, n.scale, n.classes, n.minibatch_kernels)
     if n.networks == "pyramid":
         return _blank_pyramid(n)
-    dcgan = DcganGenerator(prior_of(n), n.size, n.channels, n.base, n.widths, n.batch_norm)
-    return dcgan, DcganDiscriminator(n.size, n.channels, n.base, n.batch_norm)
+    dcgan = DcganGenerator(prior_of(n), n.size, n.channels, n.base, n.widths, n.norm)
+    return dcgan, DcganDiscriminator(n.size, n.channels, n.base, n.norm, n.minibatch_kernels)
 
 
 def prior_of(network: NetworkOptions) -> UniformPrior | NormalPrior:
@@ -89,5 +90,8 @@ def prior_of(network: NetworkOptions) -> UniformPrior | NormalPrior:
 
 
 def _blank_pyramid(n: NetworkOptions) -> tuple[PyramidGenerator, PyramidDiscriminator]:
-    generator = PyramidGenerator(prior_of(n), n.size, n.channels, n.base, n.batch_norm)
-    return generator, PyramidDiscriminator(n.size, n.channels, n.base, n.batch_norm)
+    if n.norm == "virtual" or n.minibatch_kernels:
+        what = "a pyramid has neither virtual batch norm nor minibatch discrimination"
+        raise LatentfillError(what, "Leave out --norm virtual and --minibatch-kernels.")
+    generator = PyramidGenerator(prior_of(n), n.size, n.channels, n.base, n.norm)
+    return generator, PyramidDiscriminator(n.size, n.channels, n.base, n.norm)

@@ -54,13 +54,17 @@ def title(path: Path) -> str:
     return path.resolve().parent.name if path.name == "model.safetensors" else path.stem
 
 
-def load(model: str | Path = DEFAULT, device: str = "cpu") -> "Gan":
-    """Read a model by name or file, ready to complete on `device` (cpu, cuda, cuda:1, mps, auto)."""
+def load(model: str | Path = DEFAULT, device: str = "cpu", class_name: str | None = None) -> "Gan":
+    """Read a model by name or file, ready to complete on `device` (cpu, cuda, cuda:1, mps, auto).
+
+    One that knows classes is asked for one of them: the one named, or the one that most of its pictures had.
+    """
     from ..gan.checkpoint import load as load_file
     from ..gan.device import choose_device
+    from ..gan.residual.classes import of_class
 
     path = find(model)
-    gan = load_file(path, choose_device(device))
+    gan = of_class(load_file(path, choose_device(device)), class_name)
     if path.parent == FOLDER and "alignment" not in gan.about and path.stem in ALIGNMENTS:
         return replace(gan, about={**gan.about, "alignment": ALIGNMENTS[path.stem]})
     return gan

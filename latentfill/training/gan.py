@@ -1,8 +1,9 @@
 """The training of a GAN as a run: its networks, fresh or from a model, and then one batch after another."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,7 +13,8 @@ from ..gan import building
 from ..gan.device import choose_precision
 from ..gan.gan import Gan
 from ..options import NetworkOptions, RunOptions, TrainOptions
-from .dataset import Dataset, check_pictures
+from .adversarial.pieces import check_pieces, resolved
+from .dataset import Dataset, check_pictures, labelled
 from .folder import Subject, check_options
 from .record import Progress
 from .run import follow, in_images
@@ -32,6 +34,10 @@ def train(
     `begin` is a model of the same networks whose weights a new run begins with.
     """
     check_options(network, options, run)
+    check_pieces(options, network)
+    if options.labels == "folders":
+        data = labelled(data)
+        network = replace(network, classes=len(data.classes))
     needed = options.batch_size * options.discriminator_steps
     check_pictures(data, network.size, network.channels, options.batch_size, needed)
 
@@ -43,10 +49,13 @@ def train(
             part.to(device)
         if begin:
             take_over(begin, generator, discriminator, encoder)
-        return Trainer(generator, discriminator, options, network, encoder)
+        return Trainer(generator, discriminator, resolved(options, len(data)), network, encoder)
 
     options = in_images(options, len(data))
-    yield from follow(learner, data, folder, Subject("gan", {"network": asdict(network)}), options, run)
+    fixed: dict[str, dict[str, Any]] = {"network": asdict(network)}
+    if data.classes:
+        fixed["labels"] = {"classes": list(data.classes)}
+    yield from follow(learner, data, folder, Subject("gan", fixed), options, run)
 
 
 def take_over(begin: Gan, *networks: nn.Module | None) -> None:

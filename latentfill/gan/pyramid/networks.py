@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...errors import LatentfillError
+from ...options.bounds import NormName
 from ...types import Images, Latents, PerImage
 from ..dcgan import DcganDiscriminator, DcganGenerator, blank, check_shape, parameters
 from ..dcgan import initialise as initialise_layers
@@ -42,7 +43,7 @@ class PyramidGenerator(nn.Module):
         size: int = 64,
         channels: int = 3,
         base: int = 64,
-        batch_norm: bool = True,
+        norm: NormName = "batch",
     ) -> None:
         super().__init__()
         check_shape(size, channels)
@@ -52,8 +53,8 @@ class PyramidGenerator(nn.Module):
         sizes = sizes_of(size)
         self.numbers = prior.dim // SHARE  # of each level
         first = prior.dim - self.numbers * len(sizes[1:])
-        self.smallest = DcganGenerator(replace(prior, dim=first), SMALLEST, channels, base, batch_norm=batch_norm)
-        self.levels = nn.ModuleList(Level(self.numbers, s // 2, channels, base, batch_norm) for s in sizes[1:])
+        self.smallest = DcganGenerator(replace(prior, dim=first), SMALLEST, channels, base, norms=norm)
+        self.levels = nn.ModuleList(Level(self.numbers, s // 2, channels, base, norm) for s in sizes[1:])
 
     def forward(self, z: Latents) -> Images:
         """[n, d] -> [n, channels, size, size] in [-1, 1]; each level sees what the one before has drawn."""
@@ -95,14 +96,14 @@ class PyramidGenerator(nn.Module):
 class Level(nn.Module):
     """Images of one size and a few numbers to images of twice the size."""
 
-    def __init__(self, numbers: int, size: int, channels: int, base: int, batch_norm: bool) -> None:
+    def __init__(self, numbers: int, size: int, channels: int, base: int, norm: NormName) -> None:
         super().__init__()
         self.precision = torch.float32  # what the layers compute in; the parameters stay as they are
         self.size = size
         self.noise = blank(nn.Linear, numbers, size**2)
         self.look = blank(nn.Conv2d, channels + 1, base, KERNEL)
         self.mix = blank(nn.Conv2d, base, base, KERNEL)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(base) if batch_norm else nn.Identity() for _ in range(2))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(base) if norm == "batch" else nn.Identity() for _ in range(2))
         self.draw = blank(nn.Conv2d, base, 4 * channels, 3)
 
     def forward(self, images: AnySize, numbers: Shares) -> AnySize:
@@ -132,13 +133,26 @@ class PyramidDiscriminator(nn.Module):
     one before. So where each D tells how much likelier its part is to be real, all together do by their sum.
     """
 
-    def __init__(self, size: int = 64, channels: int = 3, base: int = 64, batch_norm: bool = True) -> None:
+    def __init__(self, size: int = 64, channels: int = 3, base: int = 64, norm: NormName = "batch") -> None:
         super().__init__()
-        self.levels = nn.ModuleList(DcganDiscriminator(s, channels, base, batch_norm) for s in sizes_of(size))
+        self.levels = nn.ModuleList(DcganDiscriminator(s, channels, base, norm) for s in sizes_of(size))
 
     def forward(self, images: Images) -> PerImage:
         """[n, channels, size, size] -> [n] logits; the larger, the more real."""
         logits: PerImage = torch.stack(self.judge(shrunk(images))).sum(0)
+        return logits
+
+    def features(self, images: Images) -> Tensor:
+        """[n, d]: what the levels see in each image, side by side, before they judge."""
+        levels: Any = self.levels
+        return torch.cat([level.features(seen) for level, seen in zip(levels, shrunk(images), strict=True)], 1)
+
+    def decide(self, features: Tensor) -> PerImage:
+        """[n, d] -> [n] logits: the rest of the way."""
+        levels: Any = self.levels
+        shares = torch.split(features, [level.judge.in_features for level in levels], 1)
+        decided = [level.decide(share) for level, share in zip(levels, shares, strict=True)]
+        logits: PerImage = torch.stack(decided).sum(0)
         return logits
 
     def judge(self, sizes: Sizes) -> list[Tensor]:

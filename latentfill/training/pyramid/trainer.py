@@ -18,12 +18,13 @@ from ...gan.pyramid.levels import shrunk
 from ...gan.pyramid.networks import PyramidDiscriminator, PyramidGenerator, sizes_of
 from ...options import NetworkOptions, TrainOptions
 from ...types import Images, Latents
+from ..adversarial.curves import CURVES
 from ..adversarial.game import Game
 from ..adversarial.losses import LOSSES, mistaken_for_fake, mistaken_for_real
 from ..adversarial.player import Player, descend
 from ..adversarial.schedule import settings
 from ..record import PACE, Curve, Curves, Exhibit
-from ..trainer import CURVES, LATENT_STREAM, SAMPLE_STREAM, SAMPLES, STATISTICS_STREAM
+from ..trainer import LATENT_STREAM, SAMPLE_STREAM, SAMPLES, STATISTICS_STREAM
 
 MEANS = ("discriminator", "generator", "real", "fake", "discriminator_real", "discriminator_fake")  # over the levels
 STATISTICS_BATCH = 256  # latents that batch norm is measured on at a time

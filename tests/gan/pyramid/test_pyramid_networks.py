@@ -89,6 +89,7 @@ def test_the_logits_are_the_sum_over_the_sizes() -> None:
     middle = images.view(2, 3, 16, 2, 16, 2).mean((3, 5))
     expected = levels[0](small) + levels[1](middle) + levels[2](images)
     torch.testing.assert_close(discriminator(images), expected)
+    torch.testing.assert_close(discriminator.decide(discriminator.features(images)), expected)
 
 
 def test_the_gradient_reaches_every_number_of_the_latent() -> None:
@@ -136,3 +137,8 @@ def test_the_same_seed_builds_the_same_networks() -> None:
 def test_a_latent_too_short_to_be_shared_is_told() -> None:
     with pytest.raises(LatentfillError, match="share out 7 numbers"):
         networks(NetworkOptions(size=64, networks="pyramid", latent=7))
+
+
+def test_norms_that_a_pyramid_has_not_are_told() -> None:
+    with pytest.raises(LatentfillError, match="neither virtual batch norm"):
+        networks(NetworkOptions(networks="pyramid", norm="virtual"))
