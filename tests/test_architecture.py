@@ -22,6 +22,8 @@ MAY_IMPORT = {
     "options": set(),
     "gan": set(),
     "residual": {"dcgan", "encoder", "prior", "gan", "layers"},
+    # of the networks, and of their training
+    "pyramid": {"dcgan", "prior", "residual", "adversarial", "dataset", "folder", "record", "run", "trainer"},
     "latents": {"prior", "gan", "dcgan", "residual"},
     "layers": set(),
     "adversarial": {"record"},
@@ -44,7 +46,9 @@ NEVER = {
     "gan/dcgan.py": FILES_AND_SCREENS,
     "gan/fused.py": FILES_AND_SCREENS,
     "gan/prior.py": FILES_AND_SCREENS,
+    "gan/pyramid": FILES_AND_SCREENS,
     "training/trainer.py": FILES_AND_SCREENS,
+    "training/pyramid/trainer.py": FILES_AND_SCREENS,
     "training/adversarial": FILES_AND_SCREENS,
     "training/reconstructing/reconstruction.py": FILES_AND_SCREENS,
     "gan/layers": FILES_AND_SCREENS,

@@ -36,8 +36,9 @@ class Options:
     run: Path
     """folder of this training; made, or continued"""
     kind: Kind = "gan"
-    """what to train: a GAN; an encoder, which gives a finished GAN's latent for an incomplete picture in one pass; a
-    context encoder, which completes pictures without a GAN. Some defaults depend on it"""
+    """what to train: a GAN; a Laplacian pyramid of GANs, one for each size (lapgan); an encoder, which gives a finished
+    GAN's latent for an incomplete picture in one pass; a context encoder, which completes pictures without a GAN. Some
+    defaults depend on it"""
     preset: Literal["modern", "seed"] = "modern"
     """gan: networks and recipe to start from: modern has residual networks, a loss of pairs, penalties on D's slopes
     and an encoder beside the two; seed is the original"""
@@ -58,6 +59,8 @@ class Options:
         network, train = GAN_PRESETS.get(preset or "modern", GAN_PRESETS["modern"])
         if kind == "vae":
             return {"network": replace(network, critic=False), "train": TRAIN_KINDS["vae"]}
+        if kind == "lapgan":
+            return {"network": NetworkOptions(networks="pyramid"), "train": TRAIN_KINDS["lapgan"]}
         if kind in TRAIN_KINDS:
             return {"train": TRAIN_KINDS[kind]}
         return {"network": network, "train": train}
@@ -127,6 +130,12 @@ def _train_vae(options: Options) -> "Iterator[Progress]":
     return train_vae(_open(options), options.run, options.network, options.train, options.record)
 
 
+def _train_pyramid(options: Options) -> "Iterator[Progress]":
+    from ..training.pyramid.run import train_pyramid
+
+    return train_pyramid(_open(options), options.run, options.network, options.train, options.record)
+
+
 def _train_encoder(options: Options) -> "Iterator[Progress]":
     from ..models import load
     from ..training.encoder import train_encoder
@@ -154,7 +163,13 @@ def _train_context(options: Options) -> "Iterator[Progress]":
     return train_context(_open(options), options.run, network, options.train, options.encoder, options.record)
 
 
-_STEPS = {"gan": _train_gan, "vae": _train_vae, "encoder": _train_encoder, "context-encoder": _train_context}
+_STEPS = {
+    "gan": _train_gan,
+    "vae": _train_vae,
+    "lapgan": _train_pyramid,
+    "encoder": _train_encoder,
+    "context-encoder": _train_context,
+}
 
 
 def _open(options: Options) -> "Dataset":

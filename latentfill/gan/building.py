@@ -1,5 +1,6 @@
 """The networks that options describe: fresh ones to be trained, and blank ones that a file will fill."""
 
+from ..errors import LatentfillError
 from ..options import NetworkOptions, Scale
 from .context import ContextModule
 from .context import initialise as initialise_context
@@ -8,14 +9,16 @@ from .encoder import BASE, HIDDEN, DcganEncoder
 from .encoder import initialise as initialise_encoder
 from .gan import Gan
 from .options import ContextOptions
-from .prior import PRIORS, Prior
+from .prior import PRIORS, NormalPrior, UniformPrior
+from .pyramid.networks import PyramidDiscriminator, PyramidGenerator
+from .pyramid.networks import initialise as initialise_pyramid
 from .residual import blocks as residual
 from .residual.encoder import HIDDEN as RESIDUAL_HIDDEN
 from .residual.encoder import ResidualEncoder
 from .residual.networks import ResidualDiscriminator, ResidualGenerator, Uncritical
 
-AnyGenerator = DcganGenerator | ResidualGenerator
-AnyDiscriminator = DcganDiscriminator | ResidualDiscriminator | Uncritical
+AnyGenerator = DcganGenerator | ResidualGenerator | PyramidGenerator
+AnyDiscriminator = DcganDiscriminator | ResidualDiscriminator | PyramidDiscriminator | Uncritical
 AnyEncoder = DcganEncoder | ResidualEncoder
 
 
@@ -27,10 +30,20 @@ def build(network: NetworkOptions, seed: int = 0) -> Gan:
 
 def networks(network: NetworkOptions, seed: int = 0) -> tuple[AnyGenerator, AnyDiscriminator]:
     """What `build` puts into a Gan, ready to be trained."""
+    if network.networks == "pyramid":
+        return pyramid(network, seed)
     generator, discriminator = blank_networks(network)
     fill = residual.initialise if network.networks == "residual" else initialise
     fill(generator, 2 * seed)
     fill(discriminator, 2 * seed + 1)
+    return generator, discriminator
+
+
+def pyramid(network: NetworkOptions, seed: int = 0) -> tuple[PyramidGenerator, PyramidDiscriminator]:
+    """The two networks of a Laplacian pyramid, ready to be trained."""
+    generator, discriminator = _blank_pyramid(network)
+    initialise_pyramid(generator, 2 * seed)
+    initialise_pyramid(discriminator, 2 * seed + 1)
     return generator, discriminator
 
 
@@ -65,10 +78,20 @@ def blank_networks(network: NetworkOptions) -> tuple[AnyGenerator, AnyDiscrimina
         if not n.critic:
             return generator, Uncritical()
         return generator, ResidualDiscriminator(n.size, n.channels, n.scale, n.classes, n.minibatch_kernels)
+    if n.networks == "pyramid":
+        return _blank_pyramid(n)
     dcgan = DcganGenerator(prior_of(n), n.size, n.channels, n.base, n.widths, n.norm)
     return dcgan, DcganDiscriminator(n.size, n.channels, n.base, n.norm, n.minibatch_kernels)
 
 
-def prior_of(network: NetworkOptions) -> Prior:
+def prior_of(network: NetworkOptions) -> UniformPrior | NormalPrior:
     """How the latents of these networks are distributed."""
     return PRIORS[network.prior](network.latent)
+
+
+def _blank_pyramid(n: NetworkOptions) -> tuple[PyramidGenerator, PyramidDiscriminator]:
+    if n.norm == "virtual" or n.minibatch_kernels:
+        what = "a pyramid has neither virtual batch norm nor minibatch discrimination"
+        raise LatentfillError(what, "Leave out --norm virtual and --minibatch-kernels.")
+    generator = PyramidGenerator(prior_of(n), n.size, n.channels, n.base, n.norm)
+    return generator, PyramidDiscriminator(n.size, n.channels, n.base, n.norm)

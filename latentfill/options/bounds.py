@@ -6,7 +6,7 @@ from annotated_types import Gt, Interval
 
 Size = Literal[8, 16, 32, 64, 128, 256]
 Widths = Literal["post", "repository"]
-Networks = Literal["dcgan", "residual"]
+Networks = Literal["dcgan", "residual", "pyramid"]
 Scale = Literal["tiny", "small", "base"]
 NormName = Literal["batch", "virtual", "none"]
 PriorName = Literal["uniform", "normal"]

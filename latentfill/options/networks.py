@@ -19,16 +19,17 @@ class NetworkOptions:
     channels: Literal[1, 3] = 3
     """1 for grey, 3 for colour"""
     networks: Networks = "dcgan"
-    """what they are made of: the post's strided convolutions (dcgan), or residual blocks without normalisation"""
+    """what they are made of: the post's strided convolutions (dcgan), residual blocks without normalisation, or a
+    Laplacian pyramid (Denton et al.): 8 pixels, then what each doubling adds"""
     widths: Widths = "post"
     """dcgan: maps of the generator: the post's 512-256-128-64, or the final repository's 512-512-256-128"""
     base: Positive = 64
-    """dcgan: maps at half the image size; all other widths follow (the DCGAN paper: 128)"""
+    """dcgan, pyramid: maps at half the image size; all other widths follow (the DCGAN paper: 128)"""
     scale: Scale = "tiny"
     """residual: how wide and deep: tiny trains on a processor over a night, small and base want a GPU"""
     norm: NormName = "batch"
-    """dcgan: what images are normalised over: their batch, as in the post; a batch chosen once, so that neighbours do
-    not matter (virtual); or nothing, as penalties on D's gradients want it"""
+    """dcgan, pyramid: what images are normalised over: their batch, as in the post; a batch chosen once, so that
+    neighbours do not matter (virtual, dcgan); or nothing, as penalties on D's gradients want it"""
     minibatch_kernels: Annotated[int, Ge(0)] = 0
     """statistics of how alike the images of a batch are, which D is told so that G cannot draw one again and again; 0
     for none, 100 in the paper"""

@@ -81,6 +81,7 @@ class TrainOptions:
 # A regression, not a game: it bears longer steps and memories, and wants the rate to fall at the end.
 REGRESSION = TrainOptions(1_000_000, learning_rate=4e-4, beta1=0.9, beta2=0.99, decay=0.35, average_half_life=8_000)
 TRAIN_KINDS: dict[Kind, TrainOptions] = {
+    "lapgan": TrainOptions(),
     "vae": TrainOptions(1_000_000, learning_rate=5e-4, beta1=0.9, beta2=0.99, decay=0.35, average_half_life=8_000),
     "encoder": REGRESSION,
     "context-encoder": REGRESSION,

@@ -1,0 +1,1 @@
+"""The training of a Laplacian pyramid: every level a game of its own, all on the same pictures."""
