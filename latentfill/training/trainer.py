@@ -19,7 +19,7 @@ from ..types import Images, Latents
 from .adversarial.curves import CURVES
 from .adversarial.game import Game
 from .adversarial.improved import feature_distance, smoothing
-from .adversarial.losses import LOSSES, mistaken_for_fake, mistaken_for_real
+from .adversarial.losses import LOSSES, told_of
 from .adversarial.penalties import penalty
 from .adversarial.pieces import Pieces
 from .adversarial.player import Player, descend
@@ -56,10 +56,8 @@ class Trainer:
             bias.requires_grad_(False)
         self.pieces = Pieces(options, generator, discriminator)
         betas = options.beta1, options.beta2
-        self.g, self.d = (
-            Player(generator, "generator", betas, "averaged"),
-            Player(discriminator, "discriminator", betas),
-        )
+        self.g = Player(generator, "generator", betas, "averaged")
+        self.d = Player(discriminator, "discriminator", betas)
         self.e = Player(encoder, "encoder", REGRESSION_BETAS, "averaged_encoder") if encoder else None
         for player in (self.g, self.d):
             player.hold_back(options.history)
@@ -228,17 +226,8 @@ class Trainer:
             cost = cost if term is None else cost + self.now.penalty * o.penalty_every * term
         descend(cost, (self.d,))
         real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
-        return (
-            {
-                "discriminator": loss.detach(),
-                "real": real_logits,
-                "fake": fake_logits,
-                "discriminator_real": mistaken_for_fake(real_logits),
-                "discriminator_fake": mistaken_for_real(fake_logits),
-            }
-            | slopes
-            | self.pieces.adapt(real_logits, fake_logits)
-        )
+        adapted = self.pieces.adapt(real_logits, fake_logits)
+        return {"discriminator": loss.detach(), **told_of(real_logits, fake_logits), **slopes, **adapted}
 
     def _players(self) -> tuple[Player[Any], ...]:
         return (self.g, self.d, *((self.e,) if self.e else ()))

@@ -50,3 +50,9 @@ LOSSES: dict[LossName, AdversarialLoss] = {
     # Arjovsky et al. (2017): the distance between the means; D must be held to gentle slopes by a penalty.
     "wasserstein": AdversarialLoss(lambda real, fake: fake - real, lambda real, fake: -fake),
 }
+
+
+def told_of(real: PerImage, fake: PerImage) -> dict[str, PerImage]:
+    """What a step tells of D's logits: them, and what each would cost D by the post's loss, whatever the loss is."""
+    costs = {"discriminator_real": mistaken_for_fake(real), "discriminator_fake": mistaken_for_real(fake)}
+    return {"real": real, "fake": fake, **costs}
