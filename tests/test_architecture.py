@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "evaluation": {"images", "gan", "completion"},
     "trust": {"images", "gan", "completion"},
     "models": {"gan"},
+    "watching": {"checkpoints", "dataset", "folder", "record"},
     "observing": {"images", "filling", "completion"},
 }
 EDGES = {"cli", "console", "jobs", "figures", "web", "cluster"}

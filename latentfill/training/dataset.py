@@ -4,7 +4,7 @@ import csv
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast, final
@@ -102,6 +102,15 @@ def check_pictures(data: Dataset, size: int, channels: int, batch_size: int, rea
             f"{len(data)} pictures are fewer than one batch of {real_images}",
             f"Add pictures, or train with --batch-size {max(1, len(data) * batch_size // real_images)}.",
         )
+
+
+def split(data: Dataset | None, count: int) -> tuple[Dataset | None, Images | None]:
+    """The pictures to learn from, and the last `count`, at most a tenth of all, to judge by."""
+    count = min(count, len(data) // 10) if data else 0
+    if not data or not count:
+        return data, None
+    kept = replace(data, pixels=data.pixels[:-count], names=data.names[:-count])
+    return kept, batch_to_images(data.pixels[-count:])
 
 
 def write_rejected(path: Path, rejected: Sequence[tuple[str, str]]) -> None:
