@@ -24,10 +24,12 @@ FRAMES = 60  # of the animation, evenly over the training
 SIDE = 512  # pixels at most of its frames: eight samples of 64 a row
 MILLISECONDS, LAST = 150, 2000  # that a frame is shown, and the last one
 STILLS = 4  # beside the animation
+COMPLETERS = ("encoder", "context-encoder")  # kinds whose sheets are completions
 WIDE = 1024  # pixels at most of a sheet
 MORE = """
 img.plot, img.sheet { max-width: 100%; height: auto; display: block } img.sheet { image-rendering: pixelated }
-figure { display: inline-block; margin: 0 1rem 1rem 0; vertical-align: top; max-width: 100% } code { overflow-wrap: anywhere }
+figure { display: inline-block; margin: 0 1rem 1rem 0; vertical-align: top; max-width: 100% }
+code { overflow-wrap: anywhere }
 figcaption { font-size: 12px; color: #555 } .warning td { text-align: left; vertical-align: top }
 """
 
@@ -38,7 +40,9 @@ def write_page(run: Path, out: Path) -> Path:
     if not starts:
         cure = "Give the folder that `latentfill train --run` wrote."
         raise RunError(f"{run}: no training was begun there", cure)
-    parts = [_head(run, starts), _warnings(run), _curves(run), _samples(run), _sheets(run), _options(starts[-1])]
+    draws = starts[-1].get("kind", "gan") not in COMPLETERS
+    samples = _samples(run, "Samples over time" if draws else "Completions of held-out pictures over time")
+    parts = [_head(run, starts), _warnings(run), _curves(run), samples, _sheets(run), _options(starts[-1])]
     title = escape(f"Training {run.resolve().name}")
     text = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}{MORE}</style>'
@@ -104,8 +108,8 @@ def _curves(run: Path) -> str:
     return f'<h2>Curves</h2><p class="note">{note}</p>{_embedded(file.getvalue(), "png", "plot", "curves")}'
 
 
-def _samples(run: Path) -> str:
-    """The averaged model's fixed samples as they grew, and some of the sheets as they are."""
+def _samples(run: Path, title: str) -> str:
+    """What the averaged model makes of the same latents or pictures, as it grew, and some of the sheets as they are."""
     kept = _numbered(run, "")
     if not kept:
         return ""
@@ -115,7 +119,7 @@ def _samples(run: Path) -> str:
     file = io.BytesIO()
     frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:], duration=times, loop=0, quality=80)
     moving = _figure(_embedded(file.getvalue(), "webp", "sheet", "samples"), f"{len(frames)} of {len(kept)} sheets")
-    return f"<h2>Samples over time</h2>{moving}{''.join(map(_still, _evenly(kept, STILLS)))}"
+    return f"<h2>{title}</h2>{moving}{''.join(map(_still, _evenly(kept, STILLS)))}"
 
 
 def _sheets(run: Path) -> str:
@@ -142,7 +146,7 @@ def _options(start: Mapping[str, Any]) -> str:
 
 def _lines(path: Path) -> list[Mapping[str, Any]]:
     """The objects of a file of JSON lines; what is half written is left out."""
-    found = []
+    found: list[Mapping[str, Any]] = []
     try:
         text = path.read_text(errors="replace")
     except OSError:

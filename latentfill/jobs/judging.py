@@ -16,6 +16,7 @@ from ..images.pixels import to_pixels
 from ..options import COMPLETE_PRESETS, CompleteOptions
 from ..training.completers import JUDGED, JUDGED_STREAM, draw_known, psnr, row
 from ..training.record import Curve, Curves, Exhibit
+from ..training.watching.signs import Others
 from ..types import Images, PixelBatch
 
 HOLES = {name: JUDGED[name] for name in ("psnr_center", "psnr_random")}
@@ -42,7 +43,7 @@ class CompletionScorer:
                 found[name] = Curve(name, f"{measure}/{space}")
         return found
 
-    def __call__(self, gan: Gan, samples: Images, held_out: Images, real: Images) -> Exhibit:
+    def __call__(self, gan: Gan, samples: Images, held_out: Others, real: Others) -> Exhibit:
         """Scores by column, and completions. Draws nothing at random but the hole, which is the same each time."""
         images = held_out[:COMPLETED].to(gan.device)
         scores, rows = {}, [row(images)]

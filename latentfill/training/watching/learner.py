@@ -12,6 +12,7 @@ from ...gan.gan import Gan
 from ...options import TrainOptions
 from ...types import Images
 from ..record import Curves, Exhibit
+from .signs import Others
 
 
 @runtime_checkable
@@ -68,8 +69,8 @@ class Scorer(Protocol):
     def curves(self) -> Curves:
         """The columns it adds to metrics.csv."""
 
-    def __call__(self, gan: Gan, samples: Images, held_out: Images, real: Images) -> Exhibit:
-        """Scores by column and a sheet of completions, given samples, pictures never learnt from, and some that were."""
+    def __call__(self, gan: Gan, samples: Images, held_out: Others, real: Others) -> Exhibit:
+        """Scores by column and a sheet of completions, given samples, pictures never learnt from, and others."""
 
 
 @final

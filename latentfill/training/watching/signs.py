@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from typing import Literal, final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from ...types import Images, PerImage
 
+Others = Float[Tensor, "_ c h w"]
+Usual = Float[Tensor, " _"]  # as PerImage, of other images
 Trouble = Literal["numbers", "collapse", "saturation", "copies"]
 SIDE = 16  # pixels that images are compared at: what they show, not their noise
 VARIED = 0.02  # spread of real images, of a range of 2, below which there is no variety to lose
@@ -71,7 +74,7 @@ def numbers() -> Sign:
     return Sign("numbers", "its losses or weights are no longer finite numbers", 1.0, 0.0)
 
 
-def collapse(samples: Images, real: Images, limits: Limits) -> Sign | None:
+def collapse(samples: Images, real: Others, limits: Limits) -> Sign | None:
     """Samples that are all one picture, or a few, where real ones differ."""
     for measure, limit, what in (
         (spread, limits.spread, "all samples of G look alike: on average they differ by"),
@@ -86,7 +89,7 @@ def collapse(samples: Images, real: Images, limits: Limits) -> Sign | None:
     return None
 
 
-def judged(real: PerImage, fake: PerImage) -> Tensor:
+def judged(real: PerImage, fake: Usual) -> Tensor:
     """[4]: pairs of D's logits in the wrong order, as a share; the gap; the mean; and the mean square of all.
 
     Pairs, since not every loss puts the border between real and generated at 0.
@@ -114,7 +117,7 @@ def saturation(seen: Tensor, critic: bool, limits: Limits) -> Sign | None:
     return None
 
 
-def copies(distances: PerImage, usual: PerImage, limits: Limits) -> Sign | None:
+def copies(distances: PerImage, usual: Usual, limits: Limits) -> Sign | None:
     """Samples much nearer to a training picture than pictures are that the model has never seen."""
     middle = float(usual.median()) if len(usual) else 0.0
     if middle < VARIED:
