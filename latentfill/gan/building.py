@@ -12,10 +12,10 @@ from .prior import PRIORS, Prior
 from .residual import blocks as residual
 from .residual.encoder import HIDDEN as RESIDUAL_HIDDEN
 from .residual.encoder import ResidualEncoder
-from .residual.networks import ResidualDiscriminator, ResidualGenerator
+from .residual.networks import ResidualDiscriminator, ResidualGenerator, Uncritical
 
 AnyGenerator = DcganGenerator | ResidualGenerator
-AnyDiscriminator = DcganDiscriminator | ResidualDiscriminator
+AnyDiscriminator = DcganDiscriminator | ResidualDiscriminator | Uncritical
 AnyEncoder = DcganEncoder | ResidualEncoder
 
 
@@ -62,6 +62,8 @@ def blank_networks(network: NetworkOptions) -> tuple[AnyGenerator, AnyDiscrimina
     n = network
     if n.networks == "residual":
         generator = ResidualGenerator(prior_of(n), n.size, n.channels, n.scale, n.classes)
+        if not n.critic:
+            return generator, Uncritical()
         return generator, ResidualDiscriminator(n.size, n.channels, n.scale, n.classes)
     dcgan = DcganGenerator(prior_of(n), n.size, n.channels, n.base, n.widths, n.batch_norm)
     return dcgan, DcganDiscriminator(n.size, n.channels, n.base, n.batch_norm)

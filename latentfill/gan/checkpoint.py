@@ -163,9 +163,10 @@ def _encoder(path: Path, network: NetworkOptions, fields: Any) -> AnyEncoder:
         kind, hidden = fields["kind"], fields["hidden"]
         if kind == RESIDUAL_ENCODER and fields["scale"] in SCALES and hidden >= 1:
             return ResidualEncoder(prior_of(network), network.size, network.channels, fields["scale"], hidden)
-        if kind != ENCODER or min(fields["base"], hidden) < 1:
-            raise ValueError(f"kind {kind!r}, {fields!r}")
-        return DcganEncoder(prior_of(network), network.size, network.channels, fields["base"], hidden)
+        base = fields.get("base", 0)
+        if kind != ENCODER or min(base, hidden) < 1:
+            raise ValueError(f"kind {kind!r}, base {base!r}, hidden {hidden!r}")
+        return DcganEncoder(prior_of(network), network.size, network.channels, base, hidden)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: its encoder cannot be built ({error!r})", "Update latentfill.") from error
 

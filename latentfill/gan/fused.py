@@ -3,8 +3,9 @@
 A search evaluates the same networks a thousand times, so what is constant is computed once.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import final
+from typing import TypeVar, cast, final
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,11 @@ from .dcgan import SLOPE, START, DcganDiscriminator, DcganGenerator
 from .encoder import DcganEncoder, ResidualBlock, visible, within
 from .gan import Gan
 from .prior import Prior
+from .residual.encoder import ResidualEncoder
+from .residual.networks import ResidualDiscriminator, ResidualGenerator
 from .stride2 import by_patches, down, patches, up
+
+Residual = TypeVar("Residual", ResidualGenerator, ResidualDiscriminator, ResidualEncoder)
 
 
 @final
@@ -80,6 +85,12 @@ def fused(gan: Gan, dtype: torch.dtype = torch.float32) -> Gan:
         discriminator = _fuse_discriminator(discriminator, dtype)
     if isinstance(encoder, DcganEncoder):
         encoder = _fuse_encoder(encoder, dtype)
+    if isinstance(generator, ResidualGenerator):
+        generator = _cast(generator, dtype)
+    if isinstance(discriminator, ResidualDiscriminator):
+        discriminator = _cast(discriminator, dtype)
+    if isinstance(encoder, ResidualEncoder):
+        encoder = _cast(encoder, dtype)
     return replace(gan, generator=generator, discriminator=discriminator, encoder=encoder)
 
 
@@ -124,6 +135,13 @@ def _fuse_encoder(network: DcganEncoder, dtype: torch.dtype) -> FusedEncoder:
         weights.append(layer.get_parameter("weight"))
         biases.append(layer.get_parameter("bias"))
     return FusedEncoder(network.prior, _frozen(weights, dtype), _frozen(biases, dtype))
+
+
+def _cast(network: Residual, dtype: torch.dtype) -> Residual:
+    """Nothing to fold: a copy whose weights need not be converted at every step."""
+    copy = deepcopy(network).requires_grad_(False).eval().to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    copy.precision = dtype
+    return cast(Residual, copy)
 
 
 def _down(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

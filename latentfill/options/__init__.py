@@ -4,10 +4,11 @@ from .bounds import Kind, LandmarkSet, LossName, Networks, Positive, PriorName, 
 from .completing import COMPLETE_PRESETS, CompleteOptions, is_odd
 from .networks import NetworkOptions
 from .photos import Alignment, PhotoOptions, ReadLimits
-from .training import REGRESSION, TRAIN_KINDS, RunOptions, TrainOptions
+from .training import GAN_PRESETS, REGRESSION, TRAIN_KINDS, RunOptions, TrainOptions
 
 __all__ = [
     "COMPLETE_PRESETS",
+    "GAN_PRESETS",
     "REGRESSION",
     "TRAIN_KINDS",
     "Alignment",

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, final
 from annotated_types import Ge, Gt, Le, Lt
 
 from .bounds import Kind, LossName, Positive, Share
+from .networks import NetworkOptions
 
 
 @final
@@ -61,7 +62,31 @@ class TrainOptions:
 
 # A regression, not a game: it bears longer steps and memories, and wants the rate to fall at the end.
 REGRESSION = TrainOptions(1_000_000, learning_rate=4e-4, beta1=0.9, beta2=0.99, decay=0.35, average_half_life=8_000)
-TRAIN_KINDS: dict[Kind, TrainOptions] = {"gan": TrainOptions(), "encoder": REGRESSION, "context-encoder": REGRESSION}
+TRAIN_KINDS: dict[Kind, TrainOptions] = {
+    "vae": TrainOptions(1_000_000, learning_rate=5e-4, beta1=0.9, beta2=0.99, decay=0.35, average_half_life=8_000),
+    "encoder": REGRESSION,
+    "context-encoder": REGRESSION,
+}
+# What a GAN is made of, and how it is trained: the post's, and after Huang et al. (2024).
+GAN_PRESETS: dict[str, tuple[NetworkOptions, TrainOptions]] = {
+    "seed": (NetworkOptions(), TrainOptions()),
+    "modern": (
+        NetworkOptions(networks="residual", latent=128, prior="normal"),
+        TrainOptions(
+            2_000_000,
+            beta1=0.0,
+            beta2=0.99,
+            generator_steps=1,
+            average_half_life=20_000,
+            loss="relativistic",
+            r1=1.0,
+            r2=1.0,
+            penalty_every=4,
+            annealed=True,
+            reconstruct=1.0,
+        ),
+    ),
+}
 
 
 @final

@@ -16,10 +16,10 @@ from ..gan.device import choose_precision
 from ..gan.options import ContextOptions, EncoderOptions
 from ..options import RunOptions, TrainOptions
 from ..types import Images, Known
+from .adversarial.losses import cross_entropy, mistaken_for_fake
 from .completers import HOLE_STREAM, SCORES, STATISTICS_STREAM, Descent, check_hole, draw_known, judge, rate
 from .dataset import Dataset, check_pictures, split
 from .folder import Subject, check_options
-from .losses import LOSSES
 from .record import PACE, Curve, Curves, Exhibit, Progress
 from .run import follow, in_images
 from .watching.learner import ALONE, Caller
@@ -98,6 +98,11 @@ class ContextTrainer:
         return self.options.batch_size
 
     @property
+    def images_per_step(self) -> int:
+        """By how much a step raises `images_seen`."""
+        return self.options.batch_size
+
+    @property
     def learning_rate(self) -> float:
         """AdamW's step in the last update."""
         return self.descent.learning_rate
@@ -108,7 +113,7 @@ class ContextTrainer:
         D sees whole images, what is known put back, so that it judges a hole of any shape in its surroundings.
         Returns, detached, the mean squared error in the `hole`, values being in [-1, 1], and the two players' losses.
         """
-        loss, share = LOSSES["non-saturating"], self.special.adversarial
+        share = self.special.adversarial
         numbers = range(self.images_seen, self.images_seen + len(real))
         known = self._known(real, numbers, HOLE_STREAM)
         made = self.descent.network(real, known)
@@ -117,9 +122,9 @@ class ContextTrainer:
         if share:
             completed = real * known + made * (1 - known)
             self._let_judge(True)
-            discriminator_loss = loss.discriminator(self.discriminator(real), self.discriminator(completed.detach()))
+            discriminator_loss = cross_entropy(self.discriminator(real), self.discriminator(completed.detach()))
             self._descend(discriminator_loss.mean())
-            adversarial = loss.generator(self.discriminator(completed))  # frozen, it passes gradients through
+            adversarial = mistaken_for_fake(self.discriminator(completed))  # frozen, it passes gradients through
         weights = self._weights(known)
         error = (squared * weights).sum() / weights.sum().clamp_min(1)
         self.descent.learn((1 - share) * error + share * adversarial.mean(), self.images_seen)

@@ -127,6 +127,11 @@ class EncoderTrainer:
         return round(self.special.real_share * self.options.batch_size) if self.data else 0
 
     @property
+    def images_per_step(self) -> int:
+        """By how much a step raises `images_seen`; samples of G count too."""
+        return self.options.batch_size
+
+    @property
     def learning_rate(self) -> float:
         """AdamW's step in the last update."""
         return self.descent.learning_rate

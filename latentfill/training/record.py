@@ -139,19 +139,21 @@ class Means:
     """Means of what the steps return, summed where it was computed: only who reads them waits for the device."""
 
     def __init__(self) -> None:
-        self.count = 0
-        self.names: tuple[str, ...] = ()
-        self.sums: torch.Tensor | float = 0.0
+        self.sums: dict[str, torch.Tensor] = {}
+        self.counts: dict[str, int] = {}
 
     def add(self, values: Mapping[str, torch.Tensor]) -> None:
-        """Count one batch."""
-        self.names, self.count = tuple(values), self.count + 1
-        self.sums = self.sums + torch.stack([value.mean() for value in values.values()])
+        """Count one batch. Not every batch need measure everything."""
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value.mean()
+            self.counts[name] = self.counts.get(name, 0) + 1
 
     def read(self) -> dict[str, float]:
-        """The means of all batches added."""
-        means = torch.as_tensor(self.sums) / max(1, self.count)
-        return dict(zip(self.names, means.tolist(), strict=True))
+        """The means over all batches that measured each."""
+        if not self.sums:
+            return {}
+        means = torch.stack(list(self.sums.values())).tolist()
+        return {name: mean / count for (name, count), mean in zip(self.counts.items(), means, strict=True)}
 
 
 @final

@@ -1,55 +1,22 @@
 """A run is a folder: its options, its losses, its samples, its checkpoints. The same command continues it."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from ..errors import RunError
-from ..gan import building
-from ..gan.device import choose_device, choose_precision
-from ..options import NetworkOptions, RunOptions, TrainOptions
+from ..gan.device import choose_device
+from ..options import RunOptions, TrainOptions
 from ..types import Images
-from .dataset import Dataset, check_pictures, split
-from .folder import Subject, begun_with_held_out, check_options, check_same, claim
+from .dataset import Dataset
+from .folder import Subject, check_same, claim
 from .record import Progress
-from .trainer import Trainer
 from .watching.learner import ALONE, Caller, Make
 from .watching.learner import Learner as Learner
 from .watching.loop import Loop
 from .watching.rehearsal import rehearse
-
-FEWEST = 16  # pictures to hold out from a GAN: fewer tell nothing
-
-
-def train(
-    data: Dataset,
-    folder: Path,
-    network: NetworkOptions,
-    options: TrainOptions,
-    run: RunOptions,
-    caller: Caller = ALONE,
-    held_out: int = 0,
-) -> Iterator[Progress]:
-    """Train a GAN until `options.images_seen`, as `follow` does. Raises ValueError for pictures of another size too.
-
-    The last `held_out` pictures, at most a tenth, are never learnt from: by them it is judged.
-    """
-    check_options(network, options, run)
-    count = begun_with_held_out(folder, min(held_out, len(data) // 10))
-    learnt, kept = split(data, count if count >= FEWEST else 0)
-    learnt = learnt or data
-    check_pictures(learnt, network.size, network.channels, options.batch_size, options.batch_size)
-
-    def learner(device: torch.device, options: TrainOptions) -> Trainer:
-        generator, discriminator = building.networks(network, options.seed)
-        generator.precision = discriminator.precision = choose_precision(options.precision, device)
-        return Trainer(generator.to(device), discriminator.to(device), options, network)
-
-    options = in_images(options, len(learnt))
-    about = {"network": asdict(network), "data": {"held_out": 0 if kept is None else len(kept)}}
-    yield from follow(learner, learnt, folder, Subject("gan", about), options, run, caller, kept)
 
 
 def follow(

@@ -3,21 +3,29 @@
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict
-from typing import Any, final
+from typing import Any, cast, final
 
 import torch
 from torch import nn
 
-from ..gan.averaging import blend_parameters, estimate_statistics
+from ..gan.averaging import estimate_statistics
 from ..gan.building import AnyDiscriminator, AnyGenerator
 from ..gan.gan import Gan
+from ..gan.prior import random
+from ..gan.residual.encoder import ResidualEncoder
 from ..options import NetworkOptions, TrainOptions
-from ..types import Images, Latents, PerImage
-from .losses import LOSSES, mistaken_for_fake, mistaken_for_real
+from ..types import Images, Latents
+from .adversarial.game import Game
+from .adversarial.losses import LOSSES, mistaken_for_fake, mistaken_for_real
+from .adversarial.penalties import penalty
+from .adversarial.player import Player, descend
+from .adversarial.schedule import Settings, settings
+from .reconstructing.reconstruction import draw_holes, draw_noise, redraw
 from .record import PACE, Curve, Curves, Exhibit
 
-LATENT_STREAM, STATISTICS_STREAM, SAMPLE_STREAM = 1, 2, 3  # seeds of different draws must never meet
+LATENT_STREAM, STATISTICS_STREAM, SAMPLE_STREAM, BETWEEN_STREAM = 1, 2, 3, 4  # seeds of different draws never meet
 SAMPLES = 64  # images drawn again and again
+ENCODER_BETAS = 0.9, 0.99  # a regression, not a game: it bears memories that would make two players circle
 # The columns of metrics.csv after `images_seen`, and the names of the same curves in TensorBoard (the original's).
 CURVES: Curves = {
     "discriminator_loss": Curve("discriminator", "d_loss"),
@@ -28,12 +36,17 @@ CURVES: Curves = {
     "discriminator_loss_real": Curve("discriminator_real", "d_loss_real"),
     "discriminator_loss_fake": Curve("discriminator_fake", "d_loss_fake"),
     "learning_rate": PACE["learning_rate"],
+    "slope_real": Curve("slope_real", "penalty/r1"),
+    "slope_fake": Curve("slope_fake", "penalty/r2"),
+    "image_mse": Curve("image", "mse/image"),
+    "hole_mse": Curve("hole", "mse/hole"),
+    "divergence": Curve("divergence", "nats"),
 }
 
 
 @final
 class Trainer:
-    """Two networks, their optimisers, and the running average of the generator."""
+    """Two networks, their optimisers, and the running average of the generator; perhaps an encoder beside them."""
 
     curves = CURVES
     suffixes = ("", "-raw")
@@ -44,65 +57,75 @@ class Trainer:
         discriminator: AnyDiscriminator,
         options: TrainOptions,
         network: NetworkOptions | None = None,
+        encoder: ResidualEncoder | None = None,
     ) -> None:
-        self.generator, self.discriminator, self.options = generator, discriminator, options
+        self.generator, self.discriminator, self.encoder, self.options = generator, discriminator, encoder, options
         self.network = network or NetworkOptions()  # only told to the model files
-        for part in (generator, discriminator):
-            part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            part.train()
         # Batch norm subtracts the mean, and with it any bias before it: such a bias gets no gradient, only rounding
         # errors that Adam would blow up. It keeps its first value, zero.
         for bias in [*generator.idle_biases(), *discriminator.idle_biases()]:
             bias.requires_grad_(False)
-        self.trained: dict[nn.Module, list[nn.Parameter]]
-        self.trained = {n: [p for p in n.parameters() if p.requires_grad] for n in (generator, discriminator)}
-        self.averaged = deepcopy(generator).requires_grad_(False)
-        self.generator_optimizer = self._adam(generator)
-        self.discriminator_optimizer = self._adam(discriminator)
+        betas = options.beta1, options.beta2
+        self.g, self.d = (
+            Player(generator, "generator", betas, "averaged"),
+            Player(discriminator, "discriminator", betas),
+        )
+        self.e = Player(encoder, "encoder", ENCODER_BETAS, "averaged_encoder") if encoder else None
         self.images_seen = 0
+        self.now: Settings = settings(options, 0)
 
     def step(self, real: Images) -> dict[str, torch.Tensor]:
-        """Show both players one batch: D once, then G as often as the options say, on the same latents.
+        """Show both players one batch: D first, then G as often as the options say, on the same latents.
 
         Returns, detached and still on the device, the losses at the time of each player's first update, the logits
-        `real` and `fake` that D gave before its own, and what these cost it (`discriminator_real`, `…_fake`).
+        `real` and `fake` that D gave before its own, and what these cost it (`discriminator_real`, `…_fake`); where
+        they were computed, squared slopes of D and what a reconstruction costs.
         """
-        self._set_learning_rate()
-        loss = LOSSES["non-saturating"]
-        z = self.latents(self.images_seen, len(real)).to(real.device)
-        fake = self.generator(z)
-
-        real_logits, fake_logits = self.discriminator(real), self.discriminator(fake.detach())
-        discriminator_loss = loss.discriminator(real_logits, fake_logits).mean()
-        self._descend(discriminator_loss, self.discriminator, self.discriminator_optimizer)
+        o, loss = self.options, LOSSES[self.options.loss]
+        self.now = settings(o, self.images_seen)
+        for player in self._players():
+            player.set(self.now.learning_rate, player.betas if player is self.e else (o.beta1, self.now.beta2))
+        values: dict[str, torch.Tensor] = {}
+        first = self.images_seen
+        for batch in torch.split(real, o.batch_size):
+            z = self.latents(first, len(batch)).to(real.device)
+            fake = self.generator(z)
+            told = self._judge(batch, fake.detach(), first)
+            values = values or told  # of the first update
+            first += len(batch)
 
         # Frozen, D passes gradients through to the fakes and computes none for itself.
-        self._let_learn(self.discriminator, False)
-        generator_losses = []
-        for update in range(self.options.generator_steps):
+        self.d.let_learn(False)
+        for update in range(o.generator_steps):
             if update:  # the first fake is still what G makes of z: only D has moved
                 fake = self.generator(z)
-            generator_losses.append(loss.generator(self.discriminator(fake)).mean())
-            self._descend(generator_losses[-1], self.generator, self.generator_optimizer)
+            judged = self.discriminator(fake)
+            cost = loss.generator(self.discriminator(batch) if loss.pairs else judged, judged).mean()
+            values.setdefault("generator", cost.detach())
+            if self.e and not update:
+                descend(cost + o.reconstruct * self._redraw(self.e.network, batch, values), (self.g, self.e))
+            else:
+                descend(cost, (self.g,))
+        self.d.let_learn(True)
 
-        self._let_learn(self.discriminator, True)
-
-        self.images_seen += len(real)
+        self.images_seen = first
         self._average(len(real))
-        real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
-        return {
-            "discriminator": discriminator_loss.detach(),
-            "generator": generator_losses[0].detach(),
-            "real": real_logits,
-            "fake": fake_logits,
-            "discriminator_real": mistaken_for_fake(real_logits),
-            "discriminator_fake": mistaken_for_real(fake_logits),
-        }
+        return values
+
+    @property
+    def averaged(self) -> AnyGenerator:
+        """The running average of the generator."""
+        return cast(AnyGenerator, self.g.averaged)
 
     @property
     def real_images(self) -> int:
         """How many real images a step takes."""
-        return self.options.batch_size
+        return self.options.batch_size * self.options.discriminator_steps
+
+    @property
+    def images_per_step(self) -> int:
+        """By how much a step raises `images_seen`."""
+        return self.real_images
 
     @property
     def precision(self) -> torch.dtype:
@@ -112,12 +135,11 @@ class Trainer:
     @property
     def learning_rate(self) -> float:
         """Adam's step in the last update."""
-        return float(self.generator_optimizer.param_groups[0]["lr"])
+        return self.g.learning_rate
 
     def is_finite(self) -> bool:
-        """Whether every number of both networks and of the average still is one; infinite and NaN never heal."""
-        tensors = [t for part in self._networks() for t in part.state_dict().values() if t.is_floating_point()]
-        return all(bool(t.isfinite().all()) for t in tensors)
+        """Whether every number of all networks and of the averages still is one."""
+        return all(player.is_finite() for player in self._players())
 
     def latents(self, first: int, count: int) -> Latents:
         """The latents of images number `first` on: the n-th image of a run always meets the same one."""
@@ -137,7 +159,7 @@ class Trainer:
 
     def graph(self) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
         """Both networks as one, z to G and its image to D, with an example of z."""
-        game = _Game(deepcopy(self.generator), deepcopy(self.discriminator)).cpu().eval()
+        game = Game(deepcopy(self.generator), deepcopy(self.discriminator)).cpu().eval()
         return game, (self.generator.prior.sample([0, 1]),)
 
     def exhibit(self, values: Mapping[str, torch.Tensor]) -> Exhibit:
@@ -152,9 +174,10 @@ class Trainer:
     def models(self, about: Mapping[str, Any]) -> dict[str, Gan]:
         """What model files should hold, by the ending of their names: the averaged generator, and the last one."""
         generators = {"": self.averaged_generator(), "-raw": self.raw_generator()}
+        encoders = {"": self.e.averaged, "-raw": self.e.network} if self.e else {"": None, "-raw": None}
         facts = dict(about) | {"options": asdict(self.options)}
         return {
-            kind: Gan(generator, self.discriminator, self.network, facts | {"averaged": not kind})
+            kind: Gan(generator, self.discriminator, self.network, facts | {"averaged": not kind}, encoders[kind])
             for kind, generator in generators.items()
         }
 
@@ -169,67 +192,59 @@ class Trainer:
         """
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
-        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
-            for group in optimizer.param_groups:  # what was loaded are the old options
-                group["betas"] = (self.options.beta1, self.options.beta2)
         self.images_seen = state["images_seen"]
 
-    def _networks(self) -> tuple[nn.Module, ...]:
-        return self.generator, self.discriminator, self.averaged
+    def _judge(self, real: Images, fake: Images, first: int) -> dict[str, torch.Tensor]:
+        """One update of D on one batch."""
+        o = self.options
+        real_logits, fake_logits = self.discriminator(real), self.discriminator(fake)
+        loss = LOSSES[o.loss].discriminator(real_logits, fake_logits).mean()
+        cost, slopes = loss, dict[str, torch.Tensor]()
+        if first // o.batch_size % o.penalty_every == 0:
+            keys = [self._seed(BETWEEN_STREAM, n) for n in range(first, first + len(real))]
+            share = torch.tensor([random(key).random() for key in keys], device=real.device)
+            term, slopes = penalty(self.discriminator, real, fake, share, o)
+            cost = loss if term is None else loss + self.now.penalty * o.penalty_every * term
+        descend(cost, (self.d,))
+        real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
+        return {
+            "discriminator": loss.detach(),
+            "real": real_logits,
+            "fake": fake_logits,
+            "discriminator_real": mistaken_for_fake(real_logits),
+            "discriminator_fake": mistaken_for_real(fake_logits),
+        } | slopes
+
+    def _redraw(self, encoder: ResidualEncoder, real: Images, values: dict[str, torch.Tensor]) -> torch.Tensor:
+        """What it costs that G redraws these pictures as it does."""
+        numbers = range(self.images_seen, self.images_seen + len(real))
+        known = draw_holes(real.shape[-1], numbers, self.options.seed).to(real.device)
+        noise = draw_noise(encoder.prior.dim, numbers, self.options.seed).to(real.device)
+        redrawn = redraw(self.generator, encoder, real, known, noise, self.options.divergence)
+        values |= {"image": redrawn.image, "hole": redrawn.hole, "divergence": redrawn.divergence}
+        return redrawn.loss
+
+    def _players(self) -> tuple[Player[Any], ...]:
+        return (self.g, self.d, *((self.e,) if self.e else ()))
 
     def _parts(self) -> dict[str, Any]:
-        names = ("generator", "discriminator", "averaged", "generator_optimizer", "discriminator_optimizer")
-        return {name: getattr(self, name) for name in names}
+        return {name: part for player in self._players() for name, part in player.parts().items()}
 
     def _settled(self, generator: AnyGenerator, images: int) -> AnyGenerator:
         settled = deepcopy(generator).requires_grad_(False)
-        device = next(settled.parameters()).device
-        size = min(images, 256)
-        seeds = (range(first, first + size) for first in range(0, images, size))
-        sample = settled.prior.sample
-        batches = ((sample([self._seed(STATISTICS_STREAM, n) for n in batch]).to(device),) for batch in seeds)
-        estimate_statistics(settled, batches)
+        if any(isinstance(module, nn.BatchNorm2d) for module in settled.modules()):
+            device = next(settled.parameters()).device
+            size = min(images, 256)
+            seeds = (range(first, first + size) for first in range(0, images, size))
+            sample = settled.prior.sample
+            batches = ((sample([self._seed(STATISTICS_STREAM, n) for n in batch]).to(device),) for batch in seeds)
+            estimate_statistics(settled, batches)
         return settled.eval()
 
-    def _adam(self, network: nn.Module) -> torch.optim.Adam:
-        o = self.options
-        return torch.optim.Adam(self.trained[network], o.learning_rate, betas=(o.beta1, o.beta2), fused=True)
-
-    def _descend(self, loss: torch.Tensor, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        parameters = self.trained[network]
-        for parameter, grad in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-            parameter.grad = grad
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    def _let_learn(self, network: nn.Module, wanted: bool) -> None:
-        for parameter in self.trained[network]:
-            parameter.requires_grad_(wanted)
-
-    def _set_learning_rate(self) -> None:
-        o = self.options
-        left = 1 - self.images_seen / o.images_seen
-        rate = o.learning_rate * (min(1.0, max(0.0, left) / o.decay) if o.decay else 1.0)
-        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-
     def _average(self, images: int) -> None:
-        # While a run is young its past is not worth keeping: the half-life grows with it (Karras et al. 2020).
-        half_life = min(self.options.average_half_life, 0.05 * self.images_seen)
-        blend_parameters(self.averaged, self.generator, 0.5 ** (images / half_life) if half_life else 0.0)
+        half_life = settings(self.options, self.images_seen).half_life
+        for player in self._players():
+            player.average(0.5 ** (images / half_life) if half_life else 0.0)
 
     def _seed(self, stream: int, number: int) -> int:
         return (self.options.seed << 72) + (stream << 64) + number
-
-
-@final
-class _Game(nn.Module):
-    def __init__(self, generator: AnyGenerator, discriminator: AnyDiscriminator) -> None:
-        super().__init__()
-        self.generator, self.discriminator = generator, discriminator
-        generator.precision = discriminator.precision = torch.float32  # the tracer cannot follow the paths for bf16
-
-    def forward(self, z: Latents) -> PerImage:
-        logits: PerImage = self.discriminator(self.generator(z))
-        return logits

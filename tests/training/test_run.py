@@ -19,8 +19,9 @@ from latentfill.gan.device import has_bf16
 from latentfill.options import NetworkOptions, RunOptions, TrainOptions
 from latentfill.training import checkpoints
 from latentfill.training.dataset import Dataset
+from latentfill.training.gan import train
 from latentfill.training.record import Record
-from latentfill.training.run import Progress, train
+from latentfill.training.run import Progress
 from latentfill.training.trainer import Trainer
 
 NETWORK = NetworkOptions(size=8, base=2, latent=3)

@@ -104,7 +104,7 @@ def test_the_optimisers_state_keeps_its_layout() -> None:
     first.step(real(0))
     second.load_state_dict(deepcopy(first.state_dict()))
     weight = second.generator.ups[0].get_parameter("weight")
-    memory = second.generator_optimizer.state[weight]["exp_avg"]
+    memory = second.g.optimizer.state[weight]["exp_avg"]
     assert weight.is_contiguous(memory_format=torch.channels_last) and memory.stride() == weight.stride()
 
 
@@ -192,7 +192,9 @@ def test_the_learning_rate_falls_over_the_last_share() -> None:
         rates.append(tiny.learning_rate)
     expected = [1e-3] * 6 + [8e-4, 6e-4, 4e-4, 2e-4, 0.0, 0.0]  # also beyond the end
     assert rates == pytest.approx(expected, abs=1e-12)
-    assert trainer(images_seen=4).learning_rate == 2e-4
+    second = trainer(images_seen=4)
+    second.step(real(0))
+    assert second.learning_rate == 2e-4
 
 
 def test_options_given_on_resuming_count() -> None:
@@ -200,7 +202,7 @@ def test_options_given_on_resuming_count() -> None:
     first.step(real(0))
     second.load_state_dict(deepcopy(first.state_dict()))
     second.step(real(1))
-    group = second.discriminator_optimizer.param_groups[0]
+    group = second.d.optimizer.param_groups[0]
     assert group["betas"] == (0.7, 0.999) and group["lr"] == 5e-4
 
 

@@ -33,7 +33,7 @@ def read_options(options: type[T], verb: str, argv: Sequence[str]) -> T:
     """The options of one verb, from its arguments, checked against the bounds that their types state.
 
     A class may have a static method `preset_defaults(name | None) -> dict`; `--preset` then chooses among them, or the
-    flag that its attribute `CHOSEN_BY` names.
+    flags that its attribute `CHOSEN_BY` names, each giving an argument.
     Raises LatentfillError for a value out of bounds; for words it does not know, tyro prints help and exits with 2.
     """
     command.set(shlex.join(["latentfill", verb, *argv]))
@@ -43,8 +43,8 @@ def read_options(options: type[T], verb: str, argv: Sequence[str]) -> T:
     default = _blank(options)
     preset_defaults = getattr(options, "preset_defaults", None)
     if preset_defaults is not None:
-        chosen = _chosen(getattr(options, "CHOSEN_BY", "preset"), argv, given)
-        default = replace(default, **preset_defaults(chosen))  # type: ignore[type-var]
+        chosen = [_chosen(name, argv, given) for name in getattr(options, "CHOSEN_BY", ("preset",))]
+        default = replace(default, **preset_defaults(*chosen))  # type: ignore[type-var]
     for key, value in given.items():
         default = _set(default, key, value, config or "")
     about = f"{getdoc(options)}\n\nAny of the options may stand in a file: --config FILE.yaml."

@@ -106,6 +106,27 @@ class ResidualDiscriminator(nn.Module):
 
 
 @final
+class Uncritical(nn.Module):
+    """The discriminator of those who have none: any image may be real. It has no weights, and no gradient but zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.precision = torch.float32
+
+    def forward(self, images: Images, labels: Tensor | None = None) -> PerImage:
+        """[n, channels, size, size] -> [n] zeros."""
+        return images.sum((1, 2, 3)) * 0.0
+
+    def features(self, images: Images) -> Tensor:
+        """[n, d]: means of 8x8 blocks, for those who compare."""
+        return F.adaptive_avg_pool2d(images, 8).flatten(1)
+
+    def idle_biases(self) -> list[nn.Parameter]:
+        """None."""
+        return []
+
+
+@final
 class Trunk(nn.Module):
     """Images of any number of channels to maps of 4x4: what D and the encoder have in common."""
 

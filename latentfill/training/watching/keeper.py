@@ -26,11 +26,12 @@ class Keeper:
         state = learner.state_dict()
         if self.watch.run.watch:
             state["watchdog"] = self.watch.state_dict()
-        checkpoints.save(self.checkpoints, learner.images_seen, state, self.keep, self.watch.good(self._seen()))
+        good = self.watch.good(self._seen(), learner.images_per_step)
+        checkpoints.save(self.checkpoints, learner.images_seen, state, self.keep, good)
 
-    def good(self, trouble: Trouble) -> dict[str, Any] | None:
+    def good(self, learner: Learner, trouble: Trouble) -> dict[str, Any] | None:
         """The checkpoint to go back to after such trouble, or None: then from the beginning."""
-        seen = self.watch.good(self._seen(), trouble)
+        seen = self.watch.good(self._seen(), learner.images_per_step, trouble)
         return checkpoints.newest(self.checkpoints, lambda one: one == seen)[0]
 
     def save_models(self, learner: Learner, name: str = "model") -> None:

@@ -34,6 +34,10 @@ class Learner(Protocol):
         """How many real images a step takes."""
 
     @property
+    def images_per_step(self) -> int:
+        """By how much a step raises `images_seen`."""
+
+    @property
     def precision(self) -> torch.dtype: ...
 
     @property

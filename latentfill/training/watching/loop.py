@@ -138,7 +138,9 @@ class Loop:
         o, count = self.options, self.learner.real_images
         real = torch.empty(0, 0, 0, 0)
         if self.data and count:
-            real = self.data.batch(seen // o.batch_size * count, count, seed=o.seed, flip=o.flip).to(self.device)
+            real = self.data.batch(seen // self.learner.images_per_step * count, count, seed=o.seed, flip=o.flip).to(
+                self.device
+            )
         self.whole = False
         values = self.learner.step(real)
         self.whole = True
@@ -175,7 +177,7 @@ class Loop:
         now, tired = self.learner.images_seen, self.watch.tired
         exact = self.learner.precision == torch.float32
         done = "nothing helps, and the training stops" if tired else self.watch.answer(alarm.sign, exact)
-        state, memory = self.keeper.good(alarm.sign.trouble), self.watch.memory
+        state, memory = self.keeper.good(self.learner, alarm.sign.trouble), self.watch.memory
         self._take(state)
         self.watch.restart(memory, self.saved)
         self._save()

@@ -26,9 +26,9 @@ class Limits:
     """images seen before which all samples look alike, and nothing is concluded from them"""
     strikes: int = 3
     """looks in a row that must show the same trouble"""
-    spread: float = 0.1
+    spread: float = 0.2
     """of samples against real images: below, they are all one picture"""
-    twins: float = 0.1
+    twins: float = 0.15
     """distance of a sample to the most similar other one, against that of real images: below, they are a few"""
     gap: float = 20.0
     """difference of D's mean logits: above, with next to no error, G's gradient comes from the last bits"""
@@ -36,7 +36,7 @@ class Limits:
     """share of pairs of a real and a generated image that D orders wrongly"""
     blind: float = 1e-3
     """difference and standard deviation of D's logits: below, it says the same of all images"""
-    copies: float = 0.35
+    copies: float = 0.4
     """distance of a sample to its nearest training picture, against that of pictures never seen: below, it is a copy"""
     share: float = 0.25
     """of the samples that are copies, from which on it is told"""

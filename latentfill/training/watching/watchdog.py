@@ -113,15 +113,15 @@ class Watchdog:
         told, self._told = self._told, sign is not None
         return None if told else sign
 
-    def good(self, checkpoints: Sequence[int], trouble: Trouble | None = None) -> int | None:
-        """Which of the checkpoints, named by images seen, is the newest that nothing wrong followed.
+    def good(self, checkpoints: Sequence[int], step: int, trouble: Trouble | None = None) -> int | None:
+        """Which of the checkpoints, named by images seen, in steps of so many, nothing wrong followed: the newest.
 
         One of the schedule if there is any, so that it does not matter where somebody stopped the run. As long as it
         was numbers that broke down any will do, since what is saved is finite.
         """
         clean = [seen for seen in checkpoints if seen <= self.memory.clean]
-        every, batch = self.run.checkpoint_every, self.options.batch_size
-        scheduled = [seen for seen in clean if max(0, seen - batch) // every < seen // every]
+        every = self.run.checkpoint_every
+        scheduled = [seen for seen in clean if max(0, seen - step) // every < seen // every]
         fallback = checkpoints if trouble == "numbers" else ()
         return max(scheduled or clean or fallback, default=None)
 

@@ -14,8 +14,8 @@ from latentfill.errors import RunError
 from latentfill.options import NetworkOptions, RunOptions, TrainOptions
 from latentfill.training import checkpoints
 from latentfill.training.dataset import Dataset
+from latentfill.training.gan import train
 from latentfill.training.record import Progress, Record
-from latentfill.training.run import train
 from latentfill.training.trainer import Trainer
 from latentfill.training.watching import watchdog
 from latentfill.training.watching.signs import Limits

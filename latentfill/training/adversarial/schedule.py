@@ -1,0 +1,35 @@
+"""How settings change over a training: not at all, to zero at the end, or all together as R3GAN's do."""
+
+from math import cos, pi
+from typing import NamedTuple
+
+from ...options import TrainOptions
+
+FIRST_BETA2, LAST_RATE, LAST_PENALTY = 0.9, 0.25, 0.1  # Huang et al. (2024), appendix: of rate and gamma, what is left
+
+
+class Settings(NamedTuple):
+    """What is in force at one moment."""
+
+    learning_rate: float
+    beta2: float
+    penalty: float
+    """factor of the penalties"""
+    half_life: float
+    """of the averaged generator, in images"""
+
+
+def settings(options: TrainOptions, seen: int) -> Settings:
+    """What is in force after `seen` images."""
+    o, share = options, min(1.0, seen / options.images_seen)
+    rate, beta2, penalty, half_life = o.learning_rate, o.beta2, 1.0, float(o.average_half_life)
+    if o.decay:
+        rate *= min(1.0, (1 - share) / o.decay)
+    if o.annealed:
+        early = (1 + cos(pi * share)) / 2
+        rate *= LAST_RATE + (1 - LAST_RATE) * early
+        beta2 += (FIRST_BETA2 - beta2) * early
+        penalty *= LAST_PENALTY + (1 - LAST_PENALTY) * early
+        half_life *= 1 - early
+    # While a run is young its past is not worth keeping: the half-life grows with it (Karras et al. 2020).
+    return Settings(rate, beta2, penalty, min(half_life, 0.05 * seen))

@@ -1,0 +1,76 @@
+"""The training of a GAN as a run: its networks, fresh or from a model, and then one batch after another."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..errors import RunError
+from ..gan import building
+from ..gan.device import choose_precision
+from ..gan.gan import Gan
+from ..options import NetworkOptions, RunOptions, TrainOptions
+from .dataset import Dataset, check_pictures, split
+from .folder import Subject, begun_with_held_out, check_options
+from .record import Progress
+from .run import follow, in_images
+from .trainer import Trainer
+from .watching.learner import ALONE, Caller
+
+FEWEST = 16  # pictures to hold out: fewer tell nothing
+
+
+def train(
+    data: Dataset,
+    folder: Path,
+    network: NetworkOptions,
+    options: TrainOptions,
+    run: RunOptions,
+    begin: Gan | None = None,
+    caller: Caller = ALONE,
+    held_out: int = 0,
+) -> Iterator[Progress]:
+    """Train a GAN until `options.images_seen`, as `follow` does. Raises ValueError for pictures of another size too.
+
+    `begin` is a model of the same networks whose weights a new run begins with. The last `held_out` pictures, at most a
+    tenth, are never learnt from: by them it is judged.
+    """
+    check_options(network, options, run)
+    count = begun_with_held_out(folder, min(held_out, len(data) // 10))
+    learnt, kept = split(data, count if count >= FEWEST else 0)
+    learnt = learnt or data
+    needed = options.batch_size * options.discriminator_steps
+    check_pictures(learnt, network.size, network.channels, options.batch_size, needed)
+
+    def learner(device: torch.device, options: TrainOptions) -> Trainer:
+        generator, discriminator = building.networks(network, options.seed)
+        encoder = building.fresh_residual_encoder(network, seed=options.seed) if options.reconstruct else None
+        for part in (generator, discriminator, *((encoder,) if encoder else ())):
+            part.precision = choose_precision(options.precision, device)
+            part.to(device)
+        if begin:
+            take_over(begin, generator, discriminator, encoder)
+        return Trainer(generator, discriminator, options, network, encoder)
+
+    options = in_images(options, len(learnt))
+    about = {"network": asdict(network), "data": {"held_out": 0 if kept is None else len(kept)}}
+    yield from follow(learner, learnt, folder, Subject("gan", about), options, run, caller, kept)
+
+
+def take_over(begin: Gan, *networks: nn.Module | None) -> None:
+    """Give fresh networks, G, D and perhaps an encoder, the weights of a model; what it has not stays fresh.
+
+    Raises RunError when its networks are others.
+    """
+    for network, old in zip(networks, (begin.generator, begin.discriminator, begin.encoder), strict=False):
+        if network is networks[0] and type(network) is not type(old):
+            raise RunError("the model to begin with has another kind of generator", "Give the same --networks.")
+        if network is None or not isinstance(old, nn.Module) or type(network) is not type(old):
+            continue
+        try:
+            network.load_state_dict(old.state_dict())
+        except RuntimeError as error:
+            what = f"the model to begin with has other networks ({str(error).splitlines()[1].strip()})"
+            raise RunError(what, "Give the options it was trained with, as `latentfill info` shows them.") from error

@@ -1,0 +1,1 @@
+"""What G learns from an encoder that describes pictures to it."""

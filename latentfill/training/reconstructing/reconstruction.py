@@ -1,0 +1,68 @@
+"""An encoder beside G: it describes a picture with a hole by a latent, and G redraws the whole from that.
+
+Alone this trains a variational autoencoder (Kingma and Welling 2014) that completes; beside a game it keeps G from
+leaving out kinds of pictures that D does not miss (Larsen et al. 2016, "Autoencoding beyond pixels").
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...gan.gan import Generator
+from ...gan.prior import random
+from ...gan.residual.encoder import ResidualEncoder
+from ...types import Images, Known, Latents
+from ..completers import HOLE_STREAM, draw_known
+
+NOISE_STREAM, WHOLE_STREAM = 24, 25  # seeds of different draws must never meet
+WHOLE = 0.3  # share of pictures that are shown without a hole: those say most about what G can draw
+SMALLEST_ERROR = 1e-4  # squared, in values of [-1, 1]: without a bound pictures learnt by heart have endless gradients
+
+
+class Redrawn(NamedTuple):
+    """What it costs, and of what that is made; all are means over the batch."""
+
+    loss: Tensor
+    image: Tensor
+    """squared error of the whole picture, values in [-1, 1]"""
+    hole: Tensor
+    """the same in the holes"""
+    divergence: Tensor
+    """nats by which the latents stray from the prior, for each picture"""
+
+
+def draw_holes(size: int, numbers: range, seed: int) -> Known:
+    """[n, 1, size, size]: holes of all kinds for pictures of these numbers, some with none."""
+    known = draw_known(size, numbers, seed, stream=HOLE_STREAM)
+    whole = [random((seed << 72) + (WHOLE_STREAM << 64) + n).random() < WHOLE for n in numbers]
+    known[torch.tensor(whole, dtype=torch.bool)] = 1
+    return known
+
+
+def draw_noise(dim: int, numbers: range, seed: int) -> Latents:
+    """[n, dim], standard normal, one row for each number whatever the others are."""
+    rows = [random((seed << 72) + (NOISE_STREAM << 64) + n).standard_normal(dim, np.float32) for n in numbers]
+    return torch.from_numpy(np.stack(rows))
+
+
+def redraw(
+    generator: Generator, encoder: ResidualEncoder, images: Images, known: Known, noise: Latents, divergence: float
+) -> Redrawn:
+    """G(E(M * x, M)) against x, with the latent blurred by as much as the encoder is unsure.
+
+    The loss is the negative evidence bound per value with the best constant variance of the error (Rybkin et al. 2021,
+    "sigma-VAE", section 3.2), whose gradient is that of log(error)/2: so its weight means the same for any pictures.
+    The whole picture and the hole count alike.
+    """
+    mean, log_variance = encoder.posterior(images, known)
+    drawn = generator(mean + noise * (0.5 * log_variance).exp())
+    error, hole = (drawn - images).square().mean(1, keepdim=True), 1 - known
+    image_error, hole_error = error.mean(), (error * hole).sum() / hole.sum().clamp_min(1)
+    nats = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
+    loss = sum(
+        (0.25 * e / e.detach().clamp_min(SMALLEST_ERROR) for e in (image_error, hole_error)),
+        divergence * nats / images[0].numel(),
+    )
+    return Redrawn(loss, image_error.detach(), hole_error.detach(), nats.detach())
