@@ -48,6 +48,8 @@ class Loop:
         self.keeper = Keeper(folder, data, run.keep_checkpoints, self.watch)
         self.quality = Quality(folder, data, held_out, caller.scorer, draws, options.seed)
         state, self.broken = checkpoints.newest(folder / "checkpoints")
+        if state:
+            self.watch.remember(state.get("watchdog"), state["images_seen"])
         self._take(state)
         self.resumed_from = self.learner.images_seen
         if state and self.keeper.models_are_stale(self.learner):  # killed between the two, or deleted
@@ -160,8 +162,6 @@ class Loop:
 
     def _take(self, state: dict[str, Any] | None) -> None:
         """A learner with the settings in force, as it was in a checkpoint, or one that has learnt nothing."""
-        state = dict(state or {})
-        self.watch.remember(state.pop("watchdog", None), state.get("images_seen", 0))
         self.learner = self.make(self.device, self.watch.changed)
         if state:
             try:
@@ -177,9 +177,9 @@ class Loop:
         now, tired = self.learner.images_seen, self.watch.tired
         exact = self.learner.precision == torch.float32
         done = "nothing helps, and the training stops" if tired else self.watch.answer(alarm.sign, exact)
-        state, memory = self.keeper.good(self.learner, alarm.sign.trouble), self.watch.memory
+        state = self.keeper.good(self.learner, alarm.sign.trouble)
         self._take(state)
-        self.watch.restart(memory, self.saved)
+        self.watch.restart(self.saved)
         self._save()
         self.record.close()
         self._begin()

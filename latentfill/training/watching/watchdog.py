@@ -15,6 +15,7 @@ from .signs import Limits, Sign, Trouble
 
 LIMITS = Limits()
 ROLLBACKS = 3  # after so many the training is stopped: a person has to decide
+DRAWN = ("", "-raw")  # sheets that are samples of the averaged and of the last generator
 COMPARED = 64  # pictures that samples are compared with, as many as there are samples
 PENALTIES = ("r1", "r2", "gradient_penalty")
 MINE = ("learning_rate", *PENALTIES, "precision")  # options that it changes
@@ -145,9 +146,9 @@ class Watchdog:
         """The options in force."""
         return self.memory.changes.of(self.options)
 
-    def restart(self, memory: Memory, images_seen: int) -> None:
-        """Go on from a good checkpoint, with nothing held against the training but what was changed until `memory`."""
-        self.memory = replace(memory, clean=images_seen, strikes={}, sums=(), batches=0)
+    def restart(self, images_seen: int) -> None:
+        """Go on from a good checkpoint, with nothing held against the training but that it failed before."""
+        self.memory = replace(self.memory, clean=images_seen, strikes={}, sums=(), batches=0)
         self._sums = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -174,7 +175,10 @@ class Watchdog:
             return []
         found = []
         if self.real is not None:
-            alike = (signs.collapse(images, self.real, LIMITS) for images in sheets.values())
+            alike = (
+                signs.collapse(images, self.real, LIMITS)
+                for images in (sheets[name] for name in DRAWN if name in sheets)
+            )
             found += [sign for sign in alike if sign][:1]
         if self.memory.batches:
             sums = torch.tensor(self.memory.sums) if self._sums is None else self._sums

@@ -181,8 +181,15 @@ def test_stopped_and_continued_is_to_the_bit_as_never_stopped(
 
 
 def test_unwatched_it_goes_on_and_remembers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stage(monkeypatch, collapse)
-    go(tmp_path, replace(RUN, watch=False))
+    stage(monkeypatch, saturate)
+    go(tmp_path, replace(RUN, watch=False), images_seen=32)
     assert not told(tmp_path) and "watchdog" not in state(tmp_path)
-    assert go(tmp_path, images_seen=80)[-1].images_seen == 80  # an unwatched checkpoint is taken for good
-    assert told(tmp_path)[0]["done"].startswith("back to 64 images")
+    assert go(tmp_path, images_seen=48)[-1].images_seen == 48
+    assert told(tmp_path)[0]["done"].startswith("back to 32 images")  # an unwatched checkpoint is taken for good
+
+
+def test_other_sheets_are_no_samples() -> None:
+    one = torch.zeros(8, 3, 8, 8)
+    watch = Watchdog(TRAIN, RUN, torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
+    assert [watch.look(seen, {"-completed": one}) for seen in (4, 8, 12)] == [None] * 3
+    assert [watch.look(seen, {"-raw": one}) for seen in (4, 8)][1] is not None
