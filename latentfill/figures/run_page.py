@@ -25,6 +25,7 @@ SIDE = 512  # pixels at most of its frames: eight samples of 64 a row
 MILLISECONDS, LAST = 150, 2000  # that a frame is shown, and the last one
 STILLS = 4  # beside the animation
 COMPLETERS = ("encoder", "context-encoder")  # kinds whose sheets are completions
+SMALL = 512  # pixels that small sheets are enlarged to
 WIDE = 1024  # pixels at most of a sheet
 MORE = """
 img.plot, img.sheet { max-width: 100%; height: auto; display: block } img.sheet { image-rendering: pixelated }
@@ -118,7 +119,9 @@ def _samples(run: Path, title: str) -> str:
     times = [MILLISECONDS] * (len(frames) - 1) + [LAST]
     file = io.BytesIO()
     frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:], duration=times, loop=0, quality=80)
-    moving = _figure(_embedded(file.getvalue(), "webp", "sheet", "samples"), f"{len(frames)} of {len(kept)} sheets")
+    moving = _figure(
+        _embedded(file.getvalue(), "webp", "sheet", "samples", frames[0].width), f"{len(frames)} of {len(kept)} sheets"
+    )
     return f"<h2>{title}</h2>{moving}{''.join(map(_still, _evenly(kept, STILLS)))}"
 
 
@@ -187,15 +190,18 @@ def _shrunk(path: Path, side: int) -> np.ndarray:
 
 
 def _still(path: Path) -> str:
-    file = io.BytesIO()
-    Image.fromarray(_shrunk(path, WIDE)).save(file, "PNG")
-    return _figure(_embedded(file.getvalue(), "png", "sheet", path.stem), f"{int(path.stem[-10:]):,} images")
+    file, picture = io.BytesIO(), _shrunk(path, WIDE)
+    Image.fromarray(picture).save(file, "PNG")
+    image = _embedded(file.getvalue(), "png", "sheet", path.stem, picture.shape[1])
+    return _figure(image, f"{int(path.stem[-10:]):,} images")
 
 
 def _figure(image: str, below: str) -> str:
     return f"<figure>{image}<figcaption>{escape(below)}</figcaption></figure>"
 
 
-def _embedded(data: bytes, kind: str, style: str, what: str) -> str:
+def _embedded(data: bytes, kind: str, style: str, what: str, width: int | None = None) -> str:
+    """A picture inside the page; one of `width` pixels is enlarged if it is small, each pixel a square."""
     coded = base64.b64encode(data).decode()
-    return f'<img class="{style}" alt="{escape(what)}" src="data:image/{kind};base64,{coded}">'
+    wide = f' width="{width * max(1, SMALL // width)}"' if width else ""
+    return f'<img class="{style}"{wide} alt="{escape(what)}" src="data:image/{kind};base64,{coded}">'
