@@ -18,6 +18,7 @@ from ..dataset import Dataset
 from ..record import Curves
 from .learner import Learner, Scorer
 from .nearest import Nearest, Neighbours
+from .signs import Others
 
 SHARE = 0.05  # of the time of a training, that scoring may take
 SAMPLES = 256  # drawn to compare collections
@@ -117,7 +118,7 @@ def evenly(data: Dataset, count: int) -> Images:
     return batch_to_images(data.pixels[places])
 
 
-def _pairs(samples: Images, nearest: Nearest) -> Images:
+def _pairs(samples: Others, nearest: Nearest) -> Others:
     shown = samples[:SHOWN]
     columns = range(0, len(shown), COLUMNS)
     return torch.cat([row for i in columns for row in (shown[i : i + COLUMNS], nearest.images[i : i + COLUMNS])])
