@@ -52,7 +52,7 @@ class Loop:
             self.watch.remember(state.get("watchdog"), state["images_seen"])
         self._take(state)
         self.resumed_from = self.learner.images_seen
-        if state and self.keeper.models_are_stale(self.learner):  # killed between the two, or deleted
+        if self.saved and self.keeper.models_are_stale(self.learner):  # killed between the two, or deleted
             self.keeper.save_models(self.learner)
 
     @property
@@ -199,7 +199,8 @@ class Loop:
         finally:  # curves are worth less than the model
             self.keeper.save(self.learner)
             self.saved = self.learner.images_seen
-        self.keeper.save_models(self.learner)
+        if self.saved:  # what has learnt nothing is no model
+            self.keeper.save_models(self.learner)
 
     def _check_numbers(self, healthy: bool) -> None:
         if not healthy:
