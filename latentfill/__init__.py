@@ -12,9 +12,12 @@ if TYPE_CHECKING:  # what a type checker sees; `_HOME` is what happens: nothing 
     from .crops import pose as pose
     from .errors import LatentfillError as LatentfillError
     from .gan.gan import Gan as Gan
+    from .gan.latents.directions import find_directions as find_directions
+    from .gan.latents.edits import find_edits as find_edits
     from .images.blending import overlay as overlay
     from .images.blending import poisson as poisson
     from .images.incomplete import Incomplete as Incomplete
+    from .models import from_pretrained as from_pretrained
     from .models import load as load
     from .options import COMPLETE_PRESETS as COMPLETE_PRESETS
     from .options import CompleteOptions as CompleteOptions
@@ -31,9 +34,11 @@ _HOME = {
     "crops": ["blend", "fill_crops", "pose"],
     "errors": ["LatentfillError"],
     "gan.gan": ["Gan"],
+    "gan.latents.directions": ["find_directions"],
+    "gan.latents.edits": ["find_edits"],
     "images.blending": ["overlay", "poisson"],
     "images.incomplete": ["Incomplete"],
-    "models": ["load"],
+    "models": ["from_pretrained", "load"],
     "options": ["COMPLETE_PRESETS", "CompleteOptions", "PhotoOptions", "TrainOptions"],
     "pipeline": ["Filled", "fill"],
 }

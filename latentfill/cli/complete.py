@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from ..errors import LatentfillError
 from ..models import DEFAULT
@@ -53,6 +53,8 @@ class Options:
     """make such observations out of whole pictures, and complete those: to try it out"""
     model: str = DEFAULT
     """name of a model in the package, a model file, or a run folder"""
+    class_name: Annotated[str | None, arg(name="class")] = None
+    """kind of picture to find, of a model that was trained with --labels; default: the one most of its pictures had"""
     preset: Literal["best", "fast", "seed", "paper"] = "best"
     """settings to start from: best, the encoder's guess and a tuning of the generator to each picture; fast, the guess
     alone, a fraction of the work; seed, the original repository's; paper, those of Yeh et al."""
@@ -70,6 +72,8 @@ class Options:
     """pictures searched side by side"""
     every: Annotated[int, Ge(0)] = 50
     """write the grids every so many steps, and at the last; 0 for the last alone"""
+    edits: Annotated[int, Ge(0)] = 0
+    """draw so many ways to change what was found in the hole, a row for each (_run/edits/NAME.png)"""
     gif: bool = False
     """join the grids of each batch to an animation"""
     overwrite: bool = False
@@ -104,9 +108,15 @@ def run(options: Options) -> int:
         raise LatentfillError("--landmarks says where faces are, --fit and --place center where to look", "Give one.")
     if options.degrade is not None and options.observe not in (None, options.degrade):
         raise LatentfillError(f"--observe {options.observe} is not what --degrade makes", "Leave --observe out.")
+    if options.edits and (options.observe or options.degrade or options.hole in ("lowres", "full")):
+        raise LatentfillError(
+            "--edits needs known pixels to keep and a hole to change", "Leave it out, or give --hole."
+        )
     if options.threads:
         torch.set_num_threads(options.threads)
-    gan = load(options.model, options.device)
+    gan = load(options.model, options.device, options.class_name)
+    if options.edits > (most := gan.generator.prior.dim):
+        raise LatentfillError(f"--edits {options.edits}: there are not so many", f"This model has {most}.")
     questions = ask(options.images, options.out)[: options.max_images]
     try:
         options.out.mkdir(parents=True, exist_ok=True)

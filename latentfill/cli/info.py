@@ -3,13 +3,9 @@
 import json
 import sys
 from dataclasses import dataclass
-from math import prod
-from pathlib import Path
 from typing import Any
 
 from tyro.conf import Positional
-
-from ..errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -17,7 +13,7 @@ class Options:
     """Say what a model file holds: networks, parameters, how it was made. Needs no torch."""
 
     model: Positional[str] = "faces-64-dcgan"
-    """name of a model in the package, a model file, or a run folder"""
+    """name of a model in the package, a model file, a run folder, or a folder made by `push`"""
     json: bool = False
     """print everything, as JSON"""
 
@@ -25,54 +21,15 @@ class Options:
 def run(options: Options) -> int:
     """Print the header of one model file."""
     from ..models import find
+    from ..models.header import facts as read
 
-    path = find(options.model)
-    header = read_header(path)
-    try:
-        metadata = header.pop("__metadata__", {})
-        about: dict[str, Any] = json.loads(metadata["latentfill"])
-        facts = _facts(path, header, about)
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path}: not a latentfill model", "Use one made by `latentfill train`.") from error
+    facts = read(find(options.model))
     if options.json:
         json.dump(facts, sys.stdout, indent=2)
         print()
     else:
         print("\n".join(_lines(facts)))
     return 0
-
-
-def _facts(path: Path, header: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
-    tensors = {name: tuple(entry["shape"]) for name, entry in header.items()}
-    return {
-        "file": str(path),
-        "bytes": path.stat().st_size,
-        "format": about["format"],
-        "kind": about.get("kind", "gan"),
-        "parameters": {
-            part: sum(prod(shape) for name, shape in tensors.items() if name.startswith(part) and "running" not in name)
-            for part in sorted({name.split(".")[0] for name in tensors})
-        },
-        "stored_as": sorted({entry["dtype"] for entry in header.values()}),
-        "network": about["network"],
-        "encoder": about.get("encoder"),
-        "about": about["about"],
-        "tensors": {name: list(shape) for name, shape in tensors.items()},
-    }
-
-
-def read_header(path: Path) -> dict[str, Any]:
-    """The JSON header of a safetensors file: eight bytes of length, little-endian, then so many of JSON."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > min(size, 100_000_000):
-            raise ModelError(f"{path}: not a safetensors file", "Give a file made by `latentfill train`.")
-        try:
-            header: dict[str, Any] = json.loads(file.read(length))
-        except ValueError as error:
-            raise ModelError(f"{path}: not a safetensors file", "Give a file made by `latentfill train`.") from error
-    return header
 
 
 def _lines(facts: dict[str, Any]) -> list[str]:

@@ -19,6 +19,8 @@ VERBS = {
     "plot": "draw the loss curves of a training, ready to print",
     "figures": "redraw the figures of the post",
     "info": "say what a model file holds",
+    "export": "write a model as ONNX files, for other programs",
+    "push": "share a model: a folder of three files, or a repository of the Hugging Face hub",
 }
 
 

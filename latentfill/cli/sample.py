@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from ..errors import LatentfillError
 
@@ -26,7 +26,7 @@ SECONDS_PER_FRAME = 0.08
 
 @dataclass(frozen=True)
 class Options:
-    """Draw pictures from a model: a grid of samples, or a walk, a sweep, an arithmetic.
+    """Draw pictures from a model: a grid of samples, or a walk, a sweep, its directions, an arithmetic.
 
     Sample number i has the seed SEED + i and is the same however many are drawn; OUT/samples.csv says which is which.
     """
@@ -37,8 +37,10 @@ class Options:
     """folder to write to"""
     count: Annotated[int, Gt(0)] = 64
     """samples to draw (grid.png)"""
+    class_name: Annotated[str | None, arg(name="class")] = None
+    """kind of picture to draw, of a model that was trained with --labels; default: the one most of its pictures had"""
     columns: Annotated[int, Gt(1)] = 8
-    """tiles in a row, of grids, walks and sweeps"""
+    """tiles in a row, of grids, walks and sweeps; of directions an odd number, the sample in the middle"""
     separate: bool = False
     """write each sample to a file of its own too (samples/SEED.png)"""
     nice: Annotated[int, Gt(0)] = 1
@@ -55,8 +57,11 @@ class Options:
     """move one component of a latent from end to end, a row for each (sweep.png, sweep.gif, sweep.csv)"""
     components: tuple[Annotated[int, Ge(0)], ...] = ()
     """of a sweep, counted from 0; default: those that change the image most"""
+    directions: Literal["pca", "sefa"] | None = None
+    """move a sample along the model's style directions, a row for each (directions.png, .gif, .csv): pca of G's first
+    activations, or sefa, from G's first layer alone"""
     rows: Annotated[int, Gt(0)] = 8
-    """components of a sweep, where none are named"""
+    """directions, or components of a sweep, where none are named"""
     arithmetic: tuple[str, str, str] | None = None
     """A - B + C (arithmetic.png): three lists of seeds such as 3,14,15, each averaged"""
     seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
@@ -67,21 +72,23 @@ class Options:
 
 def run(options: Options) -> int:
     """Draw all that is asked for, a grid if nothing else is, and print the path of each file."""
-    from ..gan.checkpoint import load
     from ..gan.device import choose_device
-    from ..models import find
+    from ..models import load
 
     groups = _groups(options)
     device = choose_device(options.device)
-    gan = load(find(options.model), device)
+    gan = load(options.model, options.device, options.class_name)
     _check_components(options, gan)
-    others = options.walk or options.sweep or groups is not None
+    _check_rows(options, gan)
+    others = options.walk or options.sweep or options.directions or groups is not None
     if options.separate or options.nice > 1 or not others:
         _say(_grid(options, gan, device))
     if options.walk:
         _say(_walk(options, gan, device))
     if options.sweep:
         _say(_sweep(options, gan, device))
+    if options.directions is not None:
+        _say(_directions(options, gan, options.directions, device))
     if groups is not None:
         _say(_arithmetic(options, gan, groups, device))
     return 0
@@ -158,6 +165,26 @@ def _sweep(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
     return [sheet, moving, _table(options.out / "sweep.csv", ("row", "component", "mean_change"), table)]
 
 
+def _directions(options: Options, gan: "Gan", how: Literal["pca", "sefa"], device: "torch.device") -> list[Path]:
+    from ..figures.animation import write_gif
+    from ..figures.directions import mean_change, rows
+    from ..figures.samples import forth_and_back
+    from ..gan.latents.directions import find_directions
+    from ..images.grids import grid
+    from ..images.photos import write
+
+    found = find_directions(gan.generator, how, options.rows)
+    z = gan.generator.prior.sample([options.seed])
+    sheet, moving = options.out / "directions.png", options.out / "directions.gif"
+    shown = rows(gan, found, z, options.columns + 1 - options.columns % 2, device)
+    write(sheet, grid([tile for row in shown for tile in row], len(shown[0])))
+    write_gif(moving, forth_and_back(rows(gan, found, z, options.frames, device)), SECONDS_PER_FRAME)
+    some = gan.generator.prior.sample(range(options.seed, options.seed + INFLUENCE_LATENTS))
+    change = mean_change(gan, found, some, device)
+    table = [(i, f"{found.strengths[i]:.6f}", f"{change[i]:.6f}") for i in range(len(found))]
+    return [sheet, moving, _table(options.out / "directions.csv", ("row", "strength", "mean_change"), table)]
+
+
 def _arithmetic(options: Options, gan: "Gan", groups: Sequence[Sequence[int]], device: "torch.device") -> list[Path]:
     from ..figures.samples import arithmetic_sheet
     from ..images.photos import write
@@ -185,6 +212,12 @@ def _check_components(options: Options, gan: "Gan") -> None:
     last = gan.generator.prior.dim - 1
     if wrong := [c for c in options.components if not 0 <= c <= last]:
         raise LatentfillError(f"--components {wrong[0]}: there is none", f"This model has the components 0 to {last}.")
+
+
+def _check_rows(options: Options, gan: "Gan") -> None:
+    dim = gan.generator.prior.dim
+    if options.directions is not None and options.rows > dim:
+        raise LatentfillError(f"--rows {options.rows}: there are not so many directions", f"This model has {dim}.")
 
 
 def _watched(samples: "Iterable[Sample]", bar: "Bar", total: int) -> "Iterator[Sample]":

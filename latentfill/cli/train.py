@@ -143,10 +143,11 @@ class _StopSignal:
 
 
 def _train_gan(options: Options) -> "Iterator[Progress]":
-    from ..models import load
+    from ..gan.checkpoint import load
+    from ..models import find
     from ..training.gan import train
 
-    begin = load(options.begin) if options.begin else None
+    begin = load(find(options.begin)) if options.begin else None
     data, held_out = _open(options), options.encoder.held_out if options.record.score_every else 0
     caller = _caller(data)
     return train(data, options.run, options.network, options.train, options.record, begin, caller, held_out)

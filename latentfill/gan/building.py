@@ -64,9 +64,9 @@ def blank_networks(network: NetworkOptions) -> tuple[AnyGenerator, AnyDiscrimina
         generator = ResidualGenerator(prior_of(n), n.size, n.channels, n.scale, n.classes)
         if not n.critic:
             return generator, Uncritical()
-        return generator, ResidualDiscriminator(n.size, n.channels, n.scale, n.classes)
-    dcgan = DcganGenerator(prior_of(n), n.size, n.channels, n.base, n.widths, n.batch_norm)
-    return dcgan, DcganDiscriminator(n.size, n.channels, n.base, n.batch_norm)
+        return generator, ResidualDiscriminator(n.size, n.channels, n.scale, n.classes, n.minibatch_kernels)
+    dcgan = DcganGenerator(prior_of(n), n.size, n.channels, n.base, n.widths, n.norm)
+    return dcgan, DcganDiscriminator(n.size, n.channels, n.base, n.norm, n.minibatch_kernels)
 
 
 def prior_of(network: NetworkOptions) -> Prior:

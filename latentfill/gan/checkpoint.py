@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..errors import ModelError
-from ..options import NetworkOptions
+from ..options import NetworkOptions, renamed
 from .building import AnyEncoder, blank_networks, prior_of
 from .context import ContextEncoder, ContextModule
 from .encoder import DcganEncoder
@@ -184,7 +184,7 @@ def _about(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
 
 def _network(path: Path, options: type[Options], fields: Any) -> Options:
     try:
-        return TypeAdapter(options).validate_python(fields)
+        return TypeAdapter(options).validate_python(renamed(fields) if isinstance(fields, dict) else fields)
     except ValidationError as error:
         where = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ModelError(f"{path}: its networks cannot be built ({where})", "Update latentfill.") from error

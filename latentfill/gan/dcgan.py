@@ -2,6 +2,7 @@
 
 - 5x5 kernels, stride 2, TensorFlow's "same" padding (one pixel before, two after), so shapes and phases agree
 - batch norm with eps 1e-5 and decay 0.9; the layers before it keep their biases
+- optionally, other norms than the batch's, and statistics of the batch for D (`gan/layers`)
 - any power-of-two size from 8 to 256; the original's discriminator was right at 64 only
 """
 
@@ -12,8 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..options import Size, Widths
+from ..options import NormName, Size, Widths
 from ..types import Images, Latents, PerImage
+from .layers.minibatch import MinibatchDiscrimination
+from .layers.virtual import VirtualBatchNorm, begin, norm_layer, rest
 from .prior import Prior
 from .stride2 import down, up
 
@@ -33,7 +36,7 @@ class DcganGenerator(nn.Module):
         channels: int = 3,
         base: int = 64,
         widths: Widths = "post",
-        batch_norm: bool = True,
+        norms: NormName = "batch",
     ) -> None:
         super().__init__()
         self.precision = torch.float32  # what the layers compute in; the parameters stay as they are
@@ -41,32 +44,36 @@ class DcganGenerator(nn.Module):
         self.prior = prior
         maps = generator_maps(size, base, widths)
         self.project = blank(nn.Linear, prior.dim, maps[0] * START**2)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(m) if batch_norm else nn.Identity() for m in maps)
+        self.norms = nn.ModuleList(norm_layer(norms, m) for m in maps)
+        self.reference: Latents | None  # of virtual batch norm; a file does not hold it
+        self.register_buffer("reference", None, persistent=False)
         self.ups = nn.ModuleList(
             blank(nn.ConvTranspose2d, a, b, 5, stride=2) for a, b in zip(maps, [*maps[1:], channels], strict=True)
         )
 
     def forward(self, z: Latents) -> Images:
         """[n, d] -> [n, channels, size, size] in [-1, 1]."""
-        z = z.to(self.precision)
+        z, rows = begin(self.norms, self.reference, z.to(self.precision), self.training)
         x = F.linear(z, *parameters(self.project, z.dtype))
         x = x.view(len(z), -1, START, START).contiguous(memory_format=torch.channels_last)
         for norm, layer in zip(self.norms, self.ups, strict=True):
             weight, bias = parameters(layer, z.dtype)
             x = up(torch.relu_(norm(x)), weight) + bias[:, None, None]
-        return torch.tanh(x.float())
+        return torch.tanh(rest(x, rows).float())
 
     def idle_biases(self) -> list[nn.Parameter]:
         """Biases that batch norm subtracts again, kept for parity with the original."""
         pairs = zip(list(self.ups)[:-1], list(self.norms)[1:], strict=True)
-        return [layer.get_parameter("bias") for layer, norm in pairs if isinstance(norm, nn.BatchNorm2d)]
+        return [layer.get_parameter("bias") for layer, norm in pairs if not isinstance(norm, nn.Identity)]
 
 
 @final
 class DcganDiscriminator(nn.Module):
     """D: convolutions that halve the size down to 4x4, then one logit per image."""
 
-    def __init__(self, size: int = 64, channels: int = 3, base: int = 64, batch_norm: bool = True) -> None:
+    def __init__(
+        self, size: int = 64, channels: int = 3, base: int = 64, norms: NormName = "batch", kernels: int = 0
+    ) -> None:
         super().__init__()
         self.precision = torch.float32  # what the layers compute in; the parameters stay as they are
         check_shape(size, channels)
@@ -74,29 +81,37 @@ class DcganDiscriminator(nn.Module):
         self.downs = nn.ModuleList(
             blank(nn.Conv2d, a, b, 5, stride=2) for a, b in zip([channels, *maps], maps, strict=False)
         )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(m) if batch_norm else nn.Identity() for m in maps[1:])
-        self.judge = blank(nn.Linear, maps[-1] * START**2, 1)
+        self.norms = nn.ModuleList(norm_layer(norms, m) for m in maps[1:])
+        self.reference: Images | None  # of virtual batch norm; a file does not hold it
+        self.register_buffer("reference", None, persistent=False)
+        self.batch = MinibatchDiscrimination(maps[-1] * START**2, kernels) if kernels else None
+        self.judge = blank(nn.Linear, maps[-1] * START**2 + kernels, 1)
 
     def forward(self, images: Images) -> PerImage:
         """[n, channels, size, size] -> [n] logits; the larger, the more real."""
-        x = self.features(images)
-        return F.linear(x, *parameters(self.judge, x.dtype)).flatten().float()
+        return self.decide(self.features(images))
 
     def features(self, images: Images) -> Tensor:
-        """[n, d]: what the last layer sees, before it judges."""
+        """[n, d]: what it sees in each image, before it judges."""
         x = images.to(self.precision, memory_format=torch.channels_last)
+        x, rows = begin(self.norms, self.reference, x, self.training)
         for level, layer in enumerate(self.downs):
             weight, bias = parameters(layer, x.dtype)
             x = down(x, weight) + bias[:, None, None]
             if level:
                 x = self.norms[level - 1](x)
             x = F.leaky_relu_(x, SLOPE)
-        return x.flatten(1)
+        return rest(x, rows).flatten(1)
+
+    def decide(self, features: Tensor) -> PerImage:
+        """[n, d] -> [n] logits: the rest of the way, where images of a batch may meet."""
+        x = features if self.batch is None else torch.cat([features, self.batch(features)], 1)
+        return F.linear(x, *parameters(self.judge, x.dtype)).flatten().float()
 
     def idle_biases(self) -> list[nn.Parameter]:
         """Biases that batch norm subtracts again, kept for parity with the original."""
         pairs = zip(list(self.downs)[1:], self.norms, strict=True)
-        return [layer.get_parameter("bias") for layer, norm in pairs if isinstance(norm, nn.BatchNorm2d)]
+        return [layer.get_parameter("bias") for layer, norm in pairs if not isinstance(norm, nn.Identity)]
 
 
 def generator_maps(size: int, base: int, widths: Widths) -> list[int]:
@@ -126,7 +141,7 @@ def initialise(network: nn.Module, seed: int) -> None:
     """Fill the parameters as the original does: sigma 0.02 everywhere, truncated in convolutions; biases 0."""
     rng = torch.Generator().manual_seed(seed)
     for module in _layers(network):
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm2d | VirtualBatchNorm):
             module.reset_parameters()
             continue
         weight, bias = module.get_parameter("weight"), module.get_parameter("bias")
@@ -135,6 +150,9 @@ def initialise(network: nn.Module, seed: int) -> None:
         else:
             nn.init.normal_(weight, std=0.02, generator=rng)
         nn.init.zeros_(bias)
+    for module in network.modules():
+        if isinstance(module, MinibatchDiscrimination):
+            module.initialise(rng)
 
 
 def blank(kind: Callable[..., nn.Module], *shape: int, **options: int) -> nn.Module:
@@ -149,5 +167,5 @@ def parameters(layer: nn.Module, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def _layers(network: nn.Module) -> Iterator[nn.Module]:
-    kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)
+    kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, VirtualBatchNorm)
     return (module for module in network.modules() if isinstance(module, kinds))

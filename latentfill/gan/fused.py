@@ -15,6 +15,7 @@ from ..types import Images, Known, Latents, PerImage
 from .dcgan import SLOPE, START, DcganDiscriminator, DcganGenerator
 from .encoder import DcganEncoder, ResidualBlock, visible, within
 from .gan import Gan
+from .layers.virtual import is_virtual
 from .prior import Prior
 from .residual.encoder import ResidualEncoder
 from .residual.networks import ResidualDiscriminator, ResidualGenerator
@@ -79,9 +80,9 @@ class FusedEncoder:
 def fused(gan: Gan, dtype: torch.dtype = torch.float32) -> Gan:
     """The same functions, faster and for inference alone; networks of other kinds pass through as they are."""
     generator, discriminator, encoder = gan.generator, gan.discriminator, gan.encoder
-    if isinstance(generator, DcganGenerator):
+    if isinstance(generator, DcganGenerator) and not is_virtual(generator):
         generator = _fuse_generator(generator, dtype)
-    if isinstance(discriminator, DcganDiscriminator):
+    if isinstance(discriminator, DcganDiscriminator) and not is_virtual(discriminator):
         discriminator = _fuse_discriminator(discriminator, dtype)
     if isinstance(encoder, DcganEncoder):
         encoder = _fuse_encoder(encoder, dtype)
@@ -114,8 +115,12 @@ def _fuse_discriminator(network: DcganDiscriminator, dtype: torch.dtype) -> Fuse
         weight, bias = _fold(layer, 0, *(norm or (None, None)))
         weights.append(weight.contiguous(memory_format=torch.channels_last))
         biases.append(bias[:, None, None])
-    weights.append(network.judge.get_parameter("weight"))
-    biases.append(network.judge.get_parameter("bias"))
+    weight, bias = network.judge.get_parameter("weight"), network.judge.get_parameter("bias")
+    if network.batch is not None:  # told what is usual in a batch, which is constant
+        own = weight.shape[1] - network.batch.kernels
+        weight, bias = weight[:, :own], bias + weight[:, own:] @ network.batch.running_nearness
+    weights.append(weight)
+    biases.append(bias)
     return FusedDiscriminator(_frozen(weights, dtype), _frozen(biases, dtype))
 
 

@@ -97,7 +97,7 @@ def _listing(place: Path) -> Iterator[Source]:
         yield from _in_folder(place)
     elif not place.exists():
         raise DataError(f"{place}: no such file or folder", "Give pictures, a folder of them, a .zip or a .tar.")
-    elif _is_archive(place.name):
+    elif is_archive(place.name):
         found, problem = _in_archive(place, place.name)
         if problem:
             raise DataError(
@@ -160,7 +160,7 @@ def _walk(place: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
         paths = {name: os.path.realpath(os.path.join(folder, name)) for name in sorted(folders) if _is_shown(name)}
         folders[:] = [name for name, real in paths.items() if real not in seen]
         seen.update(paths.values())
-        wanted = [Path(folder, name) for name in files if _is_shown(name) and (is_picture(name) or _is_archive(name))]
+        wanted = [Path(folder, name) for name in files if _is_shown(name) and (is_picture(name) or is_archive(name))]
         found += [path for path in wanted if path.is_file()]
     return found, problems
 
@@ -214,7 +214,7 @@ def _zip(path: Path, changed: int, size: int, process: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def _is_archive(name: str) -> bool:
+def is_archive(name: str) -> bool:
     return name.lower().endswith((".tar", ".zip", *COMPRESSED))
 
 

@@ -115,7 +115,7 @@ def check_answers(questions: Iterable[Question], options: "Options") -> None:
         if other is not None:
             raise LatentfillError(f"{question.file('.png')} was made {other}", cure)
         if "weights" in told:
-            model = model or weights_of(load(options.model))
+            model = model or weights_of(load(options.model, class_name=options.class_name))
             if told["weights"] != model:
                 what = f"{options.model} as it was then: its weights have changed since"
                 raise LatentfillError(f"{question.file('.png')} was made with {what}", cure)

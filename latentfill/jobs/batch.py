@@ -16,6 +16,7 @@ from ..crops import blend, pose
 from ..cutting import Cut
 from ..errors import LatentfillError
 from ..figures.animation import write_gif
+from ..figures.directions import edit_sheet
 from ..gan.gan import Gan
 from ..images import originals, photos
 from ..images.grids import grid
@@ -96,6 +97,8 @@ class Batch:
         if len(filled.candidates) > 1:
             offer(self.options.out / "_run" / "candidates" / question.stem.relative_to(self.options.out), cut, filled)
         originals.write(question.file(".png"), filled.candidates[0])
+        if candidates and self.options.edits:
+            self._draw_edits(question, rows, candidates[0])
         facts = story(cut, candidates, self._seconds / len(self.cuts), trust)
         tell(question, self.options, facts | {"notes": filled.notes, "weights": self.weights})
         return question.file(".png")
@@ -113,6 +116,16 @@ class Batch:
             for q, cut in self.cuts
             for i in range(len(cut.placements))
         ]
+
+    def _draw_edits(self, question: Question, rows: slice, completion: Completion) -> None:
+        options = self.options
+        if self.incomplete is None:
+            return
+        asked = self.incomplete.select(rows)
+        sheet = edit_sheet(self.gan, asked, completion, options.edits, options.search.blend)
+        if sheet is not None:
+            name = question.stem.relative_to(options.out)
+            photos.write(options.out / "_run" / "edits" / name.with_name(f"{name.name}.png"), sheet)
 
     def _draw_question(self, incomplete: Incomplete) -> None:
         images = incomplete.images

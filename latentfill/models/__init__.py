@@ -22,13 +22,25 @@ def names() -> list[str]:
 
 
 def find(model: str | Path) -> Path:
-    """The file of a model, given its name, the file itself, or the folder of a run. Raises ModelError without one."""
+    """The file of a model, given its name, the file itself, the folder of a run, or one that was pushed to.
+
+    Raises ModelError without one, and for a pushed folder whose files do not belong together.
+    """
+    from . import hub, pushed
+
+    if hub.named(model):
+        raise ModelError(
+            f"{model}: models are not downloaded here",
+            "Fetch it first, hf download OWNER/NAME --local-dir FOLDER, and give that folder.",
+        )
     path = Path(model)
     if path.suffix == ".safetensors" or path.is_file():
         if path.is_file():
             return path
         raise ModelError(f"{path}: no such file", _cure())
     if path.is_dir() and str(model) not in names():
+        if pushed.is_pushed(path):
+            pushed.check(path)
         if (path / "model.safetensors").is_file():
             return path / "model.safetensors"
         raise ModelError(f"{path} holds no model.safetensors", "A run has one after its first checkpoint.")
@@ -37,16 +49,45 @@ def find(model: str | Path) -> Path:
     raise ModelError(f"there is no model {str(model)!r}", _cure())
 
 
-def load(model: str | Path = DEFAULT, device: str = "cpu") -> "Gan":
-    """Read a model by name or file, ready to complete on `device` (cpu, cuda, cuda:1, mps, auto)."""
+def title(path: Path) -> str:
+    """What to call the model in a file: the file's name or, where all are called the same, its folder's."""
+    return path.resolve().parent.name if path.name == "model.safetensors" else path.stem
+
+
+def load(model: str | Path = DEFAULT, device: str = "cpu", class_name: str | None = None) -> "Gan":
+    """Read a model by name or file, ready to complete on `device` (cpu, cuda, cuda:1, mps, auto).
+
+    One that knows classes is asked for one of them: the one named, or the one that most of its pictures had.
+    """
     from ..gan.checkpoint import load as load_file
     from ..gan.device import choose_device
+    from ..gan.residual.classes import of_class
 
     path = find(model)
-    gan = load_file(path, choose_device(device))
+    gan = of_class(load_file(path, choose_device(device)), class_name)
     if path.parent == FOLDER and "alignment" not in gan.about and path.stem in ALIGNMENTS:
         return replace(gan, about={**gan.about, "alignment": ALIGNMENTS[path.stem]})
     return gan
+
+
+def from_pretrained(name: str | Path, *, revision: str | None = None, device: str = "cpu") -> "Gan":
+    """Read a model that was pushed: from its folder, or from a repository of the Hugging Face hub, hf://OWNER/NAME.
+
+    Only the second is downloaded, once, and only model.safetensors and config.json: never code. A `revision` is a
+    branch, tag or commit of the repository. The names of models in the package are understood as well.
+    Raises ModelError when the files are not what they say; ExtraError when huggingface_hub is needed and missing.
+    """
+    from . import hub, pushed
+
+    if hub.named(name):
+        name = hub.fetch(str(name), revision)
+    elif revision is not None:
+        raise ValueError(f"only a repository, hf://OWNER/NAME, has revisions, not {str(name)!r}")
+    if str(name) not in names():
+        if not Path(name).is_dir():
+            raise ModelError(f"there is no folder {str(name)!r}", "For a repository of the hub write hf://OWNER/NAME.")
+        pushed.check(Path(name))
+    return load(name, device)
 
 
 def load_context(model: str | Path, device: str = "cpu") -> "ContextEncoder":

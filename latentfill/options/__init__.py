@@ -1,8 +1,21 @@
 """Every choice a user has, written once. Flags, YAML, the run folder, the model file and the docs read these fields."""
 
-from .bounds import Kind, LandmarkSet, LossName, Networks, Positive, PriorName, Scale, Share, Size, Widths
+from .bounds import (
+    AugmentName,
+    Kind,
+    LandmarkSet,
+    LossName,
+    Networks,
+    NormName,
+    Positive,
+    PriorName,
+    Scale,
+    Share,
+    Size,
+    Widths,
+)
 from .completing import COMPLETE_PRESETS, CompleteOptions, is_odd
-from .networks import NetworkOptions
+from .networks import NetworkOptions, renamed
 from .photos import Alignment, PhotoOptions, ReadLimits
 from .training import GAN_PRESETS, REGRESSION, TRAIN_KINDS, RunOptions, TrainOptions
 
@@ -12,12 +25,14 @@ __all__ = [
     "REGRESSION",
     "TRAIN_KINDS",
     "Alignment",
+    "AugmentName",
     "CompleteOptions",
     "Kind",
     "LandmarkSet",
     "LossName",
     "NetworkOptions",
     "Networks",
+    "NormName",
     "PhotoOptions",
     "Positive",
     "PriorName",
@@ -29,4 +44,5 @@ __all__ = [
     "TrainOptions",
     "Widths",
     "is_odd",
+    "renamed",
 ]

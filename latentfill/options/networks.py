@@ -1,11 +1,12 @@
 """The choices of those who build networks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, final
+from typing import Annotated, Any, Literal, final
 
 from annotated_types import Ge
 
-from .bounds import Networks, Positive, PriorName, Scale, Size, Widths
+from .bounds import Networks, NormName, Positive, PriorName, Scale, Size, Widths
 
 
 @final
@@ -25,8 +26,12 @@ class NetworkOptions:
     """dcgan: maps at half the image size; all other widths follow (the DCGAN paper: 128)"""
     scale: Scale = "tiny"
     """residual: how wide and deep: tiny trains on a processor over a night, small and base want a GPU"""
-    batch_norm: bool = True
-    """dcgan: normalise over the batch, as the post does; penalties on D's gradients want it off"""
+    norm: NormName = "batch"
+    """dcgan: what images are normalised over: their batch, as in the post; a batch chosen once, so that neighbours do
+    not matter (virtual); or nothing, as penalties on D's gradients want it"""
+    minibatch_kernels: Annotated[int, Ge(0)] = 0
+    """statistics of how alike the images of a batch are, which D is told so that G cannot draw one again and again; 0
+    for none, 100 in the paper"""
     latent: Positive = 100
     """numbers in z"""
     prior: PriorName = "uniform"
@@ -35,3 +40,11 @@ class NetworkOptions:
     """residual: whether there is a discriminator; an autoencoder has none"""
     classes: Annotated[int, Ge(0)] = 0
     """residual: kinds of pictures that the generator can be asked for; 0 if it is not told any"""
+
+
+def renamed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What an older file says of its networks, in today's words."""
+    told = dict(fields)
+    if "batch_norm" in told:  # when there were two kinds of norm
+        told.setdefault("norm", "batch" if told.pop("batch_norm") else "none")
+    return told

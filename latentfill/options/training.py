@@ -5,7 +5,7 @@ from typing import Annotated, Literal, final
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from .bounds import Kind, LossName, Positive, Share
+from .bounds import AugmentName, Kind, LossName, Positive, Share
 from .networks import NetworkOptions
 
 
@@ -48,6 +48,19 @@ class TrainOptions:
     """weight of G's second duty, to redraw pictures from what an encoder beside it sees of them, but for a hole"""
     divergence: Annotated[float, Ge(0)] = 1.0
     """weight of what the encoder's latents cost that stray from the prior, in reconstructions and vae (beta)"""
+    augment: AugmentName = "auto"
+    """change reals and fakes alike before D sees them, in colour, place and by cutting out, lest it learn few pictures
+    by heart: always (fixed), as often as it overfits (adaptive), or never; auto is adaptive below 10,000 pictures"""
+    label_smoothing: Annotated[float, Ge(0), Lt(0.5)] = 0.0
+    """how far D's target for pictures lies below 1, with the post's loss or minimax; 0.1 in the paper"""
+    feature_matching: Annotated[float, Ge(0)] = 0.0
+    """weight of G's second duty, that D's features of fakes have the mean of those of pictures"""
+    history: Annotated[float, Ge(0)] = 0.0
+    """weight of the squared distance of each player's weights from the mean of all they have been"""
+    noise: Annotated[float, Ge(0)] = 0.0
+    """standard deviation of noise on what D sees, from -1 to 1; it falls to nothing over the training"""
+    labels: Literal["none", "folders"] = "none"
+    """residual: what G and D are told of a picture: nothing, or the name of the first folder it lies in"""
     decay: Share = 0.0
     """last share of the training over which the learning rate falls linearly to zero"""
     average_half_life: Annotated[int, Ge(0)] = 10_000

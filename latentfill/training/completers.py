@@ -13,6 +13,7 @@ from ..gan.averaging import blend_parameters, estimate_statistics
 from ..images import holes, shapes
 from ..options import TrainOptions
 from ..types import Images, Known
+from .adversarial.player import as_laid_out
 from .record import Curve, Exhibit
 
 HOLE_STREAM, STATISTICS_STREAM, JUDGED_STREAM = 16, 17, 18  # of holes; seeds of different draws must never meet
@@ -88,7 +89,7 @@ class Descent(Generic[Network]):
         """One update, after `seen` images; the average follows as that of the GAN does."""
         o = self.options
         for parameter, grad in zip(self.parameters, torch.autograd.grad(loss, self.parameters), strict=True):
-            parameter.grad = grad
+            parameter.grad = as_laid_out(grad, parameter)
         nn.utils.clip_grad_norm_(self.parameters, LARGEST_STEP)
         for group in self.optimizer.param_groups:
             group["lr"] = rate(o, seen)

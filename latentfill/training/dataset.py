@@ -4,7 +4,7 @@ import csv
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast, final
@@ -14,6 +14,7 @@ from jaxtyping import Bool, Int64
 
 from ..errors import DataError
 from ..images import photos
+from ..images.archives import is_archive
 from ..images.pixels import batch_to_images
 from ..options import Alignment
 from ..types import Images, PixelBatch
@@ -30,6 +31,10 @@ class Dataset:
     rejected: Sequence[tuple[str, str]]
     alignment: Mapping[str, Any] | None = None
     """how `align` cut the pictures, if it did"""
+    labels: Int64[np.ndarray, " n"] | None = None
+    """the number of each picture's class, if they were asked for"""
+    classes: Mapping[str, int] = field(default_factory=dict)
+    """how many pictures there are of each, in the order of their numbers"""
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -40,6 +45,17 @@ class Dataset:
         The stream depends on the seed alone, so it may be entered anywhere: a resumed run sees what an
         uninterrupted one would. With `flip`, a fair coin mirrors each image left to right.
         """
+        rows, coins = self._rows(first, count, seed)
+        batch = self.pixels[rows]
+        if flip:
+            batch[coins] = batch[coins, :, ::-1]
+        return batch_to_images(batch)
+
+    def batch_labels(self, first: int, count: int, *, seed: int) -> Int64[np.ndarray, " n"] | None:
+        """The classes of the images that `batch` gives, if there are classes."""
+        return None if self.labels is None else self.labels[self._rows(first, count, seed)[0]]
+
+    def _rows(self, first: int, count: int, seed: int) -> tuple[Int64[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
         rows, flips = [], []
         for epoch in range(first // len(self), (first + count - 1) // len(self) + 1):
             order, coins = _epoch(len(self), seed, epoch)
@@ -47,11 +63,7 @@ class Dataset:
             stop = min(len(self), first + count - epoch * len(self))
             rows.append(order[start:stop])
             flips.append(coins[start:stop])
-        batch = self.pixels[np.concatenate(rows)]
-        if flip:
-            coins = np.concatenate(flips)
-            batch[coins] = batch[coins, :, ::-1]
-        return batch_to_images(batch)
+        return np.concatenate(rows), np.concatenate(flips)
 
 
 def open_dataset(
@@ -92,6 +104,26 @@ def build(
     yield Dataset(kept.pixels(len(names)), names, rejected, _alignment(places))
 
 
+def labelled(data: Dataset) -> Dataset:
+    """The same pictures, the class of each being the first folder it lies in; archives are no folders.
+
+    Raises DataError when one lies in none, or all in one.
+    """
+    found = [next((part for part in name.split("/")[:-1] if not is_archive(part)), None) for name in data.names]
+    loose = [name for name, label in zip(data.names, found, strict=True) if label is None]
+    if loose:
+        raise DataError(
+            f"{len(loose)} pictures lie in no folder that could be their label; the first: {loose[0]}",
+            "Sort them into one folder for each class, or train with --labels none.",
+        )
+    names = sorted({label for label in found if label})
+    if len(names) < 2:
+        raise DataError(f"all pictures lie in the folder {names[0]}", "Give the folder above, or --labels none.")
+    numbers = np.array([names.index(label or "") for label in found], np.int64)
+    counts = np.bincount(numbers).tolist()
+    return replace(data, labels=numbers, classes=dict(zip(names, counts, strict=True)))
+
+
 def check_pictures(data: Dataset, size: int, channels: int, batch_size: int, real_images: int) -> None:
     """Raise ValueError for pictures of another shape, DataError if one batch takes more real images than there are."""
     if data.pixels.shape[1:] != (size, size, channels):
@@ -109,7 +141,8 @@ def split(data: Dataset | None, count: int) -> tuple[Dataset | None, Images | No
     count = min(count, len(data) // 10) if data else 0
     if not data or not count:
         return data, None
-    kept = replace(data, pixels=data.pixels[:-count], names=data.names[:-count])
+    labels = None if data.labels is None else data.labels[:-count]
+    kept = replace(data, pixels=data.pixels[:-count], names=data.names[:-count], labels=labels)
     return kept, batch_to_images(data.pixels[-count:])
 
 

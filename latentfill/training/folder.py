@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from .. import __version__
 from ..errors import RunError
-from ..options import Kind, RunOptions, TrainOptions
+from ..options import Kind, NetworkOptions, RunOptions, TrainOptions, renamed
 from .checkpoints import MAKING, listed
 from .locks import hold, holder
 
@@ -72,8 +72,13 @@ def check_same(folder: Path, subject: Subject, options: TrainOptions) -> None:
         was = json.loads(path.read_text())
         pairs = [("kind", was.get("kind", "gan"), subject.kind)]  # the first runs did not say
         if was.get("kind", "gan") == subject.kind:
-            was = {"data": {"held_out": 0}, **was}
-            pairs = [(name, was[part].get(name), value) for part, fixed in now.items() for name, value in fixed.items()]
+            # What was not told was not yet to be chosen.
+            told = {**was, "network": {**asdict(NetworkOptions()), **renamed(was.get("network", {}))}}
+            told.setdefault("labels", {})
+            told.setdefault("data", {"held_out": 0})
+            pairs = [
+                (name, told[part].get(name), value) for part, fixed in now.items() for name, value in fixed.items()
+            ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path} cannot be read: {error!r}", "Delete it, if the options are those of before.") from error
     changed = [f"{name} {before!r}, now {value!r}" for name, before, value in pairs if before != value]

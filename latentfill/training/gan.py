@@ -1,8 +1,9 @@
 """The training of a GAN as a run: its networks, fresh or from a model, and then one batch after another."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,7 +13,8 @@ from ..gan import building
 from ..gan.device import choose_precision
 from ..gan.gan import Gan
 from ..options import NetworkOptions, RunOptions, TrainOptions
-from .dataset import Dataset, check_pictures, split
+from .adversarial.pieces import check_pieces, resolved
+from .dataset import Dataset, check_pictures, labelled, split
 from .folder import Subject, begun_with_held_out, check_options
 from .record import Progress
 from .run import follow, in_images
@@ -35,9 +37,13 @@ def train(
     """Train a GAN until `options.images_seen`, as `follow` does. Raises ValueError for pictures of another size too.
 
     `begin` is a model of the same networks whose weights a new run begins with. The last `held_out` pictures, at most a
-    tenth, are never learnt from: by them it is judged.
+    tenth, are never learnt from: by them it is judged. With classes all are learnt from.
     """
     check_options(network, options, run)
+    check_pieces(options, network)
+    if options.labels == "folders":
+        data, held_out = labelled(data), 0  # the last pictures may be all there are of a class
+        network = replace(network, classes=len(data.classes))
     count = begun_with_held_out(folder, min(held_out, len(data) // 10))
     learnt, kept = split(data, count if count >= FEWEST else 0)
     learnt = learnt or data
@@ -52,11 +58,14 @@ def train(
             part.to(device)
         if begin:
             take_over(begin, generator, discriminator, encoder)
-        return Trainer(generator, discriminator, options, network, encoder)
+        return Trainer(generator, discriminator, resolved(options, len(learnt)), network, encoder)
 
     options = in_images(options, len(learnt))
-    about = {"network": asdict(network), "data": {"held_out": 0 if kept is None else len(kept)}}
-    yield from follow(learner, learnt, folder, Subject("gan", about), options, run, caller, kept)
+    fixed: dict[str, dict[str, Any]] = {"network": asdict(network)}
+    fixed["data"] = {"held_out": 0 if kept is None else len(kept)}
+    if data.classes:
+        fixed["labels"] = {"classes": list(data.classes)}
+    yield from follow(learner, learnt, folder, Subject("gan", fixed), options, run, caller, kept)
 
 
 def take_over(begin: Gan, *networks: nn.Module | None) -> None:

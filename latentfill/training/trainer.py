@@ -8,40 +8,29 @@ from typing import Any, cast, final
 import torch
 from torch import nn
 
-from ..gan.averaging import estimate_statistics
+from ..gan.averaging import settled
 from ..gan.building import AnyDiscriminator, AnyGenerator
 from ..gan.gan import Gan
+from ..gan.layers.virtual import is_virtual
 from ..gan.prior import random
 from ..gan.residual.encoder import ResidualEncoder
 from ..options import NetworkOptions, TrainOptions
 from ..types import Images, Latents
+from .adversarial.curves import CURVES
 from .adversarial.game import Game
+from .adversarial.improved import feature_distance, smoothing
 from .adversarial.losses import LOSSES, mistaken_for_fake, mistaken_for_real
 from .adversarial.penalties import penalty
+from .adversarial.pieces import Pieces
 from .adversarial.player import Player, descend
 from .adversarial.schedule import Settings, settings
+from .adversarial.told import Labels, ToldDiscriminator, ToldGenerator, in_turn
 from .reconstructing.reconstruction import draw_holes, draw_noise, redraw
-from .record import PACE, Curve, Curves, Exhibit
+from .record import Exhibit
 
 LATENT_STREAM, STATISTICS_STREAM, SAMPLE_STREAM, BETWEEN_STREAM = 1, 2, 3, 4  # seeds of different draws never meet
 SAMPLES = 64  # images drawn again and again
 ENCODER_BETAS = 0.9, 0.99  # a regression, not a game: it bears memories that would make two players circle
-# The columns of metrics.csv after `images_seen`, and the names of the same curves in TensorBoard (the original's).
-CURVES: Curves = {
-    "discriminator_loss": Curve("discriminator", "d_loss"),
-    "generator_loss": Curve("generator", "g_loss"),
-    "real_logit": Curve("real", "logit/real"),
-    "fake_logit": Curve("fake", "logit/fake"),
-    "images_per_second": PACE["images_per_second"],
-    "discriminator_loss_real": Curve("discriminator_real", "d_loss_real"),
-    "discriminator_loss_fake": Curve("discriminator_fake", "d_loss_fake"),
-    "learning_rate": PACE["learning_rate"],
-    "slope_real": Curve("slope_real", "penalty/r1"),
-    "slope_fake": Curve("slope_fake", "penalty/r2"),
-    "image_mse": Curve("image", "mse/image"),
-    "hole_mse": Curve("hole", "mse/hole"),
-    "divergence": Curve("divergence", "nats"),
-}
 
 
 @final
@@ -65,17 +54,22 @@ class Trainer:
         # errors that Adam would blow up. It keeps its first value, zero.
         for bias in [*generator.idle_biases(), *discriminator.idle_biases()]:
             bias.requires_grad_(False)
+        self.pieces = Pieces(options, generator, discriminator)
         betas = options.beta1, options.beta2
         self.g, self.d = (
             Player(generator, "generator", betas, "averaged"),
             Player(discriminator, "discriminator", betas),
         )
         self.e = Player(encoder, "encoder", ENCODER_BETAS, "averaged_encoder") if encoder else None
+        for player in (self.g, self.d):
+            player.hold_back(options.history)
         self.images_seen = 0
         self.now: Settings = settings(options, 0)
 
-    def step(self, real: Images) -> dict[str, torch.Tensor]:
+    def step(self, real: Images, labels: Labels | None = None) -> dict[str, torch.Tensor]:
         """Show both players one batch: D first, then G as often as the options say, on the same latents.
+
+        Fakes are drawn of the same classes as the pictures, if these have `labels`.
 
         Returns, detached and still on the device, the losses at the time of each player's first update, the logits
         `real` and `fake` that D gave before its own, and what these cost it (`discriminator_real`, `…_fake`); where
@@ -86,29 +80,34 @@ class Trainer:
         for player in self._players():
             player.set(self.now.learning_rate, player.betas if player is self.e else (o.beta1, self.now.beta2))
         values: dict[str, torch.Tensor] = {}
-        first = self.images_seen
-        for batch in torch.split(real, o.batch_size):
+        self.pieces.begin(real, self.images_seen)
+        for start in range(0, len(real), o.batch_size):
+            first, rows = self.images_seen + start, slice(start, start + o.batch_size)
+            batch, classes = real[rows], None if labels is None else labels[rows]
+            g, d = ToldGenerator(self.generator, classes), ToldDiscriminator(self.discriminator, classes)
             z = self.latents(first, len(batch)).to(real.device)
-            fake = self.generator(z)
-            told = self._judge(batch, fake.detach(), first)
+            fake = g(z)
+            told = self._judge(d, batch, fake.detach(), first)
             values = values or told  # of the first update
-            first += len(batch)
 
         # Frozen, D passes gradients through to the fakes and computes none for itself.
         self.d.let_learn(False)
         for update in range(o.generator_steps):
             if update:  # the first fake is still what G makes of z: only D has moved
-                fake = self.generator(z)
-            judged = self.discriminator(fake)
-            cost = loss.generator(self.discriminator(batch) if loss.pairs else judged, judged).mean()
+                fake = g(z)
+            seen = d.features(self.pieces.shown(fake, first, "update", update))
+            other = d.features(self.pieces.shown(batch, first, "real")) if loss.pairs or o.feature_matching else seen
+            judged = d.decide(seen)
+            cost = loss.generator(d.decide(other) if loss.pairs else judged, judged).mean()
             values.setdefault("generator", cost.detach())
+            if o.feature_matching:
+                cost = cost + o.feature_matching * feature_distance(other, seen)
             if self.e and not update:
-                descend(cost + o.reconstruct * self._redraw(self.e.network, batch, values), (self.g, self.e))
+                descend(cost + o.reconstruct * self._redraw(g, self.e.network, batch, values), (self.g, self.e))
             else:
                 descend(cost, (self.g,))
         self.d.let_learn(True)
-
-        self.images_seen = first
+        self.images_seen += len(real)
         self._average(len(real))
         return values
 
@@ -151,10 +150,12 @@ class Trainer:
 
     def averaged_generator(self, images: int = 4096) -> AnyGenerator:
         """A copy of the averaged generator with statistics of its own, ready to use."""
-        return self._settled(self.averaged, images)
+        return settled(self.averaged, [self._seed(STATISTICS_STREAM, n) for n in range(images)])
 
     def raw_generator(self) -> AnyGenerator:
         """A copy of the last generator, with the moving averages it kept while training."""
+        if is_virtual(self.generator):  # its statistics are those before the last update
+            return settled(self.generator, [self._seed(STATISTICS_STREAM, 0)])
         return deepcopy(self.generator).requires_grad_(False).eval()
 
     def graph(self) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
@@ -166,7 +167,9 @@ class Trainer:
         """What the averaged and the last generator make of the fixed latents; how the last batch was spread."""
         z = self.fixed_latents(SAMPLES).to(next(self.generator.parameters()).device)
         with torch.no_grad():
-            sheets = {"": self.averaged_generator(1024)(z), "-raw": self.raw_generator()(z)}
+            labels = in_turn(SAMPLES, self.network.classes, z.device)
+            drawn = {"": self.averaged_generator(1024), "-raw": self.raw_generator()}
+            sheets = {kind: ToldGenerator(generator, labels)(z) for kind, generator in drawn.items()}
         real, fake = values["real"], values["fake"]
         latents = self.latents(self.images_seen - len(real), len(real))
         return Exhibit(sheets, {"z": latents, "D/real": real.sigmoid(), "D/fake": fake.sigmoid()})
@@ -183,63 +186,60 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
-        return {name: part.state_dict() for name, part in self._parts().items()} | {"images_seen": self.images_seen}
+        parts = {name: part for player in self._players() for name, part in player.parts().items()}
+        state = {name: part.state_dict() for name, part in parts.items()} | {"images_seen": self.images_seen}
+        pieces = self.pieces.state_dict()
+        return state | ({"pieces": pieces} if pieces else {})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue as if never interrupted; the options may be others than before.
 
         Raises KeyError, ValueError or RuntimeError for the state of other networks.
         """
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
+        for player in self._players():
+            player.load(state)
+        self.pieces.load_state_dict(state.get("pieces", {}))
         self.images_seen = state["images_seen"]
 
-    def _judge(self, real: Images, fake: Images, first: int) -> dict[str, torch.Tensor]:
+    def _judge(self, d: ToldDiscriminator, real: Images, fake: Images, first: int) -> dict[str, torch.Tensor]:
         """One update of D on one batch."""
         o = self.options
-        real_logits, fake_logits = self.discriminator(real), self.discriminator(fake)
+        real, fake = self.pieces.shown(real, first, "real"), self.pieces.shown(fake, first, "fake")
+        real_logits, fake_logits = d(real), d(fake)
         loss = LOSSES[o.loss].discriminator(real_logits, fake_logits).mean()
-        cost, slopes = loss, dict[str, torch.Tensor]()
+        cost, slopes = loss + smoothing(real_logits, o.label_smoothing).mean(), dict[str, torch.Tensor]()
         if first // o.batch_size % o.penalty_every == 0:
             keys = [self._seed(BETWEEN_STREAM, n) for n in range(first, first + len(real))]
             share = torch.tensor([random(key).random() for key in keys], device=real.device)
-            term, slopes = penalty(self.discriminator, real, fake, share, o)
-            cost = loss if term is None else loss + self.now.penalty * o.penalty_every * term
+            term, slopes = penalty(d, real, fake, share, o)
+            cost = cost if term is None else cost + self.now.penalty * o.penalty_every * term
         descend(cost, (self.d,))
         real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
-        return {
-            "discriminator": loss.detach(),
-            "real": real_logits,
-            "fake": fake_logits,
-            "discriminator_real": mistaken_for_fake(real_logits),
-            "discriminator_fake": mistaken_for_real(fake_logits),
-        } | slopes
+        return (
+            {
+                "discriminator": loss.detach(),
+                "real": real_logits,
+                "fake": fake_logits,
+                "discriminator_real": mistaken_for_fake(real_logits),
+                "discriminator_fake": mistaken_for_real(fake_logits),
+            }
+            | slopes
+            | self.pieces.adapt(real_logits, fake_logits)
+        )
 
-    def _redraw(self, encoder: ResidualEncoder, real: Images, values: dict[str, torch.Tensor]) -> torch.Tensor:
+    def _redraw(
+        self, g: ToldGenerator, encoder: ResidualEncoder, real: Images, values: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
         """What it costs that G redraws these pictures as it does."""
         numbers = range(self.images_seen, self.images_seen + len(real))
         known = draw_holes(real.shape[-1], numbers, self.options.seed).to(real.device)
         noise = draw_noise(encoder.prior.dim, numbers, self.options.seed).to(real.device)
-        redrawn = redraw(self.generator, encoder, real, known, noise, self.options.divergence)
+        redrawn = redraw(g, encoder, real, known, noise, self.options.divergence)
         values |= {"image": redrawn.image, "hole": redrawn.hole, "divergence": redrawn.divergence}
         return redrawn.loss
 
     def _players(self) -> tuple[Player[Any], ...]:
         return (self.g, self.d, *((self.e,) if self.e else ()))
-
-    def _parts(self) -> dict[str, Any]:
-        return {name: part for player in self._players() for name, part in player.parts().items()}
-
-    def _settled(self, generator: AnyGenerator, images: int) -> AnyGenerator:
-        settled = deepcopy(generator).requires_grad_(False)
-        if any(isinstance(module, nn.BatchNorm2d) for module in settled.modules()):
-            device = next(settled.parameters()).device
-            size = min(images, 256)
-            seeds = (range(first, first + size) for first in range(0, images, size))
-            sample = settled.prior.sample
-            batches = ((sample([self._seed(STATISTICS_STREAM, n) for n in batch]).to(device),) for batch in seeds)
-            estimate_statistics(settled, batches)
-        return settled.eval()
 
     def _average(self, images: int) -> None:
         half_life = settings(self.options, self.images_seen).half_life

@@ -76,6 +76,32 @@ def test_a_sweep_shows_the_components_that_matter_most_or_those_named(model, tmp
     assert [line.split(",")[1] for line in (tmp_path / "sweep.csv").read_text().split()] == ["component", "4", "0"]
 
 
+@pytest.mark.parametrize("how", ["pca", "sefa"])
+def test_directions_have_a_row_each_with_the_sample_in_the_middle(model, tmp_path, capsys, how):
+    run(Options(model, tmp_path, directions=how, rows=3, columns=4, frames=4, seed=6))
+    names = [line.rsplit("/")[-1] for line in capsys.readouterr().out.split()]
+    assert names == ["directions.png", "directions.gif", "directions.csv"]
+    sheet = pixels(tmp_path / "directions.png")
+    assert sheet.shape == (24, 40, 3)
+    run(Options(model, tmp_path / "one", count=1, seed=6))
+    for row in range(3):
+        middle = sheet[8 * row : 8 * row + 8, 16:24]
+        # a normal latent is projected as the others are, and so may differ from the sample by a rounding
+        np.testing.assert_allclose(middle.astype(int), pixels(tmp_path / "one" / "grid.png"), rtol=0, atol=1)
+    with (tmp_path / "directions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    strengths = [float(row["strength"]) for row in rows]
+    assert strengths == sorted(strengths, reverse=True) and all(float(row["mean_change"]) > 0 for row in rows)
+    with Image.open(tmp_path / "directions.gif") as gif:
+        assert gif.n_frames == 6
+
+
+def test_more_directions_than_there_are_is_said(model, tmp_path):
+    with pytest.raises(LatentfillError, match="--rows 6: there are not so many directions") as caught:
+        run(Options(model, tmp_path, directions="pca", rows=6))
+    assert "has 5" in caught.value.cure
+
+
 def test_arithmetic_and_a_grid_can_be_had_at_once(model, tmp_path, capsys):
     run(Options(model, tmp_path, arithmetic=("1,2,3", "4,5,6", "7"), separate=True, count=1))
     names = [line.removeprefix(f"{tmp_path}/") for line in capsys.readouterr().out.split()]

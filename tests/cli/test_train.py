@@ -54,7 +54,7 @@ def test_the_same_command_continues_and_says_so(pictures, tmp_path, capsys):
 
 def test_other_networks_in_the_same_run_are_refused(pictures, tmp_path, capsys):
     run(words(pictures, tmp_path, "--images-seen", 8))
-    assert run(words(pictures, tmp_path, "--images-seen", 8, "--prior", "normal")) == 2
+    assert run(words(pictures, tmp_path, "--images-seen", 8, "--prior", "uniform")) == 2
     assert "prior" in capsys.readouterr().err
 
 

@@ -7,11 +7,12 @@ from torch import nn
 from latentfill.completion.completion import complete, loss_of, watch
 from latentfill.completion.search import cosine, prepared
 from latentfill.completion.tuning import split, tune
+from latentfill.gan import building
 from latentfill.gan.dcgan import DcganDiscriminator, DcganGenerator, initialise
 from latentfill.gan.gan import Gan
 from latentfill.gan.prior import UniformPrior
 from latentfill.images.incomplete import Incomplete
-from latentfill.options import CompleteOptions
+from latentfill.options import CompleteOptions, NetworkOptions
 
 
 def tiny_dcgan(size=16):
@@ -115,3 +116,27 @@ def test_of_a_generator_in_one_piece_the_latents_go_on():
 
 def test_the_cosine_goes_from_one_to_nothing():
     assert cosine(0.0) == 1 and cosine(0.5) == pytest.approx(0.5) and cosine(1.0) == 0
+
+
+def residual(size=16):
+    return prepared(
+        building.build(NetworkOptions(size=size, networks="residual", latent=6, prior="normal"), 1), torch.float32
+    )
+
+
+@pytest.mark.parametrize("size", [8, 16, 32])
+def test_residual_networks_come_apart_at_maps_of_8x8_too(size):
+    gan = residual(size)
+    z = gan.generator.prior.sample(range(3))
+    parts = split(gan.generator)
+    maps = parts.maps(z)
+    assert maps.shape[-1] == (4 if size == 8 else 8)
+    torch.testing.assert_close(parts.images(maps), gan.generator(z))
+    assert 0.3 < maps.std(0).mean() < 3  # in units of what is usual
+
+
+def test_residual_networks_are_tuned_as_others_are():
+    gan, incomplete = residual(), Incomplete(some_images(2), a_hole(2))
+    searched = complete(gan, incomplete, replace(OPTIONS, steps=50, tune_steps=0, learning_rate=0.05))
+    tuned = complete(gan, incomplete, replace(OPTIONS, steps=50, tune_steps=60, learning_rate=0.05, tune_weight=0.0))
+    assert (tuned.terms["contextual"] < 0.8 * searched.terms["contextual"]).all()

@@ -60,6 +60,14 @@ def test_their_gradients_are_the_same_too():
     torch.testing.assert_close(*grads, atol=1e-5, rtol=1e-3)
 
 
+def test_a_judge_that_is_told_of_its_batch_is_fused_with_what_is_usual():
+    gan = build(NetworkOptions(size=16, base=4, minibatch_kernels=6))
+    images = torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    gan.discriminator.train()(images)
+    gan.discriminator.eval().batch.running_nearness.uniform_(1, 2, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(fused(gan).discriminator(images), gan.discriminator(images), atol=1e-5, rtol=1e-4)
+
+
 def test_in_bf16_they_stay_close():
     gan = lived_in(16, 3)
     z = gan.generator.prior.sample(range(3))

@@ -187,3 +187,12 @@ def test_only_networks_of_torch_can_be_saved(tmp_path: Path) -> None:
         save(Gan(flat, flat), tmp_path / "m.safetensors")
     with pytest.raises(TypeError, match="Linear"):
         save(replace(made(), encoder=torch.nn.Linear(2, 2)), tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("batch_norm, norm", [(True, "batch"), (False, "none"), (None, "batch")])
+def test_older_headers_are_understood(tmp_path: Path, batch_norm: bool | None, norm: str) -> None:
+    path = tmp_path / "m.safetensors"
+    save(build(NetworkOptions(size=8, base=2, latent=3, norm=norm)), path)  # type: ignore[arg-type]
+    fields = {"size": 8, "base": 2, "latent": 3} | ({} if batch_norm is None else {"batch_norm": batch_norm})
+    rewrite(path, lambda tensors: None, {"format": FORMAT, "network": fields, "about": {}})
+    assert load(path).network == NetworkOptions(size=8, base=2, latent=3, norm=norm)  # type: ignore[arg-type]

@@ -332,6 +332,17 @@ def test_other_networks_or_another_stream_do_not_continue_a_run(tmp_path: Path) 
     assert state(tmp_path)["images_seen"] == 4
 
 
+def test_a_run_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    go(tmp_path, 4)
+    path = tmp_path / "options.json"
+    was = json.loads(path.read_text())
+    for name in ("networks", "scale", "norm", "minibatch_kernels", "classes", "critic"):
+        del was["network"][name]
+    path.write_text(json.dumps(was | {"network": {**was["network"], "batch_norm": True}}))
+    go(tmp_path, 8)
+    assert state(tmp_path)["images_seen"] == 8
+
+
 def test_options_may_change_until_something_was_learnt(tmp_path: Path) -> None:
     go(tmp_path, 4)
     for path in checkpoints.listed(tmp_path / "checkpoints"):

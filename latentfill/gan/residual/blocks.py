@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..dcgan import SLOPE, blank, parameters
+from ..layers.minibatch import MinibatchDiscrimination
 
 EXPANSION = 2  # inside a block there are so many times the maps
 GROUP = 16  # maps that a 3x3 kernel sees together; fewer are slower for their arithmetic on any processor
@@ -87,6 +88,8 @@ def initialise(network: nn.Module, seed: int) -> None:
         if bias is not None:
             nn.init.zeros_(bias)
     for module in network.modules():
+        if isinstance(module, MinibatchDiscrimination):
+            module.initialise(rng)
         if isinstance(module, Block):
             nn.init.zeros_(module.narrow.get_parameter("weight"))
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from ...options import Scale
 from ...types import Images, Latents, PerImage
 from ..dcgan import SLOPE, START, blank, check_shape, parameters
+from ..layers.minibatch import MinibatchDiscrimination
 from ..prior import Prior
 from .blocks import Stage, double, halve, same
 
@@ -54,7 +55,8 @@ class ResidualGenerator(nn.Module):
         if self.classes is not None and labels is not None:
             z = z + self.classes(labels)
         x = F.linear(z.to(self.precision), *parameters(self.project, self.precision))
-        x = x.view(len(z), -1, START, START).contiguous(memory_format=torch.channels_last)
+        # Not len(z), which would be a constant in an exported network.
+        x = x.view(x.shape[0], -1, START, START).contiguous(memory_format=torch.channels_last)
         return self._through(x, 0, stages)
 
     def finish(self, x: Tensor, stages: int) -> Images:
@@ -78,27 +80,34 @@ class ResidualGenerator(nn.Module):
 class ResidualDiscriminator(nn.Module):
     """D: images to logits; the larger, the more real."""
 
-    def __init__(self, size: int = 64, channels: int = 3, scale: Scale = "tiny", classes: int = 0) -> None:
+    def __init__(
+        self, size: int = 64, channels: int = 3, scale: Scale = "tiny", classes: int = 0, kernels: int = 0
+    ) -> None:
         super().__init__()
         self.precision = torch.float32  # what the layers compute in; the parameters stay as they are
         self.trunk = Trunk(size, channels, scale)
         maps = self.trunk.maps
         self.gather = blank(nn.Conv2d, maps, maps, START, groups=maps, bias=False)  # a learned 4x4 for each map
-        self.judge = blank(nn.Linear, maps, 1)
+        self.batch = MinibatchDiscrimination(maps, kernels) if kernels else None
+        self.judge = blank(nn.Linear, maps + kernels, 1)
         self.classes = blank(nn.Embedding, classes, maps) if classes else None
 
     def forward(self, images: Images, labels: Tensor | None = None) -> PerImage:
         """[n, channels, size, size], and [n] numbers of classes if it knows any -> [n] logits."""
-        x = self.features(images)
-        logits = F.linear(x, *parameters(self.judge, x.dtype)).flatten().float()
-        if self.classes is not None and labels is not None:
-            logits = logits + (self.classes(labels) * x.float()).sum(1)
-        return logits
+        return self.decide(self.features(images), labels)
 
     def features(self, images: Images) -> Tensor:
-        """[n, d]: what the last layer sees, before it judges."""
+        """[n, d]: what it sees in each image, before it judges."""
         x: Tensor = self.trunk(images.to(self.precision, memory_format=torch.channels_last))
         return (x * self.gather.get_parameter("weight").to(x.dtype).squeeze(1)).sum((2, 3))
+
+    def decide(self, features: Tensor, labels: Tensor | None = None) -> PerImage:
+        """[n, d] -> [n] logits: the rest of the way, where images of a batch may meet."""
+        x = features if self.batch is None else torch.cat([features, self.batch(features)], 1)
+        logits = F.linear(x, *parameters(self.judge, x.dtype)).flatten().float()
+        if self.classes is not None and labels is not None:
+            logits = logits + (self.classes(labels) * features.float()).sum(1)
+        return logits
 
     def idle_biases(self) -> list[nn.Parameter]:
         """None: there is no batch norm to undo any."""
@@ -120,6 +129,10 @@ class Uncritical(nn.Module):
     def features(self, images: Images) -> Tensor:
         """[n, d]: means of 8x8 blocks, for those who compare."""
         return F.adaptive_avg_pool2d(images, 8).flatten(1)
+
+    def decide(self, features: Tensor, labels: Tensor | None = None) -> PerImage:
+        """[n, d] -> [n] zeros."""
+        return features.sum(1) * 0.0
 
     def idle_biases(self) -> list[nn.Parameter]:
         """None."""

@@ -1,1 +1,1 @@
-"""The rules of the game between G and D."""
+"""The rules of the game between G and D, and what the post's relatives add to them."""

@@ -1,6 +1,6 @@
 """One network that is trained beside others: its parameters, its optimiser, perhaps its running average."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Generic, TypeVar, final
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...gan.averaging import blend_parameters
+from .improved import History
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -23,6 +24,8 @@ class Player(Generic[Network]):
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, betas=betas, fused=True)  # its rate is set before each step
         self.averaged_name = averaged
+        self.history: History | None = None
+        self.pull = 0.0
         self.averaged = deepcopy(network).requires_grad_(False) if averaged else None
 
     @property
@@ -40,6 +43,30 @@ class Player(Generic[Network]):
         for parameter in self.parameters:
             parameter.requires_grad_(wanted)
 
+    def hold_back(self, weight: float) -> None:
+        """From now on weights are pulled towards the mean of all they will have been."""
+        self.history, self.pull = (History(self.parameters) if weight else None), weight
+
+    def update(self, gradients: Sequence[Tensor | None]) -> None:
+        """One step along these gradients, one for each parameter."""
+        for parameter, grad in zip(self.parameters, gradients, strict=True):
+            absent = torch.zeros_like(parameter) if self.history else None
+            parameter.grad = absent if grad is None else as_laid_out(grad, parameter)
+        if self.history:
+            self.history.pull(self.parameters, [p.grad for p in self.parameters if p.grad is not None], self.pull)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.history:
+            self.history.remember(self.parameters)
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take all parts from a checkpoint; a history that it has not begins now. Raises KeyError and others."""
+        for name, part in self.parts().items():
+            if part is not self.history or name in state:
+                part.load_state_dict(state[name])
+            else:
+                self.hold_back(self.pull)
+
     def average(self, keep: float) -> None:
         """The average stays what it was by this share, and becomes what the network is by the rest."""
         if self.averaged is not None:
@@ -54,7 +81,15 @@ class Player(Generic[Network]):
     def parts(self) -> dict[str, Any]:
         """All that has a state, by the names it has in checkpoints."""
         parts: dict[str, Any] = {self.name: self.network, f"{self.name}_optimizer": self.optimizer}
-        return parts | ({self.averaged_name: self.averaged} if self.averaged_name else {})
+        parts |= {self.averaged_name: self.averaged} if self.averaged_name else {}
+        return parts | ({f"{self.name}_history": self.history} if self.history else {})
+
+
+def as_laid_out(grad: Tensor | None, parameter: Tensor) -> Tensor | None:
+    """The same gradient in the memory layout of the parameter: fused Adam walks through both side by side, whatever."""
+    if grad is None or grad.stride() == parameter.stride():
+        return grad
+    return torch.empty_like(parameter).copy_(grad)
 
 
 def descend(loss: Tensor, players: Sequence[Player[Any]]) -> None:
@@ -62,8 +97,6 @@ def descend(loss: Tensor, players: Sequence[Player[Any]]) -> None:
     parameters = [parameter for player in players for parameter in player.parameters]
     # Not every layer has its part in every loss: D's bias has none in a loss of differences of logits.
     grads = torch.autograd.grad(loss, parameters, allow_unused=True)
-    for parameter, grad in zip(parameters, grads, strict=True):
-        parameter.grad = grad
     for player in players:
-        player.optimizer.step()
-        player.optimizer.zero_grad(set_to_none=True)
+        own, grads = grads[: len(player.parameters)], grads[len(player.parameters) :]
+        player.update(own)

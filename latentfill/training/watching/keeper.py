@@ -44,6 +44,8 @@ class Keeper:
         about: dict[str, Any] = {"images_seen": learner.images_seen, "pictures": len(self.data or ()), **origin()}
         if self.data and self.data.alignment is not None:
             about |= {"alignment": dict(self.data.alignment)}
+        if self.data and self.data.classes:
+            about |= {"classes": dict(self.data.classes)}
         return about
 
     def models_are_stale(self, learner: Learner) -> bool:

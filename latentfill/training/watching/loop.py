@@ -138,13 +138,16 @@ class Loop:
 
     def _step(self, seen: int) -> dict[str, Tensor]:
         o, count = self.options, self.learner.real_images
-        real = torch.empty(0, 0, 0, 0)
+        real, labels = torch.empty(0, 0, 0, 0), None
         if self.data and count:
-            real = self.data.batch(seen // self.learner.images_per_step * count, count, seed=o.seed, flip=o.flip).to(
-                self.device
-            )
+            first = seen // self.learner.images_per_step * count
+            real = self.data.batch(first, count, seed=o.seed, flip=o.flip).to(self.device)
+            labels = self.data.batch_labels(first, count, seed=o.seed)
         self.whole = False
-        values = self.learner.step(real)
+        learner: Any = self.learner  # pictures have labels only for one that takes them
+        values: dict[str, Tensor] = (
+            learner.step(real) if labels is None else learner.step(real, torch.from_numpy(labels).to(self.device))
+        )
         self.whole = True
         return values
 

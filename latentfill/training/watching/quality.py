@@ -12,6 +12,7 @@ import torch
 from ...gan import checkpoint
 from ...gan.context import ContextEncoder
 from ...gan.gan import Gan, Generator
+from ...gan.residual.classes import of_class
 from ...images.pixels import batch_to_images
 from ...types import Images, PerImage
 from ..dataset import Dataset
@@ -86,7 +87,7 @@ class Quality:
         sheets: dict[str, Images] = {}
         distances = None
         if self.draws and isinstance(model, Gan) and self.data is not None:
-            samples = _draw(model.generator, self.seed, model.device)
+            samples = _draw(of_class(model).generator, self.seed, model.device)
             nearest = self._near_to().nearest(samples[:AT_ONCE])
             sheets["nearest"], distances = _pairs(samples, nearest), nearest.distances
             if self.scorer and self.held_out is not None:

@@ -12,7 +12,7 @@ from latentfill.training.adversarial.penalties import off_unit_slope, penalty, s
 
 CASES = [
     NetworkOptions(size=8, networks="residual"),
-    NetworkOptions(size=8, base=2, batch_norm=False),
+    NetworkOptions(size=8, base=2, norm="none"),
 ]
 
 

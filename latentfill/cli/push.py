@@ -1,0 +1,55 @@
+"""latentfill push: share a model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from ..errors import LatentfillError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write a model as others share theirs: model.safetensors, config.json and a model card, README.md.
+
+    Into a folder; or, named hf://OWNER/NAME, to a repository of the Hugging Face hub, where you must be logged in. In
+    Python, `latentfill.from_pretrained` reads both; everywhere else the folder may be given as MODEL.
+    """
+
+    model: Positional[str]
+    """name of a model in the package, a model file, a run folder, or a folder pushed to before"""
+    to: Positional[str]
+    """folder, or hf://OWNER/NAME"""
+    license: str = "unknown"
+    """of the model, as the hub names them: mit, cc-by-nc-4.0, other, ..."""
+    card: Path | None = None
+    """Markdown file for the text of the model card; without it, one is written unless there is one already"""
+    public: bool = False
+    """a new repository may be seen by all; otherwise by you alone"""
+
+
+def run(options: Options) -> int:
+    """Push, and print the path of each file, or the address of the repository."""
+    from ..models import find, hub, pushed, title
+
+    text = _read(options.card)
+    path = find(options.model)
+    if text is None and pushed.is_pushed(path.parent):  # its card may have been written by hand
+        text = _read(path.parent / pushed.CARD) if (path.parent / pushed.CARD).is_file() else None
+    if hub.named(options.to):
+        hub.upload(path, options.to, options.license, text, public=options.public)
+        print(options.to)
+        return 0
+    name = Path(options.to).resolve().name or title(path)
+    for made in pushed.write(path, Path(options.to), name, options.license, text):
+        print(made)
+    return 0
+
+
+def _read(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LatentfillError(f"{path} cannot be read: {error}", "Give a Markdown file.") from error

@@ -1,0 +1,102 @@
+"""The model card: front matter for a hub, and in plain words what the model is, how it was made and how to use it."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+TAGS = ("latentfill", "image-completion", "inpainting", "gan")
+
+
+def card(
+    found: Mapping[str, Any], name: str, license: str = "unknown", text: str | None = None, more: str | None = None
+) -> str:
+    """Markdown, of what `header.facts` found; a text, if given, stands in the place of ours.
+
+    `more` is what was written of the model before: it goes to the end, without pictures, which stay where they are.
+    """
+    import yaml
+
+    if text and text.startswith("---"):  # it has front matter of its own
+        return text
+    matter = {
+        "library_name": "latentfill",
+        "pipeline_tag": "image-to-image",
+        "license": license,
+        "tags": list(TAGS),
+    }
+    body = text.strip() if text else "\n".join([*_body(found, name, license), *_more(more)])
+    return f"---\n{yaml.safe_dump(matter, sort_keys=False)}---\n\n{body}\n"
+
+
+def _body(found: Mapping[str, Any], name: str, license: str) -> list[str]:
+    network, about = found["network"], found["about"]
+    context = found["kind"] != "gan"
+    what = "A context encoder" if context else "A generative model"
+    colours = "colour" if network["channels"] == 3 else "grey"
+    rows = {"images": f"{network['size']}x{network['size']}, {colours}"}
+    if not context:
+        rows["latent"] = f"{network['latent']} numbers, {network['prior']}"
+        rows["networks"] = str(network.get("networks", "dcgan"))
+    rows |= {part: f"{count:,} parameters" for part, count in found["parameters"].items()}
+    rows["file"] = f"safetensors, {found['bytes'] / 1e6:.1f} MB, stored as {', '.join(found['stored_as'])}"
+    rows |= {_words(key): _value(about[key]) for key in about if key not in ("trust", "options")}
+    return [
+        f"# {name}",
+        "",
+        f"{what} of pictures of {network['size']} pixels, made with `latentfill`, which completes pictures with it.",
+        "What it puts into a hole is invented: it is no evidence of what is behind it.",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {key} | {value} |" for key, value in rows.items()),
+        "",
+        *(_context_use() if context else _use()),
+        "## Licence and data",
+        "",
+        f"Licence: {license}. It says nothing of the pictures that the model has learnt from, whose licences may",
+        "bind it, too: who shares it should name them here.",
+        *_recipe(about.get("options")),
+    ]
+
+
+def _use() -> list[str]:
+    return [
+        "```python",
+        "import latentfill",
+        "",
+        'gan = latentfill.from_pretrained("hf://OWNER/NAME")  # or the path of a folder with these files',
+        "```",
+        "",
+        "`latentfill complete PICTURES --out DIR --model FOLDER` completes pictures with it.",
+        "",
+    ]
+
+
+def _context_use() -> list[str]:
+    return ["`latentfill evaluate PICTURES --out DIR --context FOLDER` compares it with others.", ""]
+
+
+def _recipe(options: Any) -> list[str]:
+    if not isinstance(options, Mapping):
+        return []
+    return ["", "## How it was trained", "", "| | |", "|---|---|"] + [
+        f"| {_words(key)} | {_value(value)} |" for key, value in options.items()
+    ]
+
+
+def _more(text: str | None) -> list[str]:
+    if not text:
+        return []
+    text = re.sub(r"^# .*$|^!\[.*$", "", text, flags=re.M)
+    text = re.sub(r"\[([^]]*)\]\((?!http)[^)]*\)", r"\1", text)  # links to what is not here
+    return ["", re.sub(r"\n{3,}", "\n\n", text).strip()]
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_words(key)} {inner}" for key, inner in value.items())
+    return (f"{value:,}" if type(value) is int else str(value)).replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,118 @@
+"""Changes made to reals and fakes alike before D sees them, so that few pictures are not learnt by heart.
+
+Zhao et al. (2020), "Differentiable augmentation for data-efficient GAN training" (DiffAugment): colour, translation and
+cutout, with their ranges. G learns through them, and penalties differentiate twice. Only changes that G could not copy
+into its images without D noticing are of use: each is drawn at random, so "none" stays the most probable of each kind.
+"""
+
+from typing import Any, final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd import Function
+
+from ...types import Images, PerImage
+
+Draws = Float[Tensor, "n 12"]  # in [0, 1): what an image's changes are drawn with
+DRAWS = 12  # five coins, three of colour, two of translation, two of cutout; a multiple of the four of a Philox block
+FARTHEST = 0.125  # of the image's side, that it is moved
+CUT = 0.5  # of the image's side, that is cut out
+
+
+def draws(key: int, first: int, count: int) -> Draws:
+    """The numbers of images `first` to `first + count` in the stream of that key; the n-th has the same ones always.
+
+    All come from one Philox, whose counter is set: a generator for each image would cost as much as the changes do.
+    """
+    rng = np.random.Generator(np.random.Philox(key=key, counter=first * DRAWS // 4))
+    return torch.from_numpy(rng.random((count, DRAWS)).astype(np.float32))
+
+
+def augment(images: Images, numbers: Draws, probability: float = 1.0) -> Images:
+    """[n, c, h, w] -> the same shape: each of the five changes is made to each image with that probability.
+
+    Values may leave [-1, 1]; what is moved in or cut out is 0. Twice differentiable in the images.
+    """
+    if not probability:
+        return images
+    numbers = numbers.to(images)
+    made = numbers[:, :5] < probability
+    return _moved_and_cut(_coloured(images, numbers[:, 5:8], made[:, :3]), numbers[:, 8:], made[:, 3:])
+
+
+def _coloured(images: Images, numbers: Float[Tensor, "n 3"], made: Tensor) -> Images:
+    """Brightness, saturation and contrast, which together are one affine map of the pixel and of two means."""
+    brightness, saturation, contrast = (
+        torch.where(chosen, drawn, usual)[:, None, None, None]
+        for chosen, drawn, usual in zip(
+            made.unbind(1),
+            (numbers[:, 0] - 0.5, numbers[:, 1] * 2, numbers[:, 2] + 0.5),
+            numbers.new_tensor([0.0, 1.0, 1.0]),
+            strict=True,
+        )
+    )
+    grey = sum(images.unbind(1)[1:], images[:, 0])[:, None] / images.shape[1]  # quicker than mean(1)
+    mean = grey.mean((2, 3), keepdim=True)
+    return contrast * saturation * images + (contrast * (1 - saturation) * grey + (1 - contrast) * mean + brightness)
+
+
+def _moved_and_cut(images: Images, numbers: Float[Tensor, "n 4"], made: Tensor) -> Images:
+    h, w = images.shape[2:]
+    sizes = numbers.new_tensor([h, w])
+    farthest = (sizes * FARTHEST + 0.5).floor()
+    moves = (numbers[:, :2] * (2 * farthest + 1)).floor() - farthest
+    moved: Images = _Moved.apply(images, (moves * made[:, :1]).long())  # type: ignore[no-untyped-call]
+    cut = (sizes * CUT + 0.5).floor()
+    # Its middle may be any pixel, so it may hang over the edge.
+    start = (numbers[:, 2:] * (sizes + 1 - cut % 2)).floor() - (cut / 2).floor()
+    within = [
+        (torch.arange(size, device=images.device) >= start[:, i, None])
+        & (torch.arange(size, device=images.device) < start[:, i, None] + cut[i])
+        for i, size in enumerate((h, w))
+    ]
+    gone = within[0][:, None, :, None] & within[1][:, None, None, :] & made[:, 1, None, None, None]
+    return moved * (~gone).to(moved)
+
+
+@final
+class _Moved(Function):
+    """Each image moved down and right by whole pixels, 0 where nothing came. Its transpose moves back."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, moves: Int[Tensor, "n 2"]) -> Tensor:
+        ctx.save_for_backward(moves)
+        moved = torch.zeros_like(images)
+        h, w = images.shape[2:]
+        for i, (y, x) in enumerate(moves.tolist()):  # four times as quick as gathering
+            to = moved[i, :, max(0, y) : h + min(0, y), max(0, x) : w + min(0, x)]
+            to.copy_(images[i, :, max(0, -y) : h + min(0, -y), max(0, -x) : w + min(0, -x)])
+        return moved
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (moves,) = ctx.saved_tensors
+        back: Tensor = _Moved.apply(grads[0], -moves)  # type: ignore[no-untyped-call]
+        return back, None
+
+
+# Karras et al. (2020), "Training generative adversarial networks with limited data" (ADA).
+TARGET = 0.6  # of the sign rate; theirs
+MOST = 0.8  # beyond, they saw changes leak into G's images
+IMAGES_TO_RISE = 100_000  # from 0 to 1: theirs for fine-tuning, as runs here are short; 500,000 from scratch
+FEW = 10_000  # pictures; with as many they gained much, with 140,000 nothing, and DiffAugment little with 50,000
+
+
+def sign_rate(real: PerImage, fake: PerImage | None = None) -> float:
+    """r_t = E[sign(D(real))]: 0 when D cannot tell pictures it has not learnt, 1 when it knows all by heart.
+
+    Losses of differences leave D's zero anywhere: given the fakes' logits, it is put at their mean.
+    """
+    return float((real if fake is None else real - fake.mean()).sign().mean())
+
+
+def adapted(probability: float, rate: float, images: int) -> float:
+    """The probability after so many images more: higher if D overfits, lower if not."""
+    step = images / IMAGES_TO_RISE * ((rate > TARGET) - (rate < TARGET))
+    return min(MOST, max(0.0, probability + step))

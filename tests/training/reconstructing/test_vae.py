@@ -1,0 +1,80 @@
+"""A variational autoencoder, trained as a run: it learns, resumes to the bit, and a GAN can begin with it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from latentfill.errors import RunError
+from latentfill.gan.checkpoint import load
+from latentfill.gan.residual.networks import Uncritical
+from latentfill.options import GAN_PRESETS, TRAIN_KINDS, NetworkOptions, RunOptions
+from latentfill.training import checkpoints
+from latentfill.training.dataset import Dataset
+from latentfill.training.gan import train
+from latentfill.training.reconstructing.vae import train_vae
+
+NETWORK = NetworkOptions(size=8, networks="residual", latent=4, prior="normal", critic=False)
+TRAIN = replace(TRAIN_KINDS["vae"], images_seen=48, batch_size=4, precision="fp32")
+RUN = RunOptions(sample_every=24, checkpoint_every=10**6, log_every=8, device="cpu", threads=1)
+
+
+def shades(count: int = 40) -> Dataset:
+    """Flat pictures, darker or lighter: one number says all of each."""
+    levels = np.random.Generator(np.random.Philox(key=2)).integers(20, 236, count)
+    pixels = np.broadcast_to(levels[:, None, None, None], (count, 8, 8, 3)).astype(np.uint8)
+    return Dataset(pixels, [str(i) for i in range(count)], [])
+
+
+def go(folder: Path, images: int = 48, **options: Any) -> None:
+    list(train_vae(shades(), folder, NETWORK, replace(TRAIN, images_seen=images, **options), RUN))
+
+
+def test_it_learns_to_redraw_what_it_sees_and_what_it_does_not(tmp_path: Path) -> None:
+    go(tmp_path, 6000, learning_rate=2e-3)
+    gan = load(tmp_path / "model.safetensors")
+    assert isinstance(gan.discriminator, Uncritical) and gan.encoder is not None
+    images = torch.linspace(-0.7, 0.7, 5)[:, None, None, None].expand(5, 3, 8, 8)
+    known = torch.ones(5, 1, 8, 8)
+    known[:, :, :4] = 0
+    error = (gan.generator(gan.encoder(images, known)) - images).abs().mean()
+    assert error < 0.1
+
+
+def test_resumed_it_is_as_if_never_interrupted(tmp_path: Path, equal: Callable[[Any, Any], bool]) -> None:
+    go(tmp_path / "straight")
+    for images in (12, 28, 48):  # the rate does not fall before the end of each
+        go(tmp_path / "parts", images, decay=0.0)
+    go(tmp_path / "whole", decay=0.0)
+    states = [checkpoints.newest(tmp_path / name / "checkpoints")[0] for name in ("parts", "whole", "straight")]
+    assert equal(states[0], states[1]) and not equal(states[1], states[2])
+
+
+def test_a_gan_begins_with_its_weights_and_keeps_its_encoder(tmp_path: Path) -> None:
+    go(tmp_path / "vae")
+    begin = load(tmp_path / "vae" / "model.safetensors")
+    options = replace(GAN_PRESETS["modern"][1], images_seen=4, batch_size=4, precision="fp32", learning_rate=1e-12)
+    network = replace(NETWORK, critic=True)
+    list(train(shades(), tmp_path / "gan", network, options, RUN, begin))
+    gan = load(tmp_path / "gan" / "model.safetensors")
+    z = gan.generator.prior.sample([1, 2])
+    torch.testing.assert_close(gan.generator(z), begin.generator(z), atol=1e-4, rtol=0)
+    images, known = torch.zeros(1, 3, 8, 8), torch.ones(1, 1, 8, 8)
+    assert gan.encoder and begin.encoder
+    torch.testing.assert_close(gan.encoder(images, known), begin.encoder(images, known), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("change, said", [
+    ({"latent": 5}, "has other networks .*project.weight"),
+    ({"networks": "dcgan", "critic": True}, "another kind of generator"),
+])  # fmt: skip
+def test_networks_that_differ_are_told(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    go(tmp_path / "vae", 4)
+    begin = load(tmp_path / "vae" / "model.safetensors")
+    options = replace(GAN_PRESETS["modern"][1], images_seen=4, batch_size=4, precision="fp32")
+    with pytest.raises(RunError, match=said):
+        list(train(shades(), tmp_path / "gan", replace(NETWORK, **change), options, RUN, begin))
