@@ -193,3 +193,11 @@ def test_other_sheets_are_no_samples() -> None:
     watch = Watchdog(TRAIN, RUN, torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
     assert [watch.look(seen, {"-completed": one}) for seen in (4, 8, 12)] == [None] * 3
     assert [watch.look(seen, {"-raw": one}) for seen in (4, 8)][1] is not None
+
+
+def test_a_good_checkpoint_is_one_of_the_schedule_if_there_is_any() -> None:
+    watch = Watchdog(TRAIN, replace(RUN, checkpoint_every=10), None)
+    watch.restart(24)
+    assert watch.good([24, 20, 12, 28], step=4) == 20  # 12 was due too, 24 is where somebody stopped, 28 is suspect
+    assert watch.good([24, 28], step=4) == 24 and watch.good([28], step=4) is None
+    assert watch.good([28], step=4, trouble="numbers") == 28
