@@ -23,12 +23,8 @@ from ..dataset import Dataset, check_pictures, split
 from ..folder import Subject, check_options
 from ..record import PACE, Curve, Curves, Exhibit, Progress
 from ..run import follow, in_images
-<<<<<<< HEAD
 from ..watching.learner import ALONE, Caller
-from .reconstruction import draw_holes, draw_noise, redraw
-=======
 from .reconstruction import redraw_batch
->>>>>>> main
 
 SAMPLE_STREAM, SAMPLES, HELD_OUT = 3, 64, 128
 CURVES: Curves = {
