@@ -2,12 +2,10 @@
 
 import hashlib
 import json
-import platform
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,6 +16,7 @@ from ..errors import LatentfillError
 from ..models import DEFAULT
 from ..options import ReadLimits
 from .console.layers import command
+from .console.machine import machine
 
 if TYPE_CHECKING:
     from ..evaluation.methods import Resources
@@ -142,7 +141,7 @@ def _prepare(options: Options) -> "tuple[Trial, list[tuple[str, str]]]":
         "seed": options.seed,
         "training_pictures": 0 if resources.train is None else len(resources.train),
     }
-    about = {"command": command.get(), "machine": _machine(), "settings": settings, "left_out": left_out}
+    about = {"command": command.get(), "machine": machine(), "settings": settings, "left_out": left_out}
     made = trial.Trial(
         options.out,
         pictures,
@@ -206,20 +205,3 @@ def _digest(parts: Iterable[Any]) -> str:
     for part in parts:
         digest.update(part)
     return digest.hexdigest()
-
-
-def _machine() -> str:
-    """When, on what and with what it was measured."""
-    import torch
-
-    from .. import __version__
-
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:  # not on every system
-        lines = []
-    processor = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
-    return (
-        f"{date.today()}, {processor or platform.processor() or platform.machine()}, {torch.get_num_threads()} "
-        f"threads, torch {torch.__version__}, Python {platform.python_version()}, latentfill {__version__}"
-    )

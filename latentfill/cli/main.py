@@ -15,6 +15,7 @@ VERBS = {
     "calibrate": "measure how far completions can be trusted, so that each says what error to expect",
     "evaluate": "compare methods of completing pictures, with numbers and side by side",
     "verify": "count known pixels that a completion has changed",
+    "report": "put all that a training has told on one page",
     "plot": "draw the loss curves of a training, ready to print",
     "figures": "redraw the figures of the post",
     "info": "say what a model file holds",

@@ -18,6 +18,7 @@ from ..options import GAN_PRESETS, TRAIN_KINDS, Kind, NetworkOptions, RunOptions
 if TYPE_CHECKING:
     from ..training.dataset import Dataset
     from ..training.record import Progress
+    from ..training.watching.learner import Caller
 
 
 SIGNS = {"discriminator": "D", "generator": "G", "hole": "hole", "latent": "z"}  # of the losses beside the bar
@@ -73,6 +74,8 @@ def run(options: Options) -> int:
     from .console.progress import Bar
 
     setproctitle(f"latentfill train {options.run.name}")
+    if options.record.dry_run:
+        return _rehearse(options)
     steps = _STEPS[options.kind](options)
     stop = _StopSignal()
     first = None
@@ -82,6 +85,8 @@ def run(options: Options) -> int:
                 if first is None:
                     first = progress
                     print(_banner(first), file=sys.stderr)
+                for line in progress.told:
+                    print(line, file=sys.stderr)
                 bar.update(progress.images_seen, progress.total, _losses(progress))
                 if stop.came:
                     break
@@ -93,6 +98,31 @@ def run(options: Options) -> int:
     if first is None:
         print("Nothing to do: it has seen as many images already. Give a larger --images-seen.", file=sys.stderr)
     print(options.run / "model.safetensors")
+    return 0
+
+
+def _rehearse(options: Options) -> int:
+    """Say what a training would take. Of the pictures a few are decoded, to where nothing of them stays."""
+    from tempfile import TemporaryDirectory
+
+    from ..images import photos
+
+    batch, n = options.train.batch_size, options.network
+    total = min(len(list(photos.find(options.data))), options.record.max_images or sys.maxsize) if options.data else 0
+    few = 10 * batch // 9 + 2  # so many that a tenth may be held out
+    temporary = TemporaryDirectory()
+    try:
+        record = replace(options.record, cache=temporary.name, max_images=few)
+        train = options.train
+        if train.epochs and total:
+            train = replace(train, images_seen=max(1, round(train.epochs * total)), epochs=None)
+        told = [
+            line for step in _STEPS[options.kind](replace(options, record=record, train=train)) for line in step.told
+        ]
+    finally:
+        temporary.cleanup()
+    size = total * n.size**2 * n.channels / 1e6
+    print("\n".join([*told, f"pictures    {total:,} in all, {size:,.1f} MB decoded in the cache; {few} were tried"]))
     return 0
 
 
@@ -121,13 +151,16 @@ def _train_gan(options: Options) -> "Iterator[Progress]":
     from ..training.gan import train
 
     begin = load(find(options.begin)) if options.begin else None
-    return train(_open(options), options.run, options.network, options.train, options.record, begin)
+    data, held_out = _open(options), options.encoder.held_out if options.record.score_every else 0
+    caller = _caller(data)
+    return train(data, options.run, options.network, options.train, options.record, begin, caller, held_out)
 
 
 def _train_vae(options: Options) -> "Iterator[Progress]":
     from ..training.reconstructing.vae import train_vae
 
-    return train_vae(_open(options), options.run, options.network, options.train, options.record)
+    data = _open(options)
+    return train_vae(data, options.run, options.network, options.train, options.record, _caller(data))
 
 
 def _train_pyramid(options: Options) -> "Iterator[Progress]":
@@ -147,7 +180,7 @@ def _train_encoder(options: Options) -> "Iterator[Progress]":
             "Leave out --size, --channels, --widths, --base, --latent and --prior; the encoder has --encoder-base.",
         )
     data = _open(replace(options, network=gan.network)) if options.data else None
-    return train_encoder(gan, data, options.run, options.train, options.encoder, options.record)
+    return train_encoder(gan, data, options.run, options.train, options.encoder, options.record, _caller(data))
 
 
 def _train_context(options: Options) -> "Iterator[Progress]":
@@ -160,7 +193,8 @@ def _train_context(options: Options) -> "Iterator[Progress]":
             "a context encoder has no latent space", "Leave out --widths, --latent and --prior, or train a GAN."
         )
     network = ContextOptions(o.size, o.channels, o.base, options.encoder.skips)
-    return train_context(_open(options), options.run, network, options.train, options.encoder, options.record)
+    data = _open(options)
+    return train_context(data, options.run, network, options.train, options.encoder, options.record, _caller(data))
 
 
 _STEPS = {
@@ -170,6 +204,24 @@ _STEPS = {
     "encoder": _train_encoder,
     "context-encoder": _train_context,
 }
+
+
+def _caller(data: "Dataset | None") -> "Caller":
+    """What a training is lent: the command as it was given, the machine, and how to score a model."""
+    from ..evaluation.embedding import file
+    from ..jobs.judging import CompletionScorer
+    from ..training.watching.learner import Caller
+    from .console.layers import command
+    from .console.machine import machine
+
+    spaces = ["pixels"]
+    if data and data.alignment is not None:
+        try:
+            file()
+            spaces.append("dlib-face")
+        except LatentfillError:
+            pass  # without dlib's file there is no such space
+    return Caller(command.get(), machine(), CompletionScorer(spaces))
 
 
 def _open(options: Options) -> "Dataset":
@@ -187,7 +239,7 @@ def _open(options: Options) -> "Dataset":
                 data = step
             else:
                 bar.update(*step)
-    if data.rejected:
+    if data.rejected and not o.dry_run:
         where = options.run / "rejected.csv"
         options.run.mkdir(parents=True, exist_ok=True)
         write_rejected(where, data.rejected)

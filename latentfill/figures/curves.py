@@ -20,13 +20,17 @@ Column = Float[np.ndarray, " n"]
 
 Panels = dict[str, dict[str, str]]  # by title, what is drawn there: the column and its label
 
-SCORES = {"psnr_center": "center", "psnr_half": "half", "psnr_random": "random", "psnr_pattern": "pattern"}
-HELD_OUT: Panels = {"PSNR in the hole (dB)": SCORES}  # of held-out pictures, in those rows alone where it was measured
+PSNR = {"psnr_center": "center", "psnr_half": "half", "psnr_random": "random", "psnr_pattern": "pattern"}
+FRECHET = {"frechet_pixels": "pixels", "frechet_dlib_face": "faces"}
+# Of held-out pictures and of samples, in those rows alone where it was measured.
+HELD_OUT: Panels = {"PSNR in the hole (dB)": PSNR, "Fréchet distance of samples": FRECHET}
+SCORES = PSNR | FRECHET
 # What each kind of training records; a run is of the first kind whose columns it has, the scores aside.
 KINDS: tuple[Panels, ...] = (
     {
         "Loss": {"discriminator_loss": "D", "generator_loss": "G"},
         "Mean logit of D": {"real_logit": "real", "fake_logit": "generated"},
+        **HELD_OUT,
     },
     {"Mean absolute error": {"image_l1": "image", "hole_l1": "hole"}, **HELD_OUT},
     {"Mean squared error": {"hole_mse": "hole"}, **HELD_OUT},
@@ -69,7 +73,10 @@ def read(run: Path, name: str = "") -> Metrics:
             values[number - 2] = [float(row[place] or "nan") for place in places]
         except (ValueError, IndexError) as error:
             raise RunError(f"{path}: line {number} is damaged: {','.join(row)!r}", "Remove this line.") from error
-    return Metrics(name or run.resolve().name, values[:, 0], dict(zip(wanted[1:], values.T[1:], strict=True)), panels)
+    columns = {c: v for c, v in zip(wanted[1:], values.T[1:], strict=True) if c not in SCORES or not np.isnan(v).all()}
+    panels = {title: {c: label for c, label in panel.items() if c in columns} for title, panel in panels.items()}
+    panels = {title: panel for title, panel in panels.items() if panel}
+    return Metrics(name or run.resolve().name, values[:, 0], columns, panels)
 
 
 def read_all(runs: Sequence[Path]) -> list[Metrics]:
@@ -126,7 +133,7 @@ def _panels(path: Path, head: Sequence[str]) -> Panels:
 
 
 def _one(run: Metrics, window: int | None) -> Figure:
-    figure = Figure((6.3, 4.6), layout="constrained")
+    figure = Figure((6.3, max(4.6, 1.9 * len(run.panels))), layout="constrained")
     first: Axes | None = None
     for place, (title, columns) in enumerate(run.panels.items(), 1):
         axes = figure.add_subplot(len(run.panels), 1, place, sharex=first)

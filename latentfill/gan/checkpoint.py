@@ -78,6 +78,15 @@ def load_context(path: Path, device: torch.device | str = "cpu") -> ContextEncod
     return ContextEncoder(module, network, about.get("about", {}))
 
 
+def about(path: Path) -> dict[str, Any]:
+    """How a model file says that it was made; its numbers are not read. Raises ModelError."""
+    try:
+        with safe_open(path, "pt", device="cpu") as file:
+            return dict(_about(path, file.metadata()).get("about", {}))
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path}: not a model file ({error})", "Delete it, or get it again.") from error
+
+
 def weights(*networks: object) -> str:
     """A digest, in hexadecimal, of the numbers in those that are torch modules: the same for the same weights alone."""
     digest = hashlib.sha256()

@@ -126,6 +126,13 @@ class RunOptions:
     """keep a model file, raw and averaged, every so many images; 0 keeps only the newest"""
     log_every: Positive = 640
     """a row in metrics.csv and a point of each curve in TensorBoard: means over the batches since the last"""
+    score_every: Annotated[int, Ge(0)] = 32_000
+    """measure how the model completes and draws, and keep the best as RUN/best.safetensors, while that takes at most a
+    twentieth of the time; 0 never does"""
+    watch: bool = True
+    """watch for collapse, saturation and numbers that are none: tell, go back to a good checkpoint, change a setting"""
+    dry_run: bool = False
+    """make a few steps, say what the training would take, and write nothing"""
     max_images: Annotated[int, Gt(0)] | None = None
     """use only the first so many pictures that can be read (the original's train_size)"""
     device: str = "auto"

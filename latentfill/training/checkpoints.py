@@ -3,6 +3,7 @@
 import os
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ UNREADABLE = (
 )
 
 
-def save(folder: Path, images_seen: int, state: dict[str, Any], keep: int) -> Path:
+def save(folder: Path, images_seen: int, state: dict[str, Any], keep: int, besides: int | None = None) -> Path:
     """Write one checkpoint under its final name only when it is whole, then drop all but the newest `keep`.
 
-    Those of more images seen are dropped too: they were broken, or this one would not have been made.
+    One of `besides` images seen stays too, if it is older. Those of more images seen are dropped too: they were broken,
+    or this one would not have been made.
     Raises RunError when it cannot be written; the older ones stay.
     """
     path = folder / f"{images_seen:010}{SUFFIX}"
@@ -47,18 +49,23 @@ def save(folder: Path, images_seen: int, state: dict[str, Any], keep: int) -> Pa
         ) from error
     _sync(folder)
     older = [other for other in listed(folder) if other.name < path.name]
-    for other in set(listed(folder)) - {path, *older[: keep - 1]}:
+    spared = [other for other in older if int(other.stem) == besides]
+    for other in set(listed(folder)) - {path, *older[: keep - 1], *spared}:
         other.unlink(missing_ok=True)
     return path
 
 
-def newest(folder: Path) -> tuple[dict[str, Any] | None, tuple[Path, ...]]:
+def newest(
+    folder: Path, accepted: Callable[[int], bool] = lambda images_seen: True
+) -> tuple[dict[str, Any] | None, tuple[Path, ...]]:
     """The newest checkpoint that can be read, or None where there are none; and the newer ones, which cannot.
+
+    Only those of `accepted` images seen count.
 
     Plain tensors and numbers only: loading runs no code. Raises RunError when there are some and all are broken.
     """
     broken: list[Path] = []
-    for path in listed(folder):
+    for path in filter(lambda path: accepted(int(path.stem)), listed(folder)):
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             int(state["images_seen"])

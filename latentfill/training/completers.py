@@ -138,14 +138,14 @@ def judge(completed: Callable[[Images, Known], Images], images: Images) -> Exhib
     in the hole, and the completion.
     """
     size, device = images.shape[-1], images.device
-    scores, rows = {}, [_row(images)]
+    scores, rows = {}, [row(images)]
     for name, hole in JUDGED.items():
         known = draw_known(size, range(len(images)), 0, hole, JUDGED_STREAM).to(device)
         groups = [slice(first, first + GROUP) for first in range(0, len(images), GROUP)]
         with torch.no_grad():
             made = torch.cat([completed(images[group], known[group]).clamp(-1, 1) for group in groups])
         scores[name] = float(psnr(made, images, 1 - known).mean())
-        rows += [_row(images * known), _row(torch.where(known > 0, images, made))]
+        rows += [row(images * known), row(torch.where(known > 0, images, made))]
     return Exhibit({"": torch.cat(rows)}, scores=scores)
 
 
@@ -157,7 +157,7 @@ def psnr(made: Images, images: Images, where: Known) -> Tensor:
     return ratio
 
 
-def _row(images: Images) -> Tensor:
+def row(images: Images) -> Tensor:
     """The first images of a sheet, black where there are fewer."""
     return nn.functional.pad(images[:SHOWN], (0, 0, 0, 0, 0, 0, 0, max(0, SHOWN - len(images))), value=-1.0)
 

@@ -18,11 +18,11 @@ from ..options import RunOptions, TrainOptions
 from ..types import Images, Known
 from .adversarial.losses import cross_entropy, mistaken_for_fake
 from .completers import HOLE_STREAM, SCORES, STATISTICS_STREAM, Descent, check_hole, draw_known, judge, rate
-from .dataset import Dataset, check_pictures
-from .encoder import split
+from .dataset import Dataset, check_pictures, split
 from .folder import Subject, check_options
 from .record import PACE, Curve, Curves, Exhibit, Progress
 from .run import follow, in_images
+from .watching.learner import ALONE, Caller
 
 BORDER_WEIGHT = 10.0  # of known pixels at the edge of the hole, theirs: so that the seam is met
 SLOWER = 0.1  # D's learning rate as a share of the other's, theirs
@@ -43,6 +43,7 @@ def train_context(
     options: TrainOptions,
     special: EncoderOptions,
     run: RunOptions,
+    caller: Caller = ALONE,
 ) -> Iterator[Progress]:
     """Train a context encoder until `options.images_seen`, as `run.follow` does. Raises ValueError as `run.train`."""
     check_options(network, options, special, run)
@@ -52,7 +53,7 @@ def train_context(
     check_pictures(learnt, network.size, network.channels, options.batch_size, options.batch_size)
     options = in_images(options, len(learnt))
 
-    def learner(device: torch.device) -> ContextTrainer:
+    def learner(device: torch.device, options: TrainOptions) -> ContextTrainer:
         module = building.fresh_context(network, 2 * options.seed)
         discriminator = DcganDiscriminator(network.size, network.channels, network.base)
         initialise(discriminator, 2 * options.seed + 1)
@@ -61,7 +62,7 @@ def train_context(
         return ContextTrainer(*players, network, options, special, learnt, held_out)
 
     about = {"network": asdict(network), "encoder": asdict(special)}
-    yield from follow(learner, learnt, folder, Subject("context-encoder", about), options, run)
+    yield from follow(learner, learnt, folder, Subject("context-encoder", about), options, run, caller)
 
 
 @final

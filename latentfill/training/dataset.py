@@ -136,6 +136,16 @@ def check_pictures(data: Dataset, size: int, channels: int, batch_size: int, rea
         )
 
 
+def split(data: Dataset | None, count: int) -> tuple[Dataset | None, Images | None]:
+    """The pictures to learn from, and the last `count`, at most a tenth of all, to judge by."""
+    count = min(count, len(data) // 10) if data else 0
+    if not data or not count:
+        return data, None
+    labels = None if data.labels is None else data.labels[:-count]
+    kept = replace(data, pixels=data.pixels[:-count], names=data.names[:-count], labels=labels)
+    return kept, batch_to_images(data.pixels[-count:])
+
+
 def write_rejected(path: Path, rejected: Sequence[tuple[str, str]]) -> None:
     """A CSV of the pictures that were left out, and why."""
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:

@@ -20,14 +20,14 @@ from ..gan.encoder import DcganEncoder
 from ..gan.fused import fused
 from ..gan.gan import Gan
 from ..gan.options import EncoderOptions
-from ..images.pixels import batch_to_images
 from ..options import RunOptions, TrainOptions
 from ..types import Images, Known, Latents
 from .completers import HOLE_STREAM, SCORES, STATISTICS_STREAM, Descent, check_hole, draw_known, judge
-from .dataset import Dataset, check_pictures
+from .dataset import Dataset, check_pictures, split
 from .folder import Subject, check_options
 from .record import PACE, Curve, Curves, Exhibit, Progress
 from .run import follow, in_images
+from .watching.learner import ALONE, Caller
 
 SAMPLES = (20, HOLE_STREAM)  # streams of G's samples and of their holes: to learn from
 STATISTICS = (21, STATISTICS_STREAM)  # and to measure batch-norm statistics on
@@ -49,6 +49,7 @@ def train_encoder(
     options: TrainOptions,
     special: EncoderOptions,
     run: RunOptions,
+    caller: Caller = ALONE,
 ) -> Iterator[Progress]:
     """Train an encoder until `options.images_seen`, as `run.follow` does; the model files hold G, D and the encoder.
 
@@ -66,23 +67,14 @@ def train_encoder(
     elif options.epochs:
         raise ValueError("epochs are counted in pictures, of which there are none")
 
-    def learner(device: torch.device) -> EncoderTrainer:
+    def learner(device: torch.device, options: TrainOptions) -> EncoderTrainer:
         base, hidden = special.encoder_base, special.encoder_hidden
         encoder = building.fresh_encoder(network, base, hidden, options.seed)
         encoder.precision = choose_precision(options.precision, device)
         return EncoderTrainer(on(gan, device), encoder.to(device), options, special, learnt, held_out)
 
     about = {"network": asdict(network), "encoder": asdict(special), "model": {"generator": fingerprint(gan)}}
-    yield from follow(learner, learnt, folder, Subject("encoder", about), options, run)
-
-
-def split(data: Dataset | None, count: int) -> tuple[Dataset | None, Images | None]:
-    """The pictures to learn from, and the last `count`, at most a tenth of all, to judge by."""
-    count = min(count, len(data) // 10) if data else 0
-    if not data or not count:
-        return data, None
-    kept = replace(data, pixels=data.pixels[:-count], names=data.names[:-count])
-    return kept, batch_to_images(data.pixels[-count:])
+    yield from follow(learner, learnt, folder, Subject("encoder", about), options, run, caller)
 
 
 def on(gan: Gan, device: torch.device) -> Gan:

@@ -51,6 +51,17 @@ def check_options(*parts: Any) -> None:
         TypeAdapter(type(part)).validate_python(asdict(part))  # its ValidationError is a ValueError
 
 
+def begun_with_held_out(folder: Path, wanted: int) -> int:
+    """As many pictures as a run was begun without, else `wanted`: what was learnt from cannot be judged by later."""
+    path = folder / "options.json"
+    if not listed(folder / "checkpoints") or not path.exists():
+        return wanted
+    try:
+        return int(json.loads(path.read_text()).get("data", {}).get("held_out", 0))
+    except (ValueError, TypeError, AttributeError):
+        return wanted  # `check_same` says what is wrong with it
+
+
 def check_same(folder: Path, subject: Subject, options: TrainOptions) -> None:
     """Raise RunError when the checkpoints in the folder are of something else, or of another stream of images."""
     path = folder / "options.json"
@@ -64,6 +75,7 @@ def check_same(folder: Path, subject: Subject, options: TrainOptions) -> None:
             # What was not told was not yet to be chosen.
             told = {**was, "network": {**asdict(NetworkOptions()), **renamed(was.get("network", {}))}}
             told.setdefault("labels", {})
+            told.setdefault("data", {"held_out": 0})
             pairs = [
                 (name, told[part].get(name), value) for part, fixed in now.items() for name, value in fixed.items()
             ]

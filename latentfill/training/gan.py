@@ -14,11 +14,14 @@ from ..gan.device import choose_precision
 from ..gan.gan import Gan
 from ..options import NetworkOptions, RunOptions, TrainOptions
 from .adversarial.pieces import check_pieces, resolved
-from .dataset import Dataset, check_pictures, labelled
-from .folder import Subject, check_options
+from .dataset import Dataset, check_pictures, labelled, split
+from .folder import Subject, begun_with_held_out, check_options
 from .record import Progress
 from .run import follow, in_images
 from .trainer import Trainer
+from .watching.learner import ALONE, Caller
+
+FEWEST = 16  # pictures to hold out: fewer tell nothing
 
 
 def train(
@@ -28,20 +31,26 @@ def train(
     options: TrainOptions,
     run: RunOptions,
     begin: Gan | None = None,
+    caller: Caller = ALONE,
+    held_out: int = 0,
 ) -> Iterator[Progress]:
     """Train a GAN until `options.images_seen`, as `follow` does. Raises ValueError for pictures of another size too.
 
-    `begin` is a model of the same networks whose weights a new run begins with.
+    `begin` is a model of the same networks whose weights a new run begins with. The last `held_out` pictures, at most a
+    tenth, are never learnt from: by them it is judged. With classes all are learnt from.
     """
     check_options(network, options, run)
     check_pieces(options, network)
     if options.labels == "folders":
-        data = labelled(data)
+        data, held_out = labelled(data), 0  # the last pictures may be all there are of a class
         network = replace(network, classes=len(data.classes))
+    count = begun_with_held_out(folder, min(held_out, len(data) // 10))
+    learnt, kept = split(data, count if count >= FEWEST else 0)
+    learnt = learnt or data
     needed = options.batch_size * options.discriminator_steps
-    check_pictures(data, network.size, network.channels, options.batch_size, needed)
+    check_pictures(learnt, network.size, network.channels, options.batch_size, needed)
 
-    def learner(device: torch.device) -> Trainer:
+    def learner(device: torch.device, options: TrainOptions) -> Trainer:
         generator, discriminator = building.networks(network, options.seed)
         encoder = building.fresh_residual_encoder(network, seed=options.seed) if options.reconstruct else None
         for part in (generator, discriminator, *((encoder,) if encoder else ())):
@@ -49,13 +58,14 @@ def train(
             part.to(device)
         if begin:
             take_over(begin, generator, discriminator, encoder)
-        return Trainer(generator, discriminator, resolved(options, len(data)), network, encoder)
+        return Trainer(generator, discriminator, resolved(options, len(learnt)), network, encoder)
 
-    options = in_images(options, len(data))
+    options = in_images(options, len(learnt))
     fixed: dict[str, dict[str, Any]] = {"network": asdict(network)}
+    fixed["data"] = {"held_out": 0 if kept is None else len(kept)}
     if data.classes:
         fixed["labels"] = {"classes": list(data.classes)}
-    yield from follow(learner, data, folder, Subject("gan", fixed), options, run)
+    yield from follow(learner, learnt, folder, Subject("gan", fixed), options, run, caller, kept)
 
 
 def take_over(begin: Gan, *networks: nn.Module | None) -> None:

@@ -1,13 +1,14 @@
 """What a run tells: means of its losses and its pace, metrics.csv, TensorBoard, and sample grids."""
 
 import csv
+import json
 import os
 import time
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import torch
 from PIL import Image
@@ -59,6 +60,8 @@ class Progress:
     """images seen when training went on from a checkpoint; 0 when a new model began"""
     broken: tuple[Path, ...] = ()
     """newer checkpoints that could not be read and were passed over"""
+    told: tuple[str, ...] = ()
+    """what the watchdog says since the last"""
 
 
 @final
@@ -96,6 +99,20 @@ class Record:
                 self._board.add_image("G", sheet, images_seen, dataformats="HWC")
         for name, values in exhibit.histograms.items():
             self._board.add_histogram(name, values.float().cpu(), images_seen)
+
+    def sheet(self, name: str, images_seen: int, images: Images) -> None:
+        """One more kind of sheet, whose file's name begins with its own."""
+        sheet = grid(to_pixels(images))
+        Image.fromarray(sheet).save(self.folder / "samples" / f"{name}-{images_seen:010}.png")
+        self._board.add_image(name, sheet, images_seen, dataformats="HWC")
+
+    def warn(self, images_seen: int, warning: Mapping[str, Any]) -> None:
+        """One line of warnings.jsonl, which no later start drops, and a text in TensorBoard."""
+        with (self.folder / "warnings.jsonl").open("a") as file:
+            file.write(json.dumps(dict(warning)) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._board.add_text("warning", f"{warning['saw']}; {warning['done']}", images_seen)
 
     def graph(self, networks: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         """The networks as TensorBoard draws them."""

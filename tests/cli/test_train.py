@@ -162,3 +162,42 @@ def test_an_encoder_and_a_context_encoder_say_what_they_need(tmp_path, capsys):
     assert "no pictures named" in capsys.readouterr().err
     assert run(["train", "--run", str(tmp_path / "run"), "--kind", "encoder", "--model", "none"]) == 2
     assert "there is no model 'none'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [[], ["--kind", "context-encoder", "--hole", "center"]])
+def test_a_dry_run_says_what_a_training_takes_and_writes_nothing(pictures, tmp_path, capsys, kind):
+    (pictures / "broken.png").write_bytes(b"no picture")
+    before = sorted(tmp_path.rglob("*"))
+    plain = [
+        word for word in words(pictures, tmp_path, "--images-seen", "2k") if not kind or word not in ("--latent", "6")
+    ]
+    assert run([*plain, *kind, "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    for said in (
+        "discriminator ",
+        "optimisers",
+        "images/s",
+        "images      2,000 to see",
+        "minutes",
+        "disk        about",
+    ):
+        assert said in told, said
+    assert "pictures    11 in all" in told
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_dry_run_of_a_run_counts_from_where_it_is(pictures, tmp_path, capsys):
+    run(words(pictures, tmp_path, "--images-seen", 40))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert run(words(pictures, tmp_path, "--images-seen", 100, "--dry-run")) == 0
+    assert "images      60 to see, after 40" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_the_command_and_the_machine_are_in_the_history(pictures, tmp_path):
+    run(words(pictures, tmp_path, "--images-seen", 8))
+    (line,) = (tmp_path / "run" / "history.jsonl").read_text().splitlines()
+    start = json.loads(line)
+    assert start["command"].startswith("latentfill train ") and "--images-seen 8" in start["command"]
+    assert "torch" in start["machine"]

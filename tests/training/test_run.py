@@ -27,6 +27,7 @@ from latentfill.training.trainer import Trainer
 NETWORK = NetworkOptions(size=8, base=2, latent=3)
 TRAIN = TrainOptions(images_seen=48, batch_size=4, precision="fp32")
 RUN = RunOptions(sample_every=10**6, checkpoint_every=10**6, log_every=10**6, device="cpu")
+ALONE = replace(RUN, watch=False)
 PIXELS = np.random.Generator(np.random.Philox(key=1)).integers(0, 256, (10, 8, 8, 3), dtype=np.uint8)
 DATA = Dataset(PIXELS, [str(i) for i in range(10)], [("bad.png", "not a picture")])
 
@@ -211,10 +212,10 @@ def test_what_is_no_longer_a_number_stops_the_training_and_is_never_saved(
     before = state(tmp_path)
     model = (tmp_path / "model.safetensors").read_bytes()
     with pytest.raises(RunError, match=r"(?s)broke down .* the checkpoint at 12 images is whole\n.*half the --learn"):
-        go(tmp_path, learning_rate=1e39, run=replace(RUN, log_every=log_every, checkpoint_every=12))
+        go(tmp_path, learning_rate=1e39, run=replace(ALONE, log_every=log_every, checkpoint_every=12))
     assert equal(before, state(tmp_path)) and (tmp_path / "model.safetensors").read_bytes() == model
     with pytest.raises(RunError, match="nothing was saved"):
-        go(tmp_path / "new", learning_rate=1e39)
+        go(tmp_path / "new", learning_rate=1e39, run=ALONE)
     go(tmp_path, 24)  # the same folder, with a rate that works
     assert state(tmp_path)["images_seen"] == 24
 
@@ -227,7 +228,7 @@ def test_weights_are_looked_at_before_they_are_saved(tmp_path: Path, monkeypatch
     go(tmp_path, 12)
     monkeypatch.setattr(Trainer, "_average", ruin)
     with pytest.raises(RunError, match="broke down near 24 images"):
-        go(tmp_path, run=replace(RUN, checkpoint_every=24))
+        go(tmp_path, run=replace(ALONE, checkpoint_every=24))
     assert state(tmp_path)["images_seen"] == 12
 
 

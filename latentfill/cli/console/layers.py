@@ -17,7 +17,16 @@ from ...errors import LatentfillError
 
 T = TypeVar("T")
 command: ContextVar[str] = ContextVar("command", default="latentfill")  # as it was given, for reports
-COUNTS = ("--images-seen", "--sample-every", "--checkpoint-every", "--snapshot-every", "--log-every", "--max-images")
+COUNTED = (
+    "images-seen",
+    "sample-every",
+    "checkpoint-every",
+    "snapshot-every",
+    "score-every",
+    "log-every",
+    "max-images",
+)
+COUNTS = tuple(f"--{name}" for name in COUNTED)
 
 
 def read_options(options: type[T], verb: str, argv: Sequence[str]) -> T:

@@ -19,11 +19,11 @@ from ...types import Images, Known
 from ..adversarial.player import Player, descend
 from ..adversarial.schedule import settings
 from ..completers import SCORES, WARM_UP, judge
-from ..dataset import Dataset, check_pictures
-from ..encoder import split
+from ..dataset import Dataset, check_pictures, split
 from ..folder import Subject, check_options
 from ..record import PACE, Curve, Curves, Exhibit, Progress
 from ..run import follow, in_images
+from ..watching.learner import ALONE, Caller
 from .reconstruction import redraw_batch
 
 SAMPLE_STREAM, SAMPLES, HELD_OUT = 3, 64, 128
@@ -37,7 +37,12 @@ CURVES: Curves = {
 
 
 def train_vae(
-    data: Dataset, folder: Path, network: NetworkOptions, options: TrainOptions, run: RunOptions
+    data: Dataset,
+    folder: Path,
+    network: NetworkOptions,
+    options: TrainOptions,
+    run: RunOptions,
+    caller: Caller = ALONE,
 ) -> Iterator[Progress]:
     """Train until `options.images_seen`, as `run.follow` does; the model files hold G and the encoder."""
     check_options(network, options, run)
@@ -46,14 +51,14 @@ def train_vae(
     learnt = learnt or data
     check_pictures(learnt, network.size, network.channels, options.batch_size, options.batch_size)
 
-    def learner(device: torch.device) -> VaeTrainer:
+    def learner(device: torch.device, options: TrainOptions) -> VaeTrainer:
         generator, _ = building.networks(network, options.seed)
         encoder = building.fresh_residual_encoder(network, seed=options.seed)
         generator.precision = encoder.precision = choose_precision(options.precision, device)
         return VaeTrainer(generator.to(device), encoder.to(device), options, network, held_out)
 
     options = in_images(options, len(learnt))
-    yield from follow(learner, learnt, folder, Subject("vae", {"network": asdict(network)}), options, run)
+    yield from follow(learner, learnt, folder, Subject("vae", {"network": asdict(network)}), options, run, caller)
 
 
 @final

@@ -1,0 +1,27 @@
+"""latentfill report: one page about a training, that needs no other file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write all that a training has told on one page: curves, samples as they grew, completions, warnings, options.
+
+    Works at any time, also while the training goes on. The pictures are inside the page; nothing is loaded.
+    """
+
+    run: Positional[Path]
+    """run folder"""
+    out: Path | None = None
+    """file to write; default: RUN/report.html"""
+
+
+def run(options: Options) -> int:
+    """Write the page, and print its path."""
+    from ..figures.run_page import write_page
+
+    print(write_page(options.run, options.out or options.run / "report.html"))
+    return 0

@@ -1,0 +1,207 @@
+"""All that a training has told, on one page that needs no other file."""
+
+import base64
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from PIL import Image
+
+from ..errors import ModelError, RunError
+from ..evaluation.page import STYLE
+from ..gan import checkpoint
+from ..images import photos
+from . import curves
+from .style import PRINT
+
+FRAMES = 60  # of the animation, evenly over the training
+SIDE = 512  # pixels at most of its frames: eight samples of 64 a row
+MILLISECONDS, LAST = 150, 2000  # that a frame is shown, and the last one
+STILLS = 4  # beside the animation
+COMPLETERS = ("encoder", "context-encoder")  # kinds whose sheets are completions
+SMALL = 512  # pixels that small sheets are enlarged to
+WIDE = 1024  # pixels at most of a sheet
+MORE = """
+img.plot, img.sheet { max-width: 100%; height: auto; display: block } img.sheet { image-rendering: pixelated }
+figure { display: inline-block; margin: 0 1rem 1rem 0; vertical-align: top; max-width: 100% }
+code { overflow-wrap: anywhere }
+figcaption { font-size: 12px; color: #555 } .warning td { text-align: left; vertical-align: top }
+"""
+
+
+def write_page(run: Path, out: Path) -> Path:
+    """Write the page of a run folder. Raises RunError if no training was begun there."""
+    starts = _lines(run / "history.jsonl")
+    if not starts:
+        cure = "Give the folder that `latentfill train --run` wrote."
+        raise RunError(f"{run}: no training was begun there", cure)
+    draws = starts[-1].get("kind", "gan") not in COMPLETERS
+    samples = _samples(run, "Samples over time" if draws else "Completions of held-out pictures over time")
+    parts = [_head(run, starts), _warnings(run), _curves(run), samples, _sheets(run), _options(starts[-1])]
+    title = escape(f"Training {run.resolve().name}")
+    text = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}{MORE}</style>'
+        f"<h1>{title}</h1>{''.join(parts)}</html>\n"
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    photos.put(out, lambda file: file.write(text.encode(errors="backslashreplace")))
+    return out
+
+
+def _head(run: Path, starts: Sequence[Mapping[str, Any]]) -> str:
+    last = starts[-1]
+    commands = {start["command"]: None for start in starts if start.get("command")}
+    wanted = last.get("train", {}).get("images_seen")
+    facts = [
+        f"kind: {last.get('kind', 'gan')}",
+        f"images seen: {_seen(run):,}" + (f" of {wanted:,}" if wanted else ""),
+        f"pictures: {last.get('pictures', 0):,}",
+        f"begun {starts[0].get('date', '?')}, last started {last.get('date', '?')} ({len(starts)} starts)",
+        f"machine: {last.get('machine') or 'not recorded'}",
+        f"computed on {last.get('device', '?')} in {last.get('precision', '?')}, torch {last.get('torch', '?')}",
+        *_best(run),
+    ]
+    told = "".join(f"<p><code>{escape(command)}</code></p>" for command in commands)
+    return f"{told}<ul>{''.join(f'<li>{escape(fact)}</li>' for fact in facts)}</ul>"
+
+
+def _best(run: Path) -> list[str]:
+    try:
+        about = checkpoint.about(run / "best.safetensors")
+        return [
+            f"best model: best.safetensors, at {about['images_seen']:,} images, {about['score']:.2f} dB in the hole"
+        ]
+    except (ModelError, KeyError):
+        return []
+
+
+def _warnings(run: Path) -> str:
+    found = _lines(run / "warnings.jsonl")
+    if not found:
+        return "<h2>Warnings</h2><p>The watchdog had nothing to say.</p>"
+    rows = "".join(
+        f"<tr><td>{one.get('images_seen', 0):,}</td><td>{escape(str(one.get('saw', '')))}</td>"
+        f"<td>{one.get('measured', 0):.3g}</td><td>{one.get('limit', 0):.3g}</td>"
+        f"<td>{escape(str(one.get('done', '')))}</td></tr>"
+        for one in found
+    )
+    head = "".join(
+        f"<th>{name}</th>" for name in ("images seen", "what was seen", "measured", "limit", "what was done")
+    )
+    return f'<h2>Warnings</h2><div class="scroll"><table class="warning"><tr>{head}</tr>{rows}</table></div>'
+
+
+def _curves(run: Path) -> str:
+    try:
+        figure = curves.draw([curves.read(run)])
+    except RunError as error:
+        return f"<h2>Curves</h2><p>{escape(error.what)}</p>"
+    file = io.BytesIO()
+    with matplotlib.rc_context(PRINT):
+        figure.savefig(file, format="png", dpi=150)
+    note = "Every value faintly, a rolling average over it."
+    return f'<h2>Curves</h2><p class="note">{note}</p>{_embedded(file.getvalue(), "png", "plot", "curves")}'
+
+
+def _samples(run: Path, title: str) -> str:
+    """What the averaged model makes of the same latents or pictures, as it grew, and some of the sheets as they are."""
+    kept = _numbered(run, "")
+    if not kept:
+        return ""
+    chosen = _evenly(kept, FRAMES)
+    frames = [Image.fromarray(_shrunk(path, SIDE)) for path in chosen]
+    times = [MILLISECONDS] * (len(frames) - 1) + [LAST]
+    file = io.BytesIO()
+    frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:], duration=times, loop=0, quality=80)
+    moving = _figure(
+        _embedded(file.getvalue(), "webp", "sheet", "samples", frames[0].width), f"{len(frames)} of {len(kept)} sheets"
+    )
+    return f"<h2>{title}</h2>{moving}{''.join(map(_still, _evenly(kept, STILLS)))}"
+
+
+def _sheets(run: Path) -> str:
+    """The last completions and the last samples with their nearest training pictures."""
+    told = {
+        "completed-": ("Completions", "Held-out pictures; for each hole what was known, and the completion."),
+        "nearest-": ("Nearest training pictures", "Rows of samples, each over the training pictures nearest to them."),
+    }
+    parts = ""
+    for name, (title, note) in told.items():
+        if found := _numbered(run, name):
+            parts += f'<h2>{title}</h2><p class="note">{note}</p>{_still(found[-1])}'
+    return parts
+
+
+def _options(start: Mapping[str, Any]) -> str:
+    groups = {name: part for name, part in start.items() if isinstance(part, Mapping)}
+    tables = ""
+    for name, group in groups.items():
+        rows = "".join(f"<tr><td>{escape(str(k))}</td><td>{escape(str(v))}</td></tr>" for k, v in group.items())
+        tables += f"<figure><figcaption>{escape(name)}</figcaption><table>{rows}</table></figure>"
+    return f"<h2>Options</h2>{tables}"
+
+
+def _lines(path: Path) -> list[Mapping[str, Any]]:
+    """The objects of a file of JSON lines; what is half written is left out."""
+    found: list[Mapping[str, Any]] = []
+    try:
+        text = path.read_text(errors="replace")
+    except OSError:
+        return []
+    for line in text.splitlines():
+        try:
+            one = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(one, dict):
+            found.append(one)
+    return found
+
+
+def _seen(run: Path) -> int:
+    try:
+        return int(curves.read(run).images_seen[-1])
+    except RunError:
+        return 0
+
+
+def _numbered(run: Path, name: str) -> list[Path]:
+    """The sheets of one kind, in the order of images seen."""
+    return sorted(p for p in run.glob(f"samples/{name}*.png") if re.fullmatch(r"\d{10}", p.stem.removeprefix(name)))
+
+
+def _evenly(paths: Sequence[Path], count: int) -> list[Path]:
+    places = np.unique(np.linspace(0, len(paths) - 1, min(count, len(paths))).round().astype(int))
+    return [paths[place] for place in places]
+
+
+def _shrunk(path: Path, side: int) -> np.ndarray:
+    with Image.open(path) as image:
+        picture = image.convert("RGB")
+    if max(picture.size) > side:
+        picture.thumbnail((side, side), Image.Resampling.BOX)
+    return np.asarray(picture)
+
+
+def _still(path: Path) -> str:
+    file, picture = io.BytesIO(), _shrunk(path, WIDE)
+    Image.fromarray(picture).save(file, "PNG")
+    image = _embedded(file.getvalue(), "png", "sheet", path.stem, picture.shape[1])
+    return _figure(image, f"{int(path.stem[-10:]):,} images")
+
+
+def _figure(image: str, below: str) -> str:
+    return f"<figure>{image}<figcaption>{escape(below)}</figcaption></figure>"
+
+
+def _embedded(data: bytes, kind: str, style: str, what: str, width: int | None = None) -> str:
+    """A picture inside the page; one of `width` pixels is enlarged if it is small, each pixel a square."""
+    coded = base64.b64encode(data).decode()
+    wide = f' width="{width * max(1, SMALL // width)}"' if width else ""
+    return f'<img class="{style}"{wide} alt="{escape(what)}" src="data:image/{kind};base64,{coded}">'

@@ -1,0 +1,68 @@
+"""How good a model is while it is trained: a short search on pictures it never saw, and distances of what it draws."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import final
+
+import numpy as np
+import torch
+
+from ..completion.completion import complete
+from ..evaluation.distances import frechet, kernel
+from ..evaluation.features import SPACES
+from ..gan.gan import Gan
+from ..images.incomplete import Incomplete
+from ..images.pixels import to_pixels
+from ..options import COMPLETE_PRESETS, CompleteOptions
+from ..training.completers import JUDGED, JUDGED_STREAM, draw_known, psnr, row
+from ..training.record import Curve, Curves, Exhibit
+from ..training.watching.signs import Others
+from ..types import Images, PixelBatch
+
+HOLES = {name: JUDGED[name] for name in ("psnr_center", "psnr_random")}
+COMPLETED = 32  # pictures, with each hole
+FEWEST = 64  # held-out pictures whose distances to samples are worth measuring; else training pictures stand in
+# The post's search, short: no term of D, which changes while it learns, so that scores of one training compare.
+SEARCH = CompleteOptions("adam", 50, 0.1, "cosine", lam=0.0, balance="mean", blend="overlay")
+
+
+@final
+class CompletionScorer:
+    """PSNR in the hole of held-out pictures; Fréchet and kernel distances of samples, in spaces by name."""
+
+    def __init__(self, spaces: Sequence[str] = ("pixels",)) -> None:
+        self.spaces = spaces
+
+    @property
+    def curves(self) -> Curves:
+        """A column for each number."""
+        found = {name: Curve(name, f"psnr/{hole}") for name, hole in HOLES.items()}
+        for space in self.spaces:
+            for measure in ("frechet", "kernel"):
+                name = f"{measure}_{space.replace('-', '_')}"
+                found[name] = Curve(name, f"{measure}/{space}")
+        return found
+
+    def __call__(self, gan: Gan, samples: Images, held_out: Others, real: Others) -> Exhibit:
+        """Scores by column, and completions. Draws nothing at random but the hole, which is the same each time."""
+        images = held_out[:COMPLETED].to(gan.device)
+        scores, rows = {}, [row(images)]
+        options = replace(COMPLETE_PRESETS["fast"], blend="overlay") if gan.encoder else SEARCH
+        for name, hole in HOLES.items():
+            known = draw_known(images.shape[-1], range(len(images)), 0, hole, JUDGED_STREAM).to(gan.device)
+            made = complete(gan, Incomplete(images, known), options).images.clamp(-1, 1)
+            scores[name] = float(psnr(made, images, 1 - known).mean())
+            rows += [row(images * known), row(torch.where(known > 0, images, made))]
+        others = held_out if len(held_out) >= FEWEST else real
+        count = min(len(samples), len(others))
+        for space in self.spaces if count > 1 else ():
+            measure = SPACES[space](gan).measure
+            made_features, real_features = measure(_pictures(samples[:count])), measure(_pictures(others[:count]))
+            name = space.replace("-", "_")
+            scores[f"frechet_{name}"] = frechet(made_features, real_features)
+            scores[f"kernel_{name}"] = kernel(made_features, real_features)
+        return Exhibit({"": torch.cat(rows)}, scores=scores)
+
+
+def _pictures(images: Images) -> PixelBatch:
+    return np.stack(to_pixels(images))

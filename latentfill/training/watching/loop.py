@@ -1,0 +1,215 @@
+"""The loop of a run: learn from a batch, record, save, and go back when the watchdog says so."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from math import isfinite
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from ...errors import LatentfillError, RunError
+from ...options import RunOptions, TrainOptions
+from ...types import Images
+from .. import checkpoints
+from ..dataset import Dataset, write_rejected
+from ..folder import Subject, write_options
+from ..record import Clock, Means, Progress, Record
+from .keeper import Keeper
+from .learner import Caller, Make
+from .quality import Quality, evenly
+from .signs import Sign, numbers
+from .watchdog import COMPARED, CURES, ROLLBACKS, Alarm, Watchdog, alarm
+
+DRAWS = ("gan", "vae", "lapgan")  # kinds whose sheets are samples of the model
+
+
+@final
+class Loop:
+    """One process's share in a run."""
+
+    def __init__(
+        self,
+        make: Make,
+        data: Dataset | None,
+        folder: Path,
+        subject: Subject,
+        options: TrainOptions,
+        run: RunOptions,
+        caller: Caller,
+        held_out: Images | None,
+        device: torch.device,
+    ) -> None:
+        self.make, self.data, self.folder, self.subject = make, data, folder, subject
+        self.options, self.run, self.caller, self.device = options, run, caller, device
+        draws = subject.kind in DRAWS
+        self.watch = Watchdog(options, run, evenly(data, COMPARED) if draws and data else None)
+        self.keeper = Keeper(folder, data, run.keep_checkpoints, self.watch)
+        self.quality = Quality(folder, data, held_out, caller.scorer, draws, options.seed)
+        state, self.broken = checkpoints.newest(folder / "checkpoints")
+        if state:
+            self.watch.remember(state.get("watchdog"), state["images_seen"])
+        self._take(state)
+        self.resumed_from = self.learner.images_seen
+        if self.saved and self.keeper.models_are_stale(self.learner):  # killed between the two, or deleted
+            self.keeper.save_models(self.learner)
+
+    @property
+    def done(self) -> bool:
+        return self.learner.images_seen >= self.options.images_seen
+
+    def batches(self) -> Iterator[Progress]:
+        """Train to the end, and save whenever that is due."""
+        if self.done:
+            return
+        facts = {"images_seen": self.saved, "pictures": len(self.data or ()), "device": str(self.device)}
+        facts["precision"] = str(self.learner.precision).removeprefix("torch.")
+        facts |= {"command": self.caller.command, "machine": self.caller.machine}
+        write_options(self.folder, self.subject, self.options, self.run, facts)
+        write_rejected(self.folder / "rejected.csv", self.data.rejected if self.data else ())
+        if not self.saved:
+            self.quality.forget()
+        self._begin()
+        self.told: list[str] = []
+        self.whole = True  # whether the learner is between two steps, with numbers that are numbers
+        try:
+            if not self.saved and (graph := self.learner.graph()):
+                self.record.graph(*graph)
+            while not self.done:
+                try:
+                    self._advance()
+                except Alarm as alarm:
+                    if not self.run.watch:
+                        raise
+                    self._go_back(alarm)
+                    continue
+                now, told, self.told = self.learner.images_seen, tuple(self.told), []
+                rate, begun = self.clock.rate(now), (self.resumed_from, self.broken)
+                yield Progress(now, self.options.images_seen, rate, self.losses, *begun, told)
+        except LatentfillError:
+            self.whole = False  # it could not be saved, or should not be
+            raise
+        finally:
+            try:
+                if self.whole and self.saved < self.learner.images_seen:
+                    self._save()
+            finally:
+                self.record.close()
+
+    def _begin(self) -> None:
+        """Record what follows, from the learner's place on."""
+        self.record = Record(self.folder, self.saved, {**self.learner.curves, **self.quality.curves})
+        self.clock, self.means = Clock(self.saved), Means()
+        self.losses: dict[str, float] = {}
+        self.scores: dict[str, float] = {}
+
+    def _advance(self) -> None:
+        """One batch, and all that is due after it."""
+        learner, run, seen = self.learner, self.run, self.learner.images_seen
+        values = self._step(seen)
+        now = learner.images_seen
+        self.means.add(values)
+        self.watch.add(values)
+        due = self._due(run.log_every, seen)
+        if due or not self.losses:
+            self.losses = self.means.read()
+            self._check_numbers(all(map(isfinite, self.losses.values())))
+        if self.done or _due(run.checkpoint_every, seen, now):
+            self._check_numbers(learner.is_finite())
+        measured: dict[str, float] = {}
+        if self._due(run.sample_every, seen):
+            exhibit = learner.exhibit(values)
+            if run.watch and _due(run.sample_every, seen, now) and (sign := self.watch.look(now, exhibit.sheets)):
+                raise alarm(sign, now, self.saved)
+            self.record.show(now, exhibit)
+            measured = dict(exhibit.scores)
+        if self.quality.is_due(run.score_every, seen, now, self.done):
+            measured |= self._judge(measured)
+        self.scores |= measured
+        if due:
+            pace = {"images_per_second": self.clock.lap(now), "learning_rate": learner.learning_rate}
+            self.record.metrics(now, self.losses | pace | self.scores)
+            self.means, self.scores = Means(), {}
+        if _due(run.checkpoint_every, seen, now):
+            self._save()
+        if _due(run.snapshot_every, seen, now):
+            self.keeper.save_models(learner, f"models/{now:010}")
+
+    def _step(self, seen: int) -> dict[str, Tensor]:
+        o, count = self.options, self.learner.real_images
+        real, labels = torch.empty(0, 0, 0, 0), None
+        if self.data and count:
+            first = seen // self.learner.images_per_step * count
+            real = self.data.batch(first, count, seed=o.seed, flip=o.flip).to(self.device)
+            labels = self.data.batch_labels(first, count, seed=o.seed)
+        self.whole = False
+        learner: Any = self.learner  # pictures have labels only for one that takes them
+        values: dict[str, Tensor] = (
+            learner.step(real) if labels is None else learner.step(real, torch.from_numpy(labels).to(self.device))
+        )
+        self.whole = True
+        return values
+
+    def _due(self, every: int, seen: int) -> bool:
+        return self.done or _due(every, seen, self.learner.images_seen)
+
+    def _judge(self, known: Mapping[str, float]) -> Mapping[str, float]:
+        now, found = self.learner.images_seen, self.quality.judge(self.learner, self.keeper.about(self.learner), known)
+        for name, images in found.sheets.items():
+            self.record.sheet(name, now, images)
+        distances = found.distances
+        if distances is not None and (sign := self.watch.copies(now, distances, self.quality.usual())):
+            self._tell(sign, now, CURES["copies"])
+        return found.scores
+
+    def _take(self, state: dict[str, Any] | None) -> None:
+        """A learner with the settings in force, as it was in a checkpoint, or one that has learnt nothing."""
+        self.learner = self.make(self.device, self.watch.changed)
+        if state:
+            try:
+                self.learner.load_state_dict(state)
+            except (KeyError, ValueError, RuntimeError) as error:
+                what = f"{self.folder}: its checkpoint is not of these networks ({str(error).splitlines()[0]})"
+                raise RunError(what, "Give the options it was begun with, or another --run.") from error
+        self.saved = self.learner.images_seen
+
+    def _go_back(self, alarm: Alarm) -> None:
+        """Go on from the last good checkpoint with a changed setting; if that was tried often enough, stop there."""
+        self.whole = False
+        now, tired = self.learner.images_seen, self.watch.tired
+        exact = self.learner.precision == torch.float32
+        done = "nothing helps, and the training stops" if tired else self.watch.answer(alarm.sign, exact)
+        state = self.keeper.good(self.learner, alarm.sign.trouble)
+        self._take(state)
+        self.watch.restart(self.saved)
+        self._save()
+        self.record.close()
+        self._begin()
+        self._tell(alarm.sign, now, f"back to {self.saved:,} images, {done}")
+        if tired:
+            raise RunError(f"{alarm.what}; going back {ROLLBACKS} times did not help", alarm.cure)
+        self.whole = True
+
+    def _tell(self, sign: Sign, now: int, done: str) -> None:
+        self.record.warn(self.saved, {"images_seen": now, **asdict(sign), "done": done})
+        self.told.append(f"at {now:,} images: {sign.saw} (limit {sign.limit:.3g}); {done}")
+
+    def _save(self) -> None:
+        self._check_numbers(self.learner.is_finite())
+        try:
+            self.record.flush()
+        finally:  # curves are worth less than the model
+            self.keeper.save(self.learner)
+            self.saved = self.learner.images_seen
+        if self.saved:  # what has learnt nothing is no model
+            self.keeper.save_models(self.learner)
+
+    def _check_numbers(self, healthy: bool) -> None:
+        if not healthy:
+            now = self.learner.images_seen
+            raise alarm(numbers(), now, self.saved)
+
+
+def _due(every: int, before: int, now: int) -> bool:
+    return every > 0 and before // every < now // every

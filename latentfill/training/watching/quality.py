@@ -1,0 +1,139 @@
+"""How good the model is while it learns: scores by a scorer, the best model, what is learnt by heart."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+
+from ...gan import checkpoint
+from ...gan.context import ContextEncoder
+from ...gan.gan import Gan, Generator
+from ...gan.residual.classes import of_class
+from ...images.pixels import batch_to_images
+from ...types import Images, PerImage
+from ..dataset import Dataset
+from ..record import Curves
+from .learner import Learner, Scorer
+from .nearest import Nearest, Neighbours
+from .signs import Others
+
+SHARE = 0.05  # of the time of a training, that scoring may take
+SAMPLES = 256  # drawn to compare collections
+SHOWN = 32  # of them beside their nearest training picture
+COLUMNS = 8  # of a sheet
+AT_ONCE = 64
+SAMPLE_STREAM = 24  # seeds of different draws must never meet
+NAMES = ("psnr_center", "psnr_random")  # whose mean says which model is the best, in dB
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """Scores by column; sheets by the beginning of their names; how far samples are from the nearest picture."""
+
+    scores: Mapping[str, float]
+    sheets: Mapping[str, Images]
+    distances: PerImage | None = None
+
+
+@final
+class Quality:
+    """Scores a learner, keeps its best model as RUN/best.safetensors, and finds the nearest pictures to its samples."""
+
+    def __init__(
+        self, folder: Path, data: Dataset | None, held_out: Images | None, scorer: Scorer | None, draws: bool, seed: int
+    ) -> None:
+        self.path, self.data, self.held_out, self.seed = folder / "best.safetensors", data, held_out, seed
+        self.scorer = scorer if held_out is not None and draws else None
+        self.draws = draws and data is not None
+        self.best = _score_of(self.path)
+        self.start, self.spent, self.last = time.perf_counter(), 0.0, 0.0
+        self._neighbours: Neighbours | None = None
+        self._usual: torch.Tensor | None = None
+
+    @property
+    def curves(self) -> Curves:
+        """What it adds to metrics.csv."""
+        return self.scorer.curves if self.scorer else {}
+
+    def is_due(self, every: int, before: int, now: int, done: bool) -> bool:
+        """Whether to judge: at each multiple of `every` while it keeps to its share of the time, and at the end."""
+        if done or not every:
+            return 0 < every <= now
+        elapsed = time.perf_counter() - self.start
+        affordable = not self.last or self.spent + self.last <= SHARE * elapsed  # the first shows what it takes
+        return before // every < now // every and affordable
+
+    def forget(self) -> None:
+        """Forget the best model of another training."""
+        self.path.unlink(missing_ok=True)
+        self.best = None
+
+    def judge(self, learner: Learner, about: Mapping[str, Any], known: Mapping[str, float]) -> Judgement:
+        """Score the model as it is, and keep it if it is the best so far; `known` are scores that it has of its own."""
+        began = time.perf_counter()
+        try:
+            return self._judge(learner.models(about)[""], about, known)
+        finally:
+            self.last = time.perf_counter() - began
+            self.spent += self.last
+
+    def _judge(self, model: Gan | ContextEncoder, about: Mapping[str, Any], known: Mapping[str, float]) -> Judgement:
+        scores: dict[str, float] = {}
+        sheets: dict[str, Images] = {}
+        distances = None
+        if self.draws and isinstance(model, Gan) and self.data is not None:
+            samples = _draw(of_class(model).generator, self.seed, model.device)
+            nearest = self._near_to().nearest(samples[:AT_ONCE])
+            sheets["nearest"], distances = _pairs(samples, nearest), nearest.distances
+            if self.scorer and self.held_out is not None:
+                found = self.scorer(model, samples, self.held_out, evenly(self.data, SAMPLES))
+                scores, sheets = dict(found.scores), sheets | {"completed": found.sheets[""]}
+        measured = [value for name in NAMES if (value := (dict(known) | scores).get(name)) is not None]
+        if measured and ((score := sum(measured) / len(measured)) > (self.best or -torch.inf)):
+            self.best = score
+            checkpoint.save(replace(model, about={**model.about, **about, "score": score}), self.path)
+        return Judgement(scores, sheets, distances)
+
+    def usual(self) -> torch.Tensor:
+        """How far unseen pictures are from the nearest training picture."""
+        if self._usual is None:
+            self._usual = self._near_to().usual(self.held_out, AT_ONCE)
+        return self._usual
+
+    def _near_to(self) -> Neighbours:
+        if self._neighbours is None:
+            if self.data is None:
+                raise ValueError("without pictures none is near")
+            self._neighbours = Neighbours(self.data)
+        return self._neighbours
+
+
+def evenly(data: Dataset, count: int) -> Images:
+    """So many pictures, from all over the collection."""
+    places = np.unique(np.linspace(0, len(data) - 1, min(count, len(data))).round().astype(np.int64))
+    return batch_to_images(data.pixels[places])
+
+
+def _pairs(samples: Others, nearest: Nearest) -> Others:
+    shown = samples[:SHOWN]
+    columns = range(0, len(shown), COLUMNS)
+    return torch.cat([row for i in columns for row in (shown[i : i + COLUMNS], nearest.images[i : i + COLUMNS])])
+
+
+def _draw(generator: Generator, seed: int, device: torch.device) -> Images:
+    latents = generator.prior.sample([(seed << 72) + (SAMPLE_STREAM << 64) + n for n in range(SAMPLES)]).to(device)
+    with torch.no_grad():
+        return torch.cat([generator(z).clamp(-1, 1).cpu() for z in torch.split(latents, AT_ONCE)])
+
+
+def _score_of(path: Path) -> float | None:
+    """What the best model so far has in its header."""
+    if not path.exists():
+        return None
+    score = checkpoint.about(path).get("score")
+    return float(score) if score is not None else None

@@ -1,0 +1,187 @@
+"""The watchdog: it notices what is wrong, and says from where and with which settings the training should go on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, cast, final
+
+import torch
+from torch import Tensor
+
+from ...errors import RunError
+from ...options import RunOptions, TrainOptions
+from ...types import Images
+from . import signs
+from .signs import Limits, Sign, Trouble
+
+LIMITS = Limits()
+ROLLBACKS = 3  # after so many the training is stopped: a person has to decide
+DRAWN = ("", "-raw")  # sheets that are samples of the averaged and of the last generator
+COMPARED = 64  # pictures that samples are compared with, as many as there are samples
+PENALTIES = ("r1", "r2", "gradient_penalty")
+MINE = ("learning_rate", *PENALTIES, "precision")  # options that it changes
+CURES: Mapping[Trouble, str] = {
+    "numbers": "Give the same command with half the --learning-rate, or with --precision fp32.",
+    "collapse": "Give the same command with half the --learning-rate or a larger --batch-size in a new --run; if the "
+    "pictures in samples/ are as they should be, with --no-watch.",
+    "saturation": "Give the same command with half the --learning-rate, with --r1 1, or with more --generator-steps.",
+    "copies": "the training goes on: the more pictures and the fewer images seen, the less is learnt by heart",
+}
+
+
+@final
+class Alarm(RunError):
+    """Training broke down. Who cannot go back to a good checkpoint lets it pass as the RunError it is."""
+
+    def __init__(self, sign: Sign, what: str, cure: str) -> None:
+        super().__init__(what, cure)
+        self.sign = sign
+
+
+def alarm(sign: Sign, images_seen: int, saved: int) -> Alarm:
+    """What breaks a training off unless it goes back; `saved` images had been seen at the last checkpoint."""
+    last = f"the checkpoint at {saved:,} images is whole" if saved else "nothing was saved"
+    return Alarm(sign, f"training broke down near {images_seen:,} images: {sign.saw}; {last}", CURES[sign.trouble])
+
+
+@final
+@dataclass(frozen=True)
+class Changes:
+    """What the watchdog has changed: factors of the learning rate and of the penalties, and the precision."""
+
+    rate: float = 1.0
+    penalties: float = 1.0
+    exact: bool = False
+
+    def of(self, options: TrainOptions) -> TrainOptions:
+        """The options in force."""
+        penalties = {name: getattr(options, name) * self.penalties for name in PENALTIES}
+        precision = "fp32" if self.exact else options.precision
+        rate = options.learning_rate * self.rate
+        return replace(options, learning_rate=rate, precision=precision, **penalties)
+
+
+@final
+@dataclass(frozen=True)
+class Memory:
+    """All that a watchdog remembers. It lies in the checkpoints: a resumed run concludes what an unbroken one does."""
+
+    given: Mapping[str, Any] = field(default_factory=dict)
+    changes: Changes = field(default_factory=Changes)
+    rollbacks: int = 0
+    clean: int = 0
+    """images seen at the last look that found nothing: checkpoints until then are good"""
+    strikes: Mapping[str, int] = field(default_factory=dict)
+    sums: tuple[float, ...] = ()
+    batches: int = 0
+
+
+@final
+class Watchdog:
+    """Looks at a training whenever samples are drawn. `real` are pictures to compare samples with, if it draws any."""
+
+    def __init__(self, options: TrainOptions, run: RunOptions, real: Images | None) -> None:
+        self.options, self.run, self.real = options, run, real
+        self.memory, self._sums = Memory(), cast(Tensor | None, None)
+        self.remember(None, 0)
+        self._told = False  # of copies; asked for now and then, so it is not remembered
+
+    @property
+    def tired(self) -> bool:
+        """Whether it has gone back as often as it may."""
+        return self.memory.rollbacks >= ROLLBACKS
+
+    def add(self, values: Mapping[str, Tensor]) -> None:
+        """What one step measured; nothing waits for the device."""
+        if self.run.watch and "real" in values and "fake" in values:
+            seen = signs.judged(values["real"], values["fake"])
+            before = torch.tensor(self.memory.sums or [0.0] * 4) if self._sums is None else self._sums
+            self._sums = before.to(seen.device) + seen
+            self.memory = replace(self.memory, batches=self.memory.batches + 1)
+
+    def look(self, now: int, sheets: Mapping[str, Images]) -> Sign | None:
+        """What is wrong, if the same was wrong at the looks before. Call it at multiples of `sample_every` only."""
+        found = self._found(now, sheets)
+        strikes: dict[str, int] = {sign.trouble: self.memory.strikes.get(sign.trouble, 0) + 1 for sign in found}
+        clean = self.memory.clean if found else now
+        self.memory = replace(self.memory, strikes=strikes, clean=clean, sums=(), batches=0)
+        self._sums = None
+        last = [s for s in found if s.trouble == "numbers" or strikes[s.trouble] >= LIMITS.strikes]
+        return last[0] if last else None
+
+    def copies(self, now: int, distances: Tensor, usual: Tensor) -> Sign | None:
+        """Whether samples copy training pictures; told once, and again after they did not."""
+        sign = signs.copies(distances, usual, LIMITS) if self.run.watch and now >= LIMITS.youth else None
+        told, self._told = self._told, sign is not None
+        return None if told else sign
+
+    def good(self, checkpoints: Sequence[int], step: int, trouble: Trouble | None = None) -> int | None:
+        """Which of the checkpoints, named by images seen, in steps of so many, nothing wrong followed: the newest.
+
+        One of the schedule if there is any, so that it does not matter where somebody stopped the run. As long as it
+        was numbers that broke down any will do, since what is saved is finite.
+        """
+        clean = [seen for seen in checkpoints if seen <= self.memory.clean]
+        every = self.run.checkpoint_every
+        scheduled = [seen for seen in clean if max(0, seen - step) // every < seen // every]
+        fallback = checkpoints if trouble == "numbers" else ()
+        return max(scheduled or clean or fallback, default=None)
+
+    def answer(self, sign: Sign, exact: bool) -> str:
+        """Change a setting, and say which. `exact` says that layers compute in float32 already."""
+        o, changes = self.options, self.memory.changes
+        if sign.trouble == "numbers" and not exact:
+            changes, done = replace(changes, exact=True), "layers compute in float32"
+        else:
+            changes = replace(changes, rate=changes.rate / 2)
+            done = f"the learning rate is halved to {changes.of(o).learning_rate:.2g}"
+            used = [name for name in PENALTIES if getattr(o, name)]
+            if sign.trouble != "numbers" and used:
+                changes = replace(changes, penalties=changes.penalties * 2)
+                done += f", {' and '.join(used)} doubled"
+        self.memory = replace(self.memory, changes=changes, rollbacks=self.memory.rollbacks + 1)
+        return done
+
+    @property
+    def changed(self) -> TrainOptions:
+        """The options in force."""
+        return self.memory.changes.of(self.options)
+
+    def restart(self, images_seen: int) -> None:
+        """Go on from a good checkpoint, with nothing held against the training but that it failed before."""
+        self.memory = replace(self.memory, clean=images_seen, strikes={}, sums=(), batches=0)
+        self._sums = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain numbers and names."""
+        sums = self.memory.sums if self._sums is None else tuple(self._sums.tolist())
+        return asdict(replace(self.memory, sums=sums))
+
+    def remember(self, state: Mapping[str, Any] | None, images_seen: int) -> None:
+        """What a checkpoint says, but for what was changed and counted under other options than those given now.
+
+        One without a watchdog is taken for good.
+        """
+        blank = Memory({name: getattr(self.options, name) for name in MINE}, clean=images_seen)
+        self.memory, self._sums = blank, None
+        if state and self.run.watch:
+            kept = Memory(**{**state, "changes": Changes(**state["changes"]), "sums": tuple(state["sums"])})
+            same = dict(kept.given) == dict(blank.given)  # else somebody took the cure
+            self.memory = kept if same else replace(blank, clean=kept.clean)
+
+    def _found(self, now: int, sheets: Mapping[str, Images]) -> list[Sign]:
+        if not all(bool(images.isfinite().all()) for images in sheets.values()):
+            return [signs.numbers()]
+        if now < LIMITS.youth:
+            return []
+        found = []
+        if self.real is not None:
+            alike = (
+                signs.collapse(images, self.real, LIMITS)
+                for images in (sheets[name] for name in DRAWN if name in sheets)
+            )
+            found += [sign for sign in alike if sign][:1]
+        if self.memory.batches:
+            sums = torch.tensor(self.memory.sums) if self._sums is None else self._sums
+            critic = self.options.loss == "wasserstein"
+            found += [s for s in [signs.saturation(sums / self.memory.batches, critic, LIMITS)] if s]
+        return found
