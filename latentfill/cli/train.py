@@ -1,12 +1,10 @@
 """latentfill train: from a folder of pictures to a model file."""
 
-import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 
@@ -72,12 +70,13 @@ def run(options: Options) -> int:
     from setproctitle import setproctitle
 
     from .console.progress import Bar
+    from .console.stopping import StopSignal
 
     setproctitle(f"latentfill train {options.run.name}")
     if options.record.dry_run:
         return _rehearse(options)
     steps = _STEPS[options.kind](options)
-    stop = _StopSignal()
+    stop = StopSignal()
     first = None
     try:
         with Bar(f"train {options.run.name}", "images") as bar:
@@ -126,25 +125,6 @@ def _rehearse(options: Options) -> int:
     return 0
 
 
-@final
-class _StopSignal:
-    """Remembers Ctrl-C and SIGTERM, so that the batch at hand is finished before the run is saved."""
-
-    def __init__(self) -> None:
-        self.came = False
-        self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
-
-    def restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.came:  # the second time is meant
-            raise KeyboardInterrupt
-        self.came = True
-        print("\nStopping after this batch; again to leave at once.", file=sys.stderr)
-
-
 def _train_gan(options: Options) -> "Iterator[Progress]":
     from ..gan.checkpoint import load
     from ..models import find
@@ -166,7 +146,8 @@ def _train_vae(options: Options) -> "Iterator[Progress]":
 def _train_pyramid(options: Options) -> "Iterator[Progress]":
     from ..training.pyramid.run import train_pyramid
 
-    return train_pyramid(_open(options), options.run, options.network, options.train, options.record)
+    data = _open(options)
+    return train_pyramid(data, options.run, options.network, options.train, options.record, _caller(data))
 
 
 def _train_encoder(options: Options) -> "Iterator[Progress]":

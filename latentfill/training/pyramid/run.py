@@ -14,6 +14,7 @@ from ..dataset import Dataset, check_pictures
 from ..folder import Subject, check_options
 from ..record import Progress
 from ..run import follow, in_images
+from ..watching.learner import ALONE, Caller
 from .trainer import PyramidTrainer
 
 # What the game of a level listens to; anything else that people ask for is refused rather than passed over.
@@ -24,7 +25,12 @@ SERVED = {
 
 
 def train_pyramid(
-    data: Dataset, folder: Path, network: NetworkOptions, options: TrainOptions, run: RunOptions
+    data: Dataset,
+    folder: Path,
+    network: NetworkOptions,
+    options: TrainOptions,
+    run: RunOptions,
+    caller: Caller = ALONE,
 ) -> Iterator[Progress]:
     """Train a pyramid until `options.images_seen`, as `run.follow` does. Raises ValueError as `run.train` does.
 
@@ -37,13 +43,13 @@ def train_pyramid(
     check_served(options)
     check_pictures(data, network.size, network.channels, options.batch_size, options.batch_size)
 
-    def learner(device: torch.device) -> PyramidTrainer:
+    def learner(device: torch.device, options: TrainOptions) -> PyramidTrainer:
         generator, discriminator = building.pyramid(network, options.seed)
         generator.precision = discriminator.precision = choose_precision(options.precision, device)
         return PyramidTrainer(generator.to(device), discriminator.to(device), options, network)
 
     options = in_images(options, len(data))
-    yield from follow(learner, data, folder, Subject("lapgan", {"network": asdict(network)}), options, run)
+    yield from follow(learner, data, folder, Subject("lapgan", {"network": asdict(network)}), options, run, caller)
 
 
 def check_served(options: TrainOptions) -> None:

@@ -4,6 +4,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ..dataset import Dataset
 from ..record import Progress
 from .learner import Learner, Make
 
-STEPS, WARM_UP = 4, 1  # steps that are timed, and before them
+STEPS, WARM_UP = 8, 1  # steps that are timed, and before them
 SHEET = 3 * 64 * 2  # bytes of samples for each pixel of an image, before compression: 64 images, averaged and last
 
 
@@ -26,7 +27,7 @@ def rehearse(
 ) -> Progress:
     """What a training would take: told, not written. The bytes of gradients and activations are what steps added."""
     before = _peak(device)
-    learner = make(device, options)
+    learner = make(device, replace(options, redraw_first=0))  # of the game, which is the slower part
     images = _real(learner, data, options).to(device)
     for _ in range(WARM_UP):
         learner.step(images)
@@ -47,6 +48,7 @@ def rehearse(
     snapshots = left // run.snapshot_every if run.snapshot_every else 0
     disk = kept * (run.keep_checkpoints + 1) + weights * (models + 1 + snapshots * models) + sheets
     dtype = str(learner.precision).removeprefix("torch.")
+    alone = ", since G redraws alone first, which is quicker" if options.redraw_first and options.reconstruct else ""
     lines = [
         f"what        {type(learner).__name__} of {', '.join(f'{name} {n:,}' for name, n in numbers.items())} numbers",
         f"memory      {_mb(weights)} networks, {_mb(kept - weights)} optimisers, {_mb(max(0, peak - kept))} gradients, "
@@ -54,7 +56,7 @@ def rehearse(
         f"computes    in {dtype} on {device}, {options.batch_size} images at a time",
         f"speed       {rate:,.1f} images/s in {STEPS} steps, samples and scores aside",
         f"images      {left:,} to see{f', after {begun:,}' if begun else ''}",
-        f"time        {_time(left / rate)}",
+        f"time        {'at most ' if alone else ''}{_time(left / rate)}{alone}",
         f"disk        about {_mb(disk)} in {folder}: {run.keep_checkpoints + 1} checkpoints of {_mb(kept)} at most, "
         f"models, {left // run.sample_every:,} times samples",
     ]
