@@ -10,6 +10,8 @@ from numpy import ndarray
 
 from latentfill.completion.completion import complete
 from latentfill.crops import blend, pose
+from latentfill.evaluation.embedding import embed
+from latentfill.evaluation.features import Space
 from latentfill.evaluation.metrics import psnr, ssim
 from latentfill.gan.gan import Gan
 from latentfill.images import holes, photos
@@ -18,6 +20,7 @@ from latentfill.images.pixels import to_pixels
 from latentfill.options import CompleteOptions
 from latentfill.types import Pixels
 
+ALIGNED = 1.0  # the margin of the faces that the scripts are given
 HOLES = ("center", "random:0.8", "half", "pattern")
 Names = Sequence[str]
 
@@ -61,3 +64,8 @@ def scores(made: list[Pixels], original: list[Pixels], where: list[UInt8[ndarray
 
 def with_steps(options: CompleteOptions, steps: int | None) -> CompleteOptions:
     return options if steps is None else dataclasses.replace(options, steps=steps)
+
+
+def face_space() -> Space:
+    """dlib's embedding, also for models that do not say how their faces were aligned."""
+    return Space(lambda pictures: embed(pictures, ALIGNED), "128 numbers of dlib's network that tells people apart")

@@ -83,13 +83,13 @@ def images_per_second(step: Callable[[torch.Tensor], object], real: torch.Tensor
     return count / (time.perf_counter() - start)
 
 
-def peak_gflops(dtype: torch.dtype, size: int = 4096) -> float:
+def peak_gflops(dtype: torch.dtype, size: int = 4096, device: torch.device | str = "cpu") -> float:
     """What a large square matrix product reaches."""
-    a, b = (torch.randn(size, size).to(dtype) for _ in range(2))
+    a, b = (torch.randn(size, size).to(device, dtype) for _ in range(2))
     best = float("inf")
     for _ in range(5):
         start = time.perf_counter()
-        a @ b
+        (a @ b)[0, 0].item()  # which waits for a GPU
         best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best / 1e9
 

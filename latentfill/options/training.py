@@ -46,6 +46,9 @@ class TrainOptions:
     0.9 to what it is, and the average's half-life grows from nothing"""
     reconstruct: Annotated[float, Ge(0)] = 0.0
     """weight of G's second duty, to redraw pictures from what an encoder beside it sees of them, but for a hole"""
+    redraw_first: Annotated[int, Ge(0)] = 0
+    """images at which G learns that second duty alone before D plays, three times as many in a second as later; at most
+    a quarter of the training"""
     divergence: Annotated[float, Ge(0)] = 1.0
     """weight of what the encoder's latents cost that stray from the prior, in reconstructions and vae (beta)"""
     augment: AugmentName = "auto"
@@ -90,13 +93,15 @@ GAN_PRESETS: dict[str, tuple[NetworkOptions, TrainOptions]] = {
             beta1=0.0,
             beta2=0.99,
             generator_steps=1,
+            learning_rate=4e-4,
             average_half_life=20_000,
             loss="relativistic",
-            r1=1.0,
-            r2=1.0,
-            penalty_every=4,
+            r1=0.3,
+            r2=0.3,
+            penalty_every=8,
             annealed=True,
-            reconstruct=1.0,
+            reconstruct=4.0,
+            redraw_first=200_000,
         ),
     ),
 }

@@ -25,12 +25,12 @@ from .adversarial.pieces import Pieces
 from .adversarial.player import Player, descend
 from .adversarial.schedule import Settings, settings
 from .adversarial.told import Labels, ToldDiscriminator, ToldGenerator, in_turn
-from .reconstructing.reconstruction import draw_holes, draw_noise, redraw
+from .reconstructing.reconstruction import redraw_batch
 from .record import Exhibit
 
 LATENT_STREAM, STATISTICS_STREAM, SAMPLE_STREAM, BETWEEN_STREAM = 1, 2, 3, 4  # seeds of different draws never meet
 SAMPLES = 64  # images drawn again and again
-ENCODER_BETAS = 0.9, 0.99  # a regression, not a game: it bears memories that would make two players circle
+REGRESSION_BETAS = 0.9, 0.99  # a regression, not a game: it bears memories that would make two players circle
 
 
 @final
@@ -60,7 +60,7 @@ class Trainer:
             Player(generator, "generator", betas, "averaged"),
             Player(discriminator, "discriminator", betas),
         )
-        self.e = Player(encoder, "encoder", ENCODER_BETAS, "averaged_encoder") if encoder else None
+        self.e = Player(encoder, "encoder", REGRESSION_BETAS, "averaged_encoder") if encoder else None
         for player in (self.g, self.d):
             player.hold_back(options.history)
         self.images_seen = 0
@@ -77,8 +77,16 @@ class Trainer:
         """
         o, loss = self.options, LOSSES[self.options.loss]
         self.now = settings(o, self.images_seen)
+        alone = self.e is not None and self.now.alone
         for player in self._players():
-            player.set(self.now.learning_rate, player.betas if player is self.e else (o.beta1, self.now.beta2))
+            quiet = alone or player is self.e
+            player.set(self.now.learning_rate, REGRESSION_BETAS if quiet else (o.beta1, self.now.beta2))
+        if self.e and alone:  # there is no game yet
+            redrawn = redraw_batch(ToldGenerator(self.generator, labels), self.e.network, real, self.images_seen, o)
+            descend(redrawn.loss, (self.g, self.e))
+            self.images_seen += len(real)
+            self._average(len(real))
+            return redrawn.told()
         values: dict[str, torch.Tensor] = {}
         self.pieces.begin(real, self.images_seen)
         for start in range(0, len(real), o.batch_size):
@@ -103,7 +111,9 @@ class Trainer:
             if o.feature_matching:
                 cost = cost + o.feature_matching * feature_distance(other, seen)
             if self.e and not update:
-                descend(cost + o.reconstruct * self._redraw(g, self.e.network, batch, values), (self.g, self.e))
+                redrawn = redraw_batch(g, self.e.network, batch, first, o)
+                values |= redrawn.told()
+                descend(cost + o.reconstruct * redrawn.loss, (self.g, self.e))
             else:
                 descend(cost, (self.g,))
         self.d.let_learn(True)
@@ -170,9 +180,9 @@ class Trainer:
             labels = in_turn(SAMPLES, self.network.classes, z.device)
             drawn = {"": self.averaged_generator(1024), "-raw": self.raw_generator()}
             sheets = {kind: ToldGenerator(generator, labels)(z) for kind, generator in drawn.items()}
-        real, fake = values["real"], values["fake"]
-        latents = self.latents(self.images_seen - len(real), len(real))
-        return Exhibit(sheets, {"z": latents, "D/real": real.sigmoid(), "D/fake": fake.sigmoid()})
+        shown = {f"D/{name}": values[name].sigmoid() for name in ("real", "fake") if name in values}
+        count = self.real_images
+        return Exhibit(sheets, {"z": self.latents(self.images_seen - count, count), **shown})
 
     def models(self, about: Mapping[str, Any]) -> dict[str, Gan]:
         """What model files should hold, by the ending of their names: the averaged generator, and the last one."""
@@ -226,17 +236,6 @@ class Trainer:
             | slopes
             | self.pieces.adapt(real_logits, fake_logits)
         )
-
-    def _redraw(
-        self, g: ToldGenerator, encoder: ResidualEncoder, real: Images, values: dict[str, torch.Tensor]
-    ) -> torch.Tensor:
-        """What it costs that G redraws these pictures as it does."""
-        numbers = range(self.images_seen, self.images_seen + len(real))
-        known = draw_holes(real.shape[-1], numbers, self.options.seed).to(real.device)
-        noise = draw_noise(encoder.prior.dim, numbers, self.options.seed).to(real.device)
-        redrawn = redraw(g, encoder, real, known, noise, self.options.divergence)
-        values |= {"image": redrawn.image, "hole": redrawn.hole, "divergence": redrawn.divergence}
-        return redrawn.loss
 
     def _players(self) -> tuple[Player[Any], ...]:
         return (self.g, self.d, *((self.e,) if self.e else ()))

@@ -62,9 +62,9 @@ def drawn(seed: int, *shape: int) -> Tensor:
 
 @pytest.mark.parametrize("options", [
     DCGAN,
-    replace(DCGAN, size=8, channels=1, batch_norm=False, prior="normal"),
+    replace(DCGAN, size=8, channels=1, norm="none", prior="normal"),
     replace(DCGAN, channels=1, widths="repository"),
-    replace(DCGAN, batch_norm=False),
+    replace(DCGAN, norm="none"),
     RESIDUAL,
     replace(RESIDUAL, channels=1, size=8, prior="uniform"),
 ], ids=["dcgan", "plain grey", "grey", "plain", "residual", "residual grey"])  # fmt: skip

@@ -14,8 +14,10 @@ from latentfill.options import GAN_PRESETS, NetworkOptions, TrainOptions
 from latentfill.training.trainer import Trainer
 
 NETWORK = NetworkOptions(size=8, networks="residual", latent=5, prior="normal")
-MODERN = replace(GAN_PRESETS["modern"][1], batch_size=4, images_seen=400, penalty_every=2, precision="fp32")
-PLAIN = NetworkOptions(size=8, base=2, latent=5, batch_norm=False)
+MODERN = replace(
+    GAN_PRESETS["modern"][1], redraw_first=0, batch_size=4, images_seen=400, penalty_every=2, precision="fp32"
+)
+PLAIN = NetworkOptions(size=8, base=2, latent=5, norm="none")
 FOUR = TrainOptions(400, batch_size=4)
 CASES = {
     "modern": (NETWORK, MODERN),
@@ -37,7 +39,9 @@ def real(i: int, n: int) -> torch.Tensor:
 def test_a_step_is_that_of_a_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     # In doubles throughout: without a memory of the gradient Adam's step is its sign, and a rounding error may turn it.
     monkeypatch.setattr(torch.Tensor, "float", lambda tensor: tensor)
-    options = replace(MODERN, reconstruct=0.0, penalty_every=1, annealed=False, r1=0.6, r2=0.4, learning_rate=1e-3)
+    options = replace(
+        MODERN, reconstruct=0.0, redraw_first=0, penalty_every=1, annealed=False, r1=0.6, r2=0.4, learning_rate=1e-3
+    )
     ours = trainer(NETWORK, options)
     for network in (ours.generator.double(), ours.discriminator.double(), ours.averaged.double()):
         network.precision = torch.float64
@@ -104,14 +108,26 @@ def test_each_update_of_d_has_pictures_and_latents_of_its_own(monkeypatch: pytes
     seen: list[torch.Tensor] = []
     judge = ours._judge
 
-    def watch(real: torch.Tensor, fake: torch.Tensor, first: int) -> dict[str, torch.Tensor]:
+    def watch(d: Any, real: torch.Tensor, fake: torch.Tensor, first: int) -> dict[str, torch.Tensor]:
         seen.append(real)
-        return judge(real, fake, first)
+        return judge(d, real, fake, first)
 
     monkeypatch.setattr(ours, "_judge", watch)
     batch = real(0, 12)
     ours.step(batch)
     assert torch.equal(torch.cat(seen), batch) and ours.images_seen == 12
+
+
+def test_g_redraws_alone_before_the_game_and_at_most_for_a_quarter_of_the_training() -> None:
+    ours = trainer(NETWORK, replace(MODERN, images_seen=48, redraw_first=10**6))
+    d = deepcopy(ours.discriminator.state_dict())
+    told = [set(ours.step(real(i, 4))) for i in range(5)]
+    assert ["discriminator" in names for names in told] == [False, False, False, True, True]
+    assert all("image" in names for names in told)
+    ours = trainer(NETWORK, replace(MODERN, images_seen=48, redraw_first=10**6))
+    for i in range(3):
+        ours.exhibit(ours.step(real(i, 4)))
+    assert all(torch.equal(tensor, d[name]) for name, tensor in ours.discriminator.state_dict().items())
 
 
 def test_models_hold_the_averaged_encoder_beside_the_averaged_generator() -> None:

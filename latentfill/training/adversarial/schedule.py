@@ -17,11 +17,15 @@ class Settings(NamedTuple):
     """factor of the penalties"""
     half_life: float
     """of the averaged generator, in images"""
+    alone: bool = False
+    """whether G and an encoder beside it learn to redraw, and D does not play yet"""
 
 
 def settings(options: TrainOptions, seen: int) -> Settings:
     """What is in force after `seen` images."""
-    o, share = options, min(1.0, seen / options.images_seen)
+    o = options
+    alone = min(o.redraw_first, o.images_seen // 4) if o.reconstruct else 0
+    share = min(1.0, max(0, seen - alone) / (o.images_seen - alone))  # of the game
     rate, beta2, penalty, half_life = o.learning_rate, o.beta2, 1.0, float(o.average_half_life)
     if o.decay:
         rate *= min(1.0, (1 - share) / o.decay)
@@ -30,6 +34,6 @@ def settings(options: TrainOptions, seen: int) -> Settings:
         rate *= LAST_RATE + (1 - LAST_RATE) * early
         beta2 += (FIRST_BETA2 - beta2) * early
         penalty *= LAST_PENALTY + (1 - LAST_PENALTY) * early
-        half_life *= 1 - early
+        half_life *= 1.0 if seen < alone else 1 - early
     # While a run is young its past is not worth keeping: the half-life grows with it (Karras et al. 2020).
-    return Settings(rate, beta2, penalty, min(half_life, 0.05 * seen))
+    return Settings(rate, beta2, penalty, min(half_life, 0.05 * seen), seen < alone)

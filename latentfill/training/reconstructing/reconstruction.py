@@ -13,6 +13,7 @@ from torch import Tensor
 from ...gan.gan import Generator
 from ...gan.prior import random
 from ...gan.residual.encoder import ResidualEncoder
+from ...options import TrainOptions
 from ...types import Images, Known, Latents
 from ..completers import HOLE_STREAM, draw_known
 
@@ -32,6 +33,10 @@ class Redrawn(NamedTuple):
     divergence: Tensor
     """nats by which the latents stray from the prior, for each picture"""
 
+    def told(self) -> dict[str, Tensor]:
+        """What is measured, by the names that a step returns."""
+        return {"image": self.image, "hole": self.hole, "divergence": self.divergence}
+
 
 def draw_holes(size: int, numbers: range, seed: int) -> Known:
     """[n, 1, size, size]: holes of all kinds for pictures of these numbers, some with none."""
@@ -45,6 +50,16 @@ def draw_noise(dim: int, numbers: range, seed: int) -> Latents:
     """[n, dim], standard normal, one row for each number whatever the others are."""
     rows = [random((seed << 72) + (NOISE_STREAM << 64) + n).standard_normal(dim, np.float32) for n in numbers]
     return torch.from_numpy(np.stack(rows))
+
+
+def redraw_batch(
+    generator: Generator, encoder: ResidualEncoder, real: Images, first: int, options: TrainOptions
+) -> Redrawn:
+    """`redraw` for pictures number `first` on of a run, each with a hole and a noise of its own."""
+    numbers = range(first, first + len(real))
+    known = draw_holes(real.shape[-1], numbers, options.seed).to(real.device)
+    noise = draw_noise(encoder.prior.dim, numbers, options.seed).to(real.device)
+    return redraw(generator, encoder, real, known, noise, options.divergence)
 
 
 def redraw(

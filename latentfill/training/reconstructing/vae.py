@@ -24,7 +24,7 @@ from ..encoder import split
 from ..folder import Subject, check_options
 from ..record import PACE, Curve, Curves, Exhibit, Progress
 from ..run import follow, in_images
-from .reconstruction import draw_holes, draw_noise, redraw
+from .reconstruction import redraw_batch
 
 SAMPLE_STREAM, SAMPLES, HELD_OUT = 3, 64, 128
 CURVES: Curves = {
@@ -106,15 +106,13 @@ class VaeTrainer:
         now = settings(o, self.images_seen)
         for player in (self.g, self.e):  # the first steps of Adam know no scale yet
             player.set(now.learning_rate * min(1.0, (numbers.stop) / WARM_UP), (o.beta1, now.beta2))
-        known = draw_holes(real.shape[-1], numbers, o.seed).to(real.device)
-        noise = draw_noise(self.e.network.prior.dim, numbers, o.seed).to(real.device)
-        redrawn = redraw(self.g.network, self.e.network, real, known, noise, o.divergence)
+        redrawn = redraw_batch(self.g.network, self.e.network, real, numbers.start, o)
         descend(redrawn.loss, (self.g, self.e))
         self.images_seen = numbers.stop
         half_life = settings(o, self.images_seen).half_life
         for player in (self.g, self.e):
             player.average(0.5 ** (len(real) / half_life) if half_life else 0.0)
-        return {"image": redrawn.image, "hole": redrawn.hole, "divergence": redrawn.divergence}
+        return redrawn.told()
 
     def is_finite(self) -> bool:
         """Whether every number of both networks and of the averages still is one."""
