@@ -12,7 +12,7 @@ from latentfill.gan.fused import fused
 from latentfill.gan.layers.virtual import VirtualBatchNorm
 from latentfill.options import NetworkOptions
 
-VIRTUAL = NetworkOptions(size=8, base=4, latent=5, norm="virtual")
+VIRTUAL = NetworkOptions(size=16, base=4, latent=5, norm="virtual")
 
 
 def test_an_image_is_normalised_by_the_reference_and_itself() -> None:
@@ -28,7 +28,7 @@ def test_an_image_is_normalised_by_the_reference_and_itself() -> None:
 
 def players() -> tuple[torch.nn.Module, torch.nn.Module, torch.Tensor]:
     g, d = networks(VIRTUAL, 1)
-    images = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    images = torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
     g.reference, d.reference = g.prior.sample(range(10, 14)), images[:4]
     return g.train(), d.train(), images
 
@@ -39,7 +39,7 @@ def test_neighbours_do_not_matter(training: bool) -> None:
     z = g.prior.sample(range(3))
     g(z), d(images)
     g.train(training), d.train(training)
-    assert g(z).shape == (3, 3, 8, 8) and d(images).shape == (5,)
+    assert g(z).shape == (3, 3, 16, 16) and d(images).shape == (5,)
     torch.testing.assert_close(g(z), torch.cat([g(z[i : i + 1]) for i in range(3)]))
     torch.testing.assert_close(d(images), torch.cat([d(images[i : i + 1]) for i in range(5)]))
 

@@ -104,6 +104,7 @@ def test_images_are_shown_alike_for_the_same_reason_alone() -> None:
     assert torch.equal(pieces.shown(images, 16, "fake"), again)
     assert torch.equal(pieces.shown(images[3:], 19, "fake"), again[3:])  # whatever else is in the batch
     others = [pieces.shown(images, 16, "real"), pieces.shown(images, 8, "fake"), pieces.shown(images, 16, "update", 1)]
+    assert not torch.equal(others[-1], pieces.shown(images, 16, "update", 0))
     assert not any(torch.equal(other, again) for other in [*others, pieces.shown(images, 16, "update", 0)])
 
 
