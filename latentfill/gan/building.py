@@ -72,21 +72,23 @@ def fresh_context(network: ContextOptions, seed: int = 0) -> ContextModule:
 
 def blank_networks(network: NetworkOptions) -> tuple[AnyGenerator, AnyDiscriminator]:
     """Two networks whose parameters have no values yet."""
-    n = network
-    if n.networks == "residual":
-        generator = ResidualGenerator(prior_of(n), n.size, n.channels, n.scale, n.classes)
-        if not n.critic:
-            return generator, Uncritical()
-        return generator, ResidualDiscriminator(n.size, n.channels, n.scale, n.classes, n.minibatch_kernels)
-    if n.networks == "pyramid":
-        return _blank_pyramid(n)
-    dcgan = DcganGenerator(prior_of(n), n.size, n.channels, n.base, n.widths, n.norm)
-    return dcgan, DcganDiscriminator(n.size, n.channels, n.base, n.norm, n.minibatch_kernels)
+    generator, discriminator = _blank(network)
+    return generator, discriminator if network.critic else Uncritical()
 
 
 def prior_of(network: NetworkOptions) -> UniformPrior | NormalPrior:
     """How the latents of these networks are distributed."""
     return PRIORS[network.prior](network.latent)
+
+
+def _blank(n: NetworkOptions) -> tuple[AnyGenerator, AnyDiscriminator]:
+    if n.networks == "residual":
+        generator = ResidualGenerator(prior_of(n), n.size, n.channels, n.scale, n.classes)
+        return generator, ResidualDiscriminator(n.size, n.channels, n.scale, n.classes, n.minibatch_kernels)
+    if n.networks == "pyramid":
+        return _blank_pyramid(n)
+    dcgan = DcganGenerator(prior_of(n), n.size, n.channels, n.base, n.widths, n.norm)
+    return dcgan, DcganDiscriminator(n.size, n.channels, n.base, n.norm, n.minibatch_kernels)
 
 
 def _blank_pyramid(n: NetworkOptions) -> tuple[PyramidGenerator, PyramidDiscriminator]:

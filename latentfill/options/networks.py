@@ -38,7 +38,7 @@ class NetworkOptions:
     prior: PriorName = "uniform"
     """distribution of z: uniform on [-1, 1] (the post's) or standard normal"""
     critic: bool = True
-    """residual: whether there is a discriminator; an autoencoder has none"""
+    """whether there is a discriminator; an autoencoder has none"""
     classes: Annotated[int, Ge(0)] = 0
     """residual: kinds of pictures that the generator can be asked for; 0 if it is not told any"""
 

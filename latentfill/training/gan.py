@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import RunError
+from ..errors import LatentfillError, RunError
 from ..gan import building
 from ..gan.device import choose_precision
 from ..gan.gan import Gan
@@ -16,6 +16,7 @@ from ..options import NetworkOptions, RunOptions, TrainOptions
 from .adversarial.pieces import check_pieces, resolved
 from .dataset import Dataset, check_pictures, labelled, split
 from .folder import Subject, begun_with_held_out, check_options
+from .reconstructing.reconstruction import check_prior
 from .record import Progress
 from .run import follow, in_images
 from .trainer import Trainer
@@ -41,6 +42,12 @@ def train(
     """
     check_options(network, options, run)
     check_pieces(options, network)
+    if options.reconstruct:
+        check_prior(network)
+    if network.classes and options.labels != "folders":
+        raise LatentfillError(
+            "classes without labels have nothing to learn", "Give --labels folders instead of --classes."
+        )
     if options.labels == "folders":
         data, held_out = labelled(data), 0  # the last pictures may be all there are of a class
         network = replace(network, classes=len(data.classes))

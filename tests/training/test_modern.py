@@ -18,7 +18,7 @@ NETWORK = NetworkOptions(size=8, networks="residual", latent=5, prior="normal")
 MODERN = replace(
     GAN_PRESETS["modern"][1], redraw_first=0, batch_size=4, images_seen=400, penalty_every=2, precision="fp32"
 )
-PLAIN = NetworkOptions(size=8, base=2, latent=5, norm="none")
+PLAIN = NetworkOptions(size=8, base=2, latent=5, norm="none", prior="normal")
 FOUR = TrainOptions(400, batch_size=4)
 CASES = {
     "modern": (NETWORK, MODERN),

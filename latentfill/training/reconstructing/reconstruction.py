@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...errors import LatentfillError
 from ...gan.gan import Generator
 from ...gan.prior import random
 from ...gan.residual.encoder import ResidualEncoder
-from ...options import TrainOptions
+from ...options import NetworkOptions, TrainOptions
 from ...types import Images, Known, Latents
 from ..completers import HOLE_STREAM, draw_known
 
@@ -37,6 +38,15 @@ class Redrawn(NamedTuple):
     def told(self) -> dict[str, Tensor]:
         """What is measured, by the names that a step returns."""
         return {"image": self.image, "hole": self.hole, "divergence": self.divergence}
+
+
+def check_prior(network: NetworkOptions) -> None:
+    """Raise LatentfillError unless latents may be described by means and variances."""
+    if network.prior != "normal":
+        what = (
+            f"an encoder beside G says latents that are normally distributed, and here they are {network.prior}"
+        )
+        raise LatentfillError(what, "Give --prior normal, or --reconstruct 0 for a GAN by itself.")
 
 
 def draw_holes(size: int, numbers: range, seed: int) -> Known:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...gan import building
+from ...gan.averaging import settled
 from ...gan.building import AnyGenerator
 from ...gan.device import choose_precision
 from ...gan.gan import Gan
@@ -24,9 +25,9 @@ from ..folder import Subject, check_options
 from ..record import PACE, Curve, Curves, Exhibit, Progress
 from ..run import follow, in_images
 from ..watching.learner import ALONE, Caller
-from .reconstruction import redraw_batch
+from .reconstruction import check_prior, redraw_batch
 
-SAMPLE_STREAM, SAMPLES, HELD_OUT = 3, 64, 128
+STATISTICS_STREAM, SAMPLE_STREAM, SAMPLES, HELD_OUT = 2, 3, 64, 128
 CURVES: Curves = {
     "image_mse": Curve("image", "mse/image"),
     "hole_mse": Curve("hole", "mse/hole"),
@@ -47,6 +48,7 @@ def train_vae(
     """Train until `options.images_seen`, as `run.follow` does; the model files hold G and the encoder."""
     check_options(network, options, run)
     network = replace(network, critic=False)
+    check_prior(network)
     learnt, held_out = split(data, HELD_OUT)
     learnt = learnt or data
     check_pictures(learnt, network.size, network.channels, options.batch_size, options.batch_size)
@@ -128,9 +130,9 @@ class VaeTrainer:
 
     def exhibit(self, values: Mapping[str, Tensor]) -> Exhibit:
         """Samples of the prior, and how held-out pictures are completed."""
-        generator, encoder = cast(AnyGenerator, self.g.averaged), cast(ResidualEncoder, self.e.averaged)
+        generator, encoder = self._averaged()
         device = next(generator.parameters()).device
-        seeds = [(self.options.seed << 72) + (SAMPLE_STREAM << 64) + n for n in range(SAMPLES)]
+        seeds = [self._seed(SAMPLE_STREAM, n) for n in range(SAMPLES)]
 
         def completed(images: Images, known: Known) -> Images:
             drawn: Images = generator(encoder(images, known))
@@ -146,7 +148,7 @@ class VaeTrainer:
     def models(self, about: Mapping[str, Any]) -> dict[str, Gan]:
         """G with its encoder, both averaged; nothing judges."""
         facts = {**about, "options": asdict(self.options), "averaged": True}
-        generator, encoder = cast(AnyGenerator, self.g.averaged), cast(ResidualEncoder, self.e.averaged)
+        generator, encoder = self._averaged()
         return {"": Gan(generator, Uncritical(), self.network, facts, encoder)}
 
     def state_dict(self) -> dict[str, Any]:
@@ -158,6 +160,14 @@ class VaeTrainer:
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self.images_seen = state["images_seen"]
+
+    def _averaged(self) -> tuple[AnyGenerator, ResidualEncoder]:
+        """Ready to use: batch norm, if there is any, has statistics of the averaged weights."""
+        seeds = [self._seed(STATISTICS_STREAM, n) for n in range(1024)]
+        return settled(cast(AnyGenerator, self.g.averaged), seeds), cast(ResidualEncoder, self.e.averaged)
+
+    def _seed(self, stream: int, number: int) -> int:
+        return (self.options.seed << 72) + (stream << 64) + number
 
     def _parts(self) -> dict[str, Any]:
         return self.g.parts() | self.e.parts()

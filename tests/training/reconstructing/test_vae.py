@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentfill.errors import RunError
+from latentfill.errors import LatentfillError, RunError
 from latentfill.gan.checkpoint import load
 from latentfill.gan.residual.networks import Uncritical
 from latentfill.options import GAN_PRESETS, TRAIN_KINDS, NetworkOptions, RunOptions
@@ -43,6 +43,26 @@ def test_it_learns_to_redraw_what_it_sees_and_what_it_does_not(tmp_path: Path) -
     known[:, :, :4] = 0
     error = (gan.generator(gan.encoder(images, known)) - images).abs().mean()
     assert error < 0.1
+
+
+def test_the_posts_generator_with_batch_norm_can_be_one_too(tmp_path: Path) -> None:
+    network = NetworkOptions(size=8, base=4, latent=4, prior="normal")
+    options = replace(TRAIN, images_seen=4000, batch_size=16, learning_rate=2e-3)
+    list(train_vae(shades(), tmp_path, network, options, RUN))
+    gan = load(tmp_path / "model.safetensors")
+    assert gan.encoder and isinstance(gan.discriminator, Uncritical)
+    images = torch.linspace(-0.7, 0.7, 5)[:, None, None, None].expand(5, 3, 8, 8)
+    error = (gan.generator(gan.encoder(images, torch.ones(5, 1, 8, 8))) - images).abs().mean()
+    assert error < 0.2
+
+
+def test_latents_that_are_not_normal_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(LatentfillError, match=r"normally distributed.*\nGive --prior normal"):
+        list(train_vae(shades(), tmp_path, replace(NETWORK, prior="uniform"), TRAIN, RUN))
+    with pytest.raises(LatentfillError, match="normally distributed"):
+        list(train(shades(), tmp_path, replace(NETWORK, prior="uniform"), replace(TRAIN, reconstruct=1.0), RUN))
+    with pytest.raises(LatentfillError, match="classes without labels"):
+        list(train(shades(), tmp_path, replace(NETWORK, classes=2), TRAIN, RUN))
 
 
 def test_resumed_it_is_as_if_never_interrupted(tmp_path: Path, equal: Callable[[Any, Any], bool]) -> None:
