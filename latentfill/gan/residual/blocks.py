@@ -57,6 +57,17 @@ class Stage(nn.Module):
         return x
 
 
+@final
+class SubPixels(nn.Conv2d):
+    """A 3x3 convolution to four times the channels, the pixels of an image twice as large (Shi et al. 2016).
+
+    The four begin alike, so that a fresh G draws no pattern (Aitken et al. 2017, "ICNR").
+    """
+
+    def __init__(self, maps: int, channels: int, device: str | None = None) -> None:
+        super().__init__(maps, 4 * channels, 3, padding=1, device=device)
+
+
 def same(x: Tensor, layer: nn.Module) -> Tensor:
     """A 3x3 convolution that keeps the size."""
     return F.conv2d(x, *parameters(layer, x.dtype), padding=1)
@@ -87,6 +98,9 @@ def initialise(network: nn.Module, seed: int) -> None:
         nn.init.normal_(weight, std=gain * weight[0].numel() ** -0.5, generator=rng)
         if bias is not None:
             nn.init.zeros_(bias)
+        if isinstance(layer, SubPixels):
+            with torch.no_grad():
+                weight.copy_(weight[::4].repeat_interleave(4, 0))
     for module in network.modules():
         if isinstance(module, MinibatchDiscrimination):
             module.initialise(rng)

@@ -19,7 +19,7 @@ from ...types import Images, Latents, PerImage
 from ..dcgan import SLOPE, START, blank, check_shape, parameters
 from ..layers.minibatch import MinibatchDiscrimination
 from ..prior import Prior
-from .blocks import Stage, double, halve, same
+from .blocks import Stage, SubPixels, double, halve, same
 
 # Maps at half the image size, the most there are anywhere; blocks at each size, and at 8x8 and 4x4, which cost little.
 SCALES: dict[Scale, tuple[int, int, int, int]] = {
@@ -43,7 +43,7 @@ class ResidualGenerator(nn.Module):
         maps = stage_maps(size, scale)[::-1]
         self.project = blank(nn.Linear, prior.dim, maps[0] * START**2)
         self.stages = stages(maps, scale, smallest_first=True)
-        self.draw = blank(nn.Conv2d, maps[-1], 4 * channels, 3, padding=1)
+        self.draw = blank(SubPixels, maps[-1], channels)
         self.classes = blank(nn.Embedding, classes, prior.dim) if classes else None
 
     def forward(self, z: Latents, labels: Tensor | None = None) -> Images:

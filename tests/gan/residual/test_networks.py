@@ -101,6 +101,13 @@ def test_fused_they_are_the_same_functions_in_the_precision_wanted() -> None:
     assert next(gan.generator.parameters()).dtype == torch.float32  # type: ignore[attr-defined]
 
 
+def test_a_fresh_generator_draws_no_pattern_of_two_pixels() -> None:
+    images = build(TINY, 1).generator(noise(2, 6))
+    blocks = images.unfold(2, 2, 2).unfold(3, 2, 2)
+    torch.testing.assert_close(blocks, blocks[..., :1, :1].expand_as(blocks))
+    assert images.std() > 0.05
+
+
 def test_seeds_differ_and_repeat() -> None:
     a, b, c = (ResidualGenerator(NormalPrior(4), 8) for _ in range(3))
     for network, seed in ((a, 1), (b, 1), (c, 2)):
