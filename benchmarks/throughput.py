@@ -98,7 +98,7 @@ def measure(
     device = choose_device(device_name)
     chosen, recipe = GAN_PRESETS[preset]
     network: NetworkOptions = replace(chosen, size=size, **({"scale": scale} if scale else {}))  # type: ignore[arg-type]
-    options = replace(recipe, images_seen=FOREVER, batch_size=batch_size)
+    options = replace(recipe, images_seen=FOREVER, batch_size=batch_size, redraw_first=0)  # the game alone
     learner = trainer(network, options, device)
     real = noise(network, learner.real_images, device)
     peak = peak_gflops(learner.precision, PEAK_SIDE.get(device.type, 2048), device)
