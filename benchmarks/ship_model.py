@@ -16,7 +16,7 @@ from machine import heading, table
 from latentfill import Gan, load
 from latentfill.cli.main import run
 from latentfill.gan import building, checkpoint
-from latentfill.gan.encoder import DcganEncoder
+from latentfill.gan.building import AnyEncoder
 from latentfill.options import COMPLETE_PRESETS
 
 
@@ -55,11 +55,11 @@ def main() -> None:
     )
 
 
-def read_encoder(path: Path, gan: Gan) -> DcganEncoder:
+def read_encoder(path: Path, gan: Gan) -> AnyEncoder:
     """The encoder of a model file; or of a .pt file with its weights, averaged ones first, for the generator of gan."""
     if path.suffix == ".safetensors":
         found = load(path).encoder
-        if not isinstance(found, DcganEncoder):
+        if not isinstance(found, AnyEncoder):
             raise SystemExit(f"{path} holds no encoder")
         return found
     kept = torch.load(path, map_location="cpu", weights_only=True)

@@ -103,7 +103,7 @@ GAN_PRESETS: dict[str, tuple[NetworkOptions, TrainOptions]] = {
             r2=0.3,
             penalty_every=8,
             annealed=True,
-            reconstruct=4.0,
+            reconstruct=1.0,
             redraw_first=200_000,
             redrawn_share=0.5,
         ),
