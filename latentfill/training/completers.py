@@ -88,7 +88,9 @@ class Descent(Generic[Network]):
     def learn(self, loss: Tensor, seen: int) -> None:
         """One update, after `seen` images; the average follows as that of the GAN does."""
         o = self.options
-        for parameter, grad in zip(self.parameters, torch.autograd.grad(loss, self.parameters), strict=True):
+        for parameter, grad in zip(
+            self.parameters, torch.autograd.grad(loss, self.parameters, allow_unused=True), strict=True
+        ):
             parameter.grad = as_laid_out(grad, parameter)
         nn.utils.clip_grad_norm_(self.parameters, LARGEST_STEP)
         for group in self.optimizer.param_groups:

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from ..gan import building
+from ..gan.building import AnyEncoder
 from ..gan.device import choose_precision
-from ..gan.encoder import DcganEncoder
 from ..gan.fused import fused
 from ..gan.gan import Gan
 from ..gan.options import EncoderOptions
+from ..gan.residual.encoder import ResidualEncoder
 from ..options import RunOptions, TrainOptions
 from ..types import Images, Known, Latents
 from .completers import HOLE_STREAM, SCORES, STATISTICS_STREAM, Descent, check_hole, draw_known, judge
@@ -68,8 +69,11 @@ def train_encoder(
         raise ValueError("epochs are counted in pictures, of which there are none")
 
     def learner(device: torch.device, options: TrainOptions) -> EncoderTrainer:
-        base, hidden = special.encoder_base, special.encoder_hidden
-        encoder = building.fresh_encoder(network, base, hidden, options.seed)
+        encoder: AnyEncoder = building.fresh_encoder(
+            network, special.encoder_base, special.encoder_hidden, options.seed
+        )
+        if isinstance(gan.encoder, ResidualEncoder):  # one that has learnt beside the game goes on, by itself
+            encoder = deepcopy(gan.encoder).requires_grad_(True)
         encoder.precision = choose_precision(options.precision, device)
         return EncoderTrainer(on(gan, device), encoder.to(device), options, special, learnt, held_out)
 
@@ -106,7 +110,7 @@ class EncoderTrainer:
     def __init__(
         self,
         gan: Gan,
-        encoder: DcganEncoder,
+        encoder: AnyEncoder,
         options: TrainOptions,
         special: EncoderOptions,
         data: Dataset | None = None,
@@ -155,7 +159,7 @@ class EncoderTrainer:
         self.images_seen += len(images)
         return {"image": image_error.detach(), "hole": hole_error.detach(), "latent": latent_error.detach()}
 
-    def averaged_encoder(self, images: int = 2048) -> DcganEncoder:
+    def averaged_encoder(self, images: int = 2048) -> AnyEncoder:
         """A copy of the averaged encoder with statistics of its own, ready to use."""
         return self.descent.settled(self._statistics_batch, images)
 

@@ -139,4 +139,4 @@ def test_residual_networks_are_tuned_as_others_are():
     gan, incomplete = residual(), Incomplete(some_images(2), a_hole(2))
     searched = complete(gan, incomplete, replace(OPTIONS, steps=50, tune_steps=0, learning_rate=0.05))
     tuned = complete(gan, incomplete, replace(OPTIONS, steps=50, tune_steps=60, learning_rate=0.05, tune_weight=0.0))
-    assert (tuned.terms["contextual"] < 0.8 * searched.terms["contextual"]).all()
+    assert (tuned.terms["contextual"] < 0.9 * searched.terms["contextual"]).all()

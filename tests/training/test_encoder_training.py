@@ -14,11 +14,13 @@ from PIL import Image
 
 from latentfill.errors import DataError, HoleError, ModelError, RunError
 from latentfill.gan import building, checkpoint
+from latentfill.gan.checkpoint import load
 from latentfill.gan.context import ContextEncoder
 from latentfill.gan.device import has_bf16
 from latentfill.gan.encoder import DcganEncoder
 from latentfill.gan.gan import Gan
 from latentfill.gan.options import ContextOptions, EncoderOptions
+from latentfill.gan.residual.encoder import ResidualEncoder
 from latentfill.options import REGRESSION, NetworkOptions, RunOptions, TrainOptions
 from latentfill.training import checkpoints, completers
 from latentfill.training.completers import Descent, draw_known, psnr
@@ -292,3 +294,13 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
 def test_epochs_count_pictures_not_samples(tmp_path: Path) -> None:
     told = list(encoder(tmp_path, replace(TRAIN, epochs=1.0), real_share=0.5))
     assert told[0].total == 36  # 18 pictures, two in each batch of four
+
+
+def test_an_encoder_that_has_learnt_beside_the_game_goes_on_by_itself(tmp_path: Path) -> None:
+    network = NetworkOptions(size=8, networks="residual", latent=3, prior="normal")
+    gan = replace(building.build(network, 3), encoder=building.fresh_residual_encoder(network, seed=5).eval())
+    list(train_encoder(gan, None, tmp_path, replace(TRAIN, images_seen=4, learning_rate=1e-12), SPECIAL, RUN))
+    made = load(tmp_path / "model.safetensors").encoder
+    images, known = torch.zeros(1, 3, 8, 8), torch.ones(1, 1, 8, 8)
+    assert isinstance(made, ResidualEncoder) and gan.encoder
+    torch.testing.assert_close(made(images, known), gan.encoder(images, known), atol=1e-4, rtol=0)
