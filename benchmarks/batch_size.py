@@ -9,13 +9,14 @@ from faces import completed, holes_for, read_faces
 from machine import heading, table
 
 from latentfill import load
+from latentfill.models import DEFAULT
 from latentfill.options import COMPLETE_PRESETS
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder or archive of aligned faces")
-    parser.add_argument("--model", default="faces-64-dcgan")
+    parser.add_argument("--model", default=DEFAULT)
     parser.add_argument("--batches", type=int, nargs="+", default=[2, 8])
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"])

@@ -13,6 +13,7 @@ from machine import heading, table
 from latentfill import load
 from latentfill.images import photos
 from latentfill.images.grids import grid
+from latentfill.models import DEFAULT
 from latentfill.options import COMPLETE_PRESETS
 from latentfill.types import Pixels
 
@@ -25,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder or archive of aligned, unseen faces")
     parser.add_argument("--train", type=Path, help="where the mean image is taken from (first 2000 pictures)")
-    parser.add_argument("--model", default="faces-64-dcgan")
+    parser.add_argument("--model", default=DEFAULT)
     parser.add_argument("--presets", nargs="+", default=["seed", "paper"])
     parser.add_argument("--holes", nargs="+", default=list(HOLES))
     parser.add_argument("--count", type=int, default=256)

@@ -11,6 +11,7 @@ from machine import heading, table
 from latentfill import blend, complete, load
 from latentfill.gan.gan import Gan
 from latentfill.images.incomplete import Incomplete
+from latentfill.models import DEFAULT
 from latentfill.options import COMPLETE_PRESETS, CompleteOptions
 
 
@@ -29,7 +30,7 @@ def seconds(gan: Gan, count: int, options: CompleteOptions) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="faces-64-dcgan")
+    parser.add_argument("--model", default=DEFAULT)
     parser.add_argument("--preset", default="seed")
     parser.add_argument("--steps", type=int, help="instead of the preset's")
     parser.add_argument("--counts", type=int, nargs="+", default=[1, 64])

@@ -29,6 +29,7 @@ from latentfill.images import photos
 from latentfill.images.grids import grid
 from latentfill.images.incomplete import Incomplete
 from latentfill.images.pixels import to_pixels
+from latentfill.models import DEFAULT
 from latentfill.options import CompleteOptions
 from latentfill.types import Images, Latents, PerImage
 
@@ -64,7 +65,7 @@ def trusted(found: Posterior, full: Images, hidden: Tensor, noise: PerImage) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder or archive of aligned, unseen faces")
-    parser.add_argument("--model", default="faces-64-dcgan")
+    parser.add_argument("--model", default=DEFAULT)
     parser.add_argument("--holes", nargs="+", default=["center", "half", "random:0.8"])
     parser.add_argument("--part", default="test", help="which half of the pictures: test or choose")
     parser.add_argument("--count", type=int, default=8)

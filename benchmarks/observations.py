@@ -18,6 +18,7 @@ from latentfill.images import photos
 from latentfill.images.grids import grid
 from latentfill.images.incomplete import Incomplete
 from latentfill.images.pixels import to_pixels
+from latentfill.models import DEFAULT
 from latentfill.options import COMPLETE_PRESETS
 from latentfill.types import Images, PixelBatch
 
@@ -54,7 +55,7 @@ def non_local_means(sight: Sight, incomplete: Incomplete) -> Images:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder or archive of aligned, unseen faces")
-    parser.add_argument("--model", default="faces-64-dcgan")
+    parser.add_argument("--model", default=DEFAULT)
     parser.add_argument("--kinds", nargs="+", default=KINDS)
     parser.add_argument("--hole", default="full", help="in which nothing is observed")
     parser.add_argument("--part", default="test", help="which half of the pictures: test or choose")

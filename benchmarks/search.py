@@ -18,6 +18,7 @@ from latentfill.evaluation.metrics import psnr
 from latentfill.gan.gan import Gan
 from latentfill.images.incomplete import Incomplete
 from latentfill.images.pixels import to_pixels
+from latentfill.models import DEFAULT
 from latentfill.options import COMPLETE_PRESETS, CompleteOptions
 from latentfill.types import PixelBatch
 
@@ -72,7 +73,7 @@ def difference(one: Float[np.ndarray, " n"], other: Float[np.ndarray, " n"]) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder or archive of aligned, unseen faces")
-    parser.add_argument("--model", default="faces-64-dcgan")
+    parser.add_argument("--model", default=DEFAULT)
     parser.add_argument("--holes", nargs="+", default=list(HOLES))
     parser.add_argument("--count", type=int, default=64)
     parser.add_argument("--batch", type=int, default=64)

@@ -18,6 +18,7 @@ from latentfill.crops import blend, pose
 from latentfill.gan.gan import Gan
 from latentfill.gan.prior import random
 from latentfill.images.fitting import fit
+from latentfill.models import DEFAULT
 from latentfill.options import COMPLETE_PRESETS
 from latentfill.trust.fitting import rank
 from latentfill.trust.judge import Trust, judge
@@ -102,7 +103,7 @@ def parts_of(picture: Pixels, size: int, rng: np.random.Generator) -> list[Pixel
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder or archive of pictures that the model was not calibrated on")
-    parser.add_argument("--model", default="faces-64-dcgan")
+    parser.add_argument("--model", default=DEFAULT)
     parser.add_argument("--presets", nargs="+", default=["best", "fast"])
     parser.add_argument("--holes", nargs="+", default=HOLES)
     parser.add_argument("--part", default="test", help="which half of the pictures: test or choose")

@@ -18,6 +18,7 @@ from PIL import Image
 from latentfill.cli.main import run
 from latentfill.images import holes, photos
 from latentfill.images.grids import grid
+from latentfill.models import DEFAULT
 from latentfill.types import Pixels
 
 MARK = ".latentfill-demo"  # what is in a folder with this file may be made anew
@@ -69,7 +70,7 @@ def enlarged(photo: Pixels) -> Pixels:
 
 def small_faces(folder: Path) -> int:
     """Seven samples of the model, and the astronaut's face aligned as the model's are, in FOLDER/faces."""
-    drawn = run(["sample", "faces-64-dcgan", str(folder), "--separate", "--count", "7", "--seed", "0"])
+    drawn = run(["sample", DEFAULT, str(folder), "--separate", "--count", "7", "--seed", "0"])
     (folder / "samples").rename(folder / "faces")
     aligned = run(["align", str(folder / "original"), str(folder / "aligned"), "--size", "64"])
     shutil.copy(folder / "aligned" / "astronaut.png", folder / "faces")
