@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..errors import LatentfillError
 from ..gan.gan import Gan
+from ..gan.prior import key
 from ..images.incomplete import Incomplete
 from ..options import CompleteOptions
 from ..types import Images, Known, Latents, PerImage
@@ -26,7 +27,7 @@ Numbers = Int[Tensor, "_ _"]  # of attempts
 
 def seed_of(options: CompleteOptions, stream: int, number: int) -> int:
     """The seed of one draw: no two draws share one."""
-    return (options.seed << 72) + (stream << 64) + number
+    return key(options.seed, stream, number)
 
 
 def warm(gan: Gan, options: CompleteOptions) -> bool:

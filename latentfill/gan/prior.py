@@ -63,6 +63,14 @@ class NormalPrior:
 PRIORS: dict[str, type[UniformPrior | NormalPrior]] = {"uniform": UniformPrior, "normal": NormalPrior}
 
 
+def key(seed: int, stream: int, number: int) -> int:
+    """What seeds draw `number` of one stream of a run: draws of other streams, numbers or runs never share a key.
+
+    `seed` and `stream` are at least 0, `number` lies in [0, 2**64), and `stream` below 2**8.
+    """
+    return (seed << 72) + (stream << 64) + number
+
+
 def random(seed: int) -> np.random.Generator:
     """A stream of its own for each seed. Philox takes 128 bits; torch's own generator silently keeps 32."""
     return np.random.Generator(np.random.Philox(key=seed))

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from ..errors import HoleError
 from ..gan.averaging import blend_parameters, estimate_statistics
+from ..gan.prior import key, random
 from ..images import holes, shapes
 from ..options import TrainOptions
 from ..types import Images, Known
 from .adversarial.player import as_laid_out
+from .adversarial.schedule import keep
 from .record import Curve, Exhibit
 
 HOLE_STREAM, STATISTICS_STREAM, JUDGED_STREAM = 16, 17, 18  # of holes; seeds of different draws must never meet
@@ -49,7 +51,7 @@ def draw_known(size: int, numbers: Sequence[int], seed: int, hole: str = ALL, st
     """
     drawn = []
     for number in numbers:
-        rng = np.random.Generator(np.random.Philox(key=(seed << 72) + (stream << 64) + number))
+        rng = random(key(seed, stream, number))
         if hole == ALL:
             drawn.append(_any(size, rng))
         else:
@@ -98,7 +100,7 @@ class Descent(Generic[Network]):
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         half_life = min(o.average_half_life, 0.05 * (seen + o.batch_size))  # as long as a twentieth of the past
-        blend_parameters(self.averaged, self.network, 0.5 ** (o.batch_size / half_life) if half_life else 0.0)
+        blend_parameters(self.averaged, self.network, keep(o.batch_size, half_life))
 
     def settled(self, batch: Callable[[range], tuple[Tensor, ...]], images: int) -> Network:
         """A copy of the average, ready to use, with batch-norm statistics of its own, on images of these numbers."""

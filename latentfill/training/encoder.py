@@ -20,6 +20,7 @@ from ..gan.device import choose_precision
 from ..gan.fused import fused
 from ..gan.gan import Gan
 from ..gan.options import EncoderOptions
+from ..gan.prior import key
 from ..gan.residual.encoder import ResidualEncoder
 from ..options import RunOptions, TrainOptions
 from ..types import Images, Known, Latents
@@ -205,7 +206,7 @@ class EncoderTrainer:
         return images, known.to(self.device), latents
 
     def _samples(self, numbers: range, stream: int) -> tuple[Latents, Images]:
-        seeds = [(self.options.seed << 72) + (stream << 64) + number for number in numbers]
+        seeds = [key(self.options.seed, stream, number) for number in numbers]
         latents = self.gan.generator.prior.sample(seeds).to(self.device)
         with torch.no_grad():
             return latents, self.generator(latents)

@@ -12,7 +12,7 @@ from ..gan.averaging import settled
 from ..gan.building import AnyDiscriminator, AnyGenerator
 from ..gan.gan import Gan
 from ..gan.layers.virtual import is_virtual
-from ..gan.prior import random
+from ..gan.prior import key, random
 from ..gan.residual.encoder import ResidualEncoder
 from ..options import NetworkOptions, TrainOptions
 from ..types import Images, Latents
@@ -23,7 +23,7 @@ from .adversarial.losses import LOSSES, told_of
 from .adversarial.penalties import penalty
 from .adversarial.pieces import Pieces
 from .adversarial.player import Player, descend
-from .adversarial.schedule import Settings, settings
+from .adversarial.schedule import Settings, keep, settings
 from .adversarial.told import Labels, ToldDiscriminator, ToldGenerator, in_turn
 from .reconstructing.reconstruction import Redrawn, redraw_batch
 from .record import Exhibit
@@ -240,7 +240,7 @@ class Trainer:
     def _average(self, images: int) -> None:
         half_life = settings(self.options, self.images_seen).half_life
         for player in self._players():
-            player.average(0.5 ** (images / half_life) if half_life else 0.0)
+            player.average(keep(images, half_life))
 
     def _seed(self, stream: int, number: int) -> int:
-        return (self.options.seed << 72) + (stream << 64) + number
+        return key(self.options.seed, stream, number)

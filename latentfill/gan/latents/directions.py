@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ...types import Latents
 from ..dcgan import START, DcganGenerator
 from ..gan import Generator
-from ..prior import Prior
+from ..prior import Prior, key
 from ..residual.networks import ResidualGenerator
 from .walks import Latent, Path
 
@@ -67,7 +67,7 @@ def pca(generator: Generator, count: int, seed: int = 0) -> Directions:
     GANSpace, Härkönen et al. 2020, section 2.1, as for BigGAN. Of a generator that is not known from inside, the
     images themselves are analysed.
     """
-    z = generator.prior.sample([(seed << 72) + (STREAM << 64) + i for i in range(SAMPLES)]).to(_device(generator))
+    z = generator.prior.sample([key(seed, STREAM, i) for i in range(SAMPLES)]).to(_device(generator))
     found = torch.cat([activations(generator, part) for part in torch.split(z, BATCH)])
     found, z = found - found.mean(0), z - z.mean(0)
     # The components themselves are not wanted, so the smaller of two matrices with the same eigenvalues will do.

@@ -10,6 +10,7 @@ from ...errors import LatentfillError
 from ...gan.building import AnyDiscriminator, AnyGenerator
 from ...gan.dcgan import DcganDiscriminator, DcganGenerator
 from ...gan.layers.virtual import is_virtual
+from ...gan.prior import key
 from ...options import NetworkOptions, TrainOptions
 from ...types import Images, PerImage
 from .augment import FEW, adapted, augment, draws, sign_rate
@@ -90,7 +91,7 @@ class Pieces:
             self.discriminator.reference = state["reference"].to(next(self.discriminator.parameters()).device)
 
     def _seed(self, stream: int, number: int) -> int:
-        return (self.options.seed << 72) + (stream << 64) + number
+        return key(self.options.seed, stream, number)
 
 
 def _has_targets(options: TrainOptions) -> bool:

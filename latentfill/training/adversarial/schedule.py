@@ -21,6 +21,11 @@ class Settings(NamedTuple):
     """whether G and an encoder beside it learn to redraw, and D does not play yet"""
 
 
+def keep(images: int, half_life: float) -> float:
+    """The share of an average that stays after so many images more; without a half-life nothing does."""
+    return 0.5 ** (images / half_life) if half_life else 0.0
+
+
 def settings(options: TrainOptions, seen: int) -> Settings:
     """What is in force after `seen` images."""
     o = options

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ...gan.averaging import estimate_statistics
 from ...gan.gan import Gan
+from ...gan.prior import key
 from ...gan.pyramid.levels import shrunk
 from ...gan.pyramid.networks import PyramidDiscriminator, PyramidGenerator, sizes_of
 from ...options import NetworkOptions, TrainOptions
@@ -22,7 +23,7 @@ from ..adversarial.curves import CURVES
 from ..adversarial.game import Game
 from ..adversarial.losses import LOSSES, mistaken_for_fake, mistaken_for_real
 from ..adversarial.player import Player, descend
-from ..adversarial.schedule import settings
+from ..adversarial.schedule import keep, settings
 from ..record import PACE, Curve, Curves, Exhibit
 from ..trainer import LATENT_STREAM, SAMPLE_STREAM, SAMPLES, STATISTICS_STREAM
 
@@ -82,7 +83,7 @@ class PyramidTrainer:
 
         self.images_seen += len(real)
         half_life = settings(o, self.images_seen).half_life
-        self.g.average(0.5 ** (len(real) / half_life) if half_life else 0.0)
+        self.g.average(keep(len(real), half_life))
         return _told(pairs, costs.detach(), prices[0].detach(), sizes_of(self.network.size))
 
     @property
@@ -179,7 +180,7 @@ class PyramidTrainer:
         return self.g.parts() | self.d.parts()
 
     def _draw(self, stream: int, numbers: range) -> Latents:
-        return self.generator.prior.sample([(self.options.seed << 72) + (stream << 64) + n for n in numbers])
+        return self.generator.prior.sample([key(self.options.seed, stream, n) for n in numbers])
 
 
 def _told(

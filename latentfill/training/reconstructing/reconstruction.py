@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...errors import LatentfillError
 from ...gan.gan import Generator
-from ...gan.prior import random
+from ...gan.prior import key, random
 from ...gan.residual.encoder import ResidualEncoder
 from ...options import NetworkOptions, TrainOptions
 from ...types import Images, Known, Latents
@@ -50,14 +50,14 @@ def check_prior(network: NetworkOptions) -> None:
 def draw_holes(size: int, numbers: range, seed: int) -> Known:
     """[n, 1, size, size]: holes of all kinds for pictures of these numbers, some with none."""
     known = draw_known(size, numbers, seed, stream=HOLE_STREAM)
-    whole = [random((seed << 72) + (WHOLE_STREAM << 64) + n).random() < WHOLE for n in numbers]
+    whole = [random(key(seed, WHOLE_STREAM, n)).random() < WHOLE for n in numbers]
     known[torch.tensor(whole, dtype=torch.bool)] = 1
     return known
 
 
 def draw_noise(dim: int, numbers: range, seed: int) -> Latents:
     """[n, dim], standard normal, one row for each number whatever the others are."""
-    rows = [random((seed << 72) + (NOISE_STREAM << 64) + n).standard_normal(dim, np.float32) for n in numbers]
+    rows = [random(key(seed, NOISE_STREAM, n)).standard_normal(dim, np.float32) for n in numbers]
     return torch.from_numpy(np.stack(rows))
 
 

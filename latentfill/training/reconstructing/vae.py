@@ -13,12 +13,13 @@ from ...gan.averaging import settled
 from ...gan.building import AnyGenerator
 from ...gan.device import choose_precision
 from ...gan.gan import Gan
+from ...gan.prior import key
 from ...gan.residual.encoder import ResidualEncoder
 from ...gan.residual.networks import Uncritical
 from ...options import NetworkOptions, RunOptions, TrainOptions
 from ...types import Images, Known
 from ..adversarial.player import Player, descend
-from ..adversarial.schedule import settings
+from ..adversarial.schedule import keep, settings
 from ..completers import SCORES, WARM_UP, judge
 from ..dataset import Dataset, check_pictures, split
 from ..folder import Subject, check_options
@@ -118,7 +119,7 @@ class VaeTrainer:
         self.images_seen = numbers.stop
         half_life = settings(o, self.images_seen).half_life
         for player in (self.g, self.e):
-            player.average(0.5 ** (len(real) / half_life) if half_life else 0.0)
+            player.average(keep(len(real), half_life))
         return redrawn.told()
 
     def is_finite(self) -> bool:
@@ -167,7 +168,7 @@ class VaeTrainer:
         return settled(cast(AnyGenerator, self.g.averaged), seeds), cast(ResidualEncoder, self.e.averaged)
 
     def _seed(self, stream: int, number: int) -> int:
-        return (self.options.seed << 72) + (stream << 64) + number
+        return key(self.options.seed, stream, number)
 
     def _parts(self) -> dict[str, Any]:
         return self.g.parts() | self.e.parts()

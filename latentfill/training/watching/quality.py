@@ -12,6 +12,7 @@ import torch
 from ...gan import checkpoint
 from ...gan.context import ContextEncoder
 from ...gan.gan import Gan, Generator
+from ...gan.prior import key
 from ...gan.residual.classes import of_class
 from ...images.pixels import batch_to_images
 from ...types import Images, PerImage
@@ -126,7 +127,7 @@ def _pairs(samples: Others, nearest: Nearest) -> Others:
 
 
 def _draw(generator: Generator, seed: int, device: torch.device) -> Images:
-    latents = generator.prior.sample([(seed << 72) + (SAMPLE_STREAM << 64) + n for n in range(SAMPLES)]).to(device)
+    latents = generator.prior.sample([key(seed, SAMPLE_STREAM, n) for n in range(SAMPLES)]).to(device)
     with torch.no_grad():
         return torch.cat([generator(z).clamp(-1, 1).cpu() for z in torch.split(latents, AT_ONCE)])
 
