@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from ..cli.console.progress import Bar
 from ..errors import LatentfillError
@@ -13,7 +13,7 @@ from ..gan.gan import Gan
 from ..jobs.answers import weights_of
 from ..jobs.reader import Reader, write_rejected
 from ..options import EngineOptions
-from ..training.locks import hold, holder
+from ..training.locks import held
 from .completing import Job
 from .fleet import Fleet, connect, disconnect
 from .manifest import Row
@@ -50,15 +50,6 @@ def complete(options: "Options", gan: Gan) -> tuple[dict[str, Row], int]:
         lock.close()
 
 
-def held(out: Path) -> TextIO:
-    """The right to write to a folder. Raises LatentfillError if another job has it."""
-    path = out / "_run" / ".lock"
-    lock = hold(path)
-    if lock is None:
-        raise LatentfillError(f"{holder(path)} is writing to {out}", "Wait for it, stop it, or give another --out.")
-    return lock
-
-
 def work(
     options: EngineOptions,
     cut: Callable[[Fleet], Sequence[Block]],
@@ -70,9 +61,10 @@ def work(
     most: int | None = None,
 ) -> Iterator[tuple[str, Any]]:
     """Start or join Ray, do the blocks that `cut` makes for so many actors, and leave it, whatever happens."""
+    before = signal.getsignal(signal.SIGTERM)  # Ray puts its own in the place, which leaves at once
     fleet = connect(options, device, threads, most)
-    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
+        signal.signal(signal.SIGTERM, before if callable(before) else _interrupt)
         yield from spread(make, cut(fleet), fleet, notes)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -15,7 +15,8 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no telemetry
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-    "RAY_DEDUP_LOGS": "1",
+    "RAY_DATA_LOG_LEVEL": "ERROR",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
 
 
@@ -50,7 +51,7 @@ def connect(options: EngineOptions, device: str = "cpu", threads: int = 0, most:
     if device not in ("auto", "cpu", "cuda"):
         raise LatentfillError(f"--device {device}: Ray chooses which one", "Give cpu, cuda, or auto.")
     for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+        os.environ.setdefault(name, value)  # before the import
     import ray
 
     address = os.environ.get(ADDRESS)
@@ -60,7 +61,7 @@ def connect(options: EngineOptions, device: str = "cpu", threads: int = 0, most:
             ray.init(address=address, **quiet)
         else:
             # More CPUs in name than there are: an actor more than there are cores is slow, but begins.
-            logical = max(cores(), options.workers * max(1, threads)) + 1
+            logical = max(cores(), options.workers)
             room: dict[str, Any] = {"num_cpus": logical, "object_store_memory": STORE_BYTES}
             ray.init(address="local", include_dashboard=options.dashboard, **room, **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:

@@ -80,7 +80,6 @@ def spread(make: Callable[[], Work], blocks: Sequence[Block], fleet: Fleet, note
         compute=ray.data.ActorPoolStrategy(size=fleet.workers, max_tasks_in_flight_per_actor=2),
         num_cpus=fleet.cpus,
         num_gpus=fleet.gpus,
-        scheduling_strategy="SPREAD",
     )
     try:
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
