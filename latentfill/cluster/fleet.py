@@ -1,6 +1,8 @@
 """A connection to Ray: on this machine, or to the cluster that RAY_ADDRESS names; and how many actors it bears."""
 
 import os
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, final
@@ -58,12 +60,12 @@ def connect(options: EngineOptions, device: str = "cpu", threads: int = 0, most:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "namespace": "latentfill"}
     try:
         if address:
-            ray.init(address=address, **quiet)
+            _silently(lambda: ray.init(address=address, **quiet))
         else:
             # More CPUs in name than there are: an actor more than there are cores is slow, but begins.
-            logical = max(cores(), options.workers)
-            room: dict[str, Any] = {"num_cpus": logical, "object_store_memory": STORE_BYTES}
-            ray.init(address="local", include_dashboard=options.dashboard, **room, **quiet)
+            room: dict[str, Any] = {"num_cpus": max(cores(), options.workers), "object_store_memory": STORE_BYTES}
+            room["include_dashboard"] = options.dashboard
+            _silently(lambda: ray.init(address="local", **room, **quiet))
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"{ADDRESS}={address}" if address else "a Ray cluster on this machine"
         first = (str(error).splitlines() or [type(error).__name__])[0]
@@ -92,19 +94,37 @@ def _fleet(
     if device == "cuda" and not gpus:
         raise LatentfillError("--device cuda: the cluster has no GPU", "Give --device cpu, or add a machine with one.")
     if gpus and device != "cpu":
-        workers = min(options.workers or gpus, most or gpus)
+        workers = _at_most(options.workers or gpus, most)
         if workers > gpus:
             raise LatentfillError(f"--workers {workers}: the cluster has {gpus} GPUs", f"Give at most {gpus}.")
         return Fleet(workers, max(1, threads or (cores() // gpus if local else 4)), 0.5, 1)
     total = cores() if local else int(there.get("CPU", 1))
     each = 1 if local or not threads else threads
-    workers = min(options.workers or max(1, (threads if local and threads else total) // each), most or total)
+    default = max(1, (threads if local and threads else total) // each)
+    workers = _at_most(options.workers or default, most)
     if not local and workers * _booked(each) > total:
         what = f"--workers {workers} of {each} threads: the cluster has {total} CPUs"
         raise LatentfillError(what, "Give fewer, or add machines.")
     if local:
         each = max(1, (threads or total) // workers)
     return Fleet(workers, each, _booked(each), 0)
+
+
+def _at_most(workers: int, most: int | None) -> int:
+    return workers if most is None else min(workers, most)
+
+
+def _silently(do: Callable[[], object]) -> None:
+    """Without what Ray's own code prints while it begins; what goes wrong is raised all the same."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        do()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _booked(threads: int) -> float:

@@ -120,7 +120,7 @@ class _Actor:
         import torch
         from setproctitle import setproctitle
 
-        setproctitle("latentfill worker")
+        setproctitle("latentfill worker of ray")
         self._notes, self._work = home.notes, None
         self._refusal: tuple[str, Any] | None = None
         with suppress(OSError):  # where the driver is, so that names of files mean the same
@@ -169,11 +169,7 @@ class Diary:
     @property
     def culprits(self) -> set[int]:
         """Items at which, alone, a worker was killed."""
-        return {
-            int(line)
-            for line, after in zip(self._lines, [*self._lines[1:], "one"], strict=True)
-            if line.isdecimal() and after == "one"
-        }
+        return {int(line) for line, after in pairwise([*self._lines, "one"]) if line.isdecimal() and after == "one"}
 
     def note(self, line: Hashable) -> None:
         with self._path.open("a") as file:
