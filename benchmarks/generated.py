@@ -1,4 +1,4 @@
-"""Pictures to work on when there are too few: samples of a model, as files of their own. Made once, and gone on with."""
+"""Pictures to work on where there are too few: samples of a model, a file each. Made once, and gone on with."""
 
 import time
 from pathlib import Path
