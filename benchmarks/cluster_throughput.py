@@ -35,7 +35,7 @@ def measure(
     driver = start([*words, "--out", out], out.with_suffix(".log"))
     memory: dict[int, float] = {}
     while driver.poll() is None:
-        time.sleep(0.2)
+        time.sleep(0.5)
         if marks and marks[0] <= count and sum(1 for _ in out.glob("*.json")) >= marks[0]:
             try:
                 memory[marks.pop(0)] = max(map(megabytes, workers() or [driver.pid]))
@@ -77,9 +77,9 @@ def main() -> None:
             some.sort()
             middle = some[len(some) // 2]
             against = middle / sorted(paces["plain"])[len(some) // 2]
-            busy = f"{told[way][1]:.2f}" if way == "plain" else "-"
+            cores = f"{told[way][1]:.2f}" if way == "plain" else "-"
             spread = f"{middle:.1f} ({some[0]:.1f} to {some[-1]:.1f})"
-            rows.append((preset, way, spread, f"{against:.2f}", f"{told[way][0]:.1f}", busy))
+            rows.append((preset, way, spread, f"{against:.2f}", f"{told[way][0]:.1f}", cores))
     print(
         heading(f"{arguments.count:,} pictures: one process of {arguments.threads} threads, and as many actors of one")
     )

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,6 +14,8 @@ from ..options import EngineOptions
 
 ADDRESS = "RAY_ADDRESS"
 STORE_BYTES = 150_000_000  # for what waits and what comes back: names and numbers; what is more goes to the disk
+PATIENCE_SECONDS = 300.0  # for machines that are on their way
+ASK_AGAIN_SECONDS = 10.0
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no telemetry
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -46,8 +49,8 @@ def connect(options: EngineOptions, device: str = "cpu", threads: int = 0, most:
     """Start Ray here, or join the cluster of RAY_ADDRESS. `most` actors have something to do.
 
     Of CPUs an actor books half of its threads: when a machine is lost, those that are left can take its actors in, and
-    nothing waits for ever for a CPU that there is not. Raises LatentfillError where the cluster cannot be reached or is
-    too small.
+    nothing waits for ever for a CPU that there is not. Raises LatentfillError where the cluster cannot be reached, or is
+    still too small after a while.
     """
     check_installed()
     if device not in ("auto", "cpu", "cuda"):
@@ -71,12 +74,17 @@ def connect(options: EngineOptions, device: str = "cpu", threads: int = 0, most:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         cure = f"See that the cluster is up (ray status), or unset {ADDRESS} to work on this machine."
         raise LatentfillError(f"{where} cannot be had: {first}", cure if address else "Free some memory.") from error
-    try:
+    until = time.monotonic() + (PATIENCE_SECONDS if address else 0)
+    while True:  # machines of a cluster that grows may be on their way
         there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        return _fleet(options, there, device, threads, most, local=not address)
-    except LatentfillError:
-        ray.shutdown()
-        raise
+        try:
+            return _fleet(options, there, device, threads, most, local=not address)
+        except LatentfillError as error:
+            if time.monotonic() >= until:
+                ray.shutdown()
+                raise
+            print(f"waiting for machines: {error.what}", file=sys.stderr)
+            time.sleep(ASK_AGAIN_SECONDS)
 
 
 def disconnect() -> None:
