@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pyarrow import parquet
 
-TITLE = b"latentfill worker of ray"
+TITLE = b"(LatentfillWorker)"  # what Ray calls the process of an actor ends so
 
 
 def start(words: Sequence[object], log: Path) -> "subprocess.Popen[bytes]":
@@ -24,7 +24,7 @@ def workers() -> list[int]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if path.read_bytes().startswith(TITLE) and path.stat().st_uid == os.getuid():
+            if TITLE in path.read_bytes() and path.stat().st_uid == os.getuid():
                 found.append(int(path.parent.name))
         except OSError:
             continue

@@ -49,8 +49,8 @@ def connect(options: EngineOptions, device: str = "cpu", threads: int = 0, most:
     """Start Ray here, or join the cluster of RAY_ADDRESS. `most` actors have something to do.
 
     Of CPUs an actor books half of its threads: when a machine is lost, those that are left can take its actors in, and
-    nothing waits for ever for a CPU that there is not. Raises LatentfillError where the cluster cannot be reached, or is
-    still too small after a while.
+    nothing waits for ever for a CPU that there is not. Raises LatentfillError where the cluster cannot be reached, or
+    is still too small after a while.
     """
     check_installed()
     if device not in ("auto", "cpu", "cuda"):

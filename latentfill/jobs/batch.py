@@ -3,7 +3,7 @@
 import csv
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
@@ -27,6 +27,7 @@ from ..trust.judge import Trust, judge
 from ..types import Images
 from .answers import Question, tell, weights_of
 from .candidates import offer, picture, story
+from .reader import Reader
 
 if TYPE_CHECKING:
     from ..cli.complete import Options
@@ -156,6 +157,17 @@ class Batch:
 
     def _sheet(self, name: str, images: Images) -> None:
         photos.write(self.folder / name, grid(to_pixels(images)))
+
+
+def drain(
+    options: "Options", gan: Gan, reader: Reader, questions: Iterable[Question], *, drawn: bool, weights: str = ""
+) -> Iterator[tuple[Question, Path | LatentfillError]]:
+    """All that can be answered of some questions, without a look at the search; the others are with the reader."""
+    for cuts in reader.batches(questions):
+        batch = Batch(options, gan, cuts, reader.lowres, drawn=drawn, weights=weights)
+        for _ in batch.search():
+            pass
+        yield from batch.finish()
 
 
 def _log(path: Path, completion: Completion, row: int) -> None:

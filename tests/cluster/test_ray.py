@@ -73,7 +73,7 @@ def workers():
             title, owner = path.read_bytes(), path.stat().st_uid
         except OSError:
             continue
-        if title.startswith(b"latentfill worker of ray") and owner == os.getuid():
+        if b"(LatentfillWorker)" in title and owner == os.getuid():
             found.append(int(path.parent.name))
     return found
 
