@@ -189,12 +189,12 @@ def _workers(options: Options, gan: "Gan", count: int) -> int:
 
 def _share_out(options: Options, questions: "list[Question]", workers: int) -> "Iterator[tuple[Question, Path | str]]":
     """Each question with its answer or why there is none, from several processes; their threads are as many in all."""
-    from ..jobs.completing import Answerer
+    from ..jobs.batch import Answerer
     from ..jobs.workers import Killed, cores, share_out
 
     size, threads = options.batch_size, max(1, (options.threads or cores()) // workers)
     batches = [questions[first : first + size] for first in range(0, len(questions), size)]
-    for batch, made in share_out(Answerer(options, threads), batches, workers, "latentfill.jobs.completing"):
+    for batch, made in share_out(Answerer(options, threads), batches, workers, "latentfill.jobs.batch"):
         yield from [(question, made.reason) for question in batch] if isinstance(made, Killed) else made
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -22,15 +23,18 @@ from ..images import originals, photos
 from ..images.grids import grid
 from ..images.incomplete import BLOCK, Incomplete
 from ..images.pixels import to_pixels
+from ..models import load
 from ..pipeline import put_back
 from ..trust.judge import Trust, judge
 from ..types import Images
 from .answers import Question, tell, weights_of
 from .candidates import offer, picture, story
-from .reader import Reader
+from .reader import Reader, reason
 
 if TYPE_CHECKING:
     from ..cli.complete import Options
+
+Told = tuple[Question, Path | str]  # where the answer is, or why there is none
 
 
 @final
@@ -168,6 +172,33 @@ def drain(
         for _ in batch.search():
             pass
         yield from batch.finish()
+
+
+@final
+class Answerer:
+    """Completes a batch as the one process does. It is pickled for every process, and loads the model there."""
+
+    def __init__(self, options: "Options", threads: int) -> None:
+        self._options, self._threads = options, threads
+        self._ready: tuple[Gan, Reader, str] | None = None
+
+    def __call__(self, questions: Sequence[Question]) -> list[Told]:
+        """What became of each; unusable ones first. Raises LatentfillError for what stops all others too."""
+        gan, reader, weights = self._ready = self._ready or self._begin()
+        reader.rejected.clear()
+        made: list[Told] = []
+        for question, answer in drain(self._options, gan, reader, questions, drawn=True, weights=weights):
+            why = reason(question.source.name, answer) if isinstance(answer, LatentfillError) else answer
+            made.append((question, why))
+        done = {question.number for question, _ in made}
+        lost = [question for question in questions if question.number not in done]
+        return [*((question, why) for question, (_, why) in zip(lost, reader.rejected, strict=True)), *made]
+
+    def _begin(self) -> tuple[Gan, Reader, str]:
+        options = self._options
+        torch.set_num_threads(self._threads)
+        gan = load(options.model, options.device, options.class_name)
+        return gan, Reader(options, gan, alone=False), weights_of(gan)
 
 
 def _log(path: Path, completion: Completion, row: int) -> None:

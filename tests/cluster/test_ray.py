@@ -96,19 +96,22 @@ def check_manifest(out):
 
 def test_kills_of_an_actor_of_the_driver_and_of_a_node_lose_and_double_nothing(cluster, place, tmp_path, capsys):
     out = tmp_path / "out"
-    parts = out / "_run" / "parts"
-    asked, steps = words(place, out, "--preset", "seed"), 300
-    driver = on_ray(asked, steps)
-    os.kill(wait_for(lambda: parts.exists() and list(parts.glob("*.arrow")) and workers())[0], signal.SIGKILL)
-    before = len(list(parts.glob("*.arrow")))
-    wait_for(lambda: len(list(parts.glob("*.arrow"))) > before + 1)
+    asked, steps = words(place, out, "--preset", "seed"), 60
+
+    def answered():
+        return len(list(out.glob("*.json")))
+
+    driver = on_ray([*asked, "--workers", "1"], steps)
+    os.kill(wait_for(lambda: answered() and workers())[0], signal.SIGKILL)
+    before = answered()
+    wait_for(lambda: answered() > before)
     driver.kill()
     driver.communicate()
     kept = {path.name: path.stat().st_mtime_ns for path in out.glob("*.json")}
     assert 0 < len(kept) < COUNT
 
     again = on_ray(asked, steps)
-    wait_for(lambda: len(list(out.glob("*.json"))) > len(kept))
+    wait_for(lambda: answered() > len(kept))
     cluster.remove_node(next(iter(cluster.worker_nodes)))
     assert again.wait(400) == 1, "the bad picture is told by the exit code"
     told = again.stdout.read().decode().split()
