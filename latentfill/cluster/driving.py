@@ -60,16 +60,21 @@ def work(
     threads: int = 0,
     most: int | None = None,
 ) -> Iterator[tuple[str, Any]]:
-    """Start or join Ray, do the blocks that `cut` makes for so many actors, and leave it, whatever happens."""
+    """Start or join Ray, do the blocks that `cut` makes for so many actors, and leave it, whatever happens.
+
+    In between sys.stdout is sys.stderr: Ray prints there what it has to say of actors that died, among the results.
+    """
+    out, sys.stdout = sys.stdout, sys.stderr
     before = signal.getsignal(signal.SIGTERM)  # Ray puts its own in the place, which leaves at once
-    fleet = connect(options, device, threads, most)
     try:
+        fleet = connect(options, device, threads, most)
         signal.signal(signal.SIGTERM, before if callable(before) else _interrupt)
         yield from spread(make, cut(fleet), fleet, notes)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         disconnect()
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        sys.stdout = out
 
 
 def _finish(job: Job) -> dict[str, Row]:
@@ -80,7 +85,7 @@ def _finish(job: Job) -> dict[str, Row]:
 
 
 def _work_off(options: "Options", job: Job) -> None:
-    done = bad = 0
+    done, bad, results = 0, 0, sys.stdout
     folder = options.out / "_run" / "tries"
     blocks = work(
         options.where,
@@ -96,7 +101,7 @@ def _work_off(options: "Options", job: Job) -> None:
         for _, made in blocks:
             done, bad = done + made.answered, bad + len(made.bad)
             for output in made.outputs:
-                print(options.out / output, flush=True)
+                print(options.out / output, file=results, flush=True)
             bar.update(done + bad, job.open, f"{bad:,} rejected" if bad else "")
 
 

@@ -89,9 +89,10 @@ def connect(options: EngineOptions, device: str = "cpu", threads: int = 0, most:
 
 def disconnect() -> None:
     """Leave the cluster; one of this machine ends."""
-    import ray
+    if "ray" in sys.modules:
+        import ray
 
-    ray.shutdown()
+        ray.shutdown()
 
 
 def _fleet(
