@@ -1,0 +1,48 @@
+"""What every route is given."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeVar, final
+
+from ..gan.gan import Gan
+from ..options import ServeOptions
+from .errors import Refused
+from .metrics import Metrics
+
+T = TypeVar("T")
+
+
+class Engine(Protocol):
+    """Owns the device: one thread computes, the others wait in a queue that is not endless."""
+
+    def start(self) -> None:
+        """Begin to compute; called in the event loop."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """What `work` returns, computed where the device is owned. Raises Refused (429) if too many wait already."""
+
+    async def close(self) -> None:
+        """Finish what runs, and stop."""
+
+
+@final
+@dataclass(frozen=True)
+class State:
+    """One process of the server. The first of `gans` is used where none is named."""
+
+    options: ServeOptions
+    gans: Mapping[str, Gan]
+    metrics: Metrics
+    engine: Engine
+    cards: Mapping[str, str]  # Markdown
+
+    @property
+    def default(self) -> str:
+        return next(iter(self.gans))
+
+    def gan(self, name: str | None) -> Gan:
+        """A model by its name on the server's list, never by a path. Raises Refused (404) for any other."""
+        found = self.gans.get(self.default if name is None else name)
+        if found is None:
+            raise Refused(404, f"there is no model {str(name)[:80]!r}", f"It is one of: {', '.join(self.gans)}.")
+        return found
