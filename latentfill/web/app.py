@@ -20,11 +20,11 @@ from .alone import Alone
 from .errors import Refused, answer
 from .guard import Guard
 from .metrics import Metrics
-from .routes import health, models
+from .routes import health, models, sampling
 from .state import Engine, State
 
 OPENAPI = "/api/v1/openapi.json"
-ROUTERS = (health.router, models.router)
+ROUTERS = (health.router, models.router, sampling.router)
 
 
 def create_app(
