@@ -1,6 +1,11 @@
 """What the API's description says of requests that are read by hand."""
 
+import ast
 from collections.abc import Mapping
+from dataclasses import is_dataclass
+from inspect import cleandoc, getsource
+from itertools import pairwise
+from textwrap import dedent
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -61,7 +66,20 @@ def a_text(description: str, **more: Any) -> dict[str, Any]:
 
 
 def _schema(kind: Any) -> dict[str, Any]:
-    """As JSON Schema, with each field's sentence as its description, and without references to elsewhere."""
+    """As JSON Schema; the sentence below each field of a dataclass is its description."""
     schema = TypeAdapter(kind).json_schema()
-    schema.pop("$defs", None)
+    if is_dataclass(kind):
+        schema["description"] = cleandoc(kind.__doc__ or "").split("\n")[0]
+        for name, sentence in sentences(kind).items():
+            schema["properties"][name] |= {"description": sentence}
     return schema
+
+
+def sentences(kind: Any) -> dict[str, str]:
+    """What stands below each field of a dataclass, where the command line reads it too."""
+    body = ast.parse(dedent(getsource(kind))).body[0]
+    found = {}
+    for field, below in pairwise(getattr(body, "body", [])):
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            found[ast.unparse(field.target)] = " ".join(str(below.value.value).split())
+    return found
