@@ -15,16 +15,16 @@ from .. import __version__
 from ..errors import LatentfillError
 from ..gan.gan import Gan
 from ..options import ServeOptions
-from . import assets
+from . import assets, reference
 from .alone import Alone
 from .errors import Refused, answer
 from .guard import Guard
 from .metrics import Metrics
-from .routes import health, models
+from .routes import health, models, sampling
 from .state import Engine, State
 
 OPENAPI = "/api/v1/openapi.json"
-ROUTERS = (health.router, models.router)
+ROUTERS = (health.router, models.router, sampling.router)
 
 
 def create_app(
@@ -58,11 +58,15 @@ def create_app(
         app.include_router(router(state))
     page = assets.read()
     app.router.routes.extend(Route(path, _file(one), methods=["GET"]) for path, one in page.items())
+    app.router.routes.append(Route(reference.PATH, _reference(app), methods=["GET"]))
     app.add_exception_handler(LatentfillError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_middleware(
-        Guard, options=options, metrics=state.metrics, open_paths=frozenset({*page, "/healthz", "/docs", OPENAPI})
+        Guard,
+        options=options,
+        metrics=state.metrics,
+        open_paths=frozenset({*page, "/healthz", reference.PATH, OPENAPI}),
     )
     app.state.state = state
     return app
@@ -71,6 +75,17 @@ def create_app(
 def _file(one: assets.Asset) -> Any:
     async def show(request: Request) -> Response:
         return one.answer(request)
+
+    return show
+
+
+def _reference(app: FastAPI) -> Any:
+    made: list[assets.Asset] = []
+
+    async def show(request: Request) -> Response:
+        if not made:
+            made.append(assets.asset(reference.page(app.openapi()), ".html"))
+        return made[0].answer(request)
 
     return show
 

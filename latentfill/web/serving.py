@@ -90,7 +90,7 @@ def _several(options: ServeOptions, listening: socket.socket) -> int:
     with tempfile.TemporaryDirectory(prefix="latentfill-metrics-") as folder:
         os.environ[FOLDER] = folder
         make = partial(application_of, options)
-        config = uvicorn.Config(make, factory=True, workers=options.workers, **settings(options))  # type: ignore[arg-type]
+        config = uvicorn.Config(make, factory=True, workers=options.workers, **settings(options))
         print(f"latentfill serves on {address(options)}, {options.workers} processes", file=sys.stderr, flush=True)
         Multiprocess(config, sockets=[listening]).run()
     return 0
