@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Container
 from typing import Any, final
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -89,8 +88,8 @@ class Guard:
             raise Refused(400, "a request names one host", "Send one Host header.", "host")
         if not knows(self._options, hosts[0]):
             raise Refused(403, "this server is not asked by that name", "Start it with --hosts NAME.", "host")
-        origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != hosts[0].lower()
+        own = {f"{scheme}://{hosts[0].lower()}" for scheme in ("http", "https")}  # a proxy may have the certificate
+        foreign, site = set(map(str.lower, headers.getlist("origin"))) - own, headers.get("sec-fetch-site", "none")
         navigates = scope["method"] in ("GET", "HEAD") and headers.get("sec-fetch-mode") == "navigate"
         if foreign or (site in ("cross-site", "same-site") and not (navigates and scope["path"] in self._open)):
             raise Refused(403, "another site's page may not ask here", "Open this server's own page.", "origin")
