@@ -31,7 +31,7 @@ class Search:
         self._posed: tuple[Gan, Incomplete] | None = None
         self._steps: Iterator[Completion] = iter(())
         self._last: Completion | None = None
-        self._begun = time.monotonic()
+        self._begun = self._first = time.monotonic()
         metrics.batches.observe(ends[-1])
 
     def step(self) -> bool:
@@ -47,10 +47,11 @@ class Search:
             self._close()
             self._finish(gan, incomplete, late=late)
             return False
+        now = time.monotonic()
+        self._first = now if self._last is None else self._first
         self._last = completion
-        seconds = time.monotonic() - self._begun
         for ticket in self.tickets:
-            ticket.show(Frame(completion, self._rows[ticket], seconds))
+            ticket.show(Frame(completion, self._rows[ticket], now - self._first))
         return True
 
     def fail(self, error: LatentfillError) -> None:

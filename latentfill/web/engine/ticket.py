@@ -14,7 +14,7 @@ from .question import Question
 @final
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Where a search stands after so many seconds. Of the completion, which others share, some rows are meant."""
+    """Where a search stands so many seconds after its first step. Others share the completion; some rows are meant."""
 
     completion: Completion
     rows: slice
@@ -78,6 +78,12 @@ class Ticket:
     def left(self) -> bool:
         """Whether nobody waits for it any more."""
         return self._left
+
+    def __enter__(self) -> "Ticket":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.leave()
 
     def leave(self) -> None:
         """Give up: its search stops at the next step, unless others share it."""
