@@ -16,15 +16,15 @@ from ..errors import LatentfillError
 from ..gan.gan import Gan
 from ..options import ServeOptions
 from . import assets, reference
-from .alone import Alone
+from .engine.engine import Engine
 from .errors import Refused, answer
 from .guard import Guard
 from .metrics import Metrics
-from .routes import health, models, sampling
-from .state import Engine, State
+from .routes import completing, edits, faces, health, models, sampling
+from .state import State
 
 OPENAPI = "/api/v1/openapi.json"
-ROUTERS = (health.router, models.router, sampling.router)
+ROUTERS = (health.router, models.router, sampling.router, completing.router, faces.router, edits.router)
 
 
 def create_app(
@@ -34,7 +34,8 @@ def create_app(
     engine: Engine | None = None,
 ) -> FastAPI:
     """The server of these models, the first of which is used where none is named."""
-    state = State(options, gans, Metrics(), engine or Alone(), cards or {})
+    metrics = Metrics()
+    state = State(options, gans, metrics, engine or Engine(options, gans, metrics), cards or {})
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

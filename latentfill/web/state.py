@@ -1,28 +1,14 @@
 """What every route is given."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, final
+from typing import final
 
 from ..gan.gan import Gan
 from ..options import ServeOptions
+from .engine.engine import Engine
 from .errors import Refused
 from .metrics import Metrics
-
-T = TypeVar("T")
-
-
-class Engine(Protocol):
-    """Owns the device: one thread computes, the others wait in a queue that is not endless."""
-
-    def start(self) -> None:
-        """Begin to compute; called in the event loop."""
-
-    async def run(self, work: Callable[[], T]) -> T:
-        """What `work` returns, computed where the device is owned. Raises Refused (429) if too many wait already."""
-
-    async def close(self) -> None:
-        """Finish what runs, and stop."""
 
 
 @final
