@@ -21,41 +21,27 @@ def test_each_error_has_its_status():
     assert answer(busy(64, 12.4)).headers["retry-after"] == "12"
 
 
-@pytest.mark.parametrize(
-    "error", [Refused(429, "full", "come back", "queue", {"Retry-After": "3"}), ImageError("a", "b")]
-)
-def test_an_error_of_the_engine_reaches_the_client(serve, error):
+def failing(error):
     class Failing:
-        def start(self):
-            pass
-
         async def run(self, work):
             raise error
 
         run_all = run
 
-        async def close(self):
-            pass
+    return Failing()
 
-    found = serve(engine=Failing()).post("/api/v1/sample", json={"walk": [1, 2]})
+
+@pytest.mark.parametrize(
+    "error", [Refused(429, "full", "come back", "queue", {"Retry-After": "3"}), ImageError("a", "b")]
+)
+def test_an_error_of_the_engine_reaches_the_client(serve, error):
+    found = serve(engine=failing(error)).post("/api/v1/sample", json={"walk": [1, 2]})
     assert found.status_code == status_of(error) and found.json() == {"error": error.what, "cure": error.cure}
     assert found.headers.get("retry-after") == (error.headers["Retry-After"] if isinstance(error, Refused) else None)
 
 
 def test_a_mistake_in_the_engine_is_500_and_told_in_the_log_alone(serve, caplog):
-    class Broken:
-        def start(self):
-            pass
-
-        async def run(self, work):
-            raise RuntimeError("inner matters")
-
-        run_all = run
-
-        async def close(self):
-            pass
-
-    found = serve(engine=Broken()).post("/api/v1/sample", json={"walk": [1, 2]})
+    found = serve(engine=failing(RuntimeError("inner matters"))).post("/api/v1/sample", json={"walk": [1, 2]})
     assert found.status_code == 500 and "inner" not in found.text and "inner matters" in caplog.text
 
 
