@@ -104,15 +104,16 @@ class Line:
                     self.free(seat)
                     self._metrics.cancelled.inc()
                     continue
-                joins = (
-                    one.kind is not None and one.kind == taken[0].kind and rows + one.rows <= most if taken else True
-                )
-                if not joins:
+                if taken:
+                    joins = one.kind is not None and one.kind == taken[0].kind and rows + one.rows <= most
+                else:
+                    joins = one.kind not in running or gathered[one.kind] >= most
+                if joins:
+                    taken.append(one)
+                    rows += one.rows
+                    self.free(seat)
+                else:
                     staying.append((one, seat))
-                    continue
-                taken.append(one)
-                rows += one.rows
-                self.free(seat)
             self._standing = staying
             return taken
 
