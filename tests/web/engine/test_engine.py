@@ -311,7 +311,7 @@ def test_those_who_come_while_one_of_their_kind_is_searched_gather_and_go_togeth
             await asyncio.to_thread(slowly.begun.wait, 10)
             for i in range(3):
                 waiting.append(asyncio.create_task(answered(one, question(i, replace(OPTIONS, steps=40)))))
-                                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)
             other = await answered(one, question(0))  # of another kind: it need not wait
             before = batches(one)
             await asyncio.gather(*waiting)
