@@ -1,5 +1,6 @@
 """A multipart form taken apart in memory: no part ever lies in a file of its own, under any name."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
@@ -9,6 +10,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from .errors import Refused
 
+logging.getLogger("python_multipart").setLevel(logging.ERROR)  # its warnings quote what was sent
 MOST_PARTS = 24
 MOST_HEADERS = 8  # of one part
 AGAIN = "Send multipart/form-data, as curl -F and browsers do."

@@ -4,18 +4,21 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from threading import Thread
 from typing import TypeVar, final
 
 import torch
 
+from ...completion.completion import watch
 from ...completion.search import prepared
 from ...errors import LatentfillError
 from ...gan.device import choose_precision
 from ...gan.gan import Gan
+from ...images.incomplete import Incomplete
 from ...jobs.workers import cores
-from ...options import ServeOptions
+from ...options import COMPLETE_PRESETS, ServeOptions
 from ..errors import Refused
 from ..metrics import Metrics
 from .line import Line, Seat, Waiting
@@ -25,6 +28,7 @@ from .ticket import Found, Ticket
 from .turns import Turn, Turns
 
 log = logging.getLogger("latentfill.web")
+WARM_UP = replace(COMPLETE_PRESETS["best"], cold_steps=1, tune_steps=1)
 T = TypeVar("T")
 
 
@@ -102,6 +106,7 @@ class Engine:
     def _compute(self) -> None:
         """The device's thread: begin with who waits if there is room, then give someone a turn."""
         torch.set_num_threads(self._threads)
+        self._warm_up()
         while True:
             with self._line.changed:
                 while not self._line and not self._turns and not self._line.closed:
@@ -111,6 +116,19 @@ class Engine:
             if self._line and self._turns.has_room:
                 self._begin(self._line.take(self._options.batch))
             self._turns.take()
+
+    def _warm_up(self) -> None:
+        """A short search by the first model: what torch does once is done before anyone waits for it."""
+        name, gan = next(iter(self._gans.items()))
+        side, channels = gan.network.size, gan.network.channels
+        known = torch.ones(1, 1, side, side)
+        known[..., side // 4 : -side // 4, side // 4 : -side // 4] = 0
+        blank = Incomplete(torch.zeros(1, channels, side, side), known).to(gan.device)
+        try:
+            for _ in watch(self.prepared(name, WARM_UP.precision), blank, WARM_UP):
+                pass
+        except Exception:  # whoever asks will be told
+            log.exception("the first search failed")
 
     def _begin(self, taken: list[Waiting]) -> None:
         """A search of those who were taken from the line, or the work that stood first."""

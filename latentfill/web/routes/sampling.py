@@ -19,7 +19,7 @@ from ...images.grids import grid
 from ...images.originals import Original, encode
 from ...types import Latents, Pixels
 from ..errors import Refused
-from ..forms import aside, parsed, validated, wanted
+from ..forms import aside, changed, parsed, wanted
 from ..state import State
 from .described import answers, json_body
 
@@ -52,7 +52,7 @@ def router(state: State) -> APIRouter:
     @routes.post("/sample", openapi_extra=json_body(Asked), responses=answers("application/json", "image/png"))
     async def sample(request: Request) -> Response:
         """Images of a model: sums of latents, or a walk from seed to seed. JSON with data URLs, or one PNG of all."""
-        asked = validated("the request", Asked, parsed("the request", _text(await request.body())))
+        asked = changed("the request", Asked(), parsed("the request", _text(await request.body())))
         gan = state.gan(asked.model)
         z = latents(gan, asked, state.options.max_images)
         tiles = await state.engine.run(lambda: list(show(gan, z, gan.device)))
