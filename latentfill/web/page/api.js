@@ -32,6 +32,12 @@ export class Api {
     return response.json();
   }
 
+  /** POST of a form; the answer's PNG file, its bytes untouched. */
+  async picture(path, form) {
+    const response = await this.#request(path, { form, accept: "image/png" });
+    return response.blob();
+  }
+
   /** POST of a form; the events of the answer, one a line. Leaving the loop stops the search on the server. */
   async *events(path, form, signal) {
     const response = await this.#request(path, { form, signal, accept: "application/x-ndjson" });

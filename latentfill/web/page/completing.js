@@ -2,15 +2,14 @@
 
 import { animation } from "./animating.js";
 import { sentence } from "./api.js";
-import { Chart } from "./chart.js";
 import { choices, connect, showTool } from "./controls.js";
-import { $, inWords, press, save, show } from "./elements.js";
-import { Frames } from "./frames.js";
+import { $, press, save, show } from "./elements.js";
 import { description, hint } from "./hints.js";
 import { complain, notice, say, silence } from "./messages.js";
 import { read, transparentPart, waysIn } from "./opening.js";
 import { Painting } from "./painting.js";
 import { point } from "./pointing.js";
+import { Progress } from "./progress.js";
 import { Results } from "./results.js";
 import { question, run } from "./running.js";
 import { Stage } from "./stage.js";
@@ -23,8 +22,6 @@ export class Completing {
   #photo = null;
   #painting = null;
   #running = null; // AbortController of the search
-  #frames = null;
-  #chart = new Chart();
   #opened = 0;
   #faceless = false; // faces were looked for, and there was none
 
@@ -32,6 +29,7 @@ export class Completing {
     this.#api = api;
     this.#models = models;
     this.stage = new Stage($("canvas"));
+    this.progress = new Progress(this.stage);
     this.tools = new Tools(this.stage, () => showTool(this.tools, this.stage));
     this.results = new Results(this.stage, say);
     this.variations = new Variations(api, this.results);
@@ -52,13 +50,10 @@ export class Completing {
       if (turn !== this.#opened) return; // another one was opened meanwhile
       silence();
       this.#photo = photo;
-      this.#frames = null;
       this.#painting = new Painting(photo.width, photo.height, (box, finished) => this.#painted(box, finished));
       show(false, "welcome");
       show(true, "workplace", "open");
       this.results.clear();
-      this.#chart.clear();
-      show(false, "progress-box");
       this.stage.open(photo.bitmap);
       this.tools.open(this.#painting, photo.width, photo.height);
       const missing = transparentPart(photo);
@@ -105,23 +100,16 @@ export class Completing {
     const { signal } = (this.#running = new AbortController());
     silence();
     this.results.clear();
-    this.#chart.clear();
-    this.#frames = null;
-    $("progress").removeAttribute("value"); // something is going on, nobody knows how much is left
-    $("state").textContent = "Sending the photo…";
-    show(true, "progress-box");
+    this.progress.begin(hole, Boolean(chosen.observe));
     this.#showState();
     try {
       const form = await question(photo, hole, this.#models.chosen, chosen);
       await run(this.#api, form, signal, {
-        busy: (seconds) => this.#tell(`The server is busy. Asking again in ${inWords(seconds)}…`),
-        queued: ({ ahead }) => this.#tell(ahead ? `Waiting: ${ahead} before you…` : "Starting…"),
-        started: (event) => this.#started(event, hole, chosen),
-        step: (event) => this.#step(event),
+        ...this.progress.hear,
         done: async (done) => {
           const box = hole.isEmpty ? hole.whole : hole.bounds;
           await this.results.show(done, photo, box);
-          this.variations.offer(form, done.state, photo.width * photo.height);
+          this.variations.offer(form, done.state, photo);
           say(["Done.", ...[...$("trust").children].map((one) => sentence(one.textContent))].join(" "));
         },
       });
@@ -130,11 +118,7 @@ export class Completing {
       complain(error);
     } finally {
       this.#running = null;
-      this.stage.live = null;
-      this.stage.squares = [];
-      this.stage.holeShown = !this.stage.result;
-      show(false, "progress-box");
-      this.stage.refresh();
+      this.progress.end();
       this.#showState();
     }
   }
@@ -180,43 +164,40 @@ export class Completing {
   }
 
   async saveAnimation() {
-    if (!this.results.shown || !this.#frames) return;
     const button = $("gif"), words = button.textContent;
     button.disabled = true;
     button.textContent = "Making it…";
-    await new Promise((resolve) => setTimeout(resolve, 30)); // until that is on the screen
-    save(await animation(this.#photo, this.stage.tint, this.#frames, this.results.shown), `${this.#photo.name}.gif`);
-    button.textContent = words;
-    button.disabled = false;
+    try {
+      const file = await this.results.shown();
+      if (!file) return;
+      await new Promise((resolve) => setTimeout(resolve, 30)); // until the words are on the screen
+      save(await animation(this.#photo, this.stage.tint, this.progress.frames, file), `${this.#photo.name}.gif`);
+    } catch (error) {
+      complain(error);
+    } finally {
+      button.textContent = words;
+      button.disabled = false;
+    }
+  }
+
+  /** The whole photo as it is seen, the server's file. */
+  async download() {
+    try {
+      await this.results.download();
+    } catch (error) {
+      complain(error);
+    }
   }
 
   /** The answer becomes the photo: what else is missing can be painted next. */
-  goOn() {
-    const { shown } = this.results;
-    if (shown) this.open(new File([shown], `${this.#photo.name}.png`, { type: shown.type }));
+  async goOn() {
+    try {
+      const file = await this.results.shown();
+      if (file) await this.open(new File([file], `${this.#photo.name}.png`, { type: file.type }));
+    } catch (error) {
+      complain(error);
+    }
   }
-
-  #started({ placements, notes }, hole, chosen) {
-    const outlines = placements.map(({ outline }) => outline);
-    this.#frames = new Frames(hole, outlines, { whole: Boolean(chosen.observe) });
-    this.stage.squares = outlines;
-    this.stage.refresh();
-    this.#tell(notes?.length ? notes[0] : "Searching…");
-    say("The search has begun.");
-  }
-
-  async #step({ number, total, loss, image, seconds_left: left }) {
-    this.#chart.add(number, total, loss);
-    $("progress").max = Math.max(1, total);
-    $("progress").value = number;
-    this.#tell(`Step ${number} of ${total}${left === null || left === undefined ? "" : ` · ${inWords(left)} left`}`);
-    if (!image || !this.#frames) return;
-    this.stage.live = await this.#frames.add(image);
-    this.stage.refresh();
-    $("frames").textContent = String(this.#frames.seen.length);
-  }
-
-  #tell(words) { $("state").textContent = words; }
 
   #painted(box, finished) {
     if (this.stage.result || !this.stage.holeShown) this.edit();

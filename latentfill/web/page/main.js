@@ -100,7 +100,7 @@ function shortcuts() {
     ["1 2 3 4 5 6 7 8", "choose an answer", (key) => $("complete-panel").hidden || completing.results.choose(key - 1)],
     ["c", "compare before and after", onStage(() => $("compare").click())],
     ["u", "show where the answers differ", onStage(() => $("unsure").click())],
-    ["Ctrl+s", "download the answer", onStage(() => completing.results.download())],
+    ["Ctrl+s", "download the answer", onStage(() => completing.download())],
     ["?", "these keys", () => $("keys-dialog").showModal()],
   ];
 }

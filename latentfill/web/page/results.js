@@ -10,7 +10,7 @@ export class Results {
   #stage;
   #said;
   #files = [];
-  #shown = null; // the file that is seen, to be downloaded as it is
+  #shown = null; // what is seen: a function that resolves to its file, the whole photo at its own resolution
   #spread = null;
   #name = "picture";
   #turn = 0; // pictures are decoded meanwhile: only the last one asked for is shown
@@ -24,12 +24,15 @@ export class Results {
       stage.split = $("split").valueAsNumber / 1000;
       stage.refresh();
     });
-    $("download").addEventListener("click", () => this.download());
     stage.onDrawn = () => this.#placeSplit();
   }
 
   get any() { return this.#files.length > 0; }
-  get shown() { return this.#shown; }
+
+  /** The file of what is seen; resolves to null if nothing is. */
+  async shown() {
+    return (await this.#shown?.()) ?? null;
+  }
 
   clear() {
     this.#turn++;
@@ -71,12 +74,12 @@ export class Results {
     if (this.#files.length > 1) this.#said(`Answer ${i + 1} of ${this.#files.length}`);
   }
 
-  /** Show a picture of the whole photo, and make it the one to download. */
-  async showFile(file) {
+  /** Show a picture of the whole photo; what is downloaded is what `full` resolves to. */
+  async showFile(file, full = async () => file) {
     const turn = ++this.#turn;
     const bitmap = await createImageBitmap(file);
     if (turn !== this.#turn) return;
-    this.#shown = file;
+    this.#shown = full;
     this.#stage.result = bitmap;
     this.#stage.live = null;
     this.#stage.squares = [];
@@ -93,8 +96,9 @@ export class Results {
     this.#stage.refresh();
   }
 
-  download() {
-    if (this.#shown) save(this.#shown, `${this.#name}-completed.png`);
+  async download() {
+    const file = await this.shown();
+    if (file) save(file, `${this.#name}-completed.png`);
   }
 
   async #unsure(on) {

@@ -115,7 +115,8 @@ export class Stage {
     if (this.unsure) context.drawImage(this.unsure, 0, 0);
     if (this.holeShown && !this.live) context.drawImage(this.#tint, 0, 0);
     const pixel = 1 / view.scale;
-    for (const outline of this.squares.length ? this.squares : this.faces) this.#outline(context, outline, pixel);
+    const outlines = this.squares.length ? this.squares : this.result ? [] : this.faces;
+    for (const outline of outlines) this.#outline(context, outline, pixel);
     if (this.draft?.length) this.#trace(context, this.draft, pixel);
     if (this.split !== null && this.result) this.#divide(context, photo, pixel);
     if (this.cursor) this.#brush(context, pixel);

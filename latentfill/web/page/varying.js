@@ -3,6 +3,8 @@
 import { $, fileOf, make } from "./elements.js";
 import { sentence } from "./api.js";
 
+const SIDE = 768; // pixels of the longer side of what a slider shows
+
 /** The latent directions of one answer, asked for when the section is opened. */
 export class Variations {
   #api;
@@ -17,10 +19,10 @@ export class Variations {
   }
 
   /** Another answer: `state` is the latent of its first candidate, `form` the question. */
-  offer(form, state, pixels) {
+  offer(form, state, photo) {
     this.#asked?.abort();
     this.#asked = null;
-    this.#question = { form, state, pixels };
+    this.#question = { form, state, large: Math.max(photo.width, photo.height) > SIDE };
     $("variations").hidden = !state;
     $("variations").open = false;
     $("directions").replaceChildren();
@@ -29,16 +31,15 @@ export class Variations {
   async #ask() {
     if (this.#asked || !this.#question) return;
     const asked = (this.#asked = new AbortController());
-    const { form, state, pixels } = this.#question, large = pixels > 1e6; // whole photos come back
+    const { form, state, large } = this.#question;
     const sent = new FormData();
     for (const [name, value] of form) sent.append(name, value);
-    sent.set("state", state);
-    sent.set("count", large ? 3 : 4);
-    sent.set("frames", large ? 5 : 9);
+    const more = { state, count: 4, frames: 9, side: SIDE };
+    for (const [name, value] of Object.entries(more)) sent.set(name, value);
     $("directions").replaceChildren(make("p", { className: "hint", textContent: "Looking for what else may be there…" }));
     try {
       const { edits } = await this.#api.json("edits", { form: sent, signal: asked.signal });
-      if (!asked.signal.aborted) this.#show(edits);
+      if (!asked.signal.aborted) this.#show(edits, sent, large);
     } catch (error) {
       if (error.name === "AbortError") return;
       this.#asked = null;
@@ -47,13 +48,20 @@ export class Variations {
     }
   }
 
-  #show(edits) {
-    const sliders = edits.map(({ name, images }) => {
+  /** One picture again, at the photo's own resolution: the slider shows smaller ones. */
+  #whole(sent, pick) {
+    sent.set("pick", JSON.stringify(pick));
+    return this.#api.picture("edits", sent);
+  }
+
+  #show(edits, sent, large) {
+    const sliders = edits.map(({ name, images }, i) => {
       const files = images.map(fileOf), middle = (files.length - 1) / 2;
       const slider = make("input", { type: "range", min: 0, max: files.length - 1, step: 1, value: middle });
       slider.addEventListener("input", () => {
         for (const other of sliders) if (other.slider !== slider) other.slider.value = other.middle;
-        this.#results.showFile(files[slider.valueAsNumber]);
+        const at = slider.valueAsNumber;
+        this.#results.showFile(files[at], large ? () => this.#whole(sent, [i, at]) : undefined);
       });
       const label = make("label", {}, make("span", { textContent: sentence(name).slice(0, -1) }), slider);
       return { label, slider, middle };

@@ -1,6 +1,7 @@
 // Where the photo is seen: from its pixels to those of the screen, and back.
 
 const CLOSEST = 40; // screen pixels for one of the photo
+const BAR = 56; // pixels of the screen that the bar at the bottom takes
 
 export class View {
   #size = { width: 1, height: 1 };
@@ -23,11 +24,11 @@ export class View {
   }
 
   fit() {
-    const { width, height } = this.#size, margin = Math.min(24, this.#screen.width / 20);
-    this.scale = Math.min((this.#screen.width - 2 * margin) / width, (this.#screen.height - 2 * margin) / height, 12);
-    this.scale = Math.max(this.scale, 1e-3);
-    this.x = (this.#screen.width - width * this.scale) / 2;
-    this.y = (this.#screen.height - height * this.scale) / 2;
+    const { width, height } = this.#size, margin = Math.min(24, this.#screen.width / 30);
+    const room = { width: this.#screen.width - 2 * margin, height: this.#screen.height - 2 * margin - BAR };
+    this.scale = Math.max(1e-3, Math.min(room.width / width, room.height / height, 12));
+    this.x = margin + (room.width - width * this.scale) / 2;
+    this.y = margin + (room.height - height * this.scale) / 2;
     this.#fits = true;
   }
 
