@@ -92,6 +92,7 @@ export class Completing {
     this.stage.refresh();
     this.#showState();
   }
+
   /** Search, and show what it draws as it goes; or stop the search that runs. */
   async run() {
     if (this.#running) return this.cancel();
