@@ -53,7 +53,7 @@ def create(stub: Stub) -> FastAPI:
     @app.middleware("http")
     async def guard(request: Request, call_next: Any) -> Response:
         wrong = stub.token and request.headers.get("authorization") != f"Bearer {stub.token}"
-        if wrong and request.url.path.startswith("/api"):
+        if wrong and request.url.path.startswith("/api/"):
             response: Response = JSONResponse({"error": "a token is needed", "cure": "Send it."}, 401)
         else:
             response = await call_next(request)

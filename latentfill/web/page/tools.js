@@ -19,6 +19,7 @@ export class Tools {
   /** Another photo: its brush is as thick in proportion. */
   open(painting, width, height) {
     this.painting = painting;
+    this.name = "brush"; // an eraser would have nothing to do
     this.#largest = Math.max(8, Math.round(Math.min(width, height) / 2));
     this.resize(Math.round(Math.min(width, height) / 14));
   }
