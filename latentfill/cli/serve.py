@@ -29,7 +29,7 @@ def run(options: Options) -> int:
         import python_multipart  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:
-        what = f"{error.name} is needed to serve, and not installed"
+        what = f"{error.name} is needed to serve, and is not installed"
         raise ExtraError(what, "Install it: pip install 'latentfill[web]'.") from error
     from ..web.serving import serve
 
@@ -44,7 +44,7 @@ def checked(options: ServeOptions) -> ServeOptions:
     from ..web.hosts import is_loopback
 
     token = _token(options)
-    if token is not None and (len(token) < SHORTEST or not token.isascii() or not token.isprintable()):
+    if token is not None and (len(token) < SHORTEST or not token.isascii() or not token.isprintable() or " " in token):
         cure = "Make one: python -c 'import secrets; print(secrets.token_urlsafe())'."
         raise LatentfillError(f"the token is not {SHORTEST} or more letters and digits", cure)
     if token is None and not options.allow_remote_without_token and not is_loopback(options.host):

@@ -2,14 +2,16 @@
 
 import logging
 import os
+import signal
 import socket
 import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from ..errors import LatentfillError
 from ..options import ServeOptions
@@ -29,6 +31,8 @@ def serve(options: ServeOptions) -> int:
         application = application_of(options)
         print(f"latentfill serves on {address(options)}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
         server = uvicorn.Server(uvicorn.Config(application, **settings(options)))
+        for number in (signal.SIGINT, signal.SIGTERM):  # which uvicorn raises again when it has ended
+            signal.signal(number, lambda number, frame: None)
         server.run([listening])
         return 0 if server.started else 1
     return _several(options, listening)
@@ -83,16 +87,25 @@ def settings(options: ServeOptions) -> dict[str, Any]:
     }
 
 
+@final
+class _Watch(Multiprocess):
+    """Starts the processes, replaces one that dies, and ends them."""
+
+    def terminate_all(self) -> None:
+        """Close the port here as well: who comes now is refused at once, rather than kept waiting for nobody."""
+        for one in self.sockets:
+            one.close()
+        super().terminate_all()
+
+
 def _several(options: ServeOptions, listening: socket.socket) -> int:
     """Processes that uvicorn starts, watches and ends. This one imports no torch: it only waits."""
-    from uvicorn.supervisors import Multiprocess
-
     with tempfile.TemporaryDirectory(prefix="latentfill-metrics-") as folder:
         os.environ[FOLDER] = folder
         make = partial(application_of, options)
         config = uvicorn.Config(make, factory=True, workers=options.workers, **settings(options))
         print(f"latentfill serves on {address(options)}, {options.workers} processes", file=sys.stderr, flush=True)
-        Multiprocess(config, sockets=[listening]).run()
+        _Watch(config, sockets=[listening]).run()
     return 0
 
 
