@@ -114,7 +114,7 @@ class Engine:
                 if not self._line and not self._turns:
                     return
             if self._line and self._turns.has_room:
-                self._begin(self._line.take(self._options.batch))
+                self._begin(self._line.take(self._options.batch, self._turns.kinds))
             self._turns.take()
 
     def _warm_up(self) -> None:
@@ -142,7 +142,7 @@ class Engine:
         make = partial(self.prepared, question.model, question.options.precision)
         search = Search(tickets, make, self._options.max_seconds, self._metrics)
         done = partial(self._line.learn, len(tickets))
-        self._turns.add(Turn(search, partial(self._failed, search), done))
+        self._turns.add(Turn(search, partial(self._failed, search), done, tickets[0].kind))
 
     def _failed(self, search: Search, error: Exception) -> None:
         """What the client caused is told to all; of what nobody expected each is first tried alone."""

@@ -1,6 +1,7 @@
 """The queue: bounded, first come first served, and those who can be searched together go together."""
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Container, Hashable
 from threading import Condition
 from typing import Any, final
 
@@ -86,26 +87,33 @@ class Line:
                 seat.held = False
                 self._standing.appendleft((ticket, seat))
 
-    def take(self, most: int) -> list[Waiting]:
-        """The first, and all of its kind as far as their rows are at most so many. Those who have left are dropped."""
+    def take(self, most: int, running: Container[Hashable] = ()) -> list[Waiting]:
+        """The first, and all of its kind as far as their rows are at most so many. Those who have left are dropped.
+
+        Of a kind that is `running` nobody is taken, so that more gather, unless they are as many as may go together.
+        """
         with self.changed:
             taken: list[Waiting] = []
             staying: deque[tuple[Waiting, Seat]] = deque()
             rows = 0
+            gathered: Counter[Hashable] = Counter()
+            for one, _ in self._standing:
+                gathered[one.kind] += one.rows
             for one, seat in self._standing:
                 if one.left:
                     self.free(seat)
                     self._metrics.cancelled.inc()
                     continue
-                joins = (
-                    one.kind is not None and one.kind == taken[0].kind and rows + one.rows <= most if taken else True
-                )
-                if not joins:
+                if taken:
+                    joins = one.kind is not None and one.kind == taken[0].kind and rows + one.rows <= most
+                else:
+                    joins = one.kind not in running or gathered[one.kind] >= most
+                if joins:
+                    taken.append(one)
+                    rows += one.rows
+                    self.free(seat)
+                else:
                     staying.append((one, seat))
-                    continue
-                taken.append(one)
-                rows += one.rows
-                self.free(seat)
             self._standing = staying
             return taken
 

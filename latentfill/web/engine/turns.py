@@ -1,7 +1,7 @@
 """Who computes next: those who have had little, so that a long search holds nobody up, and is not forgotten."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Protocol, final
 
 YOUNG_SECONDS = 2.0  # of the device; what has had more counts as long
@@ -22,12 +22,19 @@ def _nothing(seconds: float) -> None:
 
 @final
 class Turn:
-    """A task among others; whom to tell that it failed, and, with the seconds that it took, that it is done."""
+    """A task among others; whom to tell that it failed, and, with the seconds that it took, that it is done.
+
+    Tasks of one `kind`, if it is not None, could have been done together.
+    """
 
     def __init__(
-        self, task: Task, failed: Callable[[Exception], None], done: Callable[[float], None] = _nothing
+        self,
+        task: Task,
+        failed: Callable[[Exception], None],
+        done: Callable[[float], None] = _nothing,
+        kind: Hashable = None,
     ) -> None:
-        self.task, self.failed, self.done = task, failed, done
+        self.task, self.failed, self.done, self.kind = task, failed, done, kind
         self.seconds = 0.0  # of the device
         self.last = 0  # number of its last turn
 
@@ -59,8 +66,12 @@ class Turns:
     @property
     def has_room(self) -> bool:
         """Whether one more may begin."""
-        young = sum(one.seconds < YOUNG_SECONDS for one in self._all)
-        return young < MOST_YOUNG and len(self._all) < MOST
+        return len(self._young) < MOST_YOUNG and len(self._all) < MOST
+
+    @property
+    def kinds(self) -> set[Hashable]:
+        """Of the young ones: more of such had better wait, and go together."""
+        return {one.kind for one in self._young} - {None}
 
     def add(self, one: Turn) -> None:
         """From now on it has its turns."""
@@ -77,3 +88,7 @@ class Turns:
         chosen.last = self._number
         if not chosen.take():
             self._all.remove(chosen)
+
+    @property
+    def _young(self) -> list[Turn]:
+        return [one for one in self._all if one.seconds < YOUNG_SECONDS]

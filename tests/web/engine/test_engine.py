@@ -302,3 +302,20 @@ def test_a_photo_without_a_square_needs_no_device(engine, question):
             return await answered(one, replace(question(), incomplete=None))
 
     assert asyncio.run(run()).completion is None
+
+
+def test_those_who_come_while_one_of_their_kind_is_searched_gather_and_go_together(engine, question, slowly):
+    async def run():
+        async with engine() as one:
+            waiting = [asyncio.create_task(answered(one, question(0, replace(OPTIONS, steps=100))))]
+            await asyncio.to_thread(slowly.begun.wait, 10)
+            for i in range(3):
+                waiting.append(asyncio.create_task(answered(one, question(i, replace(OPTIONS, steps=100)))))
+                await asyncio.sleep(0.02)
+            other = await answered(one, question(0))  # of another kind: it need not wait
+            before = batches(one)
+            await asyncio.gather(*waiting)
+            return other, before, batches(one)
+
+    other, before, after = asyncio.run(run())
+    assert other.completion.number == 6 and before == (2, 2) and after == (3, 5)
