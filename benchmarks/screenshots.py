@@ -29,7 +29,7 @@ FLAGS = (
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 # Over nose, mouth and one eye, in pixels of the photo.
 STROKE = ((204, 118), (222, 124), (226, 138), (212, 150), (236, 150), (228, 162), (216, 160))
-COLOURS = 256
+COLOURS, WIDTH = 128, 960  # of what is kept
 FRAMES = 4  # of the search, seen before it is photographed
 CLOSER = 1  # turns of the wheel
 
@@ -42,8 +42,11 @@ def main() -> None:
     with served() as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
         for name, shot in {**desktop(browser, address), **others(browser, address)}.items():
-            picture = Image.open(io.BytesIO(shot)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-            picture.save(arguments.out / f"page-{name}.png", optimize=True)
+            picture = Image.open(io.BytesIO(shot)).convert("RGB")
+            small = picture.reduce(1) if picture.width <= WIDTH else picture.resize(
+                (WIDTH, WIDTH * picture.height // picture.width), Image.Resampling.LANCZOS
+            )
+            small.quantize(COLOURS, dither=Image.Dither.NONE).save(arguments.out / f"page-{name}.png", optimize=True)
         browser.close()
     rows = [(path.name, f"{path.stat().st_size / 1000:.0f}") for path in sorted(arguments.out.glob("page-*.png"))]
     print(heading("Screenshots"))
@@ -115,10 +118,11 @@ def open_astronaut(page: Page) -> None:
 
 def paint(page: Page) -> None:
     """Over a part of the face, and look at it from nearby."""
-    for _ in range(5):
-        page.keyboard.press("[")
     places = [screen(page, *point) for point in STROKE]
     page.mouse.move(*places[0])
+    for _ in range(5):
+        page.mouse.wheel(0, 60)
+    page.wait_for_timeout(200)
     page.mouse.down()
     for x, y in places[1:]:
         page.mouse.move(x, y, steps=4)

@@ -50,6 +50,8 @@ def test_what_the_modules_look_for_is_in_the_page():
             for module in re.findall(r'from "\./([\w.]+)"', text):
                 assert module in TEXTS, f"{name} imports {module}"
     assert set(re.findall(r'href="#([\w-]+)"', TEXTS["index.html"])) <= ids
+    preloaded = re.findall(r'modulepreload" href="([\w.]+)"', TEXTS["index.html"])
+    assert {*preloaded, "main.js", "theme.js"} == {name for name in TEXTS if name.endswith(".js")}
 
 
 def test_the_samples_are_small():
@@ -423,3 +425,27 @@ def test_the_latent_space_is_explored_and_a_card_is_only_text(page):
     page.locator("#card-button").click()
     expecting(page.locator("#card")).to_contain_text("Knows faces, <b>no</b> markup.")
     expecting(page.locator("#card td")).to_have_text(["1", "2"])
+
+
+def test_the_server_itself_completes_what_is_painted(visit, gan):
+    from latentfill.options import ServeOptions
+    from latentfill.web.app import create_app
+
+    from .stub import served
+
+    original = photo()
+    with served(create_app(ServeOptions(), {"tiny": gan})) as address:
+        page = visit(address)
+        expecting(page.locator("#models")).to_be_visible()
+        page.locator("#file").set_input_files(file_of(original))
+        stroke(page, (40, 30), (60, 50))
+        page.locator("#options summary").click()
+        page.locator("#steps").fill("300")
+        page.locator("#count").select_option("2")
+        page.locator("#run").click()
+        page.get_by_role("button", name="Answer 2 of 2").click(timeout=60_000)
+        assert int(page.locator("#frames").text_content()) >= 5
+        made, hole = read(kept(page, "#download")), hole_of(page)
+        assert hole.any() and np.array_equal(made[~hole], original[~hole])
+        assert (made[hole] != original[hole]).any(1).mean() > 0.9
+        page.close()
