@@ -15,7 +15,7 @@ import skimage.data
 import uvicorn
 from machine import heading, table
 from PIL import Image
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, ViewportSize, expect, sync_playwright
 
 from latentfill.options import ServeOptions
 from latentfill.web.app import create_app
@@ -26,7 +26,8 @@ FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--no-first-run", "--hide-scrollbars"),
 )
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 # Over nose, mouth and one eye, in pixels of the photo.
 STROKE = ((204, 118), (222, 124), (226, 138), (212, 150), (236, 150), (228, 162), (216, 160))
 COLOURS, WIDTH = 128, 960  # of what is kept
@@ -43,8 +44,10 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
         for name, shot in {**desktop(browser, address), **others(browser, address)}.items():
             picture = Image.open(io.BytesIO(shot)).convert("RGB")
-            small = picture.reduce(1) if picture.width <= WIDTH else picture.resize(
-                (WIDTH, WIDTH * picture.height // picture.width), Image.Resampling.LANCZOS
+            small = (
+                picture.reduce(1)
+                if picture.width <= WIDTH
+                else picture.resize((WIDTH, WIDTH * picture.height // picture.width), Image.Resampling.LANCZOS)
             )
             small.quantize(COLOURS, dither=Image.Dither.NONE).save(arguments.out / f"page-{name}.png", optimize=True)
         browser.close()
@@ -112,7 +115,9 @@ def open_astronaut(page: Page) -> None:
     """The photo itself, not the sample, which is made small; as close as its face is."""
     stream = io.BytesIO()
     Image.fromarray(skimage.data.astronaut()).save(stream, "PNG")  # type: ignore[no-untyped-call]
-    page.locator("#file").set_input_files({"name": "astronaut.png", "mimeType": "image/png", "buffer": stream.getvalue()})
+    page.locator("#file").set_input_files(
+        {"name": "astronaut.png", "mimeType": "image/png", "buffer": stream.getvalue()}
+    )
     expect(page.locator("#canvas")).to_have_attribute("aria-label", re.compile("1 face outlined"), timeout=60_000)
 
 

@@ -1,4 +1,4 @@
-"""A server that answers as the real one does, without a model: what the page is tried out on where nothing need be found.
+"""A server that answers as the real one does, without a model: what the page is tried on where nothing need be found.
 
 It fills a hole with a colour that nears its end from step to step; every other pixel stays as it was.
 """

@@ -82,6 +82,7 @@ export class Completing {
       const { faces } = await this.#api.json("faces", { form });
       if (photo !== this.#photo) return;
       this.stage.faces = faces.map(({ outline }) => outline);
+      if (faces.length && !this.#painting.canUndo) this.tools.resize(Math.round(sideOf(faces[0].outline) / 5));
       const many = faces.length === 1 ? "1 face" : `${faces.length} faces`;
       say(faces.length ? `${many} found.` : "No face found.");
       this.#faceless = faces.length === 0;
@@ -232,3 +233,6 @@ export class Completing {
     this.stage.refresh();
   }
 }
+
+/** How long the upper side of a square is, in pixels. */
+const sideOf = ([[ax, ay], [bx, by]]) => Math.hypot(bx - ax, by - ay);

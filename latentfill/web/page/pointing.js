@@ -21,6 +21,7 @@ export function point(canvas, stage, tools, { allowed, say }) {
     if (!stage.photo) return;
     canvas.setPointerCapture(event.pointerId);
     canvas.focus({ preventScroll: true });
+    canvas.classList.add("pointed"); // who points sees where; the frame around the stage is for keys
     event.preventDefault();
     down.set(event.pointerId, at(event));
     pen = null;
@@ -86,6 +87,7 @@ export function point(canvas, stage, tools, { allowed, say }) {
   canvas.addEventListener("keydown", (event) => {
     if (!stage.photo || event.ctrlKey || event.metaKey || event.altKey) return;
     const { width, height } = stage.photo;
+    if (event.key === " " || ARROWS[event.key]) canvas.classList.remove("pointed");
     if (event.key === " " && !event.repeat && allowed()) {
       event.preventDefault();
       pen ??= { x: width / 2, y: height / 2 };
@@ -112,6 +114,7 @@ export function point(canvas, stage, tools, { allowed, say }) {
   canvas.addEventListener("blur", () => {
     if (pen) tools.release();
     pen = stage.cursor = null;
+    canvas.classList.remove("pointed");
     stage.refresh();
   });
 }
