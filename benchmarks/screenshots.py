@@ -31,6 +31,20 @@ PHONE: ViewportSize = {"width": 390, "height": 844}
 # Over nose, mouth and one eye, in pixels of the photo.
 STROKE = ((204, 118), (222, 124), (226, 138), (212, 150), (236, 150), (228, 162), (216, 160))
 COLOURS, WIDTH = 128, 960  # of what is kept
+OWN = (
+    "5b3df5",
+    "ece8ff",
+    "8a72f8",
+    "b7a6ff",
+    "9d8cff",
+    "2b2547",
+    "6b5eb0",
+    "f4f3f1",
+    "ffffff",
+    "1d1d22",
+    "a78ae0",
+    "8f66d6",
+)
 FRAMES = 4  # of the search, seen before it is photographed
 CLOSER = 1  # turns of the wheel
 
@@ -54,6 +68,14 @@ def main() -> None:
     rows = [(path.name, f"{path.stat().st_size / 1000:.0f}") for path in sorted(arguments.out.glob("page-*.png"))]
     print(heading("Screenshots"))
     print(table(("file", "kB"), rows))
+
+
+def small(picture: Image.Image) -> Image.Image:
+    """With a palette: most of it chosen by the photo, the page's own colours as they are."""
+    palette = picture.quantize(COLOURS - len(OWN), dither=Image.Dither.NONE).getpalette() or []
+    chosen = Image.new("P", (1, 1))
+    chosen.putpalette([*palette[: 3 * (COLOURS - len(OWN))], *bytes.fromhex("".join(OWN))])
+    return picture.quantize(palette=chosen, dither=Image.Dither.NONE)
 
 
 def desktop(browser: Any, address: str) -> dict[str, bytes]:
@@ -125,9 +147,6 @@ def paint(page: Page) -> None:
     """Over a part of the face, and look at it from nearby."""
     places = [screen(page, *point) for point in STROKE]
     page.mouse.move(*places[0])
-    for _ in range(5):
-        page.mouse.wheel(0, 60)
-    page.wait_for_timeout(200)
     page.mouse.down()
     for x, y in places[1:]:
         page.mouse.move(x, y, steps=4)

@@ -43,10 +43,9 @@ export function showTool({ name, size, largest, paints }, stage) {
   $("size").setAttribute("aria-valuetext", `${size} pixels`);
   $("size-words").textContent = `${size} px`;
   $("size-box").classList.toggle("idle", !paints);
-  $("canvas").dataset.tool = name;
   if (!stage.cursor) return;
   stage.cursor.radius = paints ? size / 2 : 0;
   stage.refresh();
 }
 
-const toolButtons = () => document.querySelectorAll("[data-tool]:not(canvas)");
+const toolButtons = () => document.querySelectorAll("[data-tool]");

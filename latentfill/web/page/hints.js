@@ -17,7 +17,8 @@ export function hint({ photo, hole, faces, faceless }, model) {
 /** The stage for who cannot see it. */
 export function description({ photo, hole, faces }) {
   if (!photo) return "No photo";
-  const painted = hole.cells.reduce((sum, value) => sum + value, 0);
+  let painted = 0;
+  for (const cell of hole.cells) painted += cell;
   const share = ((100 * painted) / hole.cells.length).toFixed(painted ? 1 : 0);
   const outlined = faces.length === 1 ? "1 face" : `${faces.length} faces`;
   const keys = "Arrow keys move the pen, the space bar sets it down and lifts it.";

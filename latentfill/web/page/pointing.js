@@ -14,6 +14,7 @@ export function point(canvas, stage, tools, { allowed, say }) {
   const hover = (point) => {
     const size = tools.paints ? tools.size / 2 : 0;
     stage.cursor = tools.name === "hand" || !stage.photo || !allowed() ? null : { ...point, radius: size };
+    canvas.style.cursor = stage.cursor ? "none" : "grab"; // the brush is drawn instead
     stage.refresh();
   };
 
