@@ -10,7 +10,9 @@ from ..state import State
 def router(state: State) -> APIRouter:
     """`/api/v1/models`."""
     routes = APIRouter(prefix="/api/v1", tags=["models"])
-    listed = {"default": state.default, "models": [describe(state, name) for name in state.gans]}
+    limits = {name: getattr(state.options, name) for name in ("max_bytes", "max_pixels", "max_images")}
+    described = [describe(state, name) for name in state.gans]
+    listed = {"default": state.default, "limits": limits, "models": described}
 
     @routes.get("/models")
     async def models() -> dict[str, Any]:
