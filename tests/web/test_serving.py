@@ -9,8 +9,12 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
+from shutil import which
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from latentfill.errors import LatentfillError, ModelError
 from latentfill.gan.checkpoint import save
@@ -18,7 +22,9 @@ from latentfill.options import ServeOptions
 from latentfill.web.loading import load, shipped
 from latentfill.web.serving import address, bind, settings
 
+PROJECT = Path(__file__).parents[2]
 TOKEN = "correct-horse-battery"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +71,7 @@ def refuses(port):
 
 def get(port, path, method="GET", body=None):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.request(method, path, body, {"Authorization": f"Bearer {TOKEN}"})
+    connection.request(method, path, body, BEARER)
     answer = connection.getresponse()
     return answer.status, answer.read()
 
@@ -103,6 +109,60 @@ def test_headers_without_end_are_refused(server):
             assert one.recv(100).split(b" ")[1][:1] == b"4"
         except ConnectionError:
             pass
+
+
+def documented(language):
+    """The examples of one language in docs/serving.md."""
+    return re.findall(rf"^```{language}\n(.*?)^```", (PROJECT / "docs/serving.md").read_text(), re.M | re.S)
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    """What the examples expect where they are run."""
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    hole = np.zeros((20, 30), np.uint8)
+    hole[5:12, 10:18] = 255
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    Image.fromarray(hole).save(tmp_path / "hole.png")
+    monkeypatch.chdir(tmp_path)
+    return pixels, hole
+
+
+def is_completed(pixels, hole):
+    done = np.asarray(Image.open("done.png"))
+    return np.array_equal(done[hole == 0], pixels[hole == 0]) and not np.array_equal(done, pixels)
+
+
+@pytest.mark.skipif(which("curl") is None, reason="curl is not here")
+def test_the_example_for_curl_completes_a_photo(server, pictures):
+    port, _, _ = server
+    (line,) = [one for one in documented("sh") if one.startswith("curl")]
+    shown = line.replace(":8000", f":{port}").replace("curl ", f"curl -sS -H 'Authorization: Bearer {TOKEN}' ", 1)
+    subprocess.run(shown, shell=True, check=True)
+    assert is_completed(*pictures)
+
+
+def test_the_clients_in_python_complete_and_watch(server, pictures, capsys):
+    port, _, _ = server
+    complete, stream = documented("python")
+    for example in (complete, stream):
+        shown = example.replace(":8000", f":{port}").replace(
+            "timeout=120", f"timeout=120, headers={{'Authorization': 'Bearer {TOKEN}'}}"
+        )
+        exec(compile(shown, "docs/serving.md", "exec"), {})
+    assert is_completed(*pictures)
+    events = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert events[:2] == ["queued", "started"] and events[-1] == "done"
+
+
+def test_the_container_asks_whether_the_server_lives(server):
+    port, _, _ = server
+    (check,) = re.findall(r"^HEALTHCHECK .* CMD (\[.*\])$", (PROJECT / "Containerfile").read_text(), re.M)
+    command = [word.replace(":8000", f":{port}") for word in json.loads(check)]
+    assert subprocess.run([sys.executable, *command[1:]], check=False).returncode == 0
+    assert subprocess.run(
+        [sys.executable, *json.loads(check.replace(":8000", ":9"))[1:]], check=False, stderr=subprocess.DEVNULL
+    ).returncode
 
 
 def test_what_runs_is_finished_when_the_server_is_told_to_stop(server):
