@@ -1,5 +1,4 @@
 import asyncio
-import itertools
 import time
 from dataclasses import replace
 from threading import Event
