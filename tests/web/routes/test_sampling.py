@@ -34,8 +34,8 @@ def test_a_seed_is_the_sample_that_it_always_is(serve, gan):
 def test_sums_of_latents_are_projected(serve, gan):
     prior = gan.generator.prior
     a, b, c = prior.sample([1, 2, 3]).split(1)
-    answer = serve().post("/api/v1/sample", json={"images": [{"1": 2, "2": -1.5, "3": 1}]})
-    assert np.array_equal(pixels(answer.json()["images"][0]), drawn(gan, prior.project(2 * a - 1.5 * b + c))[0])
+    answer = serve().post("/api/v1/sample", json={"images": [{"1": 5, "2": -4.5, "3": 1}]})
+    assert np.array_equal(pixels(answer.json()["images"][0]), drawn(gan, prior.project(5 * a - 4.5 * b + c))[0])
 
 
 def test_a_walk_goes_from_each_seed_to_the_next(serve, gan):
