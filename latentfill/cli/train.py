@@ -44,7 +44,8 @@ class Options:
     model: str = DEFAULT
     """encoder: the GAN it is for, by name, model file or run folder"""
     begin: str | None = None
-    """gan: model of the same networks to begin with, by name, model file or run folder, an autoencoder's for example"""
+    """gan and vae: model of the same networks to begin with, by name, model file or run folder; a GAN may begin with an
+    autoencoder's"""
     network: NetworkOptions = field(default_factory=NetworkOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
@@ -73,6 +74,8 @@ def run(options: Options) -> int:
     from .console.stopping import StopSignal
 
     setproctitle(f"latentfill train {options.run.name}")
+    if options.begin and options.kind not in ("gan", "vae"):
+        raise LatentfillError(f"--kind {options.kind} begins anew, not with --begin {options.begin}", "Leave it out.")
     if options.record.dry_run:
         return _rehearse(options)
     steps = _STEPS[options.kind](options)
@@ -137,10 +140,12 @@ def _train_gan(options: Options) -> "Iterator[Progress]":
 
 
 def _train_vae(options: Options) -> "Iterator[Progress]":
+    from ..gan.checkpoint import load
+    from ..models import find
     from ..training.reconstructing.vae import train_vae
 
-    data = _open(options)
-    return train_vae(data, options.run, options.network, options.train, options.record, _caller(data))
+    begin, data = load(find(options.begin)) if options.begin else None, _open(options)
+    return train_vae(data, options.run, options.network, options.train, options.record, begin, _caller(data))
 
 
 def _train_pyramid(options: Options) -> "Iterator[Progress]":
