@@ -14,6 +14,7 @@ from latentfill.cli.serve import Options, checked
 from latentfill.errors import LatentfillError
 
 PROJECT = Path(__file__).parents[1]
+LAST = ("HEALTHCHECK", "ENTRYPOINT")
 
 
 def steps():

@@ -16,7 +16,8 @@ def page(openapi: Json) -> bytes:
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f'<title>{escape(title)}</title><link rel="stylesheet" href="/docs.css"></head>',
+        f'<title>{escape(title)}</title><link rel="icon" href="/icon.svg">',
+        '<link rel="stylesheet" href="/docs.css"></head>',
         f"<body><main><h1>{escape(title)}</h1>",
         f"<p>{escape(openapi['info'].get('summary', ''))} The same as <a href='/api/v1/openapi.json'>OpenAPI</a>. "
         "<a href='/'>The page</a>.</p>",

@@ -24,6 +24,7 @@ from latentfill.web.serving import address, bind, settings
 
 PROJECT = Path(__file__).parents[2]
 TOKEN = "correct-horse-battery"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def refuses(port):
 
 def get(port, path, method="GET", body=None):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.request(method, path, body, {"Authorization": f"Bearer {TOKEN}"})
+    connection.request(method, path, body, BEARER)
     answer = connection.getresponse()
     return answer.status, answer.read()
 

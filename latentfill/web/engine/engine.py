@@ -43,8 +43,11 @@ class Engine:
         self._prepared: dict[tuple[str, torch.dtype], Gan] = {}
         self._threads = torch.get_num_threads()
         self._device = Thread(target=self._compute, name="latentfill device", daemon=True)
-        self._desks = ThreadPoolExecutor(max(2, cores()), "latentfill pictures")
-        self._drawer = ThreadPoolExecutor(1, "latentfill frames")  # so that frames never hold up answers
+        # Of their own each, so that questions do not hold up answers, nor frames either of them.
+        self._readers, self._writers, self._drawers = (
+            ThreadPoolExecutor(count, f"latentfill {name}")
+            for name, count in (("reads", max(2, cores())), ("writes", max(2, cores())), ("draws", 1))
+        )
 
     def start(self) -> None:
         """Begin to compute."""
@@ -55,8 +58,8 @@ class Engine:
         self._line.close()
         if self._device.ident is not None:
             await asyncio.to_thread(self._device.join)
-        self._desks.shutdown()
-        self._drawer.shutdown()
+        for pool in (self._readers, self._writers, self._drawers):
+            pool.shutdown()
 
     def seat(self) -> Seat:
         """Room in the queue, to be held with `with`. Raises Refused: 429 if it is full, 503 at the end."""
@@ -88,12 +91,16 @@ class Engine:
             return await asyncio.wrap_future(job.answer)
 
     async def read(self, work: Callable[[], T]) -> T:
-        """What `work` returns that needs no device: photos decoded, faces found, files encoded."""
-        return await asyncio.get_running_loop().run_in_executor(self._desks, work)
+        """What `work` returns that needs no device: photos decoded, faces found."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
+
+    async def write(self, work: Callable[[], T]) -> T:
+        """The same for answers: what was found put back into photos, and files encoded."""
+        return await asyncio.get_running_loop().run_in_executor(self._writers, work)
 
     async def draw(self, work: Callable[[], T]) -> T:
         """The same for what is only to be looked at, and may come late."""
-        return await asyncio.get_running_loop().run_in_executor(self._drawer, work)
+        return await asyncio.get_running_loop().run_in_executor(self._drawers, work)
 
     def prepared(self, name: str, precision: str = "fp32") -> Gan:
         """A model as a search wants it, made once. For the device's thread."""

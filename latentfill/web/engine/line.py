@@ -10,7 +10,7 @@ from ..metrics import Metrics
 from .search import Job
 from .ticket import Ticket
 
-HELD_PIXELS = 200_000_000  # of the photos of all who wait: half a gigabyte, and as much again of what is made of them
+HELD_PIXELS = 200_000_000  # of the photos of all requests: half a gigabyte, and as much again for what is made of them
 SECONDS_EACH = 0.5  # that a request is taken to need, before there is experience
 LEARNING = 0.2  # how much the last one counts in it
 
@@ -19,10 +19,10 @@ Waiting = Ticket | Job[Any]
 
 @final
 class Seat:
-    """The right to wait. It ends when the device begins with what was asked, or with the `with` around it."""
+    """The right to wait, which ends when the device begins, and to keep a photo until the end of the `with`."""
 
-    def __init__(self, line: "Line") -> None:
-        self.line, self.held, self.pixels = line, True, 0
+    def __init__(self, line: "Line", *, waits: bool = True) -> None:
+        self.line, self.waits, self.pixels = line, waits, 0
 
     def __enter__(self) -> "Seat":
         return self
@@ -57,20 +57,26 @@ class Line:
             return Seat(self)
 
     def weigh(self, seat: Seat, pixels: int) -> None:
-        """Note how large a photo is. Raises Refused (429) if those that wait are too large already."""
+        """Note how large a photo is. Raises Refused (429) if those that are kept are too large already."""
         with self.changed:
             if self._pixels and self._pixels + pixels > HELD_PIXELS:
                 raise self._busy()
             seat.pixels += pixels
             self._pixels += pixels
 
-    def free(self, seat: Seat) -> None:
-        """Make room; more than once does no harm."""
+    def begin(self, seat: Seat) -> None:
+        """Make room for another to wait; more than once does no harm."""
         with self.changed:
-            if seat.held:
-                seat.held = False
-                self._pixels -= seat.pixels
+            if seat.waits:
+                seat.waits = False
                 self._count(-1)
+
+    def free(self, seat: Seat) -> None:
+        """Make room for another, and its photo."""
+        with self.changed:
+            self.begin(seat)
+            self._pixels -= seat.pixels
+            seat.pixels = 0
 
     def join(self, one: Waiting, seat: Seat) -> int:
         """Stand at the end. Returns how many stand before it."""
@@ -83,9 +89,7 @@ class Line:
         """Put tickets at the front again; whoever asked has no seat to lose any more."""
         with self.changed:
             for ticket in reversed(tickets):
-                seat = Seat(self)
-                seat.held = False
-                self._standing.appendleft((ticket, seat))
+                self._standing.appendleft((ticket, Seat(self, waits=False)))
 
     def take(self, most: int, running: Container[Hashable] = ()) -> list[Waiting]:
         """The first, and all of its kind as far as their rows are at most so many. Those who have left are dropped.
@@ -101,7 +105,7 @@ class Line:
                 gathered[one.kind] += one.rows
             for one, seat in self._standing:
                 if one.left:
-                    self.free(seat)
+                    self.begin(seat)
                     self._metrics.cancelled.inc()
                     continue
                 if taken:
@@ -111,7 +115,7 @@ class Line:
                 if joins:
                     taken.append(one)
                     rows += one.rows
-                    self.free(seat)
+                    self.begin(seat)
                 else:
                     staying.append((one, seat))
             self._standing = staying

@@ -1,6 +1,6 @@
 """Completing a photo: at once, or step by step."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Annotated
 
@@ -31,22 +31,20 @@ def router(state: State) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", tags=["complete"])
     engine = state.engine
 
-    async def searched(form: Form) -> tuple[Question, Found]:
+    async def answered(form: Form, tell: Callable[[Question, Found], bytes]) -> bytes:
         with engine.seat() as seat:
             question = await engine.read(partial(question_of, state, form, seat))
             with engine.ask(question, seat) as ticket:
-                return question, await ticket.found()
+                found = await ticket.found()
+            return await engine.write(partial(tell, question, found))
 
     @routes.post("/complete", openapi_extra=form_body(FIELDS, ("photo",)), responses=answers(PNG, JSON))
     async def complete(request: Request) -> Response:
         """The photo with its hole filled: a PNG of its size, or with Accept: application/json all that was found."""
         form = await read_form(request, FILES, TEXTS)
-        question, found = await unless_left(request, searched(form))
-        if wanted(request, PNG, JSON) == PNG:
-            png = await engine.read(lambda: encode(filled(question, found).candidates[0]))
-            return Response(png, media_type=PNG)
-        answer = await engine.read(lambda: line("done", **done(question, found)))
-        return Response(answer, media_type=JSON)
+        kind = wanted(request, PNG, JSON)
+        answer = await unless_left(request, answered(form, _picture if kind == PNG else _told))
+        return Response(answer, media_type=kind)
 
     @routes.post(
         "/complete/stream",
@@ -87,9 +85,17 @@ async def _events(state: State, ticket: Ticket, frames: float) -> AsyncIterator[
         if not begun:
             total = found.completion.total if found.completion is not None else 0
             yield line("started", **started(question, total))
-        yield await engine.read(lambda: line("done", **done(question, found)))
+        yield await engine.write(partial(_told, question, found))
     except LatentfillError as error:
         yield line("error", **told(error))
+
+
+def _picture(question: Question, found: Found) -> bytes:
+    return encode(filled(question, found).candidates[0])
+
+
+def _told(question: Question, found: Found) -> bytes:
+    return line("done", **done(question, found))
 
 
 def _end(ticket: Ticket, seat: Seat) -> None:

@@ -78,9 +78,9 @@ def router(state: State) -> APIRouter:
         question, ways = await unless_left(request, found(form, count, frames))
         if pick is not None:
             way, frame = _picked(pick, ways)
-            (original,) = await engine.read(lambda: _composed(question, question.cut, [ways[way][frame]]))
-            return Response(await engine.read(lambda: encode(original)), media_type="image/png")
-        urls = await unless_left(request, engine.read(lambda: _pictures(question, ways, side)))
+            (original,) = await engine.write(lambda: _composed(question, question.cut, [ways[way][frame]]))
+            return Response(await engine.write(lambda: encode(original)), media_type="image/png")
+        urls = await unless_left(request, engine.write(lambda: _pictures(question, ways, side)))
         several = len(question.cut.placements) > 1
         names = [
             f"square {i // count + 1}, way {i % count + 1}" if several else f"way {i + 1}" for i in range(len(ways))

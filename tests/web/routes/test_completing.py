@@ -229,7 +229,7 @@ def test_a_client_that_leaves_stops_its_search(app_of, form, slowly, path):
     async def run():
         engine = app.state.state.engine
         engine.start()
-        await app(scope, receive, send)
+        await asyncio.wait_for(app(scope, receive, send), 20)
         closed = await asyncio.to_thread(slowly.closed.wait, 10)
         await engine.close()
         return closed

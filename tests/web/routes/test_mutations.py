@@ -8,8 +8,12 @@ import struct
 import zlib
 
 import httpx
+import numpy as np
 
-COUNT = 200
+from latentfill.images.originals import Original, encode
+from latentfill.web.routes import edits
+
+COUNT = 1000
 PATHS = ("/api/v1/complete", "/api/v1/complete/stream", "/api/v1/faces", "/api/v1/edits", "/api/v1/sample")
 WORDS = [
     *(
@@ -136,7 +140,9 @@ def mutated(rng, fields, sample):
         form = dict(fields)
         if path.endswith("faces"):
             form = {"photo": form["photo"]}
-        if not path.endswith("edits"):
+        if path.endswith("edits"):
+            form |= {"count": b"1", "frames": b"3"}
+        else:
             form.pop("state", None)
         kind = rng.randrange(4)
         if kind == 0:
@@ -184,10 +190,20 @@ async def answered(app, path, headers, body):
     return sent[0]["status"], b"".join(one.get("body", b"") for one in sent)
 
 
-def test_a_thousand_changed_requests_never_make_the_server_fail(app_of, form, caplog):
+def unedited(gan, question, completion, count, steps):
+    """In the place of a second of computing: every edit changes nothing."""
+    yield from ([one.expand(2 * steps + 1, -1, -1, -1)] * count for one in completion.images[:, None])
+
+
+def test_a_thousand_changed_requests_never_make_the_server_fail(app_of, form, caplog, monkeypatch):
+    monkeypatch.setattr(edits, "_images", unedited)
     rng = random.Random(20261125)
     app = app_of(max_steps=30, max_pixels=4000, max_seconds=2)
-    valid = form()
+    pixels = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)  # of the model's size: soon composed
+    hole = np.where(pixels[..., :1] > 99, np.uint8(255), np.uint8(0))
+    pictures = {"photo": encode(Original(pixels)), "hole": encode(Original(hole))}
+    options = {"steps": 1, "cold_steps": 0, "tune_steps": 0, "precision": "fp32"}
+    valid = form(**pictures, options=options, photo_options={"grain": False})
     fields = {name: data for name, (_, data) in valid["files"].items()}
     fields |= {name: text.encode() for name, text in valid["data"].items()}
     sample = {"images": [{"7": 1, "8": -1}], "columns": 2, "model": "tiny"}
@@ -216,4 +232,3 @@ def test_a_thousand_changed_requests_never_make_the_server_fail(app_of, form, ca
     assert {200, 400, 415, 422} <= set(statuses) and min(statuses[200], statuses[422]) > 50, statuses
     counted = app.state.state.metrics.text().decode()
     assert "latentfill_open_requests 0.0" in counted and "latentfill_queue_length 0.0" in counted
-    print(statuses)
