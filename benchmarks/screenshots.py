@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import skimage.data
 import uvicorn
 from machine import heading, table
@@ -72,10 +73,15 @@ def main() -> None:
 
 def small(picture: Image.Image) -> Image.Image:
     """With a palette: most of it chosen by the photo, the page's own colours as they are."""
-    palette = picture.quantize(COLOURS - len(OWN), dither=Image.Dither.NONE).getpalette() or []
-    chosen = Image.new("P", (1, 1))
-    chosen.putpalette([*palette[: 3 * (COLOURS - len(OWN))], *bytes.fromhex("".join(OWN))])
-    return picture.quantize(palette=chosen, dither=Image.Dither.NONE)
+    chosen = picture.quantize(COLOURS - len(OWN), dither=Image.Dither.NONE).getpalette() or []
+    palette = bytes(chosen[: 3 * (COLOURS - len(OWN))]) + bytes.fromhex("".join(OWN))
+    colours = np.frombuffer(palette, np.uint8).reshape(-1, 3).astype(np.int32)
+    pixels, where = np.unique(np.asarray(picture).reshape(-1, 3), axis=0, return_inverse=True)
+    parts = np.array_split(pixels.astype(np.int32), 1 + len(pixels) // 1000)
+    nearest = np.concatenate([((part[:, None] - colours) ** 2).sum(2).argmin(1) for part in parts])
+    made = Image.fromarray(nearest[where].reshape(picture.height, picture.width).astype(np.uint8), "P")
+    made.putpalette(palette)
+    return made
 
 
 def desktop(browser: Any, address: str) -> dict[str, bytes]:

@@ -23,6 +23,7 @@ WIDTH, HEIGHT = 96, 80
 DESKTOP, PHONE = {"width": 1000, "height": 700}, {"width": 360, "height": 740}
 BAR = 56  # as in view.js
 NUMBERS = count(1)
+PATIENCE = 30_000  # milliseconds; a machine may be busy
 
 
 # Of the files, without a browser
@@ -103,7 +104,7 @@ def visiting(browser):
     def go(address, **options):
         context, host = browser.new_context(**{"viewport": DESKTOP, **options}), address.split("#")[0]
         contexts.append(context)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE)
         page = context.new_page()
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("console", lambda one: one.type in ("error", "warning") and said.append(one.text))
@@ -143,6 +144,7 @@ def page(desk, stub, visit):
 def expecting(locator):
     from playwright.sync_api import expect
 
+    expect.set_options(timeout=PATIENCE)
     return expect(locator)
 
 

@@ -5,7 +5,7 @@ import { Completing } from "./completing.js";
 import { $ } from "./elements.js";
 import { Exploring } from "./exploring.js";
 import { listen } from "./keys.js";
-import { askToken, complain } from "./messages.js";
+import { askToken, complain, silence } from "./messages.js";
 import { Models } from "./models.js";
 
 const api = new Api(askToken);
@@ -40,6 +40,7 @@ async function start() {
 function tabs() {
   const all = [...document.querySelectorAll("[role=tab]")];
   const choose = (tab) => {
+    silence(); // what was said belongs to the other one
     for (const one of all) {
       const on = one === tab;
       one.setAttribute("aria-selected", String(on));
