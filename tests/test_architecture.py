@@ -45,7 +45,8 @@ MAY_IMPORT = {
     "evaluation": {"images", "gan", "completion"},
     "trust": {"images", "gan", "completion"},
     "models": {"gan"},
-    "watching": {"checkpoints", "dataset", "folder", "record"},
+    "watching": {"checkpoints", "dataset", "distributed", "folder", "record"},
+    "distributed": set(),
     "export": {"gan"},
     "observing": {"images", "filling", "completion"},
 }
