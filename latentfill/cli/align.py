@@ -4,15 +4,16 @@ import sys
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Interval, Lt
 from tyro.conf import Positional, arg
 
 from ..errors import LatentfillError
-from ..options import Alignment, Positive, ReadLimits
+from ..options import Alignment, EngineOptions, Positive, ReadLimits
 
 if TYPE_CHECKING:
+    from ..jobs.aligning import Share
     from ..jobs.cutting import Cutter, Task
     from ..jobs.ledger import Ledger, Row
     from ..jobs.splits import Naming
@@ -67,8 +68,7 @@ class Options:
     its name with its folders. All pictures of one identity go to the same side, those added later too"""
     duplicates: bool = True
     """look for near-duplicates among the crops"""
-    workers: Annotated[int, Ge(0)] = 0
-    """processes; 0 takes one for each core"""
+    where: EngineOptions = field(default_factory=EngineOptions)
     max_images: Positive | None = None
     """use only the first so many photos"""
     overwrite: bool = False
@@ -82,13 +82,14 @@ def run(options: Options) -> int:
 
     from ..jobs import aligning
     from ..jobs.ledger import Ledger
+    from ..training.locks import held
 
     *places, out = _checked(options).paths
     setproctitle(f"latentfill align {out.name}")
     cutter, naming = _cutter(options), _naming(options)
     sources = aligning.find_photos(places, out)[: options.max_images]
     try:
-        lock = _hold(out)
+        lock = held(out)
         try:
             anew = options.overwrite
             same = aligning.check_same(out, sources, _layout(options), _choices(options), overwrite=anew)
@@ -170,20 +171,10 @@ def _choices(options: Options) -> dict[str, Any]:
     return {"skip_multi": o.skip_multi, "max_shear": o.max_shear, **looking}
 
 
-def _hold(out: Path) -> TextIO:
-    from ..training.locks import hold, holder
-
-    path = out / "_run" / ".lock"
-    lock = hold(path)
-    if lock is None:
-        raise LatentfillError(f"{holder(path)} is writing to {out}", "Wait for it, stop it, or give another OUT.")
-    return lock
-
-
 def _work_off(options: Options, cutter: "Cutter", ledger: "Ledger", count: int, todo: "list[Task]") -> bool:
     """Cut what is to be cut. Returns whether it was stopped."""
     from ..jobs.aligning import work_off, write_alignment
-    from ..jobs.workers import StopSignal, cores
+    from ..jobs.workers import StopSignal, cores, share_out
     from .console.progress import Bar
 
     out = options.paths[-1]
@@ -192,19 +183,29 @@ def _work_off(options: Options, cutter: "Cutter", ledger: "Ledger", count: int, 
     if done := count - len(todo):
         print(f"{done:,} of {count:,} are done already (--overwrite makes them anew)", file=sys.stderr)
     counts: Counter[str] = Counter()
-    workers = options.workers or max(1, min(cores(), len(todo) // A_FEW))
+    workers = options.where.workers or max(1, min(cores(), len(todo) // A_FEW))
+    on_ray = options.where.engine == "ray"
+    share = _on_ray(options, len(todo)) if on_ray else share_out
     stop = StopSignal()
     try:
         with Bar("align", "photos") as bar:
-            for row in work_off(stop.until(todo), cutter, ledger, workers):
+            for row in work_off(stop.until(todo), cutter, ledger, workers, share):
                 counts[row.kind] += 1
                 lost = ", ".join(f"{number:,} {kind}" for kind, number in counts.items() if kind != "aligned")
                 bar.update(counts.total(), len(todo), lost)
+                if on_ray and stop.came:
+                    break
     finally:
         stop.restore()
     if counts.total() < len(todo):
         print(f"Stopped after {counts.total():,} of {len(todo):,}. The same command goes on.", file=sys.stderr)
     return counts.total() < len(todo)
+
+
+def _on_ray(options: Options, count: int) -> "Share":
+    from ..cluster.aligning import on_ray
+
+    return on_ray(options.where, options.paths[-1] / "_run" / "tries", most=max(1, count // A_FEW))
 
 
 def _show(options: Options, cutter: "Cutter", ledger: "Ledger") -> None:
@@ -234,8 +235,7 @@ def _report(options: Options, naming: "Naming", rows: "list[Row]") -> int:
     out = options.paths[-1]
     bad = [row for row in rows if row.kind in ("unreadable", "failed")]
     print(*(f"{row.path}: {row.reason}\n" for row in bad[:SHOWN]), sep="", end="", file=sys.stderr)
-    if len(bad) > SHOWN:
-        print(f"... and {len(bad) - SHOWN:,} more", file=sys.stderr)
+    print(f"... and {len(bad) - SHOWN:,} more\n" if len(bad) > SHOWN else "", end="", file=sys.stderr)
     aligned = [row for row in rows if row.kind == "aligned"]
     if naming.split:
         print(naming.split.told(map(inner_name, aligned)), file=sys.stderr)

@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 
 from ..errors import LatentfillError
 from ..models import DEFAULT
-from ..options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ReadLimits
+from ..options import COMPLETE_PRESETS, CompleteOptions, EngineOptions, PhotoOptions, ReadLimits
 
 if TYPE_CHECKING:
     from ..gan.gan import Gan
@@ -32,6 +32,10 @@ class Options:
     Writes OUT/NAME.png and OUT/NAME.json for every photo, and into OUT/_run the grids of each batch (before, masked,
     hats, completed), the losses and latents of each, and the candidates. What is there already is skipped, so the same
     command goes on where it was stopped.
+
+    With --engine ray actors share the work, on this machine or on a cluster. Pictures may then come as Parquet files
+    too (columns path and bytes, and if wanted hole, a picture of it), no grids are drawn, and OUT/_run/manifest.parquet
+    has one row for each picture: its losses and errors, where it went, or why it could not be completed.
     """
 
     images: Positional[tuple[Path, ...]]
@@ -82,6 +86,9 @@ class Options:
     """cpu, cuda, cuda:1, mps, or auto for the first GPU if there is one"""
     threads: Annotated[int, Ge(0)] = 0
     """processor threads; 0 takes all cores"""
+    where: EngineOptions = field(default_factory=EngineOptions)
+    write: Literal["files", "tar"] = "files"
+    """of ray: OUT/NAME.png and OUT/NAME.json for every photo, or tar shards of these (WebDataset) in OUT/shards"""
 
     @staticmethod
     def preset_defaults(name: str | None) -> dict[str, Any]:
@@ -112,18 +119,40 @@ def run(options: Options) -> int:
         raise LatentfillError(
             "--edits needs known pixels to keep and a hole to change", "Leave it out, or give --hole."
         )
+    if options.where.engine == "ray":
+        from ..cluster.fleet import check_installed
+
+        check_installed()
+    elif options.write == "tar":
+        raise LatentfillError("--write tar is for --engine ray", "Leave it out, or give both.")
     if options.threads:
         torch.set_num_threads(options.threads)
     gan = load(options.model, options.device, options.class_name)
     if options.edits > (most := gan.generator.prior.dim):
         raise LatentfillError(f"--edits {options.edits}: there are not so many", f"This model has {most}.")
-    questions = ask(options.images, options.out)[: options.max_images]
     try:
         options.out.mkdir(parents=True, exist_ok=True)
+        if options.where.engine == "ray":
+            return _spread(options, gan)
+        questions = ask(options.images, options.out)[: options.max_images]
         return _answer(options, gan, Reader(options, gan), questions)
     except OSError as error:
         cure = "Make room there." if error.errno == ENOSPC else "Give another --out."
         raise LatentfillError(f"{options.out} cannot be written to: {error.strerror or error}", cure) from error
+
+
+def _spread(options: Options, gan: "Gan") -> int:
+    """The same on Ray: actors answer, and a manifest tells of each picture."""
+    from ..cluster.driving import complete
+
+    if options.write == "tar" and (options.edits or options.search.candidates > 1):
+        raise LatentfillError("--write tar holds one answer for each picture", "Leave --edits and --candidates out.")
+    rows, count = complete(options, gan)
+    bad = {path: row["error"] for path, row in rows.items() if row["error"]}
+    for path, reason in bad.items():
+        print(f"{path}: {reason}", file=sys.stderr)
+    print(f"{len(rows) - len(bad):,} of {count:,} completed, {len(bad):,} rejected, in {options.out}", file=sys.stderr)
+    return 1 if bad else 0
 
 
 def _answer(options: Options, gan: "Gan", reader: "Reader", questions: "list[Question]") -> int:

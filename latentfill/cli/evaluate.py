@@ -14,7 +14,7 @@ from tyro.conf import Positional
 
 from ..errors import LatentfillError
 from ..models import DEFAULT
-from ..options import ReadLimits
+from ..options import EngineOptions, ReadLimits
 from .console.layers import command
 from .console.machine import machine
 
@@ -69,6 +69,7 @@ class Options:
     """cpu, cuda, cuda:1, mps, or auto for the first GPU if there is one"""
     threads: Annotated[int, Ge(0)] = 0
     """processor threads; 0 takes all cores"""
+    where: EngineOptions = field(default_factory=EngineOptions)
     cache: Path | None = None
     """where the decoded training pictures are kept; default: ~/.cache/latentfill"""
 
@@ -83,6 +84,10 @@ def run(options: Options) -> int:
     setproctitle(f"latentfill evaluate {options.out.name}")
     if not options.data:
         raise LatentfillError("no pictures named", "Write latentfill evaluate PICTURES... --out FOLDER.")
+    if options.where.engine == "ray":
+        from ..cluster.fleet import check_installed
+
+        check_installed()
     if options.threads:
         torch.set_num_threads(options.threads)
     trial, rejected = _prepare(options)
@@ -90,7 +95,7 @@ def run(options: Options) -> int:
         print(f"{name}: {reason}", file=sys.stderr)
     try:
         trial.forget(list(trial.methods) if options.again == ALL else split(options.again))
-        _drain("complete", trial.complete())
+        _drain("complete", _complete(options, trial))
         _drain("judge", trial.judge())
     except OSError as error:
         reason = error.strerror or str(error)
@@ -100,6 +105,14 @@ def run(options: Options) -> int:
     else:
         print(*(options.out / name for name in FILES), sep="\n")
     return 1 if rejected else 0
+
+
+def _complete(options: Options, trial: "Trial") -> Iterator[tuple[int, int, str]]:
+    if options.where.engine == "plain":
+        return trial.complete()
+    from ..cluster.evaluating import complete
+
+    return complete(options, trial)
 
 
 def split(text: str) -> list[str]:
@@ -118,7 +131,7 @@ def _prepare(options: Options) -> "tuple[Trial, list[tuple[str, str]]]":
     from ..evaluation import trial
     from ..evaluation.methods import METHODS, choose
 
-    resources = _resources(options)
+    resources = resources_of(options)
     asked = list(METHODS) if options.methods == ALL else split(options.methods)
     methods, lacking = choose(asked, resources)
     if lacking and options.methods != ALL:
@@ -156,7 +169,7 @@ def _prepare(options: Options) -> "tuple[Trial, list[tuple[str, str]]]":
     return made, rejected
 
 
-def _resources(options: Options) -> "Resources":
+def resources_of(options: Options) -> "Resources":
     """The model, and what else methods need; each told by a digest of what it holds."""
     from ..evaluation.methods import Resources
     from ..gan.checkpoint import weights

@@ -63,6 +63,16 @@ class Task:
 
 @final
 @dataclass(frozen=True, eq=False)
+class Made:
+    """What a method made of one batch, and how long all of it took."""
+
+    pixels: PixelBatch
+    seconds: float
+    processor_seconds: float
+
+
+@final
+@dataclass(frozen=True, eq=False)
 class Answers:
     """The completed pictures, and the seconds that each took: as a clock counts, and of a processor's work."""
 
@@ -120,18 +130,29 @@ class Shelf:
 
     def fill(self, batch_size: int) -> Iterator[int]:
         """Complete what is not there yet; yields how many are done. The first batch is warmed up for, off the clock."""
-        self._find()
-        missing = [i for i, key in enumerate(self._keys) if key not in self._kept]
-        done = len(self._keys) - len(missing)
+        batches = self.missing(batch_size)
+        done = len(self._keys) - sum(map(len, batches))
         yield done
-        for first in range(0, len(missing), batch_size):
-            rows = missing[first : first + batch_size]
-            shown, holes = self._task.shown[rows], self._task.holes[rows]
-            if not first:
-                _warm_up(self._method, shown, holes)
-            self._keep(rows, shown, holes)
+        for number, rows in enumerate(batches):
+            shown, holes = self.question(rows)
+            if not number:
+                warm_up(self._method, shown, holes)
+            self.keep(rows, answer(self._method, shown, holes))
             done += len(rows)
             yield done
+
+    def missing(self, batch_size: int) -> list[list[int]]:
+        """Rows of the task that are not answered yet, in batches."""
+        self._find()
+        rows = [i for i, key in enumerate(self._keys) if key not in self._kept]
+        return [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
+
+    def question(self, rows: Sequence[int]) -> tuple[PixelBatch, Where]:
+        """What a method is given of these rows: the pictures as they are shown, and the holes."""
+        return self._task.shown[rows], self._task.holes[rows]
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
     def answers(self) -> Answers:
         """All of them, in the order of the task; `fill` comes first. Outside the holes they are the originals."""
@@ -151,19 +172,26 @@ class Shelf:
             self._seen.add(path)
             self._kept |= {key: (path, row) for row, key in enumerate(_keys(path)) if key in wanted}
 
-    def _keep(self, rows: Sequence[int], shown: PixelBatch, holes: Where) -> None:
-        wall, processor = time.perf_counter(), time.process_time()
-        made = self._method.complete(shown, holes)
-        wall, processor = time.perf_counter() - wall, time.process_time() - processor
-        if made.shape != shown.shape or made.dtype != np.uint8:
-            raise ValueError(f"expected uint8 {shown.shape} from a method, got {made.dtype} {made.shape}")
+    def keep(self, rows: Sequence[int], made: Made) -> None:
+        """Put away what a method made of a question."""
         keys = [self._keys[i] for i in rows]
         path = self.folder / f"{keys[0]}.npz"
-        arrays: dict[str, Any] = {"keys": np.array(keys), "pixels": made}
-        arrays["seconds"], arrays["processor"] = (np.full(len(rows), time / len(rows)) for time in (wall, processor))
+        arrays: dict[str, Any] = {"keys": np.array(keys), "pixels": made.pixels}
+        times = (made.seconds, made.processor_seconds)
+        arrays["seconds"], arrays["processor"] = (np.full(len(rows), time / len(rows)) for time in times)
         photos.put(path, lambda file: np.savez_compressed(file, **arrays))
         self._seen.add(path)
         self._kept |= {key: (path, row) for row, key in enumerate(keys)}
+
+
+def answer(method: Method, shown: PixelBatch, holes: Where) -> Made:
+    """What a method makes of pictures with holes, by the clock."""
+    wall, processor = time.perf_counter(), time.process_time()
+    made = method.complete(shown, holes)
+    wall, processor = time.perf_counter() - wall, time.process_time() - processor
+    if made.shape != shown.shape or made.dtype != np.uint8:
+        raise ValueError(f"expected uint8 {shown.shape} from a method, got {made.dtype} {made.shape}")
+    return Made(made, wall, processor)
 
 
 def _keys(path: Path) -> list[str]:
@@ -180,7 +208,7 @@ def _load(path: Path) -> dict[str, ndarray]:
         return dict(file)
 
 
-def _warm_up(method: Method, shown: PixelBatch, holes: Where) -> None:
+def warm_up(method: Method, shown: PixelBatch, holes: Where) -> None:
     """Let a method do what it does only once. The questions are mirrored: no answer may be remembered."""
     start = time.perf_counter()
     method.complete(shown[:1, :, ::-1], holes[:1, :, ::-1])

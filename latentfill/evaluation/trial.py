@@ -110,12 +110,17 @@ class Trial:
         """Complete what is not there yet. It may be stopped at any time: a batch is kept as soon as it is done."""
         total = len(self.pictures) * len(self.holes) * len(self.methods)
         before = 0
+        for hole, name, shelf in self.shelves():
+            for done in shelf.fill(self.batch_size):
+                yield before + done, total, f"{hole}: {name}"
+            before += len(self.pictures)
+
+    def shelves(self) -> Iterator[tuple[str, str, Shelf]]:
+        """Where the answers lie, for each hole and method."""
         for hole in self.holes:
             task = self._task(hole)
             for name in self.methods:
-                for done in self._shelf(name, task).fill(self.batch_size):
-                    yield before + done, total, f"{hole}: {name}"
-                before += len(self.pictures)
+                yield hole, name, self._shelf(name, task)
 
     def judge(self) -> Iterator[Progress]:
         """Score the answers and write the files."""

@@ -17,6 +17,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif",
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
 RUN = "_run"  # the folder in which verbs keep what they draw and note beside their results
 MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # how gzip, bzip2, xz and zstd files begin
+Encoded = bytes  # a picture as files hold it; `bytes` is taken, below
 UNREADABLE = (OSError, RuntimeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 
 
@@ -25,7 +26,8 @@ UNREADABLE = (OSError, RuntimeError, EOFError, KeyError, zipfile.BadZipFile, zli
 class Source:
     """Where one picture lies: a file, or a part of an archive. `name` is unique within a listing.
 
-    A place that cannot be read has a `problem` instead: asking it for a picture raises, the others go on.
+    A place that cannot be read has a `problem` instead: asking it for a picture raises, the others go on. What was
+    handed over from elsewhere, such as a table, has its `data`, of as many bytes as `size`.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Source:
     offset: int = 0  # of the picture in a .tar; 0 in a .zip
     size: int = -1
     problem: str = ""
+    data: Encoded | None = None
 
     def bytes(self, limit: int | None = None) -> bytes:
         """The encoded picture, as it is stored. Raises ImageError if it cannot be had or is larger than `limit`."""
@@ -46,7 +49,7 @@ class Source:
                     f"{self.name}: {size:,} bytes are more than the limit of {limit:,}",
                     "Save the picture smaller, or allow more with --max-bytes.",
                 )
-            data = _zipped(self) if self.member and not self.offset else _stored(self, size)
+            data = self.data if self.data is not None else _fetched(self, size)
         except UNREADABLE as error:
             raise ImageError(
                 f"{self.name}: {_reason(error)}", "See that the file is there, whole and readable."
@@ -79,6 +82,10 @@ def find(places: Iterable[Path]) -> Iterator[Source]:
 def is_picture(name: str) -> bool:
     """Whether a file of this name is taken for a picture."""
     return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def _fetched(source: Source, size: int) -> bytes:
+    return _zipped(source) if source.member and not source.offset else _stored(source, size)
 
 
 def _zipped(source: Source) -> bytes:

@@ -109,9 +109,8 @@ def draw(spec: HoleSpec, size: Size, *, seed: int, photo: Photo | None = None, n
 
     Raises HoleError if the hole cannot be had or has another size than the picture.
     """
-    height, width = size
-    if height < 1 or width < 1:
-        raise ValueError(f"a picture has at least one pixel, not {height} x {width}")
+    if min(size) < 1:
+        raise ValueError(f"a picture has at least one pixel, not {size[0]} x {size[1]}")
     if not 0 <= seed < 2**64:
         raise ValueError(f"a seed is from 0 to 2^64 - 1, not {seed}")
     if photo is not None and photo.pixels.shape[:2] != size:
@@ -122,7 +121,7 @@ def draw(spec: HoleSpec, size: Size, *, seed: int, photo: Photo | None = None, n
         missing = shapes.drawn(spec.shapes, *size, name)
     else:
         rng = np.random.Generator(np.random.Philox(key=STREAM + seed))
-        missing = _drawn(spec, height, width, rng)
+        missing = _drawn(spec, *size, rng)
     return np.where(missing ^ spec.invert, np.uint8(255), np.uint8(0))
 
 
@@ -143,10 +142,8 @@ def warning(spec: HoleSpec, hole: Hole) -> str | None:
     white = hole >= WHITE
     share = float(white.mean())
     if spec.kind in SHAPES:
-        return {
-            0.0: "nothing is to be found: the shape covers the picture.",
-            1.0: "all is to be found: nothing is known.",
-        }.get(share)
+        covered = "nothing is to be found: the shape covers the picture."
+        return {0.0: covered, 1.0: "all is to be found: nothing is known."}.get(share)
     if share == 0:
         return f"nothing is to be found: {NOTHING[spec.kind]}."
     round_about = all(edge.any() for edge in (white[0], white[-1], white[:, 0], white[:, -1]))
@@ -199,8 +196,12 @@ def _painted(spec: HoleSpec, size: Size, photo: Photo | None, name: str) -> Miss
 
 @lru_cache(maxsize=4)
 def _white(path: Path, changed: int) -> Missing:
-    """Where a picture is white and opaque. Kept, since one file often serves for many pictures."""
-    photo = read(Source(str(path), path))
+    """Of a file. Kept, since one file often serves for many pictures."""
+    return white_in(read(Source(str(path), path)))
+
+
+def white_in(photo: Photo) -> Missing:
+    """Where a picture is white and opaque."""
     white = to_grey(photo.pixels)[..., 0] >= WHITE
     return white if photo.alpha is None else white & (photo.alpha >= WHITE)
 
@@ -233,8 +234,7 @@ def _by_stem(folder: Path, changed: int) -> dict[str, list[Path]]:
 
 def _parse_colour(text: str, arguments: list[str], invert: bool) -> HoleSpec:
     digits = arguments[0].removeprefix("#") if arguments else ""
-    if len(digits) == 3:
-        digits = "".join(2 * digit for digit in digits)
+    digits = "".join(2 * digit for digit in digits) if len(digits) == 3 else digits
     if len(digits) != 6 or set(digits) - set(hexdigits) or len(arguments) > 2:
         raise HoleError(f"{text!r} names no colour", f"Write {KINDS['colour']}.")
     red, green, blue = bytes.fromhex(digits)

@@ -23,6 +23,7 @@ from .ledger import ALIGNED, Ledger, Row, blank, give_stems
 from .workers import Killed, share_out
 
 Choices = Mapping[str, Any]
+Share = Callable[[Cutter, Iterable[Task], int, str], Iterator[tuple[Task, Row | Killed]]]
 TILES, COLUMNS, TILE = 200, 20, 64  # a contact sheet of 1280x640
 MEAN_OF = 10_000  # crops: then chance moves the mean by half a grey level; read in 3 s at 64 px
 MEAN_PIXELS = MEAN_OF * 64**2  # of larger crops fewer, so that it takes no longer
@@ -97,9 +98,11 @@ def sort_out(
     return every, todo
 
 
-def work_off(todo: Iterable[Task], cutter: Cutter, ledger: Ledger, workers: int) -> Iterator[Row]:
-    """Cut the photos, each with a line in the ledger as it is done."""
-    for task, answer in share_out(cutter, todo, workers, preload=__package__ + ".cutting"):
+def work_off(
+    todo: Iterable[Task], cutter: Cutter, ledger: Ledger, workers: int, share: Share = share_out
+) -> Iterator[Row]:
+    """Cut the photos, each with a line in the ledger as it is done. `share` is who does it."""
+    for task, answer in share(cutter, todo, workers, __package__ + ".cutting"):
         row = replace(task.row, kind=FAILED, reason=answer.reason) if isinstance(answer, Killed) else answer
         before = ledger.rows.get(row.place)
         for name in set(before.names if before else ()) - set(row.names):  # of a face that is no longer found

@@ -20,17 +20,19 @@ from ..options import CompleteOptions
 if TYPE_CHECKING:
     from ..cli.complete import Options
 
+ANEW = "Give another --out, or --overwrite to make it anew."
 LEFT_ALONE: dict[str, Any] = {"observe": None, "degrade": None}
 
 
 @final
 @dataclass(frozen=True)
 class Question:
-    """One input and where its answer goes: `stem`.png and `stem`.json."""
+    """One input and where its answer goes: `stem`.png and `stem`.json. `hole` is a picture of its own hole, encoded."""
 
     source: photos.Source
     number: int
     stem: Path
+    hole: bytes | None = None
 
     @property
     def answered(self) -> bool:
@@ -49,16 +51,7 @@ def ask(places: Sequence[Path], out: Path) -> list[Question]:
     sources = list(photos.find(places))
     if any(place.is_dir() and here != place.resolve() and here.is_relative_to(place.resolve()) for place in places):
         sources = [source for source in sources if not source.path.resolve().is_relative_to(here)]
-    stems = Counter(PurePosixPath(source.name).stem for source in sources)
-    paths = Counter(PurePosixPath(source.name).with_suffix("") for source in sources)
-
-    def name(source: photos.Source) -> PurePosixPath:
-        path = PurePosixPath(source.name)
-        if stems[path.stem] == 1:
-            return PurePosixPath(path.stem)
-        return path.with_suffix("") if paths[path.with_suffix("")] == 1 else path
-
-    questions = [Question(source, i + 1, out / name(source)) for i, source in enumerate(sources)]
+    questions = named(sources, out)
     if any(q.source.path.resolve() == q.file(".png").resolve() for q in questions) or any(
         place.is_dir() and place.resolve() == here for place in places
     ):
@@ -66,6 +59,26 @@ def ask(places: Sequence[Path], out: Path) -> list[Question]:
             f"{out} holds the pictures to complete", "Give another --out: originals are not replaced."
         )
     return questions
+
+
+def named(sources: Sequence[photos.Source], out: Path) -> list[Question]:
+    """A question for each source, which are numbered from 1. Nothing in a name leads out of `out`."""
+    stems = Counter(inside(source.name).stem for source in sources)
+    paths = Counter(inside(source.name).with_suffix("") for source in sources)
+
+    def name(source: photos.Source) -> PurePosixPath:
+        path = inside(source.name)
+        if stems[path.stem] == 1:
+            return PurePosixPath(path.stem)
+        return path.with_suffix("") if paths[path.with_suffix("")] == 1 else path
+
+    return [Question(source, i + 1, out / name(source)) for i, source in enumerate(sources)]
+
+
+def inside(name: str) -> PurePosixPath:
+    """A name as a path below whatever folder it is put in."""
+    parts = [part for part in name.split("/") if part not in ("", ".", "..")]
+    return PurePosixPath(*parts) if parts else PurePosixPath("_")
 
 
 def hole_seed(seed: int, name: str) -> int:
@@ -108,17 +121,21 @@ def check_answers(questions: Iterable[Question], options: "Options") -> None:
         except (OSError, ValueError) as error:
             path = question.file(".json")
             raise LatentfillError(f"{path} cannot be read: {error}", "Remove it, or give --overwrite.") from error
-        # what is not told was not yet to be chosen
-        told = {**LEFT_ALONE, **told, "options": {**asdict(CompleteOptions()), **told.get("options", {})}}
-        cure = "Give another --out, or --overwrite to make it anew."
-        other = next(_differences(told, asked), None)
+        other = otherwise(told, asked)
         if other is not None:
-            raise LatentfillError(f"{question.file('.png')} was made {other}", cure)
+            raise LatentfillError(f"{question.file('.png')} was made {other}", ANEW)
         if "weights" in told:
             model = model or weights_of(load(options.model, class_name=options.class_name))
             if told["weights"] != model:
                 what = f"{options.model} as it was then: its weights have changed since"
-                raise LatentfillError(f"{question.file('.png')} was made with {what}", cure)
+                raise LatentfillError(f"{question.file('.png')} was made with {what}", ANEW)
+
+
+def otherwise(told: dict[str, Any], asked: dict[str, Any]) -> str | None:
+    """How what is `told` of an answer differs from what is asked for now, if it does."""
+    # what is not told was not yet to be chosen
+    told = {**LEFT_ALONE, **told, "options": {**asdict(CompleteOptions()), **told.get("options", {})}}
+    return next(_differences(told, asked), None)
 
 
 def weights_of(gan: Gan) -> str:

@@ -34,16 +34,27 @@ if TYPE_CHECKING:
 
 @final
 class Batch:
-    """Some questions put at once. `search` streams, `finish` writes what was found."""
+    """Some questions put at once. `search` streams, `finish` writes what was found. Grids and logs are left out of
+    those that are not `drawn`.
+    """
 
-    def __init__(self, options: "Options", gan: Gan, cuts: Sequence[tuple[Question, Cut]], lowres: bool) -> None:
-        self.options, self.gan, self.cuts = options, gan, cuts
+    def __init__(
+        self,
+        options: "Options",
+        gan: Gan,
+        cuts: Sequence[tuple[Question, Cut]],
+        lowres: bool,
+        *,
+        drawn: bool = True,
+        weights: str = "",
+    ) -> None:
+        self.options, self.gan, self.cuts, self._drawn = options, gan, cuts, drawn
         numbers = [question.number for question, _ in cuts]
         self.folder = _unused(options.out / "_run" / f"{numbers[0]:06}-{numbers[-1]:06}")
         crops = [crop for _, cut in cuts for crop in cut.crops]
         crop_holes = [hole for _, cut in cuts for hole in cut.crop_holes]
         sights = [sight for _, cut in cuts for sight in cut.sights]
-        self.weights = weights_of(gan)
+        self.weights = weights or weights_of(gan)
         self.incomplete = pose(gan, crops, crop_holes, lowres=lowres, sights=sights) if crops else None
         self._last: Completion | None = None
         self._trust: Trust | None = None
@@ -54,11 +65,13 @@ class Batch:
         if self.incomplete is None:
             return
         every = self.options.every
-        self._draw_question(self.incomplete)
+        if self._drawn:
+            self._draw_question(self.incomplete)
         start = time.perf_counter()
         try:
             for completion in watch(self.gan, self.incomplete, self.options.search):
-                if completion.number == completion.total or (every and completion.number % every == 0):
+                due = completion.number == completion.total or (every and completion.number % every == 0)
+                if self._drawn and due:
                     self._draw(self.incomplete, completion)
                     for row, path in enumerate(self._logs()):
                         _log(path, completion, row)
@@ -75,7 +88,7 @@ class Batch:
         if self.incomplete is not None and last is not None:
             self._trust = judge(self.gan, self.incomplete, last, self.options.search)
             for name, levels in (("band", self._trust.band), ("spread", self._trust.spread)):
-                if levels is not None:
+                if self._drawn and levels is not None:
                     photos.write(self.folder / f"{name}.png", grid(picture(levels)))
         first = 0
         for question, cut in self.cuts:
@@ -85,7 +98,7 @@ class Batch:
                 yield question, self._finish(question, cut, rows)
             except LatentfillError as error:
                 yield question, error
-        if self.options.gif:
+        if self._drawn and self.options.gif:
             self._animate()
 
     def _finish(self, question: Question, cut: Cut, rows: slice) -> Path:

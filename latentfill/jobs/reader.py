@@ -4,14 +4,14 @@ import csv
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from ..completion.observations import Sight
 from ..cutting import Cut, alignment_of, cut, cut_observed
-from ..errors import ExtraError, ImageError, LatentfillError
+from ..errors import ExtraError, HoleError, ImageError, LatentfillError
 from ..faces import landmarks
 from ..gan.gan import Gan
 from ..images import holes, originals, photos
@@ -32,7 +32,8 @@ Points = Sequence[Any] | np.ndarray
 class Reader:
     """Reads photos, draws their holes and cuts what the model is asked about; remembers what cannot be used."""
 
-    def __init__(self, options: "Options", gan: Gan) -> None:
+    def __init__(self, options: "Options", gan: Gan, *, alone: bool = True) -> None:
+        """One that is not `alone` at these pictures leaves the table of those that cannot be used to others."""
         self.spec = holes.parse(hole_of(options), invert=options.invert)
         self.sight = sight_of(options)
         if self.sight is not None and self.lowres:
@@ -45,7 +46,9 @@ class Reader:
         self._options, self._gan = options, gan
         self._landmarks = _read_landmarks(options, gan)
         self._table = options.out / "_run" / "rejected.csv"
-        self._table.unlink(missing_ok=True)
+        self._alone = alone
+        if alone:
+            self._table.unlink(missing_ok=True)
 
     @property
     def lowres(self) -> bool:
@@ -57,7 +60,7 @@ class Reader:
         squares = pixels = 0
         for question in questions:
             try:
-                made = self._read(question.source)
+                made = self._read(question)
             except ExtraError:
                 raise
             except LatentfillError as error:
@@ -74,26 +77,25 @@ class Reader:
     def reject(self, question: Question, error: LatentfillError) -> None:
         """Note a picture that cannot be completed, in _run/rejected.csv too."""
         name = question.source.name
-        self.rejected.append((name, f"{error.what.removeprefix(f'{name}: ')}. {error.cure}"))
-        self._table.parent.mkdir(parents=True, exist_ok=True)
-        with self._table.open("w", newline="") as file:
-            csv.writer(file).writerows([("path", "reason"), *self.rejected])
+        self.rejected.append((name, reason(name, error)))
+        if self._alone:
+            write_rejected(self._table, self.rejected)
 
-    def _read(self, source: photos.Source) -> Cut:
-        options, size = self._options, self._gan.network.size
+    def _read(self, question: Question) -> Cut:
+        options, size, source = self._options, self._gan.network.size, question.source
         original = originals.read(source, options.limits)
         shape = original.values.shape[:2]
         if self.sight is not None and options.fit:
             original = self._fitted(original, self.sight)
             shape = original.values.shape[:2]
-            hole = self._hole(source, original, shape)
+            hole = self._hole(question, original, shape)
         elif shape == (size, size) or not options.fit:
             if self.lowres and shape != (size, size):
                 raise ImageError(f"{source.name}: lowres is for pictures of the model's size", "Give --fit as well.")
-            hole = self._hole(source, original, shape)
+            hole = self._hole(question, original, shape)
         else:
-            drawn = shape if self.spec.kind in holes.AT_PHOTO_SIZE else (size, size)
-            hole = self._hole(source, original, drawn)
+            drawn = shape if self.spec.kind in holes.AT_PHOTO_SIZE or question.hole is not None else (size, size)
+            hole = self._hole(question, original, drawn)
             hole = hole if drawn == (size, size) else fit_hole(hole, size)
             original = originals.Original(fit(original.photo().pixels, size))
         points = self._landmarks.get(source.name, ())
@@ -129,8 +131,13 @@ class Reader:
             size = size // sight.view.factor
         return originals.Original(fit(original.photo().pixels, size))
 
-    def _hole(self, source: photos.Source, original: originals.Original, shape: tuple[int, int]) -> Hole:
-        """Drawn; and of the first picture it is said how its hole was understood, of any if that looks wrong."""
+    def _hole(self, question: Question, original: originals.Original, shape: tuple[int, int]) -> Hole:
+        """Drawn, or its own; and of the first picture it is said how its hole was understood, of any if that looks
+        wrong.
+        """
+        source = question.source
+        if question.hole is not None:
+            return _given(question.hole, shape, source.name, invert=self.spec.invert)
         seed = hole_seed(self._options.search.seed, PurePosixPath(source.name).name)
         photo = original.photo() if original.values.shape[:2] == shape else None
         hole = holes.draw(self.spec, shape, seed=seed, photo=photo, name=source.name)
@@ -143,6 +150,30 @@ class Reader:
             print(f"{source.name}: {told}", file=sys.stderr)
         self._described = True
         return hole
+
+
+def _given(data: bytes, shape: tuple[int, int], name: str, *, invert: bool) -> Hole:
+    """A hole that came with its picture, encoded."""
+    try:
+        white = holes.white_in(photos.read(photos.Source(f"{name}: its hole", Path(), size=len(data), data=data)))
+    except ImageError as error:
+        raise HoleError(error.what, error.cure) from error
+    if white.shape != shape:
+        sizes = [f"{width} x {height}" for height, width in (white.shape, shape)]
+        raise HoleError(f"{name}: its hole is {sizes[0]} pixels, the picture {sizes[1]}", "Make them equal.")
+    return np.where(white ^ invert, np.uint8(255), np.uint8(0))
+
+
+def reason(name: str, error: LatentfillError) -> str:
+    """Why a picture of this name cannot be completed, in one line."""
+    return f"{error.what.removeprefix(f'{name}: ')}. {error.cure}"
+
+
+def write_rejected(table: Path, rejected: Sequence[tuple[str, str]]) -> None:
+    """A CSV of pictures that cannot be completed, and why."""
+    table.parent.mkdir(parents=True, exist_ok=True)
+    with table.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        csv.writer(file).writerows([("path", "reason"), *rejected])
 
 
 def _spared(made: Cut) -> Cut:

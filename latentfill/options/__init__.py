@@ -14,6 +14,7 @@ from .bounds import (
     Size,
     Widths,
 )
+from .cluster import EngineOptions
 from .completing import COMPLETE_PRESETS, CompleteOptions, is_odd
 from .networks import NetworkOptions, renamed
 from .photos import Alignment, PhotoOptions, ReadLimits
@@ -27,6 +28,7 @@ __all__ = [
     "Alignment",
     "AugmentName",
     "CompleteOptions",
+    "EngineOptions",
     "Kind",
     "LandmarkSet",
     "LossName",

@@ -5,6 +5,8 @@ import socket
 from pathlib import Path
 from typing import TextIO
 
+from ..errors import LatentfillError
+
 try:
     import fcntl
 except ImportError:  # not on every system; there nobody is kept out
@@ -30,6 +32,14 @@ def hold(path: Path) -> TextIO | None:
     file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
     file.flush()
     return file
+
+
+def held(out: Path) -> TextIO:
+    """The sole right to write to a folder of results, until it is closed. Raises LatentfillError if another has it."""
+    path = out / "_run" / ".lock"
+    if lock := hold(path):
+        return lock
+    raise LatentfillError(f"{holder(path)} is writing to {out}", "Wait for it, stop it, or give another folder.")
 
 
 def holder(path: Path) -> str:

@@ -1,0 +1,104 @@
+"""What the process does that was called: start or join Ray, hand out the work, show how far it is, and end well."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from ..cli.console.progress import Bar
+from ..errors import LatentfillError
+from ..gan.gan import Gan
+from ..jobs.answers import weights_of
+from ..jobs.reader import Reader, write_rejected
+from ..options import EngineOptions
+from ..training.locks import held
+from .completing import Job
+from .fleet import Fleet, connect, disconnect
+from .manifest import Row
+from .spreading import Block, Work, spread
+from .tables import questions
+
+if TYPE_CHECKING:
+    from ..cli.complete import Options
+
+
+def complete(options: "Options", gan: Gan) -> tuple[dict[str, Row], int]:
+    """Have every picture completed that is not yet. Returns the rows of the manifest, and how many there should be.
+
+    Raises LatentfillError where nothing can be done, KeyboardInterrupt when stopped: what is done is in the manifest.
+    """
+    asked = questions(options.images, options.out)[: options.max_images]
+    if not asked:
+        what = f"no pictures in {', '.join(map(str, options.images))}"
+        raise LatentfillError(what, "Give pictures, folders, tars or Parquet files of them.")
+    Reader(options, gan, alone=False)  # raises for options that go ill together, before anything is started
+    lock = held(options.out)
+    try:
+        job = Job(options, asked, weights_of(gan))
+        if done := len(asked) - job.open:
+            print(f"{done:,} of {len(asked):,} are done already (--overwrite makes them anew)", file=sys.stderr)
+        try:
+            if job.open:
+                _work_off(options, job)
+        except KeyboardInterrupt:
+            _finish(job)
+            raise
+        return _finish(job), len(asked)
+    finally:
+        lock.close()
+
+
+def work(
+    options: EngineOptions,
+    cut: Callable[[Fleet], Sequence[Block]],
+    make: Callable[[], Work],
+    notes: Path,
+    *,
+    device: str = "cpu",
+    threads: int = 0,
+    most: int | None = None,
+) -> Iterator[tuple[str, Any]]:
+    """Start or join Ray, do the blocks that `cut` makes for so many actors, and leave it, whatever happens."""
+    before = signal.getsignal(signal.SIGTERM)  # Ray puts its own in the place, which leaves at once
+    fleet = connect(options, device, threads, most)
+    try:
+        signal.signal(signal.SIGTERM, before if callable(before) else _interrupt)
+        yield from spread(make, cut(fleet), fleet, notes)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        disconnect()
+        signal.signal(signal.SIGTERM, before)
+
+
+def _finish(job: Job) -> dict[str, Row]:
+    rows = job.finish()
+    bad = [(path, row["error"]) for path, row in rows.items() if row["error"]]
+    write_rejected(job.options.out / "_run" / "rejected.csv", bad)
+    return rows
+
+
+def _work_off(options: "Options", job: Job) -> None:
+    done = bad = 0
+    folder = options.out / "_run" / "tries"
+    blocks = work(
+        options.where,
+        lambda fleet: job.blocks(fleet.workers),
+        job.make(),
+        folder,
+        device=options.device,
+        threads=options.threads,
+        most=job.open,
+    )
+    with Bar("complete", "photos") as bar:
+        bar.update(0, job.open, "starting Ray")
+        for _, made in blocks:
+            done, bad = done + made.answered, bad + len(made.bad)
+            for output in made.outputs:
+                print(options.out / output, flush=True)
+            bar.update(done + bad, job.open, f"{bad:,} rejected" if bad else "")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

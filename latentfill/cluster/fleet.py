@@ -1,0 +1,112 @@
+"""A connection to Ray: on this machine, or to the cluster that RAY_ADDRESS names; and how many actors it bears."""
+
+import os
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, final
+
+from ..errors import ExtraError, LatentfillError
+from ..jobs.workers import cores
+from ..options import EngineOptions
+
+ADDRESS = "RAY_ADDRESS"
+STORE_BYTES = 150_000_000  # for what waits and what comes back: names and numbers; what is more goes to the disk
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # no telemetry
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_DATA_LOG_LEVEL": "ERROR",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+}
+
+
+@final
+@dataclass(frozen=True)
+class Fleet:
+    """So many actors, each with so many threads and either a GPU or a share of a processor."""
+
+    workers: int
+    threads: int
+    cpus: float
+    gpus: int
+
+
+def check_installed() -> None:
+    """Raise ExtraError, naming the extra, where Ray or what it needs is missing."""
+    for library in ("ray", "pyarrow"):
+        if find_spec(library) is None:
+            raise ExtraError(
+                f"--engine ray needs {library}, which is not installed", "Install it: pip install 'latentfill[ray]'."
+            )
+
+
+def connect(options: EngineOptions, device: str = "cpu", threads: int = 0, most: int | None = None) -> Fleet:
+    """Start Ray here, or join the cluster of RAY_ADDRESS. `most` actors have something to do.
+
+    Of CPUs an actor books half of its threads: when a machine is lost, those that are left can take its actors in, and
+    nothing waits for ever for a CPU that there is not. Raises LatentfillError where the cluster cannot be reached or is
+    too small.
+    """
+    check_installed()
+    if device not in ("auto", "cpu", "cuda"):
+        raise LatentfillError(f"--device {device}: Ray chooses which one", "Give cpu, cuda, or auto.")
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)  # before the import
+    import ray
+
+    address = os.environ.get(ADDRESS)
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "namespace": "latentfill"}
+    try:
+        if address:
+            ray.init(address=address, **quiet)
+        else:
+            # More CPUs in name than there are: an actor more than there are cores is slow, but begins.
+            logical = max(cores(), options.workers)
+            room: dict[str, Any] = {"num_cpus": logical, "object_store_memory": STORE_BYTES}
+            ray.init(address="local", include_dashboard=options.dashboard, **room, **quiet)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        where = f"{ADDRESS}={address}" if address else "a Ray cluster on this machine"
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        cure = f"See that the cluster is up (ray status), or unset {ADDRESS} to work on this machine."
+        raise LatentfillError(f"{where} cannot be had: {first}", cure if address else "Free some memory.") from error
+    try:
+        there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        return _fleet(options, there, device, threads, most, local=not address)
+    except LatentfillError:
+        ray.shutdown()
+        raise
+
+
+def disconnect() -> None:
+    """Leave the cluster; one of this machine ends."""
+    import ray
+
+    ray.shutdown()
+
+
+def _fleet(
+    options: EngineOptions, there: dict[str, float], device: str, threads: int, most: int | None, *, local: bool
+) -> Fleet:
+    """How many actors, of what. The threads that are given are shared out here, and are each actor's on a cluster."""
+    gpus = int(there.get("GPU", 0))
+    if device == "cuda" and not gpus:
+        raise LatentfillError("--device cuda: the cluster has no GPU", "Give --device cpu, or add a machine with one.")
+    if gpus and device != "cpu":
+        workers = min(options.workers or gpus, most or gpus)
+        if workers > gpus:
+            raise LatentfillError(f"--workers {workers}: the cluster has {gpus} GPUs", f"Give at most {gpus}.")
+        return Fleet(workers, max(1, threads or (cores() // gpus if local else 4)), 0.5, 1)
+    total = cores() if local else int(there.get("CPU", 1))
+    each = 1 if local or not threads else threads
+    workers = min(options.workers or max(1, (threads if local and threads else total) // each), most or total)
+    if not local and workers * _booked(each) > total:
+        what = f"--workers {workers} of {each} threads: the cluster has {total} CPUs"
+        raise LatentfillError(what, "Give fewer, or add machines.")
+    if local:
+        each = max(1, (threads or total) // workers)
+    return Fleet(workers, each, _booked(each), 0)
+
+
+def _booked(threads: int) -> float:
+    """CPUs that an actor asks for; Ray takes halves of one, but not one and a half."""
+    return 0.5 if threads == 1 else threads // 2
