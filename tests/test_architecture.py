@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "trust": {"images", "gan", "completion"},
     "models": {"gan"},
     "watching": {"checkpoints", "dataset", "distributed", "folder", "record"},
-    "distributed": set(),
+    "distributed": {"decoded", "locks"},
     "export": {"gan"},
     "observing": {"images", "filling", "completion"},
 }

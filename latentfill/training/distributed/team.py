@@ -22,6 +22,11 @@ LOST = "Give `torchrun --max-restarts N` or `--engine ray`, and the rest goes on
 
 
 @final
+class Lost(RunError):
+    """A process of the training is gone, and with it the step at hand."""
+
+
+@final
 @dataclass(frozen=True)
 class Team:
     """This process's place among those of a training. Alone, everything happens as if there were no team."""
@@ -119,11 +124,11 @@ class Team:
                 f"Train with --batch-size {near}, or start another number of processes.",
             )
 
-    def lost(self, error: RuntimeError) -> RuntimeError | RunError:
+    def lost(self, error: RuntimeError) -> RuntimeError | Lost:
         """What to raise for an error of a step: plain words if it says that another process is gone."""
         text = str(error)
         if self.crew.size > 1 and (isinstance(error, dist.DistError) or "gloo" in text or "NCCL" in text):
-            return RunError(f"another process of this training was lost ({text.splitlines()[0]})", LOST)
+            return Lost(f"another process of this training was lost ({text.splitlines()[0]})", LOST)
         return error
 
     def leave(self) -> None:
@@ -132,12 +137,18 @@ class Team:
             dist.destroy_process_group()
 
     def _tell(self, told: list[Any]) -> list[Any]:
-        dist.broadcast_object_list(told, src=0, group=self.words)
+        try:
+            dist.broadcast_object_list(told, src=0, group=self.words)
+        except RuntimeError as error:
+            raise self.lost(error) from error
         return told
 
     def _all(self, thing: Any) -> list[Any]:
         things: list[Any] = [None] * self.crew.size
-        dist.all_gather_object(things, thing, group=self.words)
+        try:
+            dist.all_gather_object(things, thing, group=self.words)
+        except RuntimeError as error:
+            raise self.lost(error) from error
         return things
 
 
