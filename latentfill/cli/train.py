@@ -66,8 +66,8 @@ def run(options: Options) -> int:
         return train(options)
     if options.where.workers:
         raise LatentfillError(
-            "--workers starts processes with --engine ray only",
-            f"Or write torchrun --nproc-per-node {options.where.workers} -m latentfill train ...",
+            "--workers is for --engine ray; other processes are started by torchrun",
+            f"Or write torchrun --standalone --nproc-per-node {options.where.workers} -m -- latentfill train ...",
         )
     from .console.learning import learn
 
