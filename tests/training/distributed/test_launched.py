@@ -40,7 +40,7 @@ def newest(folder: Path) -> int:
 
 
 def beyond(images: int, folder: Path, process: "subprocess.Popen[Any]") -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while newest(folder) <= images:
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.02)
