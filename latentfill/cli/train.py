@@ -17,8 +17,8 @@ class Options:
     """Learn what a kind of picture looks like, from a folder of them.
 
     The run folder holds the options, losses, samples, checkpoints and the model file RUN/model.safetensors. Ctrl-C
-    saves and leaves; the same command goes on. `torchrun ... -m latentfill train ...` shares each batch among as many
-    processes as wanted; so does --engine ray among --workers.
+    saves and leaves; the same command goes on. `torchrun ... -m -- latentfill train ...` shares each batch among as
+    many processes as wanted; so does --engine ray among --workers.
     """
 
     data: Positional[tuple[str, ...]]
@@ -36,7 +36,8 @@ class Options:
     model: str = DEFAULT
     """encoder: the GAN it is for, by name, model file or run folder"""
     begin: str | None = None
-    """gan: model of the same networks to begin with, by name, model file or run folder, an autoencoder's for example"""
+    """gan and vae: model of the same networks to begin with, by name, model file or run folder; a GAN may begin with an
+    autoencoder's"""
     network: NetworkOptions = field(default_factory=NetworkOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
@@ -60,6 +61,8 @@ class Options:
 
 def run(options: Options) -> int:
     """Train until done or stopped. Returns 0, also when stopped: nothing is lost."""
+    if options.begin and options.kind not in ("gan", "vae"):
+        raise LatentfillError(f"--kind {options.kind} begins anew, not with --begin {options.begin}", "Leave it out.")
     if options.where.engine == "ray":
         from ..cluster.training import train
 

@@ -21,7 +21,7 @@ from .adversarial.losses import cross_entropy, mistaken_for_fake
 from .adversarial.player import as_laid_out
 from .completers import HOLE_STREAM, SCORES, STATISTICS_STREAM, Descent, check_hole, draw_known, judge, rate
 from .dataset import Dataset, check_pictures, split
-from .folder import Subject, check_options
+from .folder import Subject, check_options, check_served
 from .record import PACE, Curve, Curves, Exhibit, Progress
 from .run import follow, in_images
 from .watching.learner import ALONE, Caller
@@ -49,6 +49,7 @@ def train_context(
 ) -> Iterator[Progress]:
     """Train a context encoder until `options.images_seen`, as `run.follow` does. Raises ValueError as `run.train`."""
     check_options(network, options, special, run)
+    check_served(options, "a context encoder is", "Leave that out, or give --kind gan.")
     check_hole(special.hole, network.size)
     learnt, held_out = split(data, special.held_out)
     learnt, held_out = learnt or data, held_out if held_out is not None else torch.empty(0, 0, 0, 0)

@@ -27,7 +27,7 @@ from ..options import RunOptions, TrainOptions
 from ..types import Images, Known, Latents
 from .completers import HOLE_STREAM, SCORES, STATISTICS_STREAM, Descent, check_hole, draw_known, judge
 from .dataset import Dataset, check_pictures, split
-from .folder import Subject, check_options
+from .folder import Subject, check_options, check_served
 from .record import PACE, Curve, Curves, Exhibit, Progress
 from .run import follow, in_images
 from .watching.learner import ALONE, Caller
@@ -59,6 +59,7 @@ def train_encoder(
     Without data, or with a real share of 0, it learns from G's samples alone. Raises ValueError as `run.train` does.
     """
     check_options(options, special, run)
+    check_served(options, "an encoder for a finished GAN is", "Leave that out, or give --kind gan.")
     network, share = gan.network, special.real_share if data else 0.0
     check_hole(special.hole, network.size)
     real_images = round(share * options.batch_size)

@@ -1,8 +1,8 @@
 """The folder of a run: who works in it, and with which options it was begun."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Set
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO, final
@@ -11,12 +11,17 @@ import torch
 from pydantic import TypeAdapter
 
 from .. import __version__
-from ..errors import RunError
+from ..errors import LatentfillError, RunError
 from ..options import Kind, NetworkOptions, RunOptions, TrainOptions, renamed
 from .checkpoints import MAKING, listed
 from .locks import hold, holder
 
 FIXED = ("seed", "batch_size")  # training options that the first batch settled
+# What every training listens to; the rest is for those with a game.
+SERVED = {
+    *("images_seen", "epochs", "batch_size", "learning_rate", "beta1", "beta2"),
+    *("annealed", "decay", "average_half_life", "flip", "precision", "seed"),
+}
 
 
 @final
@@ -49,6 +54,16 @@ def check_options(*parts: Any) -> None:
     """Raise ValueError for options out of the bounds that their types state."""
     for part in parts:
         TypeAdapter(type(part)).validate_python(asdict(part))  # its ValidationError is a ValueError
+
+
+def check_served(options: TrainOptions, who: str, cure: str, *, besides: Set[str] = frozenset()) -> None:
+    """Raise LatentfillError for options that would change nothing, rather than pass over them.
+
+    `who` is trained by those of SERVED and `besides`.
+    """
+    asked = [field.name for field in fields(options) if getattr(options, field.name) != field.default]
+    if unserved := [f"--{name.replace('_', '-')}" for name in asked if name not in SERVED | besides]:
+        raise LatentfillError(f"{who} trained without {', '.join(unserved)}", cure)
 
 
 def begun_with_held_out(folder: Path, wanted: int) -> int:

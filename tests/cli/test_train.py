@@ -201,3 +201,16 @@ def test_the_command_and_the_machine_are_in_the_history(pictures, tmp_path):
     start = json.loads(line)
     assert start["command"].startswith("latentfill train ") and "--images-seen 8" in start["command"]
     assert "torch" in start["machine"]
+
+
+@pytest.mark.parametrize("kind", ["vae", "encoder", "context-encoder", "lapgan"])
+def test_what_a_kind_does_not_listen_to_is_refused_not_passed_over(pictures, tmp_path, capsys, kind):
+    size = [] if kind == "encoder" else ["--size", "8", "--base", "4"]
+    command = ["train", str(pictures), "--run", str(tmp_path / "run"), "--kind", kind, *size, "--images-seen", "8"]
+    command += ["--cache", str(tmp_path / "cache")]
+    assert run([*command, "--history", "0.1", "--decay", "0.2"]) == 2
+    told = capsys.readouterr().err
+    assert "trained without --history" in told and "--decay" not in told and "--kind gan" in told
+    if kind != "vae":
+        assert run([*command, "--begin", "faces-64-dcgan"]) == 2
+        assert "begins anew" in capsys.readouterr().err

@@ -117,10 +117,13 @@ def _train_gan(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progre
 
 
 def _train_vae(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progress]":
+    from ...gan.checkpoint import load
+    from ...models import find
     from ...training.reconstructing.vae import train_vae
 
-    data = _open(options, team)
-    return train_vae(data, options.run, options.network, options.train, options.record, _caller(data, team, wish))
+    begin, data = load(find(options.begin)) if options.begin else None, _open(options, team)
+    caller = _caller(data, team, wish)
+    return train_vae(data, options.run, options.network, options.train, options.record, begin, caller)
 
 
 def _train_pyramid(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progress]":

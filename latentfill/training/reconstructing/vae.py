@@ -23,7 +23,8 @@ from ..adversarial.player import Player, descend
 from ..adversarial.schedule import keep, settings
 from ..completers import SCORES, WARM_UP, judge
 from ..dataset import Dataset, check_pictures, split
-from ..folder import Subject, check_options
+from ..folder import Subject, check_options, check_served
+from ..gan import take_over
 from ..record import PACE, Curve, Curves, Exhibit, Progress
 from ..run import follow, in_images
 from ..watching.learner import ALONE, Caller
@@ -45,10 +46,15 @@ def train_vae(
     network: NetworkOptions,
     options: TrainOptions,
     run: RunOptions,
+    begin: Gan | None = None,
     caller: Caller = ALONE,
 ) -> Iterator[Progress]:
-    """Train until `options.images_seen`, as `run.follow` does; the model files hold G and the encoder."""
+    """Train until `options.images_seen`, as `run.follow` does; the model files hold G and the encoder.
+
+    `begin` is a model of the same networks whose weights a new run begins with.
+    """
     check_options(network, options, run)
+    check_served(options, "an autoencoder is", "Leave that out, or give --kind gan.", besides={"divergence"})
     network = replace(network, critic=False)
     check_prior(network)
     learnt, held_out = split(data, HELD_OUT)
@@ -59,6 +65,8 @@ def train_vae(
         generator, _ = building.networks(network, options.seed)
         encoder = building.fresh_residual_encoder(network, seed=options.seed)
         generator.precision = encoder.precision = choose_precision(options.precision, device)
+        if begin:
+            take_over(begin, generator, None, encoder)
         return VaeTrainer(generator.to(device), encoder.to(device), options, network, held_out)
 
     options = in_images(options, len(learnt))

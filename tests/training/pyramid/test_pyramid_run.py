@@ -7,9 +7,6 @@ import pytest
 from PIL import Image
 
 from latentfill.cli.main import run
-from latentfill.errors import LatentfillError
-from latentfill.options import TrainOptions
-from latentfill.training.pyramid.run import check_served
 
 TINY = ["--size", "16", "--base", "8", "--latent", "16", "--batch-size", "16", "--precision", "fp32", "--threads", "1"]
 
@@ -106,9 +103,3 @@ def test_a_pyramid_can_be_trained_as_one_gan(pictures, tmp_path):
 def test_what_a_pyramid_cannot_do_is_told(pictures, tmp_path, capsys, asked, told):
     assert run([*words(pictures, tmp_path / "run"), *asked]) == 2
     assert told in capsys.readouterr().err
-
-
-def test_options_that_stay_as_they_were_are_served():
-    check_served(TrainOptions(learning_rate=1e-3, generator_steps=1))
-    with pytest.raises(LatentfillError, match="--discriminator-steps"):
-        check_served(TrainOptions(discriminator_steps=2))

@@ -56,6 +56,18 @@ def test_the_posts_generator_with_batch_norm_can_be_one_too(tmp_path: Path) -> N
     assert error < 0.2
 
 
+def test_it_begins_with_a_model_that_is_given(tmp_path: Path) -> None:
+    go(tmp_path / "first", 24)
+    begin = load(tmp_path / "first" / "model.safetensors")
+    slow = replace(TRAIN, images_seen=4, learning_rate=1e-12, average_half_life=0)
+    list(train_vae(shades(), tmp_path / "second", NETWORK, slow, RUN, begin))
+    again = load(tmp_path / "second" / "model.safetensors")
+    assert begin.encoder is not None and again.encoder is not None
+    for one, other in ((begin.generator, again.generator), (begin.encoder, again.encoder)):
+        for old, new in zip(one.state_dict().values(), other.state_dict().values(), strict=True):
+            torch.testing.assert_close(old, new, atol=1e-6, rtol=1e-5)
+
+
 def test_latents_that_are_not_normal_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LatentfillError, match=r"normally distributed.*\nGive --prior normal"):
         list(train_vae(shades(), tmp_path, replace(NETWORK, prior="uniform"), TRAIN, RUN))
