@@ -2,7 +2,8 @@
 
 Both learn from batches of the same size, for the same steps; the first few are not timed. Efficiency is the ratio of
 their images per second: what the exchange of gradients and the waiting for each other leave of it. They take turns, so
-that what else the machine does meets both, and medians are shown.
+that what else the machine does meets both, and medians are shown. On a busy machine the processor's time for an image,
+over all processes, says more: waiting for each other costs none of it, exchanging does.
 """
 
 import argparse
@@ -29,7 +30,7 @@ WARM_UP = 2  # steps
 
 
 def measure(preset: str, size: int, batch_size: int, threads: int, steps: int) -> dict[str, float]:
-    """Images per second of this process's team, and the share of the time in which it exchanges gradients."""
+    """Images per second of this process's team, and this process's own processor seconds for each of them."""
     torch.set_num_threads(threads)
     team = enroll("cpu")
     chosen, recipe = GAN_PRESETS[preset]
@@ -37,19 +38,20 @@ def measure(preset: str, size: int, batch_size: int, threads: int, steps: int) -
     options = replace(recipe, images_seen=FOREVER, batch_size=batch_size, redraw_first=0)  # the game alone
     learner = trainer(network, options, choose_device("cpu"))
     real = noise(network, learner.real_images, torch.device("cpu"))[team.part]
-    begun = 0.0
+    begun = processor = 0.0
     with together(team.crew):
         for step in range(WARM_UP + steps):
             if step == WARM_UP:
-                begun = time.perf_counter()
+                begun, processor = time.perf_counter(), time.process_time()
             team.pooled(learner.step(real), False)
-    seconds = time.perf_counter() - begun
+    images = steps * learner.real_images
+    found = {"rate": images / (time.perf_counter() - begun), "cost": (time.process_time() - processor) / images}
     team.leave()
-    return {"rate": steps * learner.real_images / seconds}
+    return found
 
 
-def started(processes: int, arguments: list[Any]) -> float:
-    """Images per second of so many processes."""
+def started(processes: int, arguments: list[Any]) -> tuple[float, float]:
+    """Images per second of so many processes, and the processor's seconds for each, over all of them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -62,7 +64,8 @@ def started(processes: int, arguments: list[Any]) -> float:
     said = [process.communicate()[0] for process in running]
     if any(process.returncode for process in running):
         raise SystemExit("a process failed; see above")
-    return float(json.loads(said[0].splitlines()[-1])["rate"])
+    found = [json.loads(text.splitlines()[-1]) for text in said]
+    return float(found[0]["rate"]), float(sum(one["cost"] for one in found))
 
 
 def main() -> None:
@@ -81,16 +84,18 @@ def main() -> None:
     n, rows = arguments.processes, []
     for preset in arguments.presets:
         for size in arguments.sizes:
-            rates: dict[int, list[float]] = {1: [], n: []}
+            rates: dict[int, list[tuple[float, float]]] = {1: [], n: []}
             for _ in range(arguments.turns):
                 for count in rates:
                     given = [preset, size, arguments.batch_size, n // count, arguments.steps]
                     rates[count].append(started(count, given))
-            one, many = (statistics.median(rates[count]) for count in (1, n))
-            rows.append([preset, size, f"{one:.1f}", f"{many:.1f}", f"{many / one:.2f}"])
+            (one, cost), (many, costs) = (map(statistics.median, zip(*rates[count], strict=True)) for count in (1, n))
+            times = f"{1000 * cost:.1f} and {1000 * costs:.1f}"
+            rows.append([preset, size, f"{one:.1f}", f"{many:.1f}", f"{many / one:.2f}", times, f"{cost / costs:.2f}"])
             print(rows[-1], flush=True)
     print(heading(f"Training in {n} processes of one thread against one of {n}, batches of {arguments.batch_size}"))
-    print(table(("preset", "px", f"1 x {n} threads, images/s", f"{n} x 1 thread, images/s", "efficiency"), rows))
+    head = ("preset", "px", f"1 x {n} threads, images/s", f"{n} x 1 thread, images/s", "efficiency")
+    print(table((*head, "processor ms per image", "ratio"), rows))
 
 
 if __name__ == "__main__":
