@@ -32,7 +32,6 @@ def train(options: "Options") -> int:
 
     if options.record.dry_run:
         raise LatentfillError("--dry-run rehearses on one machine", "Leave out --engine ray.")
-    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # it says everything twice
     options = _absolute(options)
     notes = options.run / "_ray"
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
