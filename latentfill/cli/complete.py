@@ -13,7 +13,11 @@ from ..errors import LatentfillError
 from ..models import DEFAULT
 from ..options import COMPLETE_PRESETS, CompleteOptions, EngineOptions, PhotoOptions, ReadLimits
 
+BATCHES_EACH = 4  # for a process at least, or it is not begun: that takes as long as some batches
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..gan.gan import Gan
     from ..jobs.answers import Question
     from ..jobs.reader import Reader
@@ -166,18 +170,48 @@ def _answer(options: Options, gan: "Gan", reader: "Reader", questions: "list[Que
     check_answers((q for q in questions if q.answered and not options.overwrite), options)
     if done := len(questions) - len(open_ones):
         print(f"{done} of {len(questions)} are done already (--overwrite makes them anew)", file=sys.stderr)
-    completed = _complete_all(options, gan, reader, open_ones)
+    completed = _complete_all(options, gan, reader, open_ones, _workers(options, gan, len(open_ones)))
     for name, reason in reader.rejected:
         print(f"{name}: {reason}", file=sys.stderr)
     print(f"{completed} completed, {len(reader.rejected)} rejected, in {options.out}", file=sys.stderr)
     return 1 if reader.rejected else 0
 
 
-def _complete_all(options: Options, gan: "Gan", reader: "Reader", questions: "list[Question]") -> int:
+def _workers(options: Options, gan: "Gan", count: int) -> int:
+    """Processes to share the work. What is not the search's own keeps one core busy, however many there are."""
+    from ..jobs.workers import cores
+
+    asked = options.where.workers
+    if not asked and gan.device.type == "cpu":
+        asked = min(options.threads or cores(), count // (BATCHES_EACH * options.batch_size))
+    return max(1, min(asked, -(-count // options.batch_size)))
+
+
+def _share_out(options: Options, questions: "list[Question]", workers: int) -> "Iterator[tuple[Question, Path | str]]":
+    """Each question with its answer or why there is none, from several processes; their threads are as many in all."""
+    from ..jobs.batch import Answerer
+    from ..jobs.workers import Killed, cores, share_out
+
+    size, threads = options.batch_size, max(1, (options.threads or cores()) // workers)
+    batches = [questions[first : first + size] for first in range(0, len(questions), size)]
+    for batch, made in share_out(Answerer(options, threads), batches, workers, "latentfill.jobs.batch"):
+        yield from [(question, made.reason) for question in batch] if isinstance(made, Killed) else made
+
+
+def _complete_all(options: Options, gan: "Gan", reader: "Reader", questions: "list[Question]", workers: int) -> int:
     from ..jobs.batch import Batch
     from .console.progress import Bar
 
     completed = 0
+    if workers > 1:
+        with Bar("complete", "photos") as bar:
+            for done, (question, told) in enumerate(_share_out(options, questions, workers), 1):
+                if isinstance(told, str):
+                    reader.note(question.source.name, told)
+                else:
+                    print(told, flush=True)
+                bar.update(done, len(questions))
+        return len(questions) - len(reader.rejected)
     with Bar("complete", "steps") as bar:
         for cuts in reader.batches(questions):
             batch = Batch(options, gan, cuts, reader.lowres)

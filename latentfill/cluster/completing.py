@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, final
 from ..errors import LatentfillError
 from ..images.photos import put
 from ..jobs.answers import ANEW, Question, asked_for, check_answers, otherwise, weights_of
-from ..jobs.batch import Batch
+from ..jobs.batch import drain
 from ..jobs.reader import Reader, reason
 from ..models import load
 from .manifest import Manifest, Row, told
@@ -70,17 +70,14 @@ class Completer:
         answered = [q for q in questions if not options.overwrite and options.write == "files" and q.answered]
         check_answers(answered, options)
         rows |= {q.number: self._row(q) for q in answered}
-        for cuts in self._reader.batches(q for q in questions if q.number not in rows):
-            batch = Batch(options, self._gan, cuts, self._reader.lowres, drawn=False, weights=self._weights)
-            for _ in batch.search():
-                pass
-            for question, made in batch.finish():
-                if isinstance(made, LatentfillError):
-                    if is_full(made):
-                        raise made
-                    rows[question.number] = self.failed(question, reason(question.source.name, made))
-                else:
-                    rows[question.number] = self._row(question)
+        open_ones = [q for q in questions if q.number not in rows]
+        for question, made in drain(options, self._gan, self._reader, open_ones, drawn=False, weights=self._weights):
+            if isinstance(made, LatentfillError):
+                if is_full(made):
+                    raise made
+                rows[question.number] = self.failed(question, reason(question.source.name, made))
+            else:
+                rows[question.number] = self._row(question)
         rejected = dict(self._reader.rejected)
         return [rows.get(q.number) or self.failed(q, rejected[q.source.name]) for q in questions]
 

@@ -1,6 +1,9 @@
 """A connection to Ray: on this machine, or to the cluster that RAY_ADDRESS names; and how many actors it bears."""
 
 import os
+import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, final
@@ -11,6 +14,8 @@ from ..options import EngineOptions
 
 ADDRESS = "RAY_ADDRESS"
 STORE_BYTES = 150_000_000  # for what waits and what comes back: names and numbers; what is more goes to the disk
+PATIENCE_SECONDS = 300.0  # for machines that are on their way
+ASK_AGAIN_SECONDS = 10.0
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no telemetry
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -45,8 +50,8 @@ def connect(options: EngineOptions, device: str = "cpu", threads: int = 0, most:
     """Start Ray here, or join the cluster of RAY_ADDRESS. `most` actors have something to do.
 
     Of CPUs an actor books half of its threads: when a machine is lost, those that are left can take its actors in, and
-    nothing waits for ever for a CPU that there is not. Raises LatentfillError where the cluster cannot be reached or is
-    too small.
+    nothing waits for ever for a CPU that there is not. Raises LatentfillError where the cluster cannot be reached, or
+    is still too small after a while.
     """
     check_installed()
     if device not in ("auto", "cpu", "cuda"):
@@ -59,23 +64,28 @@ def connect(options: EngineOptions, device: str = "cpu", threads: int = 0, most:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "namespace": "latentfill"}
     try:
         if address:
-            ray.init(address=address, **quiet)
+            _silently(lambda: ray.init(address=address, **quiet))
         else:
             # More CPUs in name than there are: an actor more than there are cores is slow, but begins.
-            logical = max(cores(), options.workers)
-            room: dict[str, Any] = {"num_cpus": logical, "object_store_memory": STORE_BYTES}
-            ray.init(address="local", include_dashboard=options.dashboard, **room, **quiet)
+            room: dict[str, Any] = {"num_cpus": max(cores(), options.workers), "object_store_memory": STORE_BYTES}
+            room["include_dashboard"] = options.dashboard
+            _silently(lambda: ray.init(address="local", **room, **quiet))
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"{ADDRESS}={address}" if address else "a Ray cluster on this machine"
         first = (str(error).splitlines() or [type(error).__name__])[0]
         cure = f"See that the cluster is up (ray status), or unset {ADDRESS} to work on this machine."
         raise LatentfillError(f"{where} cannot be had: {first}", cure if address else "Free some memory.") from error
-    try:
+    until = time.monotonic() + (PATIENCE_SECONDS if address else 0)
+    while True:  # machines of a cluster that grows may be on their way
         there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        return _fleet(options, there, device, threads, most, local=not address)
-    except LatentfillError:
-        ray.shutdown()
-        raise
+        try:
+            return _fleet(options, there, device, threads, most, local=not address)
+        except LatentfillError as error:
+            if time.monotonic() >= until:
+                ray.shutdown()
+                raise
+            print(f"waiting for machines: {error.what}", file=sys.stderr)
+            time.sleep(ASK_AGAIN_SECONDS)
 
 
 def disconnect() -> None:
@@ -93,19 +103,37 @@ def _fleet(
     if device == "cuda" and not gpus:
         raise LatentfillError("--device cuda: the cluster has no GPU", "Give --device cpu, or add a machine with one.")
     if gpus and device != "cpu":
-        workers = min(options.workers or gpus, most or gpus)
+        workers = _at_most(options.workers or gpus, most)
         if workers > gpus:
             raise LatentfillError(f"--workers {workers}: the cluster has {gpus} GPUs", f"Give at most {gpus}.")
         return Fleet(workers, max(1, threads or (cores() // gpus if local else 4)), 0.5, 1)
     total = cores() if local else int(there.get("CPU", 1))
     each = 1 if local or not threads else threads
-    workers = min(options.workers or max(1, (threads if local and threads else total) // each), most or total)
+    default = max(1, (threads if local and threads else total) // each)
+    workers = _at_most(options.workers or default, most)
     if not local and workers * _booked(each) > total:
         what = f"--workers {workers} of {each} threads: the cluster has {total} CPUs"
         raise LatentfillError(what, "Give fewer, or add machines.")
     if local:
         each = max(1, (threads or total) // workers)
     return Fleet(workers, each, _booked(each), 0)
+
+
+def _at_most(workers: int, most: int | None) -> int:
+    return workers if most is None else min(workers, most)
+
+
+def _silently(do: Callable[[], object]) -> None:
+    """Without what Ray's own code prints while it begins; what goes wrong is raised all the same."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        do()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _booked(threads: int) -> float:

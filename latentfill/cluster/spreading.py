@@ -73,7 +73,7 @@ def spread(make: Callable[[], Work], blocks: Sequence[Block], fleet: Fleet, note
     context.print_on_execution_start = False
     rows = pyarrow.table({"block": pyarrow.array([pickle.dumps(block) for block in blocks], pyarrow.large_binary())})
     dataset = ray.data.from_arrow(_cut(rows, min(len(blocks), max(PIECES, fleet.workers)))).map_batches(
-        _Actor,
+        LatentfillWorker,
         fn_constructor_args=(pickle.dumps(make), _Home(os.getcwd(), fleet.threads, notes)),
         batch_size=1,
         batch_format="pyarrow",
@@ -113,14 +113,12 @@ def _cut(table: Any, pieces: int) -> list[Any]:
 
 
 @final
-class _Actor:
-    """Lives in a process of Ray's. Whatever happens comes back as a row: an exception would end the job."""
+class LatentfillWorker:
+    """An actor; its process is called after it. Whatever happens is a row that comes back: exceptions would end all."""
 
     def __init__(self, make: bytes, home: _Home) -> None:
         import torch
-        from setproctitle import setproctitle
 
-        setproctitle("latentfill worker")
         self._notes, self._work = home.notes, None
         self._refusal: tuple[str, Any] | None = None
         with suppress(OSError):  # where the driver is, so that names of files mean the same
@@ -169,11 +167,7 @@ class Diary:
     @property
     def culprits(self) -> set[int]:
         """Items at which, alone, a worker was killed."""
-        return {
-            int(line)
-            for line, after in zip(self._lines, [*self._lines[1:], "one"], strict=True)
-            if line.isdecimal() and after == "one"
-        }
+        return {int(line) for line, after in pairwise([*self._lines, "one"]) if line.isdecimal() and after == "one"}
 
     def note(self, line: Hashable) -> None:
         with self._path.open("a") as file:

@@ -3,10 +3,11 @@
 import csv
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -22,14 +23,18 @@ from ..images import originals, photos
 from ..images.grids import grid
 from ..images.incomplete import BLOCK, Incomplete
 from ..images.pixels import to_pixels
+from ..models import load
 from ..pipeline import put_back
 from ..trust.judge import Trust, judge
 from ..types import Images
 from .answers import Question, tell, weights_of
 from .candidates import offer, picture, story
+from .reader import Reader, reason
 
 if TYPE_CHECKING:
     from ..cli.complete import Options
+
+Told = tuple[Question, Path | str]  # where the answer is, or why there is none
 
 
 @final
@@ -156,6 +161,44 @@ class Batch:
 
     def _sheet(self, name: str, images: Images) -> None:
         photos.write(self.folder / name, grid(to_pixels(images)))
+
+
+def drain(
+    options: "Options", gan: Gan, reader: Reader, questions: Iterable[Question], *, drawn: bool, weights: str = ""
+) -> Iterator[tuple[Question, Path | LatentfillError]]:
+    """All that can be answered of some questions, without a look at the search; the others are with the reader."""
+    for cuts in reader.batches(questions):
+        batch = Batch(options, gan, cuts, reader.lowres, drawn=drawn, weights=weights)
+        for _ in batch.search():
+            pass
+        yield from batch.finish()
+
+
+@final
+class Answerer:
+    """Completes a batch as the one process does. It is pickled for every process, and loads the model there."""
+
+    def __init__(self, options: "Options", threads: int) -> None:
+        self._options, self._threads = options, threads
+        self._ready: tuple[Gan, Reader, str] | None = None
+
+    def __call__(self, questions: Sequence[Question]) -> list[Told]:
+        """What became of each; unusable ones first. Raises LatentfillError for what stops all others too."""
+        gan, reader, weights = self._ready = self._ready or self._begin()
+        reader.rejected.clear()
+        made: list[Told] = []
+        for question, answer in drain(self._options, gan, reader, questions, drawn=True, weights=weights):
+            why = reason(question.source.name, answer) if isinstance(answer, LatentfillError) else answer
+            made.append((question, why))
+        done = {question.number for question, _ in made}
+        lost = [question for question in questions if question.number not in done]
+        return [*((question, why) for question, (_, why) in zip(lost, reader.rejected, strict=True)), *made]
+
+    def _begin(self) -> tuple[Gan, Reader, str]:
+        options = self._options
+        torch.set_num_threads(self._threads)
+        gan = load(options.model, options.device, options.class_name)
+        return gan, Reader(options, gan, alone=False), weights_of(gan)
 
 
 def _log(path: Path, completion: Completion, row: int) -> None:

@@ -76,8 +76,11 @@ class Reader:
 
     def reject(self, question: Question, error: LatentfillError) -> None:
         """Note a picture that cannot be completed, in _run/rejected.csv too."""
-        name = question.source.name
-        self.rejected.append((name, reason(name, error)))
+        self.note(question.source.name, reason(question.source.name, error))
+
+    def note(self, name: str, why: str) -> None:
+        """The same, in words."""
+        self.rejected.append((name, why))
         if self._alone:
             write_rejected(self._table, self.rejected)
 

@@ -79,6 +79,23 @@ def test_the_grids_include_the_last_step(tmp_path, model):
     assert np.array_equal(read(batch / "completed" / "0007.png"), last)
 
 
+def test_several_processes_answer_as_one_does_and_name_what_they_cannot(tmp_path, model, capsys):
+    faces = draw(tmp_path / "faces", 7)
+    (faces / "bad.png").write_bytes(b"not a picture")
+    words = (faces, "--model", model, "--steps", 3, "--batch-size", 2, "--every", 0)
+    assert complete(*words, "--out", tmp_path / "one") == 1
+    capsys.readouterr()
+    assert complete(*words, "--out", tmp_path / "two", "--workers", 2) == 1
+    told = capsys.readouterr()
+    assert sorted(told.out.split()) == [str(tmp_path / "two" / f"{i:03}.png") for i in range(7)]
+    assert "bad.png: not a picture" in told.err and "7 completed, 1 rejected" in told.err
+    for path in (tmp_path / "one").glob("*.json"):
+        one, two = json.loads(path.read_text()), json.loads((tmp_path / "two" / path.name).read_text())
+        assert np.allclose(one["z"], two["z"], atol=1e-4)
+    rows = [path.read_text() for path in tmp_path.glob("*/_run/rejected.csv")]
+    assert len(rows) == 2 and rows[0] == rows[1]
+
+
 def test_an_image_is_completed_as_if_alone(tmp_path, model):
     faces = draw(tmp_path / "faces", 5)
     words = ("--model", model, "--steps", 20, "--every", 0, "--hole", "random:0.5")

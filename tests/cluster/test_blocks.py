@@ -1,0 +1,272 @@
+import errno
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pytest
+from PIL import Image
+from pyarrow import parquet
+
+from latentfill.cli.complete import Options
+from latentfill.cli.console.layers import read_options
+from latentfill.cluster import tables
+from latentfill.cluster.completing import Job
+from latentfill.cluster.fleet import Fleet, _fleet
+from latentfill.cluster.manifest import COLUMNS, Manifest
+from latentfill.cluster.spreading import KILLED, TRIES, Block, Diary, do
+from latentfill.errors import DataError, LatentfillError
+from latentfill.gan import building, checkpoint
+from latentfill.jobs.answers import weights_of
+from latentfill.models import load
+from latentfill.options import EngineOptions, NetworkOptions
+
+SIZE = 16
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    checkpoint.save(building.build(NetworkOptions(size=SIZE, base=4, latent=6)), path)
+    return path
+
+
+def encoded(tmp_path, i):
+    path = tmp_path / "one.png"
+    Image.fromarray(np.random.default_rng(i).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)).save(path)
+    return path.read_bytes()
+
+
+def draw(folder, count):
+    folder.mkdir(parents=True)
+    for i in range(count):
+        (folder / f"{i:03}.png").write_bytes(encoded(folder.parent, i))
+    return folder
+
+
+def asked(model, *words):
+    flags = ["--model", model, "--steps", 1, "--precision", "fp32", "--batch-size", 2]
+    return read_options(Options, "complete", [str(word) for word in (*words, *flags)])
+
+
+def job(options):
+    return Job(options, tables.questions(options.images, options.out), weights_of(load(options.model)))
+
+
+def work_off(options, workers=2, most=None):
+    """What actors do, in this process; all blocks or the first so many."""
+    one = job(options)
+    for block in one.blocks(workers)[:most]:
+        do(one.make()(), block, Diary(options.out / "_run" / f"{block.name}.tries"))
+    return one
+
+
+def paths(rows):
+    return sorted(row["path"] for row in rows)
+
+
+class Fragile:
+    """Adds 1 to numbers; dies at 3, cannot do 5."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, items):
+        self.calls.append(items)
+        if 3 in items:
+            raise SystemExit  # as if killed
+        if 5 in items:
+            raise ValueError("no five")
+        return [item + 1 for item in items]
+
+    def failed(self, item, reason):
+        return reason
+
+    def commit(self, name, made):
+        return made
+
+
+def test_an_item_that_kills_its_worker_is_found_and_told(tmp_path):
+    block, work = Block("b", (1, 2, 3, 4)), Fragile()
+    for _ in range(TRIES + 1):
+        with pytest.raises(SystemExit):
+            do(work, block, Diary(tmp_path / "b.tries"))
+    assert work.calls == [*[(1, 2, 3, 4)] * TRIES, (1,), (2,), (3,)]
+    assert do(work, block, Diary(tmp_path / "b.tries")) == [2, 3, KILLED, 5]
+    assert not list(tmp_path.iterdir()), "what is done needs no notes"
+
+
+def test_an_item_that_cannot_be_done_leaves_its_neighbours_alone(tmp_path):
+    assert do(Fragile(), Block("b", (4, 5, 6)), Diary(tmp_path / "b.tries")) == [5, "ValueError: no five", 7]
+
+
+def test_what_everybody_would_meet_is_nobodys_fault(tmp_path):
+    def full(items):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        do(full, Block("b", (1, 2)), Diary(tmp_path / "b.tries"))
+
+
+def test_however_often_it_is_cut_off_each_input_has_one_row(tmp_path, model):
+    faces = draw(tmp_path / "faces", 13)
+    (faces / "bad.png").write_bytes(b"not a picture")
+    options = asked(model, faces, "--out", tmp_path / "out")
+    assert work_off(options, most=1).open == 14
+    names = [block.name for block in job(options).blocks(9)]
+    assert work_off(options, most=1).finish().keys() == {f"{i:03}.png" for i in range(8)}
+    assert [name[:9] for name in names] == ["000000005", "000000009", "000000013"], "cut as at first, by any workers"
+    rows = work_off(options).finish()
+    assert len(rows) == 14
+    assert job(options).open == 1, "only what went wrong is tried again"
+    table = parquet.read_table(tmp_path / "out" / "_run" / "manifest.parquet")
+    assert table.schema.equals(COLUMNS) and table.column_names[0] == "path"
+    assert table["path"].to_pylist() == [*(f"{i:03}.png" for i in range(13)), "bad.png"]
+    assert [error for error in table["error"].to_pylist() if error] == [rows["bad.png"]["error"]]
+    assert rows["bad.png"]["error"].startswith("not a picture")
+    assert not list(Manifest(tmp_path / "out").parts.iterdir())
+    story = json.loads((tmp_path / "out" / "004.json").read_text())
+    assert rows["004.png"]["losses"] == [story["loss"]] and rows["004.png"]["model_hash"] == story["weights"]
+    assert rows["004.png"]["output"] == "004.png" and rows["004.png"]["hole"] == "center"
+
+
+def test_an_answer_that_was_lost_or_cut_short_is_made_again(tmp_path, model):
+    options = asked(model, draw(tmp_path / "faces", 4), "--out", tmp_path / "out")
+    work_off(options).finish()
+    picture = tmp_path / "out" / "001.png"
+    (tmp_path / "out" / "002.png").unlink()
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:-20])
+    picture.with_suffix(".json").unlink()
+    again = work_off(options)
+    assert again.open == 2 and len(again.finish()) == 4
+    assert picture.read_bytes() == whole and (tmp_path / "out" / "002.png").exists()
+
+
+def test_a_damaged_part_is_done_again_and_a_mended_input_leaves_no_row_behind(tmp_path, model):
+    faces = draw(tmp_path / "faces", 4)
+    (faces / "broken.tar").write_bytes(b"x" * 700)
+    options = asked(model, faces, "--out", tmp_path / "out")
+    one = work_off(options)
+    parts = sorted(one.manifest.parts.glob("*.arrow"))
+    parts[0].write_bytes(parts[0].read_bytes()[:100])
+    assert 0 < job(options).open < 5
+    assert "broken.tar" in work_off(options).finish()
+    (faces / "broken.tar").unlink()
+    assert paths(work_off(options).finish().values()) == [f"{i:03}.png" for i in range(4)]
+
+
+def test_shards_hold_each_answer_once_also_after_a_kill_between_shard_and_part(tmp_path, model):
+    options = asked(model, draw(tmp_path / "faces", 6), "--out", tmp_path / "out", "--write", "tar")
+    one = work_off(options)
+    some = sorted(one.manifest.parts.glob("*.arrow"))
+    some[0].unlink()  # its shard is there, but nobody was told
+    (tmp_path / "out" / "shards" / "000000001-0123456789ab.tar").write_bytes(b"of another cut")
+    rows = work_off(options).finish()
+    found = {}
+    for shard in sorted((tmp_path / "out" / "shards").iterdir()):
+        with tarfile.open(shard) as tar:
+            found |= {name: shard.name for name in tar.getnames()}
+    assert sorted(found) == sorted(f"{i:03}.{kind}" for i in range(6) for kind in ("png", "json"))
+    assert {row["member"]: Path(row["output"]).name for row in rows.values()} == {
+        name: shard for name, shard in found.items() if name.endswith(".png")
+    }
+    assert not list((tmp_path / "out").glob("*.png"))
+    shard = tmp_path / "out" / next(iter(rows.values()))["output"]
+    shard.write_bytes(shard.read_bytes()[:600])
+    assert work_off(options).open > 0
+    assert len(work_off(options).finish()) == 6
+
+
+def test_what_was_made_for_another_question_is_not_passed_off(tmp_path, model):
+    faces = draw(tmp_path / "faces", 2)
+    work_off(asked(model, faces, "--out", tmp_path / "out")).finish()
+    with pytest.raises(LatentfillError, match="with --hole center, not left"):
+        job(asked(model, faces, "--out", tmp_path / "out", "--hole", "left"))
+    anew = work_off(asked(model, faces, "--out", tmp_path / "out", "--hole", "left", "--overwrite"))
+    assert anew.open == 2 and {row["hole"] for row in anew.finish().values()} == {"left"}
+
+
+def test_a_full_disk_stops_the_work_and_is_no_pictures_fault(tmp_path, model, monkeypatch):
+    from latentfill.images import originals
+
+    options = asked(model, draw(tmp_path / "faces", 2), "--out", tmp_path / "out")
+    one = job(options)
+
+    def full(file, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    real = originals.put
+    monkeypatch.setattr(originals, "put", lambda path, fill: real(path, lambda file: full(file, fill)))
+    with pytest.raises(LatentfillError, match="No space left"):
+        do(one.make()(), one.blocks(1)[0], Diary(tmp_path / "tries"))
+    assert not list(one.manifest.parts.glob("*")) and not list((tmp_path / "out").glob(".*making"))
+    monkeypatch.undo()
+    assert work_off(options).finish().keys() == {"000.png", "001.png"}
+
+
+def table(path, rows, **kinds):
+    names = {"path": pyarrow.string(), "bytes": pyarrow.binary(), **kinds}
+    parquet.write_table(pyarrow.Table.from_pylist(rows, pyarrow.schema(list(names.items()))), path, row_group_size=2)
+    return path
+
+
+def test_tables_hold_pictures_and_their_holes(tmp_path, model):
+    hole = np.zeros((SIZE, SIZE), np.uint8)
+    hole[:3] = 255
+    Image.fromarray(hole).save(tmp_path / "hole.png")
+    Image.fromarray(hole[:5]).save(tmp_path / "small.png")
+    holes = [(tmp_path / "hole.png").read_bytes(), (tmp_path / "small.png").read_bytes(), None, b"junk", None]
+    rows = [
+        {"path": name, "bytes": encoded(tmp_path, i), "hole": holes[i]}
+        for i, name in enumerate(["a/one.png", "../../two", "three", "four.png", "five"])
+    ]
+    rows[4]["bytes"] = None
+    place = table(tmp_path / "faces.parquet", rows, hole=pyarrow.binary())
+    options = asked(model, place, "--out", tmp_path / "out" / "deep")
+    made = work_off(options).finish()
+    assert made.keys() == {row["path"] for row in rows}
+    assert [row["path"] for row in made.values() if not row["error"]].__len__() == 2
+    result = np.asarray(Image.open(tmp_path / "out" / "deep" / made["a/one.png"]["output"]))
+    before = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    assert np.array_equal(result[3:], before[3:]) and not np.array_equal(result[:3], before[:3])
+    assert made["a/one.png"]["hole"] == "given" and made["three"]["hole"] == "center"
+    assert made["../../two"]["error"].startswith("its hole is 16 x 5 pixels")
+    assert "hole" in made["four.png"]["error"] and "no bytes" in made["five"]["error"]
+    assert not list(tmp_path.glob("two*"))
+
+
+def test_a_table_that_is_none_of_pictures_is_refused_and_in_a_folder_told(tmp_path):
+    other = tmp_path / "tables" / "other.parquet"
+    other.parent.mkdir()
+    parquet.write_table(pyarrow.table({"path": ["a"], "size": [1]}), other)
+    with pytest.raises(DataError, match="no columns path and bytes"):
+        tables.questions([other], tmp_path / "out")
+    twice = table(tmp_path / "twice.parquet", [{"path": name, "bytes": b"x"} for name in ("a", "/a")])
+    with pytest.raises(DataError, match="there twice"):
+        tables.questions([twice], tmp_path / "out")
+    (told,) = tables.questions([other.parent], tmp_path / "out")
+    assert told.source.name == "other.parquet" and "no columns" in told.source.problem
+
+
+@pytest.mark.parametrize(
+    ("workers", "threads", "there", "local", "fleet"),
+    [
+        (0, 0, {"CPU": 2.0}, False, Fleet(2, 1, 0.5, 0)),
+        (0, 4, {"CPU": 16.0}, False, Fleet(4, 4, 2, 0)),
+        (3, 1, {"CPU": 2.0}, True, Fleet(3, 1, 0.5, 0)),
+        (0, 8, {"CPU": 16.0, "GPU": 4.0}, False, Fleet(4, 8, 0.5, 1)),
+    ],
+)
+def test_actors_get_what_the_cluster_has(workers, threads, there, local, fleet):
+    assert _fleet(EngineOptions("ray", workers), there, "auto", threads, None, local=local) == fleet
+
+
+@pytest.mark.parametrize(
+    ("workers", "there", "device", "told"),
+    [(9, {"CPU": 2.0}, "cpu", "2 CPUs"), (0, {"CPU": 2.0}, "cuda", "no GPU"), (3, {"GPU": 2.0}, "auto", "2 GPUs")],
+)
+def test_more_than_the_cluster_has_is_refused_and_not_waited_for(workers, there, device, told):
+    with pytest.raises(LatentfillError, match=told):
+        _fleet(EngineOptions("ray", workers), there, device, 0, None, local=False)
