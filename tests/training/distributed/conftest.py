@@ -48,7 +48,7 @@ def both() -> Iterator[Both]:
             ours.send((act, arguments))
         answers = []
         for ours, _ in pipes:
-            for _ in range(200):
+            for _ in range(1_200):
                 if ours.poll(0.1):
                     break
                 assert all(process.is_alive() for process in processes), "a process has died"
