@@ -26,7 +26,7 @@ from latentfill.training.reconstructing.vae import VaeTrainer
 from latentfill.training.trainer import Trainer
 from latentfill.training.watching.learner import Learner
 
-SIZE, BATCH, STEPS = 8, 6, 3
+SIZE, BATCH, STEPS = 16, 6, 3  # at 8 pixels D has no batch norm yet
 PIXELS = np.random.Generator(np.random.Philox(key=2)).integers(0, 256, (40, SIZE, SIZE, 3), dtype=np.uint8)
 DATA = Dataset(
     PIXELS, [f"{'ab'[i % 2]}/{i}" for i in range(40)], [], labels=np.arange(40) % 2, classes={"a": 20, "b": 20}
@@ -71,7 +71,9 @@ def encoder() -> Learner:
     generator.eval()
     # Five real pictures and one sample: the processes have other shares of each.
     special = replace(ENCODER, real_share=0.8)
-    return EncoderTrainer(Gan(generator, discriminator, SEED, {}), made, PLAIN, special, DATA, torch.zeros(2, 3, 8, 8))
+    return EncoderTrainer(
+        Gan(generator, discriminator, SEED, {}), made, PLAIN, special, DATA, torch.zeros(2, 3, SIZE, SIZE)
+    )
 
 
 def context() -> Learner:
@@ -81,7 +83,7 @@ def context() -> Learner:
     initialise(discriminator, 3)
     doubled(module, discriminator)
     special = replace(ENCODER, adversarial=0.2, border=1)
-    return ContextTrainer(module, discriminator, network, PLAIN, special, DATA, torch.zeros(2, 3, 8, 8))
+    return ContextTrainer(module, discriminator, network, PLAIN, special, DATA, torch.zeros(2, 3, SIZE, SIZE))
 
 
 def pyramid() -> Learner:
