@@ -8,6 +8,7 @@ from typing import Any, final
 import numpy as np
 
 from .completion.completion import Completion, complete
+from .completion.observations import Sight
 from .completion.observations import parse as parse_sight
 from .completion.sampling.diagnosis import warnings
 from .crops import pose
@@ -19,6 +20,7 @@ from .gan.gan import Gan
 from .images import originals
 from .images.archives import Source
 from .images.holes import draw, parse
+from .images.incomplete import Incomplete
 from .images.originals import Original
 from .images.pixels import to_levels
 from .images.placement import Placement
@@ -85,18 +87,56 @@ def fill(
     original, name = _opened(photo, limits), Path(photo).name if isinstance(photo, str | Path) else "the photo"
     if hole is None and observe is None:
         raise ValueError("nothing is asked: give a hole, or say with observe what the photo is")
-    size = gan.network.size
-    drawn, lowres = _drawn("full" if hole is None else hole, original, options.seed, name, size)
-    if observe is None:
-        question = cut(original, drawn, gan, photo_options, landmarks, name)
-    else:
-        question = cut_observed(original, drawn, parse_sight(observe), gan, photo_options, landmarks, name)
-    if not question.placements:
+    drawn, lowres = draw_hole("full" if hole is None else hole, original, options.seed, name, gan.network.size)
+    sight = None if observe is None else parse_sight(observe)
+    question, incomplete = ask(original, drawn, gan, photo_options, landmarks, name, sight=sight, lowres=lowres)
+    if incomplete is None:
         return put_back(question, (), options, photo_options)
-    incomplete = pose(gan, question.crops, question.crop_holes, lowres=lowres, sights=question.sights)
     found = complete(gan, incomplete, options)
     trust = judge(gan, incomplete, found, options)
     return put_back(question, found.candidates, options, photo_options, trust)
+
+
+def ask(
+    original: Original,
+    hole: Hole,
+    gan: Gan,
+    options: PhotoOptions,
+    landmarks: Sequence[Any] | np.ndarray = (),
+    name: str = "the photo",
+    *,
+    sight: Sight | None = None,
+    lowres: bool = False,
+    most: int | None = None,
+) -> tuple[Cut, Incomplete | None]:
+    """The squares of a photo, or of one that is only such an observation, and what a model is asked; None if nothing.
+
+    What is wanted of an observed photo may have at most `most` pixels. Raises as `cut` does.
+    """
+    if sight is None:
+        question = cut(original, hole, gan, options, landmarks, name)
+    else:
+        question = cut_observed(original, hole, sight, gan, options, landmarks, name, most=most)
+    if not question.placements:
+        return question, None
+    return question, pose(gan, question.crops, question.crop_holes, lowres=lowres, sights=question.sights)
+
+
+def draw_hole(hole: object, original: Original, seed: int, name: str, size: int) -> tuple[Hole, bool]:
+    """The hole that an array is or a text describes, and whether the means of blocks are known."""
+    if isinstance(hole, str | Path):
+        spec = parse(str(hole))
+        if spec.kind == "lowres" and original.values.shape[:2] != (size, size):
+            raise HoleError(f"{name}: lowres is for pictures of the model's size", "Resize it, or choose another hole.")
+        drawn = draw(spec, original.values.shape[:2], seed=seed, photo=original.photo(), name=name)
+        return drawn, spec.kind == "lowres"
+    if not isinstance(hole, np.ndarray) or hole.dtype not in (np.uint8, np.bool_):
+        raise TypeError(
+            f"a hole is a text, a file, or an array of bool or uint8 (255 = to be found), not {_told(hole)}"
+        )
+    if hole.ndim != 2:
+        raise ValueError(f"a hole is [H, W], not {list(hole.shape)}")
+    return (np.where(hole, np.uint8(255), np.uint8(0)) if hole.dtype == np.bool_ else hole), False
 
 
 def put_back(
@@ -165,23 +205,6 @@ def _opened(photo: object, limits: ReadLimits | None) -> Original:
     if values.shape[2] == 4:
         return Original(np.ascontiguousarray(values[..., :3]), np.ascontiguousarray(values[..., 3]))
     return Original(values)
-
-
-def _drawn(hole: object, original: Original, seed: int, name: str, size: int) -> tuple[Hole, bool]:
-    """The hole, and whether the means of blocks are known."""
-    if isinstance(hole, str | Path):
-        spec = parse(str(hole))
-        if spec.kind == "lowres" and original.values.shape[:2] != (size, size):
-            raise HoleError(f"{name}: lowres is for pictures of the model's size", "Resize it, or choose another hole.")
-        drawn = draw(spec, original.values.shape[:2], seed=seed, photo=original.photo(), name=name)
-        return drawn, spec.kind == "lowres"
-    if not isinstance(hole, np.ndarray) or hole.dtype not in (np.uint8, np.bool_):
-        raise TypeError(
-            f"a hole is a text, a file, or an array of bool or uint8 (255 = to be found), not {_told(hole)}"
-        )
-    if hole.ndim != 2:
-        raise ValueError(f"a hole is [H, W], not {list(hole.shape)}")
-    return (np.where(hole, np.uint8(255), np.uint8(0)) if hole.dtype == np.bool_ else hole), False
 
 
 def _told(value: object) -> str:

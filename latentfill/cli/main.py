@@ -14,6 +14,7 @@ VERBS = {
     "complete": "fill the holes of pictures by searching the latent space of a model",
     "calibrate": "measure how far completions can be trusted, so that each says what error to expect",
     "evaluate": "compare methods of completing pictures, with numbers and side by side",
+    "serve": "open a page on which holes are painted and filled, and an HTTP API",
     "verify": "count known pixels that a completion has changed",
     "report": "put all that a training has told on one page",
     "plot": "draw the loss curves of a training, ready to print",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from threading import get_ident
 from typing import Any, final
 
 import numpy as np
@@ -132,7 +133,7 @@ def _look(photo: Pixels, scale: float, threshold: float, colours: str) -> list[S
         image = image.resize((across, down), Image.Resampling.BOX, reducing_gap=1.0)
     elif scale > 1:
         image = image.resize((across, down), Image.Resampling.BILINEAR)
-    boxes, scores, _ = _detector().run(np.asarray(image), 0, threshold)
+    boxes, scores, _ = _detector(get_ident()).run(np.asarray(image), 0, threshold)
     x, y = width / across, height / down
     return [
         ((b.left() * x, b.top() * y, (b.right() + 1) * x, (b.bottom() + 1) * y), float(score))
@@ -196,8 +197,9 @@ def _dlib() -> Any:
     return dlib
 
 
-@lru_cache(maxsize=1)
-def _detector() -> Any:
+@lru_cache(maxsize=64)
+def _detector(thread: int) -> Any:
+    """Each thread's own: a detector keeps what it looks at, and lets other threads run meanwhile."""
     return _dlib().get_frontal_face_detector()
 
 

@@ -55,12 +55,14 @@ def edit_sheet(gan: Gan, incomplete: Incomplete, completion: Completion, count: 
 
 
 @torch.no_grad()
-def edited(gan: Gan, incomplete: Incomplete, completion: Completion, count: int) -> list[Images]:
-    """[2 EDIT_STEPS + 1, c, h, w] for each edit of one completion, not yet blended.
+def edited(
+    gan: Gan, incomplete: Incomplete, completion: Completion, count: int, steps: int = EDIT_STEPS
+) -> list[Images]:
+    """[2 steps + 1, c, h, w] for each edit of one completion, not yet blended.
 
     What G changes is added to the completion, whose own G may have been tuned to the picture.
     """
     generator, z = fused(gan).generator, completion.z.float()
     edits = find_edits(generator, z, incomplete.known, count)
     start = generator(z)
-    return [completion.images.float() + generator(path) - start for path in edits.paths(generator, EDIT_STEPS)]
+    return [completion.images.float() + generator(path) - start for path in edits.paths(generator, steps)]

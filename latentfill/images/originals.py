@@ -15,7 +15,18 @@ from ..errors import ExtraError, ImageError
 from ..options import ReadLimits
 from . import metadata
 from .metadata import SIGNATURE, Chunk, packed
-from .photos import DEFAULT_LIMITS, Photo, Source, checked_16_bit, decode, orientation, put, to_8_bit, turned
+from .photos import (
+    DEFAULT_LIMITS,
+    Photo,
+    Source,
+    checked_16_bit,
+    decode,
+    decode_bytes,
+    orientation,
+    put,
+    to_8_bit,
+    turned,
+)
 
 Values = UInt8[np.ndarray, "_ _ _"] | UInt16[np.ndarray, "_ _ _"]
 Alpha = UInt8[np.ndarray, "_ _"] | UInt16[np.ndarray, "_ _"]
@@ -79,6 +90,11 @@ def read(source: Source, limits: ReadLimits = DEFAULT_LIMITS) -> Original:
     `photos.read` does; ExtraError if 16-bit colour needs OpenCV, which is not installed.
     """
     return decode(source, limits, _original)
+
+
+def from_bytes(data: bytes, limits: ReadLimits = DEFAULT_LIMITS, name: str = "the photo") -> Original:
+    """The same of a picture file that is in memory; the errors call it by this name."""
+    return decode_bytes(data, name, limits, _original)
 
 
 def write(path: Path, original: Original) -> None:

@@ -63,16 +63,20 @@ def decode(source: Source, limits: ReadLimits, take: Callable[[Image.Image, byte
     The bytes are counted before decoding, the pixels after reading the header. Raises ImageError, which names the
     source, for whatever goes wrong, in `take` too.
     """
-    data = source.bytes(limits.max_bytes)
+    return decode_bytes(source.bytes(limits.max_bytes), source.name, limits, take)
+
+
+def decode_bytes(data: bytes, name: str, limits: ReadLimits, take: Callable[[Image.Image, bytes], T]) -> T:
+    """The same of a picture file that is in memory, and need not be a file."""
     if not data:
-        raise ImageError(f"{source.name}: the file is empty", "Make or fetch the file again.")
+        raise ImageError(f"{name}: the file is empty", "Make or fetch the file again.")
     try:
         with warnings.catch_warnings():  # the pixels are counted here, before they are decoded
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data), formats=FORMATS)
         width, height = image.size
         if width * height > limits.max_pixels:
-            raise _too_large(source, f"{width} x {height} = {width * height:,} pixels", limits)
+            raise _too_large(name, f"{width} x {height} = {width * height:,} pixels", limits)
         if not width * height:
             raise ValueError(f"{width} x {height} pixels are none at all")
         if _scrambled(image):
@@ -82,12 +86,12 @@ def decode(source: Source, limits: ReadLimits, take: Callable[[Image.Image, byte
     except LatentfillError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"{source.name}: not a picture, or of a kind that is not read", AGAIN) from error
+        raise ImageError(f"{name}: not a picture, or of a kind that is not read", AGAIN) from error
     except Image.DecompressionBombError as error:
-        what = f"{source.name}: more than 178 million pixels, which is not decoded at all"
+        what = f"{name}: more than 178 million pixels, which is not decoded at all"
         raise ImageError(what, "Save the picture smaller.") from error
     except Exception as error:  # decoders meet any bytes, and raise any error
-        raise ImageError(f"{source.name}: {error or type(error).__name__}", AGAIN) from error
+        raise ImageError(f"{name}: {error or type(error).__name__}", AGAIN) from error
 
 
 def write(path: Path, pixels: Pixels, alpha: Alpha | None = None) -> None:
@@ -158,9 +162,9 @@ def _photo(image: Image.Image) -> Photo:
     return Photo(turned(pixels, how), None if alpha is None else turned(alpha, how))
 
 
-def _too_large(source: Source, what: str, limits: ReadLimits) -> ImageError:
+def _too_large(name: str, what: str, limits: ReadLimits) -> ImageError:
     return ImageError(
-        f"{source.name}: {what}, more than the limit of {limits.max_pixels:,}",
+        f"{name}: {what}, more than the limit of {limits.max_pixels:,}",
         "Save the picture smaller, or allow more with --max-pixels.",
     )
 

@@ -18,6 +18,7 @@ from .cluster import EngineOptions
 from .completing import COMPLETE_PRESETS, CompleteOptions, is_odd
 from .networks import NetworkOptions, renamed
 from .photos import Alignment, PhotoOptions, ReadLimits
+from .serving import ServeOptions
 from .training import GAN_PRESETS, REGRESSION, TRAIN_KINDS, RunOptions, TrainOptions
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "ReadLimits",
     "RunOptions",
     "Scale",
+    "ServeOptions",
     "Share",
     "Size",
     "TrainOptions",

@@ -1,0 +1,58 @@
+"""The choices of those who serve the page and the HTTP API."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, final
+
+from annotated_types import Ge, Gt, Interval, Le
+
+from .bounds import Positive
+
+
+@final
+@dataclass(frozen=True)
+class ServeOptions:
+    """Where the server listens, whom it answers, and how much one request may ask of it."""
+
+    host: str = "127.0.0.1"
+    """address to listen on; beyond this machine (0.0.0.0, ::) only with a token, or if told"""
+    port: Annotated[int, Interval(ge=0, le=65535)] = 8000
+    """port to listen on; 0 for any that is free"""
+    models: tuple[str, ...] = ()
+    """models that may be asked for, the first unless another is named: names of models in the package, model files or
+    run folders; default: all in the package"""
+    token: str | None = None
+    """word that clients must show (Authorization: Bearer ...). Other users of this machine can see the command line:
+    rather give --token-file, or the variable LATENTFILL_TOKEN"""
+    token_file: Path | None = None
+    """file whose first line is the token"""
+    hosts: tuple[str, ...] = ()
+    """further names under which the server may be asked, such as that of a proxy before it: fill.example.org"""
+    allow_remote_without_token: bool = False
+    """listen beyond this machine without a token: whoever reaches the port may use it"""
+    workers: Positive = 1
+    """processes that share the port, each with its own models and its own queue"""
+    queue: Positive = 64
+    """requests that may wait in each process; further ones are told to come back later (429)"""
+    batch: Positive = 16
+    """squares of pictures searched side by side"""
+    max_bytes: Positive = 32 * 2**20
+    """the largest request, in bytes (32 MiB)"""
+    max_pixels: Annotated[int, Interval(gt=0, le=178_000_000)] = 24_000_000
+    """the largest picture, width times height"""
+    max_steps: Positive = 2000
+    """gradients that one completion may ask for"""
+    max_seconds: Annotated[float, Gt(0)] = 60.0
+    """how long one search may take"""
+    max_images: Positive = 64
+    """images of one sample or walk"""
+    upload_seconds: Annotated[float, Gt(0)] = 60.0
+    """how long a request may take to arrive"""
+    grace_seconds: Annotated[float, Ge(0), Le(3600)] = 75.0
+    """how long what runs may go on when the server is told to stop"""
+    connections: Positive = 512
+    """open connections of each process; further ones are refused (503)"""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps, or auto for the first GPU if there is one"""
+    threads: Annotated[int, Ge(0)] = 0
+    """processor threads of each process; 0 shares all cores among them"""

@@ -1,0 +1,1 @@
+"""Who owns the device: a queue, searches side by side, and what each of them answers."""

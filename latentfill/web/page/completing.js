@@ -1,0 +1,238 @@
+// The first tab: a photo is opened, painted on, completed, looked at. Everything of it meets here.
+
+import { animation } from "./animating.js";
+import { sentence } from "./api.js";
+import { choices, connect, showTool } from "./controls.js";
+import { $, press, save, show } from "./elements.js";
+import { description, hint } from "./hints.js";
+import { complain, notice, say, silence } from "./messages.js";
+import { read, transparentPart, waysIn } from "./opening.js";
+import { Painting } from "./painting.js";
+import { point } from "./pointing.js";
+import { Progress } from "./progress.js";
+import { Results } from "./results.js";
+import { question, run } from "./running.js";
+import { Stage } from "./stage.js";
+import { Tools } from "./tools.js";
+import { Variations } from "./varying.js";
+
+export class Completing {
+  #api;
+  #models;
+  #photo = null;
+  #painting = null;
+  #running = null; // AbortController of the search
+  #opened = 0;
+  #faceless = false; // faces were looked for, and there was none
+
+  constructor(api, models) {
+    this.#api = api;
+    this.#models = models;
+    this.stage = new Stage($("canvas"));
+    this.progress = new Progress(this.stage);
+    this.tools = new Tools(this.stage, () => showTool(this.tools, this.stage));
+    this.results = new Results(this.stage, say);
+    this.variations = new Variations(api, this.results);
+    const allowed = () => !this.#running && this.stage.split === null;
+    point($("canvas"), this.stage, this.tools, { allowed, say });
+    waysIn((file) => this.open(file));
+    connect(this, () => this.#showState());
+    showTool(this.tools, this.stage);
+  }
+
+  get isRunning() { return this.#running !== null; }
+
+  async open(file) {
+    if (this.#running) return notice("Stop the search first.", { more: "Then open another picture." });
+    const turn = ++this.#opened;
+    try {
+      const photo = await read(file, this.#models.limits);
+      if (turn !== this.#opened) return; // another one was opened meanwhile
+      silence();
+      this.#photo = photo;
+      this.#painting = new Painting(photo.width, photo.height, (box, finished) => this.#painted(box, finished));
+      show(false, "welcome");
+      show(true, "workplace", "open");
+      this.results.clear();
+      this.stage.open(photo.bitmap);
+      this.tools.open(this.#painting, photo.width, photo.height);
+      const missing = transparentPart(photo);
+      if (missing) {
+        this.#painting.once((hole) => hole.read(missing));
+        notice("What is transparent is the hole.", { more: "Paint more, or complete it as it is." });
+      }
+      say(`${photo.name}, ${photo.width} × ${photo.height} pixels.`);
+      this.#showState();
+      await this.findFaces();
+    } catch (error) {
+      complain(error, error.smaller ? ["Open a smaller copy", async () => this.open(await error.smaller())] : null);
+    }
+  }
+
+  /** Outline what the model would be shown, if it is a model of faces. */
+  async findFaces() {
+    const photo = this.#photo, model = this.#models.chosen;
+    this.stage.faces = [];
+    this.stage.refresh();
+    if (!photo || !model?.alignment) return this.#showState();
+    const form = new FormData();
+    form.set("photo", photo.file, photo.file.name || "photo");
+    form.set("model", model.name);
+    try {
+      const { faces } = await this.#api.json("faces", { form });
+      if (photo !== this.#photo) return;
+      this.stage.faces = faces.map(({ outline }) => outline);
+      if (faces.length && !this.#painting.canUndo) this.tools.resize(Math.round(sideOf(faces[0].outline) / 5));
+      const many = faces.length === 1 ? "1 face" : `${faces.length} faces`;
+      say(faces.length ? `${many} found.` : "No face found.");
+      this.#faceless = faces.length === 0;
+    } catch (error) {
+      this.#faceless = false;
+      complain(error); // it can be painted on and run all the same
+    }
+    this.stage.refresh();
+    this.#showState();
+  }
+
+  /** Search, and show what it draws as it goes; or stop the search that runs. */
+  async run() {
+    if (this.#running) return this.cancel();
+    if (!this.#photo || $("run").disabled) return;
+    const photo = this.#photo, { hole } = this.#painting, chosen = choices();
+    const { signal } = (this.#running = new AbortController());
+    silence();
+    this.results.clear();
+    this.progress.begin(hole, Boolean(chosen.observe));
+    this.#showState();
+    try {
+      const form = await question(photo, hole, this.#models.chosen, chosen);
+      await run(this.#api, form, signal, {
+        ...this.progress.hear,
+        done: async (done) => {
+          const box = hole.isEmpty ? hole.whole : hole.bounds;
+          await this.results.show(done, photo, box);
+          this.variations.offer(form, done.state, photo);
+          say(["Done.", ...[...$("trust").children].map((one) => sentence(one.textContent))].join(" "));
+        },
+      });
+    } catch (error) {
+      if (error.name === "AbortError") say("Stopped.");
+      complain(error);
+    } finally {
+      this.#running = null;
+      this.progress.end();
+      this.#showState();
+    }
+  }
+
+  cancel() { this.#running?.abort(); }
+
+  /** Forget answers in favour of the paint. */
+  edit() {
+    if (this.stage.result) this.results.leave();
+    this.stage.holeShown = true;
+    press($("peek"), true);
+    this.stage.refresh();
+  }
+
+  change(what) {
+    if (!this.#painting || this.#running) return;
+    this.edit();
+    if (what === "undo" || what === "redo") this.#painting[what]();
+    else if (what === "clear") this.#painting.once((hole) => hole.fill(0));
+    else this.#painting.once((hole) => hole.invert());
+  }
+
+  peek() {
+    if (!this.#photo || this.#running) return;
+    this.stage.holeShown = !this.stage.holeShown;
+    press($("peek"), this.stage.holeShown);
+    this.stage.refresh();
+  }
+
+  async loadHole(file) {
+    try {
+      const bitmap = await createImageBitmap(file).catch(() => null);
+      if (!bitmap) return notice(`${file.name} cannot be read as a picture.`, { more: "Choose a PNG file.", bad: true });
+      this.edit();
+      this.#painting.once((hole) => hole.read(bitmap));
+    } catch (error) {
+      complain(error);
+    }
+  }
+
+  async saveHole() {
+    if (this.#painting) save(await this.#painting.hole.file(), `${this.#photo.name}-hole.png`);
+  }
+
+  async saveAnimation() {
+    const button = $("gif"), words = button.textContent;
+    button.disabled = true;
+    button.textContent = "Making it…";
+    try {
+      const file = await this.results.shown();
+      if (!file) return;
+      await new Promise((resolve) => setTimeout(resolve, 30)); // until the words are on the screen
+      save(await animation(this.#photo, this.stage.tint, this.progress.frames, file), `${this.#photo.name}.gif`);
+    } catch (error) {
+      complain(error);
+    } finally {
+      button.textContent = words;
+      button.disabled = false;
+    }
+  }
+
+  /** The whole photo as it is seen, the server's file. */
+  async download() {
+    try {
+      await this.results.download();
+    } catch (error) {
+      complain(error);
+    }
+  }
+
+  /** The answer becomes the photo: what else is missing can be painted next. */
+  async goOn() {
+    try {
+      const file = await this.results.shown();
+      if (file) await this.open(new File([file], `${this.#photo.name}.png`, { type: file.type }));
+    } catch (error) {
+      complain(error);
+    }
+  }
+
+  #painted(box, finished) {
+    if (this.stage.result || !this.stage.holeShown) this.edit();
+    this.stage.repaint(this.#painting.hole, box);
+    if (finished) this.#showState();
+  }
+
+  /** What can be done now, and what should be. */
+  #showState() {
+    const running = this.#running !== null, painting = this.#painting;
+    const empty = !painting || painting.hole.isEmpty, asked = !empty || $("observe").value;
+    document.body.classList.toggle("running", running);
+    $("run").disabled = !running && (!asked || !this.#models.chosen);
+    $("run-words").textContent = running ? "Stop" : this.results.any ? "Complete again" : "Complete";
+    $("undo").disabled = running || !painting?.canUndo;
+    $("redo").disabled = running || !painting?.canRedo;
+    for (const id of ["clear", "invert", "load-hole"]) $(id).disabled = running;
+    $("clear").disabled ||= empty;
+    $("save-hole").disabled = empty;
+    $("open").disabled = running;
+    const scene = { photo: this.#photo, hole: painting?.hole, faces: this.stage.faces, faceless: this.#faceless };
+    $("hint").textContent = running ? "" : hint(scene, this.#models.chosen);
+    $("hint").classList.toggle("inviting", !asked);
+    $("canvas").ariaLabel = description(scene);
+  }
+
+  /** Nearer or farther by a factor; 0 shows all of the photo. */
+  zoom(factor) {
+    if (factor) this.stage.view.zoom(factor);
+    else this.stage.view.fit();
+    this.stage.refresh();
+  }
+}
+
+/** How long the upper side of a square is, in pixels. */
+const sideOf = ([[ax, ay], [bx, by]]) => Math.hypot(bx - ax, by - ay);

@@ -1,0 +1,51 @@
+// Buttons, sliders and choices of the first tab.
+
+import { $, press } from "./elements.js";
+
+/** What was chosen under Options, as the server is told it. */
+export function choices() {
+  const options = { candidates: Number($("count").value), seed: Math.max(0, Math.round(Number($("seed").value)) || 0) };
+  if ($("steps").value) options.steps = Math.max(0, Math.round(Number($("steps").value)));
+  return { preset: $("preset").value, options, photoOptions: { place: $("place").value }, observe: $("observe").value };
+}
+
+/** Let every control do its work; `changed` is told of choices that change what can be done. */
+export function connect(completing, changed) {
+  const acts = {
+    run: () => completing.run(),
+    peek: () => completing.peek(),
+    "load-hole": () => $("hole-file").click(),
+    "save-hole": () => completing.saveHole(),
+    download: () => completing.download(),
+    gif: () => completing.saveAnimation(),
+    "go-on": () => completing.goOn(),
+    "zoom-in": () => completing.zoom(1.4),
+    "zoom-out": () => completing.zoom(1 / 1.4),
+    "zoom-fit": () => completing.zoom(0),
+  };
+  for (const what of ["undo", "redo", "clear", "invert"]) acts[what] = () => completing.change(what);
+  for (const [id, act] of Object.entries(acts)) $(id).addEventListener("click", act);
+  for (const button of toolButtons()) button.addEventListener("click", () => completing.tools.choose(button.dataset.tool));
+  // a slider of sizes is felt as even if each step is by the same factor
+  $("size").addEventListener("input", () => completing.tools.resize(Math.round(Math.exp($("size").valueAsNumber / 100))));
+  $("hole-file").addEventListener("change", () => {
+    if ($("hole-file").files[0]) completing.loadHole($("hole-file").files[0]);
+    $("hole-file").value = "";
+  });
+  for (const id of ["observe", "place"]) $(id).addEventListener("change", changed);
+}
+
+/** Which tool is chosen, and how thick it paints. */
+export function showTool({ name, size, largest, paints }, stage) {
+  for (const button of toolButtons()) press(button, button.dataset.tool === name);
+  $("size").max = Math.round(100 * Math.log(largest));
+  $("size").value = Math.round(100 * Math.log(size));
+  $("size").setAttribute("aria-valuetext", `${size} pixels`);
+  $("size-words").textContent = `${size} px`;
+  $("size-box").classList.toggle("idle", !paints);
+  if (!stage.cursor) return;
+  stage.cursor.radius = paints ? size / 2 : 0;
+  stage.refresh();
+}
+
+const toolButtons = () => document.querySelectorAll("[data-tool]");

@@ -1,0 +1,93 @@
+// Painting: changes of the hole that can be undone, and done again.
+
+import { Box, Hole } from "./hole.js";
+
+const MOST_BYTES = 256 * 2 ** 20; // of all changes that are remembered; the oldest are forgotten first
+
+/** The hole of one photo and its history. `changed(box, finished)` is told of every change. */
+export class Painting {
+  #changed;
+  #before = null;
+  #box = new Box();
+  #done = [];
+  #undone = [];
+
+  constructor(width, height, changed) {
+    this.hole = new Hole(width, height);
+    this.#changed = changed;
+  }
+
+  get canUndo() { return this.#done.length > 0; }
+  get canRedo() { return this.#undone.length > 0; }
+
+  /** A stroke begins: what was before it is kept. */
+  begin() {
+    this.#before = this.hole.cells.slice();
+    this.#box = new Box();
+  }
+
+  /** A part of a stroke; `draw` changes the hole and returns the box that it changed. */
+  draw(draw) {
+    const box = draw(this.hole);
+    if (box.empty) return;
+    this.#box = this.#box.with(box);
+    this.#changed(box, false);
+  }
+
+  /** The stroke is over, and is one step of the history. */
+  end() {
+    if (!this.#before) return;
+    const before = this.#before, box = this.#box;
+    this.#before = null;
+    if (box.empty) return;
+    const change = { box, old: cut(before, this.hole.width, box), now: cut(this.hole.cells, this.hole.width, box) };
+    if (change.old.every((value, i) => value === change.now[i])) return;
+    this.#done.push(change);
+    this.#undone = [];
+    let bytes = 0;
+    this.#done = this.#done.reverse().filter(({ old }) => (bytes += 2 * old.length) < MOST_BYTES).reverse();
+    this.#changed(box, true);
+  }
+
+  /** The stroke is given up, as if it had never begun. */
+  cancel() {
+    if (!this.#before) return;
+    this.hole.cells.set(this.#before);
+    this.#before = null;
+    this.#changed(this.#box, true);
+  }
+
+  /** A change that is a stroke by itself. */
+  once(draw) {
+    this.begin();
+    try {
+      this.draw(draw);
+    } finally {
+      this.end();
+    }
+  }
+
+  undo() { this.#move(this.#done, this.#undone, "old"); }
+  redo() { this.#move(this.#undone, this.#done, "now"); }
+
+  #move(from, to, side) {
+    this.cancel();
+    const change = from.pop();
+    if (!change) return;
+    const { box } = change, { cells, width } = this.hole;
+    for (let y = box.top; y < box.bottom; y++) {
+      const row = change[side].subarray((y - box.top) * box.width, (y - box.top + 1) * box.width);
+      cells.set(row, y * width + box.left);
+    }
+    to.push(change);
+    this.#changed(box, true);
+  }
+}
+
+function cut(cells, width, box) {
+  const part = new Uint8Array(box.width * box.height);
+  for (let y = box.top; y < box.bottom; y++) {
+    part.set(cells.subarray(y * width + box.left, y * width + box.right), (y - box.top) * box.width);
+  }
+  return part;
+}

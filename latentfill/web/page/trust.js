@@ -1,0 +1,29 @@
+// How far to trust an answer, in words that need no statistics, and the server's own beneath.
+
+import { $, make } from "./elements.js";
+import { sentence } from "./api.js";
+
+// Root mean square error in grey levels up to which a word holds.
+const WORDS = [
+  [9, "Close: likely hard to tell from the truth"],
+  [16, "Likely close to the truth"],
+  [25, "Plausible; the truth may differ visibly"],
+  [Infinity, "A guess: the truth may look quite different"],
+];
+
+/** Show what is known of the errors, and the notes that came with the answer. */
+export function showTrust(trust, notes, seconds) {
+  const parts = [];
+  if (trust && Number.isFinite(trust.predicted) && trust.predicted !== null) {
+    const level = WORDS.findIndex(([most]) => trust.predicted <= most);
+    const filled = WORDS.length - level;
+    const dots = WORDS.map((_, i) => make("i", { className: i < filled ? "full" : "" }));
+    const meter = make("span", { className: "meter", role: "img", ariaLabel: `trust: ${filled} of ${WORDS.length}` }, ...dots);
+    parts.push(make("p", { className: "verdict" }, meter, make("strong", { textContent: WORDS[level][1] })));
+  }
+  if (trust?.unlike) parts.unshift(make("p", { className: "warning", textContent: "This picture is unlike what the model knows." }));
+  const said = [...new Set([...(trust?.words ?? []), ...(notes ?? [])])];
+  parts.push(...said.map((words) => make("p", { textContent: sentence(words) })));
+  if (Number.isFinite(seconds)) parts.push(make("p", { textContent: `Found in ${seconds.toFixed(1)} s.` }));
+  $("trust").replaceChildren(...parts);
+}

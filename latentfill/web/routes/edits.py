@@ -1,0 +1,153 @@
+"""Ways to change what was found in a hole, while the known pixels stay: what a page makes sliders of."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Annotated, Any
+
+import numpy as np
+from annotated_types import Interval, Predicate
+from fastapi import APIRouter
+from PIL import Image
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ...completion.completion import Completion
+from ...cutting import Cut
+from ...figures.directions import edited
+from ...gan.gan import Gan
+from ...images.originals import Original, encode
+from ...images.placement import Placement
+from ...options.completing import is_odd
+from ...pipeline import put_back
+from ...types import Images
+from ..engine.question import Question
+from ..errors import Refused
+from ..forms import Form, read_form, validated
+from ..state import State
+from .asking import FIELDS, FILES, TEXTS, question_of
+from .described import a_text, answers, form_body
+from .leaving import unless_left
+from .sampling import data_url
+from .telling import completion_of
+
+Count = Annotated[int, Interval(ge=1, le=8)]
+Frames = Annotated[int, Interval(ge=3, le=11), Predicate(is_odd)]
+Side = Annotated[int, Interval(ge=64, le=2048)]
+Pick = tuple[Annotated[int, Interval(ge=0, le=100)], Annotated[int, Interval(ge=0, le=10)]]
+MOST_SQUARES = 4  # that are edited, each by itself
+MORE: dict[str, Any] = {
+    "state": a_text("what `done` has told of the completion"),
+    "count": Count,
+    "frames": Frames,
+    "side": Side,
+    "pick": a_text("JSON [edit, frame]: answer that one alone, as a PNG at the photo's own resolution"),
+}
+Ways = list[list[Completion]]  # of each edit its frames; the middle one is unchanged
+
+
+def router(state: State) -> APIRouter:
+    """`/api/v1/edits`."""
+    routes = APIRouter(prefix="/api/v1", tags=["complete"])
+    engine = state.engine
+
+    async def found(form: Form, count: int, frames: int) -> tuple[Question, Ways]:
+        with engine.seat() as seat:
+            question = await engine.read(partial(question_of, state, form, seat))
+        completion = completion_of(question, form.text("state", ""))
+        if len(question.cut.placements) > MOST_SQUARES:
+            raise Refused(422, f"more than {MOST_SQUARES} faces are touched", "Paint over fewer at a time.")
+        gan = partial(engine.prepared, question.model)
+        parts = await engine.run_all(lambda: _images(gan(), question, completion, count, frames // 2))
+        ways = [_frames(completion, row, images) for row, edits in enumerate(parts) for images in edits]
+        return question, ways
+
+    @routes.post(
+        "/edits",
+        openapi_extra=form_body({**FIELDS, **MORE}, ("photo", "state")),
+        responses=answers("application/json", "image/png"),
+    )
+    async def edits(request: Request) -> Response:
+        """Pictures along the directions that change the hole most and the known pixels least.
+
+        They are made smaller, so that the longer side has at most `side` pixels (768).
+        """
+        form = await read_form(request, FILES, (*TEXTS, *MORE))
+        count, frames = form.number("count", 4, Count), form.number("frames", 7, Frames)
+        side, pick = form.number("side", 768, Side), form.json("pick", None)
+        question, ways = await unless_left(request, found(form, count, frames))
+        if pick is not None:
+            way, frame = _picked(pick, ways)
+            (original,) = await engine.write(lambda: _composed(question, question.cut, [ways[way][frame]]))
+            return Response(await engine.write(lambda: encode(original)), media_type="image/png")
+        urls = await unless_left(request, engine.write(lambda: _pictures(question, ways, side)))
+        several = len(question.cut.placements) > 1
+        names = [
+            f"square {i // count + 1}, way {i % count + 1}" if several else f"way {i + 1}" for i in range(len(ways))
+        ]
+        return JSONResponse({"edits": [{"name": n, "images": u} for n, u in zip(names, urls, strict=True)]})
+
+    return routes
+
+
+def shrunk(cut: Cut, side: int) -> Cut:
+    """The same cut of a photo whose longer side has at most so many pixels, as if it had been taken there."""
+    height, width = cut.hole.shape
+    times = -(-max(height, width) // side)
+    if times == 1 or cut.observed is not None:
+        return cut
+    small = np.asarray(Image.fromarray(cut.original.photo().pixels).reduce(times))
+    rows, columns = small.shape[:2]
+    blocks = np.pad(cut.hole, ((0, rows * times - height), (0, columns * times - width)))
+    hole = blocks.reshape(rows, times, columns, times).max((1, 3))
+    placements = []
+    for one in cut.placements:
+        across, down = ((a / times, b / times, c / times) for a, b, c in one.matrix)
+        placements.append(Placement((across, down), one.size))
+    return replace(cut, original=Original(small), hole=hole, placements=tuple(placements))
+
+
+def _images(gan: Gan, question: Question, completion: Completion, count: int, steps: int) -> Iterator[list[Images]]:
+    """The images of each square along its edits, a square at a turn; none of one in which nothing is missing."""
+    asked = question.incomplete
+    if asked is None:
+        return
+    for row in range(len(asked)):
+        one = asked.select([row])
+        whole = bool((one.known == 1).all())
+        yield [] if whole else edited(gan, one, completion.select(slice(row, row + 1)), count, steps)
+
+
+def _frames(completion: Completion, row: int, images: Images) -> list[Completion]:
+    """The completion with one square of it changed, for each image."""
+    made = []
+    for image in images:
+        squares = completion.images.clone()
+        squares[row] = image
+        made.append(replace(completion, images=squares))
+    return made
+
+
+def _composed(question: Question, cut: Cut, frames: list[Completion]) -> tuple[Original, ...]:
+    return put_back(cut, frames, question.options, question.photo_options).candidates
+
+
+def _pictures(question: Question, ways: Ways, side: int) -> list[list[str]]:
+    """Of each edit its frames, in the photo; what is in the middle of all is made once."""
+    cut = shrunk(question.cut, side)
+    urls = []
+    middle = ""
+    for frames in ways:
+        at = len(frames) // 2
+        others = frames if not middle else [*frames[:at], *frames[at + 1 :]]
+        made = [data_url(encode(original)) for original in _composed(question, cut, others)]
+        middle = middle or made[at]
+        urls.append(made if len(made) == len(frames) else [*made[:at], middle, *made[at:]])
+    return urls
+
+
+def _picked(pick: Any, ways: Ways) -> tuple[int, int]:
+    way, frame = validated("pick", Pick, pick)
+    if way >= len(ways) or frame >= len(ways[way]):
+        raise Refused(422, f"pick: there is no frame {frame} of edit {way}", "Count both from 0.")
+    return way, frame

@@ -1,0 +1,55 @@
+"""The faces of a photo, before anything is painted."""
+
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+
+from ...cutting import alignment_of
+from ...faces.detector import find
+from ...filling.placing import upright
+from ..errors import Refused
+from ..forms import Form, photo_of, read_form
+from ..state import State
+from .described import a_file, a_text, answers, form_body
+from .leaving import unless_left
+from .telling import outline
+
+FIELDS = {
+    "photo": a_file("the picture"),
+    "model": a_text("name of the model that would be shown the faces; default: the first of the server's"),
+}
+
+
+def router(state: State) -> APIRouter:
+    """`/api/v1/faces`."""
+    routes = APIRouter(prefix="/api/v1", tags=["complete"])
+
+    async def looked(form: Form) -> dict[str, Any]:
+        with state.engine.seat():
+            return await state.engine.read(partial(faces_of, state, form))
+
+    @routes.post("/faces", openapi_extra=form_body(FIELDS, ("photo",)), responses=answers("application/json"))
+    async def faces(request: Request) -> dict[str, Any]:
+        """Where the faces are: the square of each that the model would be shown, the surest face first."""
+        form = await read_form(request, ("photo",), ("model",))
+        return await unless_left(request, looked(form))
+
+    return routes
+
+
+def faces_of(state: State, form: Form) -> dict[str, Any]:
+    """The squares of all faces, and the size of the photo; no square for a model of something else."""
+    gan, data = state.gan(form.text("model", None)), form.data("photo")
+    if data is None:
+        raise Refused(422, "photo: it is missing", "Send a picture in the field 'photo'.")
+    pixels = photo_of(data, state.options).photo().pixels
+    alignment = alignment_of(gan)
+    found = find(pixels, alignment.landmarks, upsample=0) if alignment is not None else []
+    squares = [
+        {"outline": outline(upright(face.points, gan.network.size, alignment)), "score": round(face.score, 3)}
+        for face in found
+        if alignment is not None
+    ]
+    return {"size": [pixels.shape[1], pixels.shape[0]], "faces": squares}

@@ -1,0 +1,115 @@
+"""Server processes: one, or several that share a port; they end when what runs is done."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from ..errors import LatentfillError
+from ..options import ServeOptions
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when it is imported
+WAITING = 128  # connections that the kernel keeps until they are accepted
+
+
+def serve(options: ServeOptions) -> int:
+    """Serve until SIGINT or SIGTERM. Returns 0, or 1 if a process could not start."""
+    listening = bind(options)
+    options = _with_port(options, listening)
+    if options.workers == 1:
+        application = application_of(options)
+        print(f"latentfill serves on {address(options)}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
+        server = uvicorn.Server(uvicorn.Config(application, **settings(options)))
+        for number in (signal.SIGINT, signal.SIGTERM):  # which uvicorn raises again when it has ended
+            signal.signal(number, lambda number, frame: None)
+        server.run([listening])
+        return 0 if server.started else 1
+    return _several(options, listening)
+
+
+def bind(options: ServeOptions) -> socket.socket:
+    """The socket to listen on. Raises LatentfillError if it cannot be had."""
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    listening = socket.socket(family)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((options.host, options.port))
+        listening.listen(WAITING)
+    except OSError as error:
+        listening.close()
+        what = f"{options.host} port {options.port}: {error.strerror or error}"
+        raise LatentfillError(what, "Give another --port, or --host.") from error
+    listening.set_inheritable(True)
+    return listening
+
+
+def address(options: ServeOptions) -> str:
+    """Where a browser finds it."""
+    host = "localhost" if options.host in ("0.0.0.0", "::") else options.host
+    return f"http://{f'[{host}]' if ':' in host else host}:{options.port}/"
+
+
+def application_of(options: ServeOptions) -> "FastAPI":
+    """Read the models, and make the application: what each process does first."""
+    from .app import create_app
+    from .loading import load, share_threads
+    from .metrics import forget_the_dead
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    if folder := os.environ.get(FOLDER):
+        forget_the_dead(Path(folder))
+    share_threads(options)
+    return create_app(options, *load(options))
+
+
+def settings(options: ServeOptions) -> dict[str, Any]:
+    """What uvicorn is told. What a proxy claims of its clients is not believed; headers name no software."""
+    return {
+        "access_log": False,
+        "log_config": None,
+        "log_level": "warning",
+        "proxy_headers": False,
+        "server_header": False,
+        "limit_concurrency": options.connections,
+        "timeout_graceful_shutdown": round(options.grace_seconds),
+        "ws": "none",
+    }
+
+
+@final
+class _Watch(Multiprocess):
+    """Starts the processes, replaces one that dies, and ends them."""
+
+    def terminate_all(self) -> None:
+        """Close the port here as well: who comes now is refused at once, rather than kept waiting for nobody."""
+        for one in self.sockets:
+            one.close()
+        super().terminate_all()
+
+
+def _several(options: ServeOptions, listening: socket.socket) -> int:
+    """Processes that uvicorn starts, watches and ends. This one imports no torch: it only waits."""
+    with tempfile.TemporaryDirectory(prefix="latentfill-metrics-") as folder:
+        os.environ[FOLDER] = folder
+        make = partial(application_of, options)
+        config = uvicorn.Config(make, factory=True, workers=options.workers, **settings(options))
+        print(f"latentfill serves on {address(options)}, {options.workers} processes", file=sys.stderr, flush=True)
+        _Watch(config, sockets=[listening]).run()
+    return 0
+
+
+def _with_port(options: ServeOptions, listening: socket.socket) -> ServeOptions:
+    from dataclasses import replace
+
+    return replace(options, port=listening.getsockname()[1])

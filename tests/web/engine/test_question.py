@@ -1,0 +1,44 @@
+from dataclasses import replace
+
+import pytest
+
+from latentfill.errors import LatentfillError
+from latentfill.options import COMPLETE_PRESETS, CompleteOptions
+from latentfill.web.engine.question import check, gradients
+
+
+@pytest.mark.parametrize(
+    ("options", "warm", "count"),
+    [
+        (CompleteOptions(), False, 1000),
+        (COMPLETE_PRESETS["best"], True, 40),
+        (COMPLETE_PRESETS["best"], False, 140),
+        (CompleteOptions("hmc", 20), False, 2000),
+        (CompleteOptions("posterior", 40, warm_up=60), False, 60 + 100 * 10),
+    ],
+)
+def test_what_a_search_costs_is_known_before(options, warm, count):
+    assert gradients(options, warm=warm) == count
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"steps": 2001}, "2,001 steps"),
+        ({"method": "hmc", "steps": 21}, "2,100 steps"),
+        ({"attempts": 33}, "attempts"),
+        ({"candidates": 9}, "candidates"),
+        ({"window": 35}, "window"),
+    ],
+)
+def test_what_would_fill_the_device_is_refused(question, changed, told):
+    with pytest.raises(LatentfillError, match=told):
+        check(question(0, replace(CompleteOptions(), **changed)), 2000)
+
+
+def test_a_crowd_is_refused(question):
+    crowd = question(0, replace(CompleteOptions(), attempts=32))
+    crowd = replace(crowd, incomplete=crowd.incomplete.repeat(5))
+    with pytest.raises(LatentfillError, match="160 searches"):
+        check(crowd, 2000)
+    check(question(0, replace(CompleteOptions(), attempts=32, candidates=8)), 2000)

@@ -1,0 +1,181 @@
+"""A server that answers as the real one does, without a model: what the page is tried on where nothing need be found.
+
+It fills a hole with a colour that nears its end from step to step; every other pixel stays as it was.
+"""
+
+import asyncio
+import base64
+import io
+import json
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from PIL import Image
+
+from latentfill.web import assets
+from latentfill.web.guard import HEADERS
+
+SIZE = 64
+END = np.array([200, 120, 60])
+
+
+@dataclass
+class Stub:
+    """What the server does next, and what it has been asked."""
+
+    token: str | None = None
+    busy: int = 0  # completions that are refused first
+    steps: int = 12
+    pause: float = 0.02  # seconds between two steps
+    faces: bool = True
+    max_pixels: int = 1_000_000
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    left: threading.Event = field(default_factory=threading.Event)  # a client has gone before the end
+
+
+def data_url(pixels: np.ndarray) -> str:
+    stream = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(stream, "PNG")
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def create(stub: Stub) -> FastAPI:
+    app = FastAPI()
+
+    @app.middleware("http")
+    async def guard(request: Request, call_next: Any) -> Response:
+        wrong = stub.token and request.headers.get("authorization") != f"Bearer {stub.token}"
+        if wrong and request.url.path.startswith("/api/"):
+            response: Response = JSONResponse({"error": "a token is needed", "cure": "Send it."}, 401)
+        else:
+            response = await call_next(request)
+        response.headers.update(HEADERS)
+        return response
+
+    @app.get("/api/v1/models")
+    async def models() -> dict[str, Any]:
+        about = {"size": SIZE, "channels": 3, "latent": 100, "prior": "uniform", "encoder": True, "calibrated": True}
+        card = "# faces\n\nKnows **faces**, <b>no</b> `markup`.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
+        listed = [{"name": name, "alignment": name == "faces", "classes": [], "card": card, **about} for name in NAMES]
+        limits = {"max_bytes": 2**25, "max_pixels": stub.max_pixels, "max_images": 64}
+        return {"default": "faces", "limits": limits, "models": listed}
+
+    @app.post("/api/v1/faces")
+    async def faces(request: Request) -> dict[str, Any]:
+        photo, _, _ = await question(request)
+        height, width = photo.shape[:2]
+        return {"size": [width, height], "faces": [{"outline": outline(photo), "score": 1.0}] if stub.faces else []}
+
+    @app.post("/api/v1/complete/stream")
+    async def stream(request: Request) -> Response:
+        if stub.busy:
+            stub.busy -= 1
+            error = {"error": "64 requests are waiting already", "cure": "Ask again in 1 s."}
+            return JSONResponse(error, 429, {"Retry-After": "1"})
+        photo, hole, fields = await question(request)
+        stub.asked.append(fields)
+        return StreamingResponse(events(photo, hole, fields), media_type="application/x-ndjson")
+
+    async def events(photo: np.ndarray, hole: np.ndarray, fields: dict[str, Any]) -> AsyncIterator[str]:
+        height, width = photo.shape[:2]
+        told: list[dict[str, Any]] = [
+            {"event": "queued", "ahead": 0},
+            {"event": "started", "size": [width, height], "total": stub.steps, "notes": []},
+        ]
+        told[1]["placements"] = [{"outline": outline(photo)}]
+        finished = False
+        try:
+            for event in told:
+                yield json.dumps(event) + "\n"
+            for number in range(1, stub.steps + 1):
+                await asyncio.sleep(stub.pause)
+                share = number / stub.steps
+                crop = np.full((SIZE, SIZE, 3), share * END + (1 - share) * 128)
+                step = {"number": number, "total": stub.steps, "loss": 1 / number, "terms": {}}
+                left = stub.pause * (stub.steps - number)
+                yield json.dumps({"event": "step", **step, "seconds_left": left, "image": data_url(crop)}) + "\n"
+            count = json.loads(fields["options"])["candidates"]
+            candidates = [{"image": data_url(filled(photo, hole, 20 * i)), "loss": 0.1 + i} for i in range(count)]
+            trust = {"words": ["expect the hole to be off by about 12 grey levels"], "predicted": 12.0, "low": 8.0}
+            trust |= {"high": 20.0, "held_out": 9.0, "unlike": False}
+            done = {"event": "done", "candidates": candidates, "trust": trust, "notes": [], "seconds": 1.5}
+            yield json.dumps({**done, "spread": data_url(np.where(hole, 90, 0)), "state": "c3RhdGU="}) + "\n"
+            finished = True
+        finally:
+            if not finished:
+                stub.left.set()
+
+    @app.post("/api/v1/edits")
+    async def edits(request: Request) -> dict[str, Any]:
+        photo, hole, fields = await question(request)
+        count, frames = int(fields["count"]), int(fields["frames"])
+        urls = [data_url(filled(photo, hole, 15 * i)) for i in range(frames)]
+        return {"edits": [{"name": f"direction {i + 1}", "images": urls} for i in range(count)]}
+
+    @app.post("/api/v1/sample")
+    async def sample(asked: dict[str, Any]) -> dict[str, Any]:
+        if "walk" in asked:
+            greys = np.linspace(0, 255, (len(asked["walk"]) - 1) * (asked["frames"] - 1) + 1)
+            return {"images": [data_url(np.full((SIZE, SIZE, 3), grey)) for grey in greys]}
+        made = []
+        for weights in asked["images"]:
+            total = sum(weight * 37 * (int(seed) + 1) for seed, weight in weights.items())
+            made.append(data_url(np.full((SIZE, SIZE, 3), [total % 256, (total // 2) % 256, 128])))
+        return {"images": made}
+
+    files = assets.read()
+
+    @app.get("/{path:path}")
+    async def page(path: str, request: Request) -> Response:
+        found = files.get(f"/{path}")
+        return found.answer(request) if found else Response(status_code=404)
+
+    return app
+
+
+NAMES = ("faces", "flowers")
+
+
+async def question(request: Request) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Photo, hole (bool) and the other fields of a form."""
+    form = await request.form()
+    photo = np.asarray(Image.open(form["photo"].file).convert("RGB"))  # type: ignore[union-attr]
+    hole = np.zeros(photo.shape[:2], bool)
+    if "hole" in form:
+        hole = np.asarray(Image.open(form["hole"].file).convert("L")) >= 128  # type: ignore[union-attr]
+        assert hole.shape == photo.shape[:2]
+    return photo, hole, {name: value for name, value in form.items() if isinstance(value, str)}
+
+
+def outline(photo: np.ndarray) -> list[list[float]]:
+    """The middle half of a photo."""
+    height, width = photo.shape[:2]
+    return [[x * width, y * height] for x, y in ((0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75))]
+
+
+def filled(photo: np.ndarray, hole: np.ndarray, more: int) -> np.ndarray:
+    return np.where(hole[..., None], END + more, photo)
+
+
+@contextmanager
+def served(app: FastAPI) -> Any:
+    """The address of an application that answers on loopback until this is left."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", ws="none"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        server.force_exit = True
+        thread.join()
