@@ -9,6 +9,9 @@ class LatentfillError(Exception):
         self.what = what
         self.cure = cure
 
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), (self.what, self.cure)  # other processes are told
+
 
 class ImageError(LatentfillError):
     """A picture that cannot be used."""

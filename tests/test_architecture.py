@@ -30,6 +30,7 @@ MAY_IMPORT = {
         "adversarial",
         "dataset",
         "folder",
+        "layers",
         "record",
         "run",
         "trainer",
@@ -55,7 +56,8 @@ MAY_IMPORT = {
     "evaluation": {"images", "gan", "completion"},
     "trust": {"images", "gan", "completion"},
     "models": {"gan"},
-    "watching": {"checkpoints", "dataset", "folder", "record"},
+    "watching": {"checkpoints", "dataset", "distributed", "folder", "record"},
+    "distributed": {"decoded", "locks"},
     "export": {"gan"},
     "observing": {"images", "filling", "completion"},
     "engine": {"metrics"},  # of the server; it knows no HTTP

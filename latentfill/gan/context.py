@@ -17,6 +17,7 @@ from ..types import Images, Known
 from .dcgan import SLOPE, START, blank, check_shape, discriminator_maps, parameters
 from .dcgan import initialise as initialise_layers
 from .encoder import visible
+from .layers.batch import BatchNorm
 from .options import ContextOptions
 from .stride2 import down, up
 
@@ -56,14 +57,14 @@ class ContextModule(nn.Module):
         self.skips = options.skips
         maps = discriminator_maps(options.size, options.base)
         self.downs = _convolutions(nn.Conv2d, [options.channels + 1, *maps[:-1]], maps)
-        self.down_norms = nn.ModuleList(nn.BatchNorm2d(m) for m in maps[1:])
+        self.down_norms = nn.ModuleList(BatchNorm(m) for m in maps[1:])
         self.dense = ChannelDense(maps[-1])
         self.mix = blank(nn.Conv2d, maps[-1], maps[-1], 1)
-        self.mix_norm = nn.BatchNorm2d(maps[-1])
+        self.mix_norm = BatchNorm(maps[-1])
         outer = [*maps[-2::-1], options.base if options.skips else options.channels]  # of the doubling convolutions
         inner = [m * (2 if options.skips else 1) for m in maps[::-1]]
         self.ups = _convolutions(nn.ConvTranspose2d, inner, outer)
-        self.up_norms = nn.ModuleList(nn.BatchNorm2d(m) for m in (outer if options.skips else outer[:-1]))
+        self.up_norms = nn.ModuleList(BatchNorm(m) for m in (outer if options.skips else outer[:-1]))
         last = [blank(nn.Conv2d, options.base + options.channels + 1, options.channels, 3, padding=1)]
         self.last = nn.ModuleList(last if options.skips else [])
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ..types import Images, Known, Latents
 from .dcgan import SLOPE, START, blank, check_shape, discriminator_maps, parameters
+from .layers.batch import BatchNorm
 from .prior import Prior, UniformPrior
 from .stride2 import down
 
@@ -31,7 +32,7 @@ class DcganEncoder(nn.Module):
         self.downs = nn.ModuleList(
             blank(nn.Conv2d, a, b, 5, stride=2) for a, b in zip([channels + 1, *maps], maps, strict=False)
         )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(m) for m in maps[1:])
+        self.norms = nn.ModuleList(BatchNorm(m) for m in maps[1:])
         self.blocks = nn.ModuleList(ResidualBlock(m) for m in maps[1:])
         self.hidden = blank(nn.Linear, maps[-1] * START**2, hidden)
         self.answer = blank(nn.Linear, hidden, prior.dim)
@@ -56,7 +57,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, maps: int) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(blank(nn.Conv2d, maps, maps, 3, padding=1) for _ in range(2))
-        self.norms = nn.ModuleList(nn.BatchNorm2d(maps) for _ in range(2))
+        self.norms = nn.ModuleList(BatchNorm(maps) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, maps, h, w] -> the same shape."""

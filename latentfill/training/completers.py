@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import HoleError
 from ..gan.averaging import blend_parameters, estimate_statistics
+from ..gan.layers.across import averaged
 from ..gan.prior import key, random
 from ..images import holes, shapes
 from ..options import TrainOptions
@@ -90,9 +91,8 @@ class Descent(Generic[Network]):
     def learn(self, loss: Tensor, seen: int) -> None:
         """One update, after `seen` images; the average follows as that of the GAN does."""
         o = self.options
-        for parameter, grad in zip(
-            self.parameters, torch.autograd.grad(loss, self.parameters, allow_unused=True), strict=True
-        ):
+        grads = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+        for parameter, grad in zip(self.parameters, averaged(grads, self.parameters), strict=True):
             parameter.grad = as_laid_out(grad, parameter)
         nn.utils.clip_grad_norm_(self.parameters, LARGEST_STEP)
         for group in self.optimizer.param_groups:

@@ -13,10 +13,12 @@ from ..gan import building
 from ..gan.context import ContextEncoder, ContextModule
 from ..gan.dcgan import DcganDiscriminator, initialise
 from ..gan.device import choose_precision
+from ..gan.layers.across import averaged, crew, mine, weighted_mean
 from ..gan.options import ContextOptions, EncoderOptions
 from ..options import RunOptions, TrainOptions
 from ..types import Images, Known
 from .adversarial.losses import cross_entropy, mistaken_for_fake
+from .adversarial.player import as_laid_out
 from .completers import HOLE_STREAM, SCORES, STATISTICS_STREAM, Descent, check_hole, draw_known, judge, rate
 from .dataset import Dataset, check_pictures, split
 from .folder import Subject, check_options, check_served
@@ -115,8 +117,8 @@ class ContextTrainer:
         Returns, detached, the mean squared error in the `hole`, values being in [-1, 1], and the two players' losses.
         """
         share = self.special.adversarial
-        numbers = range(self.images_seen, self.images_seen + len(real))
-        known = self._known(real, numbers, HOLE_STREAM)
+        batch = range(self.images_seen, self.images_seen + len(real) * crew().size)
+        known = self._known(real, mine(batch), HOLE_STREAM)
         made = self.descent.network(real, known)
         squared = (made - real).square().mean(1, keepdim=True)
         adversarial = discriminator_loss = torch.zeros(1, device=self.device)
@@ -126,11 +128,10 @@ class ContextTrainer:
             discriminator_loss = cross_entropy(self.discriminator(real), self.discriminator(completed.detach()))
             self._descend(discriminator_loss.mean())
             adversarial = mistaken_for_fake(self.discriminator(completed))  # frozen, it passes gradients through
-        weights = self._weights(known)
-        error = (squared * weights).sum() / weights.sum().clamp_min(1)
+        error = weighted_mean(squared, self._weights(known))
         self.descent.learn((1 - share) * error + share * adversarial.mean(), self.images_seen)
-        self.images_seen += len(real)
-        hole = ((squared * (1 - known)).sum() / (1 - known).sum().clamp_min(1)).detach()
+        self.images_seen = batch.stop
+        hole = weighted_mean(squared, 1 - known).detach()
         return {"hole": hole, "adversarial": adversarial.detach(), "discriminator": discriminator_loss.detach()}
 
     def averaged_module(self, images: int = 2048) -> ContextModule:
@@ -188,8 +189,9 @@ class ContextTrainer:
             parameter.requires_grad_(learning)
 
     def _descend(self, loss: Tensor) -> None:
-        for parameter, grad in zip(self.judges, torch.autograd.grad(loss, self.judges), strict=True):
-            parameter.grad = grad
+        grads = averaged(torch.autograd.grad(loss, self.judges), self.judges)
+        for parameter, grad in zip(self.judges, grads, strict=True):
+            parameter.grad = as_laid_out(grad, parameter)
         for group in self.discriminator_optimizer.param_groups:
             group["lr"] = SLOWER * rate(self.options, self.images_seen)
         self.discriminator_optimizer.step()

@@ -20,6 +20,8 @@ from ..options import Alignment
 from ..types import Images, PixelBatch
 from . import decoded
 
+ALL = slice(None)
+
 
 @final
 @dataclass(frozen=True)
@@ -39,21 +41,22 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def batch(self, first: int, count: int, *, seed: int, flip: bool) -> Images:
+    def batch(self, first: int, count: int, *, seed: int, flip: bool, part: slice = ALL) -> Images:
         """Images number `first` to `first + count` of an endless stream that shuffles anew in each epoch.
 
         The stream depends on the seed alone, so it may be entered anywhere: a resumed run sees what an
-        uninterrupted one would. With `flip`, a fair coin mirrors each image left to right.
+        uninterrupted one would. With `flip`, a fair coin mirrors each image left to right. Of the images only a `part`
+        need be read.
         """
-        rows, coins = self._rows(first, count, seed)
+        rows, coins = (values[part] for values in self._rows(first, count, seed))
         batch = self.pixels[rows]
         if flip:
             batch[coins] = batch[coins, :, ::-1]
         return batch_to_images(batch)
 
-    def batch_labels(self, first: int, count: int, *, seed: int) -> Int64[np.ndarray, " n"] | None:
+    def batch_labels(self, first: int, count: int, *, seed: int, part: slice = ALL) -> Int64[np.ndarray, " n"] | None:
         """The classes of the images that `batch` gives, if there are classes."""
-        return None if self.labels is None else self.labels[self._rows(first, count, seed)[0]]
+        return None if self.labels is None else self.labels[self._rows(first, count, seed)[0][part]]
 
     def _rows(self, first: int, count: int, seed: int) -> tuple[Int64[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
         rows, flips = [], []

@@ -19,6 +19,7 @@ from ..gan.building import AnyEncoder
 from ..gan.device import choose_precision
 from ..gan.fused import fused
 from ..gan.gan import Gan
+from ..gan.layers.across import crew, mine, weighted_mean
 from ..gan.options import EncoderOptions
 from ..gan.prior import key
 from ..gan.residual.encoder import ResidualEncoder
@@ -148,17 +149,19 @@ class EncoderTrainer:
         Returns, detached, mean absolute errors of the `image` and in the `hole`, values being in [-1, 1], and the mean
         squared one of the `latent`.
         """
-        numbers = range(self.images_seen, self.images_seen + self.options.batch_size)
+        batch = range(self.images_seen, self.images_seen + self.options.batch_size)
+        numbers = mine(batch)
         images, known, latents = self._batch(real, numbers, *SAMPLES)
         z = self.descent.network(images, known)
         error = (self.generator(z) - images).abs().mean(1, keepdim=True)
         hole = 1 - known
-        image_error, hole_error = error.mean(), (error * hole).sum() / hole.sum().clamp_min(1)
+        image_error, hole_error = error.mean(), weighted_mean(error, hole)
         sampled = z[len(images) - len(latents) :]
-        latent_error = (sampled - latents).square().mean() if len(latents) else torch.zeros_like(image_error)
+        share = len(latents) * crew().size / max(1, len(batch) - self.real_images)  # others may have more samples
+        latent_error = share * (sampled - latents).square().mean() if len(latents) else torch.zeros_like(image_error)
         loss = image_error + hole_error + self.special.latent_weight * latent_error
         self.descent.learn(loss, self.images_seen)
-        self.images_seen += len(images)
+        self.images_seen = batch.stop
         return {"image": image_error.detach(), "hole": hole_error.detach(), "latent": latent_error.detach()}
 
     def averaged_encoder(self, images: int = 2048) -> AnyEncoder:
@@ -209,6 +212,8 @@ class EncoderTrainer:
     def _samples(self, numbers: range, stream: int) -> tuple[Latents, Images]:
         seeds = [key(self.options.seed, stream, number) for number in numbers]
         latents = self.gan.generator.prior.sample(seeds).to(self.device)
+        if not numbers:
+            return latents, latents.new_empty(0, self.gan.network.channels, *[self.gan.network.size] * 2)
         with torch.no_grad():
             return latents, self.generator(latents)
 

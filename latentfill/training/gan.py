@@ -51,7 +51,8 @@ def train(
     if options.labels == "folders":
         data, held_out = labelled(data), 0  # the last pictures may be all there are of a class
         network = replace(network, classes=len(data.classes))
-    count = begun_with_held_out(folder, min(held_out, len(data) // 10))
+    most = min(held_out, len(data) // 10)
+    count = caller.team.led(lambda: begun_with_held_out(folder, most))
     learnt, kept = split(data, count if count >= FEWEST else 0)
     learnt = learnt or data
     needed = options.batch_size * options.discriminator_steps
@@ -67,6 +68,10 @@ def train(
             take_over(begin, generator, discriminator, encoder)
         return Trainer(generator, discriminator, resolved(options, len(learnt)), network, encoder)
 
+    samples, processes = options.batch_size - round(options.redrawn_share * options.batch_size), caller.team.crew.size
+    if options.reconstruct and 0 < samples < processes:
+        what = f"of {options.batch_size} fakes {samples} are samples, fewer than the {processes} processes"
+        raise LatentfillError(what, "Give a smaller --redrawn-share or a larger --batch-size.")
     options = in_images(options, len(learnt))
     fixed: dict[str, dict[str, Any]] = {"network": asdict(network)}
     fixed["data"] = {"held_out": 0 if kept is None else len(kept)}

@@ -62,6 +62,8 @@ class Progress:
     """newer checkpoints that could not be read and were passed over"""
     told: tuple[str, ...] = ()
     """what the watchdog says since the last"""
+    stopped: bool = False
+    """whether a process of the training wishes to leave: all do, after the same batch"""
 
 
 @final

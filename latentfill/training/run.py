@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 import torch
 
@@ -38,16 +39,25 @@ def follow(
     Raises RunError when the folder belongs to something else or to another process, when it cannot be written to, and
     when training breaks down and nothing helps: what is no longer a number is never saved.
     """
-    device = choose_device(run.device)
+    team = caller.team
+    device = team.device or choose_device(run.device)
+    team.check_batch(options.batch_size)
+    team.check_same("options", subject, options, run.dry_run)
+    team.check_same("pictures", data.names if data else ())
     if run.threads:
         torch.set_num_threads(run.threads)
     if run.dry_run:
         check_same(folder, subject, options)
-        yield rehearse(learner, data, folder, options, run, device)
+        yield rehearse(learner, data, folder, options, run, device, team)
         return
-    lock = claim(folder)
-    try:
+    locks: list[TextIO] = []
+
+    def enter() -> None:
+        locks.append(claim(folder))
         check_same(folder, subject, options)
+
+    try:
+        team.led(enter)
         yield from Loop(learner, data, folder, subject, options, run, caller, held_out, device).batches()
     except OSError as error:
         raise RunError(
@@ -55,7 +65,8 @@ def follow(
             "Make room on that disk, or give another --run.",
         ) from error
     finally:
-        lock.close()
+        for lock in locks:
+            lock.close()
 
 
 def in_images(options: TrainOptions, pictures: int) -> TrainOptions:

@@ -11,6 +11,7 @@ from torch import nn
 from ..gan.averaging import settled
 from ..gan.building import AnyDiscriminator, AnyGenerator
 from ..gan.gan import Gan
+from ..gan.layers.across import crew, mine, shared
 from ..gan.layers.virtual import is_virtual
 from ..gan.prior import key, random
 from ..gan.residual.encoder import ResidualEncoder
@@ -50,8 +51,7 @@ class Trainer:
     ) -> None:
         self.generator, self.discriminator, self.encoder, self.options = generator, discriminator, encoder, options
         self.network = network or NetworkOptions()  # only told to the model files
-        # Batch norm subtracts the mean, and with it any bias before it: such a bias gets no gradient, only rounding
-        # errors that Adam would blow up. It keeps its first value, zero.
+        # Batch norm takes off any bias before it, whose gradient is rounding errors that Adam would blow up: it stays.
         for bias in [*generator.idle_biases(), *discriminator.idle_biases()]:
             bias.requires_grad_(False)
         self.pieces = Pieces(options, generator, discriminator)
@@ -80,27 +80,29 @@ class Trainer:
             quiet = alone or player is self.e
             player.set(self.now.learning_rate, REGRESSION_BETAS if quiet else (o.beta1, self.now.beta2))
         if self.e and alone:  # there is no game yet
-            drawn = redraw_batch(ToldGenerator(self.generator, labels), self.e.network, real, self.images_seen, o)
+            g, numbers = ToldGenerator(self.generator, labels), shared(self.images_seen, len(real))
+            drawn = redraw_batch(g, self.e.network, real, numbers, o)
             descend(drawn.loss, (self.g, self.e))
             return self._after(len(real), drawn.told())
         values: dict[str, torch.Tensor] = {}
         self.pieces.begin(real, self.images_seen)
-        for start in range(0, len(real), o.batch_size):
-            first, rows = self.images_seen + start, slice(start, start + o.batch_size)
+        share = o.batch_size // crew().size
+        for start in range(0, len(real), share):
+            first, rows = self.images_seen + start * crew().size, slice(start, start + share)
             batch, classes = real[rows], None if labels is None else labels[rows]
             g, d = ToldGenerator(self.generator, classes), ToldDiscriminator(self.discriminator, classes)
-            z = self.latents(first, len(batch)).to(real.device)
-            fake, redrawn = self._draw(g, z, batch, first)
-            told = self._judge(d, batch, fake.detach(), first)
+            numbers = shared(first, len(batch))
+            z = self.latents(numbers).to(real.device)
+            fake, redrawn = self._draw(g, z, batch, numbers)
+            told = self._judge(d, batch, fake.detach(), numbers)
             values = values or told  # of the first update
-
         # Frozen, D passes gradients through to the fakes and computes none for itself.
         self.d.let_learn(False)
         for update in range(o.generator_steps):
             if update:  # the first fake is still what G makes of z: only D has moved
-                fake, redrawn = self._draw(g, z, batch, first)
-            seen = d.features(self.pieces.shown(fake, first, "update", update))
-            other = d.features(self.pieces.shown(batch, first, "real")) if loss.pairs or o.feature_matching else seen
+                fake, redrawn = self._draw(g, z, batch, numbers)
+            seen = d.features(self.pieces.shown(fake, numbers, "update", update))
+            other = d.features(self.pieces.shown(batch, numbers, "real")) if loss.pairs or o.feature_matching else seen
             judged = d.decide(seen)
             cost = loss.generator(d.decide(other) if loss.pairs else judged, judged).mean()
             values.setdefault("generator", cost.detach())
@@ -143,9 +145,9 @@ class Trainer:
         """Whether every number of all networks and of the averages still is one."""
         return all(player.is_finite() for player in self._players())
 
-    def latents(self, first: int, count: int) -> Latents:
-        """The latents of images number `first` on: the n-th image of a run always meets the same one."""
-        return self.generator.prior.sample([self._seed(LATENT_STREAM, n) for n in range(first, first + count)])
+    def latents(self, numbers: range) -> Latents:
+        """The latents of images of these numbers: the n-th image of a run always meets the same one."""
+        return self.generator.prior.sample([self._seed(LATENT_STREAM, n) for n in numbers])
 
     def fixed_latents(self, count: int) -> Latents:
         """The latents whose images are drawn again and again."""
@@ -174,8 +176,9 @@ class Trainer:
             drawn = {"": self.averaged_generator(1024), "-raw": self.raw_generator()}
             sheets = {kind: ToldGenerator(generator, labels)(z) for kind, generator in drawn.items()}
         shown = {f"D/{name}": values[name].sigmoid() for name in ("real", "fake") if name in values}
-        count = self.real_images
-        return Exhibit(sheets, {"z": self.latents(self.images_seen - count, count), **shown})
+        return Exhibit(
+            sheets, {"z": self.latents(range(self.images_seen - self.real_images, self.images_seen)), **shown}
+        )
 
     def models(self, about: Mapping[str, Any]) -> dict[str, Gan]:
         """What model files should hold, by the ending of their names: the averaged generator, and the last one."""
@@ -204,23 +207,25 @@ class Trainer:
         self.pieces.load_state_dict(state.get("pieces", {}))
         self.images_seen = state["images_seen"]
 
-    def _draw(self, g: ToldGenerator, z: Latents, real: Images, first: int) -> tuple[Images, Redrawn | None]:
+    def _draw(self, g: ToldGenerator, z: Latents, real: Images, numbers: range) -> tuple[Images, Redrawn | None]:
         """Fakes to be judged, and what an encoder beside G makes of the pictures: the last of the fakes are these."""
         if not self.e:
             return g(z), None
-        redrawn = redraw_batch(g, self.e.network, real, first, self.options)
-        own = len(z) - round(self.options.redrawn_share * len(z))
-        return torch.cat([g.first(own)(z[:own]), redrawn.pictures[own:]]), redrawn
+        redrawn = redraw_batch(g, self.e.network, real, numbers, self.options)
+        whole = len(z) * crew().size
+        own = len(mine(range(whole - round(self.options.redrawn_share * whole))))
+        drawn = [g.first(own)(z[:own])] if own else []
+        return torch.cat([*drawn, redrawn.pictures[own:]]), redrawn
 
-    def _judge(self, d: ToldDiscriminator, real: Images, fake: Images, first: int) -> dict[str, torch.Tensor]:
+    def _judge(self, d: ToldDiscriminator, real: Images, fake: Images, numbers: range) -> dict[str, torch.Tensor]:
         """One update of D on one batch."""
         o = self.options
-        real, fake = self.pieces.shown(real, first, "real"), self.pieces.shown(fake, first, "fake")
+        real, fake = self.pieces.shown(real, numbers, "real"), self.pieces.shown(fake, numbers, "fake")
         real_logits, fake_logits = d(real), d(fake)
         loss = LOSSES[o.loss].discriminator(real_logits, fake_logits).mean()
         cost, slopes = loss + smoothing(real_logits, o.label_smoothing).mean(), dict[str, torch.Tensor]()
-        if first // o.batch_size % o.penalty_every == 0:
-            keys = [self._seed(BETWEEN_STREAM, n) for n in range(first, first + len(real))]
+        if (numbers.start - crew().rank) // o.batch_size % o.penalty_every == 0:
+            keys = [self._seed(BETWEEN_STREAM, n) for n in numbers]
             share = torch.tensor([random(key).random() for key in keys], device=real.device)
             term, slopes = penalty(d, real, fake, share, o)
             cost = cost if term is None else cost + self.now.penalty * o.penalty_every * term
@@ -233,14 +238,12 @@ class Trainer:
         return (self.g, self.d, *((self.e,) if self.e else ()))
 
     def _after(self, images: int, values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        images *= crew().size
         self.images_seen += images
-        self._average(images)
-        return values
-
-    def _average(self, images: int) -> None:
         half_life = settings(self.options, self.images_seen).half_life
         for player in self._players():
             player.average(keep(images, half_life))
+        return values
 
     def _seed(self, stream: int, number: int) -> int:
         return key(self.options.seed, stream, number)

@@ -49,7 +49,7 @@ def test_a_step_is_that_of_a_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None
     g, d = deepcopy(ours.generator), deepcopy(ours.discriminator)
     og, od = (torch.optim.Adam(n.parameters(), 1e-3, betas=(0.0, 0.99)) for n in (g, d))
     for i in range(3):
-        x, z = real(i, 4).double(), ours.latents(ours.images_seen, 4).double()
+        x, z = real(i, 4).double(), ours.latents(range(ours.images_seen, ours.images_seen + 4)).double()
         ours.step(x)
         fake = g(z).detach().requires_grad_()
         x.requires_grad_()
@@ -109,9 +109,9 @@ def test_each_update_of_d_has_pictures_and_latents_of_its_own(monkeypatch: pytes
     seen: list[torch.Tensor] = []
     judge = ours._judge
 
-    def watch(d: Any, real: torch.Tensor, fake: torch.Tensor, first: int) -> dict[str, torch.Tensor]:
+    def watch(d: Any, real: torch.Tensor, fake: torch.Tensor, numbers: range) -> dict[str, torch.Tensor]:
         seen.append(real)
-        return judge(d, real, fake, first)
+        return judge(d, real, fake, numbers)
 
     monkeypatch.setattr(ours, "_judge", watch)
     batch = real(0, 12)
@@ -136,16 +136,16 @@ def test_d_judges_redrawn_pictures_each_beside_its_original(monkeypatch: pytest.
     seen: list[torch.Tensor] = []
     judge = ours._judge
 
-    def watch(d: Any, real: torch.Tensor, fake: torch.Tensor, first: int) -> dict[str, torch.Tensor]:
+    def watch(d: Any, real: torch.Tensor, fake: torch.Tensor, numbers: range) -> dict[str, torch.Tensor]:
         seen.append(fake)
-        return judge(d, real, fake, first)
+        return judge(d, real, fake, numbers)
 
     monkeypatch.setattr(ours, "_judge", watch)
-    batch, z = real(0, 4), ours.latents(0, 4)
+    batch, z = real(0, 4), ours.latents(range(4))
     assert ours.e
     with torch.no_grad():
         samples = ours.generator(z)
-        redrawn = redraw_batch(ours.generator, ours.e.network, batch, 0, ours.options).pictures
+        redrawn = redraw_batch(ours.generator, ours.e.network, batch, range(4), ours.options).pictures
     ours.step(batch)
     torch.testing.assert_close(seen[0], torch.cat([samples[:2], redrawn[2:]]))
 

@@ -71,7 +71,7 @@ def test_a_step_is_that_of_a_plain_loop() -> None:
         torch.optim.Adam([p for p in n.parameters() if p.requires_grad], 1e-3, betas=(0.5, 0.999)) for n in (g, d)
     )
     for i in range(3):
-        plain_step(g, d, og, od, real(i).double(), ours.latents(ours.images_seen, 4).double())
+        plain_step(g, d, og, od, real(i).double(), ours.latents(range(ours.images_seen, ours.images_seen + 4)).double())
         ours.step(real(i))
     for mine, plain in ((ours.generator, g), (ours.discriminator, d)):
         for name, tensor in plain.state_dict().items():
@@ -239,8 +239,8 @@ def test_generators_to_use_are_copies_and_frozen(equal: Any) -> None:
 
 def test_a_latent_belongs_to_the_number_of_its_image() -> None:
     tiny, other = trainer(), trainer(seed=1)
-    assert torch.equal(tiny.latents(0, 8)[5:], tiny.latents(5, 3))
-    drawn = [*tiny.latents(0, 8), *tiny.fixed_latents(8), *other.latents(0, 8), *other.fixed_latents(8)]
+    assert torch.equal(tiny.latents(range(8))[5:], tiny.latents(range(5, 8)))
+    drawn = [*tiny.latents(range(8)), *tiny.fixed_latents(8), *other.latents(range(8)), *other.fixed_latents(8)]
     assert len({z.numpy().tobytes() for z in drawn}) == len(drawn)
 
 

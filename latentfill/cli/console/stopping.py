@@ -10,8 +10,8 @@ from typing import final
 class StopSignal:
     """Remembers Ctrl-C and SIGTERM, so that the batch at hand is finished before the run is saved."""
 
-    def __init__(self) -> None:
-        self.came = False
+    def __init__(self, quiet: bool = False) -> None:
+        self.came, self.quiet = False, quiet
         self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
 
     def restore(self) -> None:
@@ -22,4 +22,5 @@ class StopSignal:
         if self.came:  # the second time is meant
             raise KeyboardInterrupt
         self.came = True
-        print("\nStopping after this batch; again to leave at once.", file=sys.stderr)
+        if not self.quiet:
+            print("\nStopping after this batch; again to leave at once.", file=sys.stderr)

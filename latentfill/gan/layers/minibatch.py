@@ -11,6 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .across import gathered, mean_of_all
+
 DIMENSIONS = 5  # numbers that each kernel compares images by; theirs
 MOMENTUM = 0.1  # of the running average; batch norm's
 
@@ -35,14 +37,15 @@ class MinibatchDiscrimination(nn.Module):
             return self.running_nearness.to(features.dtype).expand(len(features), -1)
         near = self.nearness(features)
         with torch.no_grad():
-            self.running_nearness.lerp_(near.mean(0), MOMENTUM)
+            self.running_nearness.lerp_(mean_of_all(near.mean(0)), MOMENTUM)
         return near.to(features.dtype)
 
     def nearness(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n _"]:
         """o(x_i)_b = mean over j != i of exp(-||M_ib - M_jb||_1); 0 for an image alone."""
         rows = F.linear(features, self.tensor.to(features.dtype)).float().view(len(features), self.kernels, DIMENSIONS)
-        alike = (rows[:, None] - rows[None]).abs().sum(3).neg().exp()  # [n, n, kernels]; 1 for an image and itself
-        return (alike.sum(1) - 1) / max(1, len(features) - 1)
+        others = gathered(rows) if self.training else rows
+        alike = (rows[:, None] - others[None]).abs().sum(3).neg().exp()  # [n, n, kernels]; 1 for an image and itself
+        return (alike.sum(1) - 1) / max(1, len(others) - 1)
 
     def initialise(self, rng: torch.Generator) -> None:
         """So wide that features of size 1 come to lie about 1 apart: much farther, and no gradient would be left."""

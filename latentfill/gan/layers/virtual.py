@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...options import NormName
+from .batch import BatchNorm
 
 Maps = Float[Tensor, "_ c _ _"]
 EPSILON = 1e-5  # batch norm's
@@ -68,7 +69,7 @@ def norm_layer(kind: NormName, maps: int) -> nn.Module:
     """The layer of that name."""
     if kind == "none":
         return nn.Identity()
-    return VirtualBatchNorm(maps) if kind == "virtual" else nn.BatchNorm2d(maps)
+    return VirtualBatchNorm(maps) if kind == "virtual" else BatchNorm(maps)
 
 
 def is_virtual(network: nn.Module) -> bool:

@@ -21,6 +21,7 @@ from ...options.bounds import NormName
 from ...types import Images, Latents, PerImage
 from ..dcgan import DcganDiscriminator, DcganGenerator, blank, check_shape, parameters
 from ..dcgan import initialise as initialise_layers
+from ..layers.batch import BatchNorm
 from ..prior import NormalPrior, UniformPrior
 from ..residual.blocks import double
 from .levels import SMALLEST, AnySize, Sizes, shrunk
@@ -103,7 +104,7 @@ class Level(nn.Module):
         self.noise = blank(nn.Linear, numbers, size**2)
         self.look = blank(nn.Conv2d, channels + 1, base, KERNEL)
         self.mix = blank(nn.Conv2d, base, base, KERNEL)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(base) if norm == "batch" else nn.Identity() for _ in range(2))
+        self.norms = nn.ModuleList(BatchNorm(base) if norm == "batch" else nn.Identity() for _ in range(2))
         self.draw = blank(nn.Conv2d, base, 4 * channels, 3)
 
     def forward(self, images: AnySize, numbers: Shares) -> AnySize:

@@ -21,13 +21,14 @@ FARTHEST = 0.125  # of the image's side, that it is moved
 CUT = 0.5  # of the image's side, that is cut out
 
 
-def draws(key: int, first: int, count: int) -> Draws:
-    """The numbers of images `first` to `first + count` in the stream of that key; the n-th has the same ones always.
+def draws(key: int, numbers: range) -> Draws:
+    """The numbers of these images in the stream of that key; the n-th has the same ones always.
 
     All come from one Philox, whose counter is set: a generator for each image would cost as much as the changes do.
     """
+    first, count = numbers.start, numbers[-1] + 1 - numbers.start if numbers else 0
     rng = np.random.Generator(np.random.Philox(key=key, counter=first * DRAWS // 4))
-    return torch.from_numpy(rng.random((count, DRAWS)).astype(np.float32))
+    return torch.from_numpy(rng.random((count, DRAWS)).astype(np.float32)[:: numbers.step])
 
 
 def augment(images: Images, numbers: Draws, probability: float = 1.0) -> Images:

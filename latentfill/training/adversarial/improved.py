@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...gan.layers.across import mean_of_all
 from ...types import PerImage
 
 Features = Float[Tensor, "_ d"]
@@ -28,7 +29,7 @@ def feature_distance(real: Features, fake: Features) -> Float[Tensor, ""]:
 
     Theirs is the sum over the features; this is their mean, as in their code, so that a weight fits every width.
     """
-    return (fake.float().mean(0) - real.detach().float().mean(0)).square().mean()
+    return (mean_of_all(fake.float().mean(0)) - mean_of_all(real.detach().float().mean(0))).square().mean()
 
 
 @final

@@ -9,6 +9,7 @@ import torch
 from ...errors import LatentfillError
 from ...gan.building import AnyDiscriminator, AnyGenerator
 from ...gan.dcgan import DcganDiscriminator, DcganGenerator
+from ...gan.layers.across import crew, gathered
 from ...gan.layers.virtual import is_virtual
 from ...gan.prior import key
 from ...options import NetworkOptions, TrainOptions
@@ -57,22 +58,23 @@ class Pieces:
         self.sigma = left(self.options.noise, seen / self.options.images_seen)
         d = self.discriminator
         if isinstance(d, DcganDiscriminator) and is_virtual(d) and d.reference is None:
-            d.reference = real[: self.options.batch_size].clone()
+            d.reference = gathered(real[: self.options.batch_size // crew().size]).clone()
 
-    def shown(self, images: Images, first: int, role: Role, update: int = 0) -> Images:
-        """Images number `first` on as D sees them. For the same role and update they are the same again."""
+    def shown(self, images: Images, numbers: range, role: Role, update: int = 0) -> Images:
+        """Images of these numbers as D sees them. For the same role and update they are the same again."""
         number = ROLES[role] + update
         if self.probability:
-            images = augment(images, draws(self._seed(AUGMENT_STREAM, number), first, len(images)), self.probability)
+            images = augment(images, draws(self._seed(AUGMENT_STREAM, number), numbers), self.probability)
         if self.sigma:
-            seeds = [self._seed(NOISE_STREAM, (number << 48) + n) for n in range(first, first + len(images))]
+            seeds = [self._seed(NOISE_STREAM, (number << 48) + n) for n in numbers]
             images = noisy(images, seeds, self.sigma)
         return images
 
     def adapt(self, real: PerImage, fake: PerImage) -> dict[str, torch.Tensor]:
         """Augment more or less from now on, going by D's logits; returns how much, if that is wanted."""
         if self.options.augment == "adaptive":
-            rate = sign_rate(real, None if _has_targets(self.options) else fake)
+            real = gathered(real)
+            rate = sign_rate(real, None if _has_targets(self.options) else gathered(fake))
             self.probability = adapted(self.probability, rate, len(real))
         return {"augment": real.new_tensor(self.probability)} if self.options.augment == "adaptive" else {}
 

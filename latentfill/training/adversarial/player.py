@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...gan.averaging import blend_parameters
+from ...gan.layers.across import averaged
 from .improved import History
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -96,7 +97,7 @@ def descend(loss: Tensor, players: Sequence[Player[Any]]) -> None:
     """One update of these players together."""
     parameters = [parameter for player in players for parameter in player.parameters]
     # Not every layer has its part in every loss: D's bias has none in a loss of differences of logits.
-    grads = torch.autograd.grad(loss, parameters, allow_unused=True)
+    grads = averaged(torch.autograd.grad(loss, parameters, allow_unused=True), parameters)
     for player in players:
         own, grads = grads[: len(player.parameters)], grads[len(player.parameters) :]
         player.update(own)

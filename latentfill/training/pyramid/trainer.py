@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ...gan.averaging import estimate_statistics
 from ...gan.gan import Gan
+from ...gan.layers.across import crew, mine
 from ...gan.prior import key
 from ...gan.pyramid.levels import shrunk
 from ...gan.pyramid.networks import PyramidDiscriminator, PyramidGenerator, sizes_of
@@ -61,7 +62,8 @@ class PyramidTrainer:
         o, loss, now = self.options, LOSSES["non-saturating"], settings(self.options, self.images_seen)
         for player in (self.g, self.d):
             player.set(now.learning_rate, (o.beta1, now.beta2))
-        z, sizes = self.latents(self.images_seen, len(real)).to(real.device), shrunk(real)
+        batch = range(self.images_seen, self.images_seen + len(real) * crew().size)
+        z, sizes = self.latents(mine(batch)).to(real.device), shrunk(real)
         fakes = self.generator.beside(z, sizes)
 
         real_logits = self.discriminator.judge(sizes)
@@ -81,9 +83,9 @@ class PyramidTrainer:
             descend(prices[-1].sum(), (self.g,))
         self.d.let_learn(True)
 
-        self.images_seen += len(real)
+        self.images_seen = batch.stop
         half_life = settings(o, self.images_seen).half_life
-        self.g.average(keep(len(real), half_life))
+        self.g.average(keep(len(batch), half_life))
         return _told(pairs, costs.detach(), prices[0].detach(), sizes_of(self.network.size))
 
     @property
@@ -128,9 +130,9 @@ class PyramidTrainer:
         """Whether every number of all networks and of the average still is one."""
         return self.g.is_finite() and self.d.is_finite()
 
-    def latents(self, first: int, count: int) -> Latents:
-        """The latents of images number `first` on: the n-th image of a run always meets the same one."""
-        return self._draw(LATENT_STREAM, range(first, first + count))
+    def latents(self, numbers: range) -> Latents:
+        """The latents of images of these numbers: the n-th image of a run always meets the same one."""
+        return self._draw(LATENT_STREAM, numbers)
 
     def averaged_generator(self, images: int = 4096) -> PyramidGenerator:
         """A copy of the averaged generator with statistics of its own, of images drawn from z alone, ready to use."""

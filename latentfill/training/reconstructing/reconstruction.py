@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...errors import LatentfillError
 from ...gan.gan import Generator
+from ...gan.layers.across import mean_of_all, weighted_mean
 from ...gan.prior import key, random
 from ...gan.residual.encoder import ResidualEncoder
 from ...options import NetworkOptions, TrainOptions
@@ -62,10 +63,9 @@ def draw_noise(dim: int, numbers: range, seed: int) -> Latents:
 
 
 def redraw_batch(
-    generator: Generator, encoder: ResidualEncoder, real: Images, first: int, options: TrainOptions
+    generator: Generator, encoder: ResidualEncoder, real: Images, numbers: range, options: TrainOptions
 ) -> Redrawn:
-    """`redraw` for pictures number `first` on of a run, each with a hole and a noise of its own."""
-    numbers = range(first, first + len(real))
+    """`redraw` for pictures of these numbers in a run, each with a hole and a noise of its own."""
     known = draw_holes(real.shape[-1], numbers, options.seed).to(real.device)
     noise = draw_noise(encoder.prior.dim, numbers, options.seed).to(real.device)
     return redraw(generator, encoder, real, known, noise, options.divergence)
@@ -83,10 +83,10 @@ def redraw(
     mean, log_variance = encoder.posterior(images, known)
     drawn = generator(mean + noise * (0.5 * log_variance).exp())
     error, hole = (drawn - images).square().mean(1, keepdim=True), 1 - known
-    image_error, hole_error = error.mean(), (error * hole).sum() / hole.sum().clamp_min(1)
+    image_error, hole_error = error.mean(), weighted_mean(error, hole)
     nats = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
     loss = sum(
-        (0.25 * e / e.detach().clamp_min(SMALLEST_ERROR) for e in (image_error, hole_error)),
+        (0.25 * e / mean_of_all(e.detach()).clamp_min(SMALLEST_ERROR) for e in (image_error, hole_error)),
         divergence * nats / images[0].numel(),
     )
     return Redrawn(drawn, loss, image_error.detach(), hole_error.detach(), nats.detach())

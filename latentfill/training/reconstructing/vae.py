@@ -13,6 +13,7 @@ from ...gan.averaging import settled
 from ...gan.building import AnyGenerator
 from ...gan.device import choose_precision
 from ...gan.gan import Gan
+from ...gan.layers.across import crew, shared
 from ...gan.prior import key
 from ...gan.residual.encoder import ResidualEncoder
 from ...gan.residual.networks import Uncritical
@@ -118,16 +119,16 @@ class VaeTrainer:
 
         Returns, detached, the squared errors of the whole `image` and in the `hole`, and the `divergence` in nats.
         """
-        o, numbers = self.options, range(self.images_seen, self.images_seen + len(real))
-        now = settings(o, self.images_seen)
+        o, images = self.options, len(real) * crew().size
+        seen, now = self.images_seen + images, settings(o, self.images_seen)
         for player in (self.g, self.e):  # the first steps of Adam know no scale yet
-            player.set(now.learning_rate * min(1.0, (numbers.stop) / WARM_UP), (o.beta1, now.beta2))
-        redrawn = redraw_batch(self.g.network, self.e.network, real, numbers.start, o)
+            player.set(now.learning_rate * min(1.0, seen / WARM_UP), (o.beta1, now.beta2))
+        redrawn = redraw_batch(self.g.network, self.e.network, real, shared(self.images_seen, len(real)), o)
         descend(redrawn.loss, (self.g, self.e))
-        self.images_seen = numbers.stop
+        self.images_seen = seen
         half_life = settings(o, self.images_seen).half_life
         for player in (self.g, self.e):
-            player.average(keep(len(real), half_life))
+            player.average(keep(images, half_life))
         return redrawn.told()
 
     def is_finite(self) -> bool:

@@ -11,6 +11,8 @@ from ...gan.context import ContextEncoder
 from ...gan.gan import Gan
 from ...options import TrainOptions
 from ...types import Images
+from ..distributed.team import ALONE as ONE
+from ..distributed.team import Team
 from ..record import Curves, Exhibit
 from .signs import Others
 
@@ -87,6 +89,14 @@ class Caller:
     machine: str = ""
     """what it runs on, in words"""
     scorer: Scorer | None = field(default=None, compare=False)
+    team: Team = ONE
+    """the processes that this one trains with"""
+    stop: Callable[[], bool] = field(default=lambda: False, compare=False)
+    """whether somebody wishes the training to be saved and left"""
+
+    def facts(self) -> dict[str, Any]:
+        """What of this a run notes."""
+        return {"processes": self.team.crew.size, "command": self.command, "machine": self.machine}
 
 
 ALONE = Caller()

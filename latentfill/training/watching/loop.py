@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
-from typing import Any, final
+from typing import Any, cast, final
 
 import torch
 from torch import Tensor
 
 from ...errors import LatentfillError, RunError
+from ...gan.layers.across import together
 from ...options import RunOptions, TrainOptions
 from ...types import Images
 from .. import checkpoints
@@ -20,7 +21,7 @@ from .keeper import Keeper
 from .learner import Caller, Make
 from .quality import Quality, evenly
 from .signs import Sign, numbers
-from .watchdog import COMPARED, CURES, ROLLBACKS, Alarm, Watchdog, alarm
+from .watchdog import COMPARED, CURES, ROLLBACKS, Alarm, Memory, Watchdog, alarm
 
 DRAWS = ("gan", "vae", "lapgan")  # kinds whose sheets are samples of the model
 
@@ -43,16 +44,18 @@ class Loop:
     ) -> None:
         self.make, self.data, self.folder, self.subject = make, data, folder, subject
         self.options, self.run, self.caller, self.device = options, run, caller, device
+        self.team, self.stopped = caller.team, False
         draws = subject.kind in DRAWS
+        self.record: Record | None = None
         self.watch = Watchdog(options, run, evenly(data, COMPARED) if draws and data else None)
         self.keeper = Keeper(folder, data, run.keep_checkpoints, self.watch)
         self.quality = Quality(folder, data, held_out, caller.scorer, draws, options.seed)
-        state, self.broken = checkpoints.newest(folder / "checkpoints")
+        state, self.broken = self.team.led(lambda: checkpoints.newest(folder / "checkpoints"))
         if state:
             self.watch.remember(state.get("watchdog"), state["images_seen"])
         self._take(state)
         self.resumed_from = self.learner.images_seen
-        if self.saved and self.keeper.models_are_stale(self.learner):  # killed between the two, or deleted
+        if self.team.leads and self.saved and self.keeper.models_are_stale(self.learner):  # killed between, or deleted
             self.keeper.save_models(self.learner)
 
     @property
@@ -63,19 +66,11 @@ class Loop:
         """Train to the end, and save whenever that is due."""
         if self.done:
             return
-        facts = {"images_seen": self.saved, "pictures": len(self.data or ()), "device": str(self.device)}
-        facts["precision"] = str(self.learner.precision).removeprefix("torch.")
-        facts |= {"command": self.caller.command, "machine": self.caller.machine}
-        write_options(self.folder, self.subject, self.options, self.run, facts)
-        write_rejected(self.folder / "rejected.csv", self.data.rejected if self.data else ())
-        if not self.saved:
-            self.quality.forget()
-        self._begin()
         self.told: list[str] = []
         self.whole = True  # whether the learner is between two steps, with numbers that are numbers
         try:
-            if not self.saved and (graph := self.learner.graph()):
-                self.record.graph(*graph)
+            self.team.led(self._open)
+            self._count()
             while not self.done:
                 try:
                     self._advance()
@@ -86,31 +81,54 @@ class Loop:
                     continue
                 now, told, self.told = self.learner.images_seen, tuple(self.told), []
                 rate, begun = self.clock.rate(now), (self.resumed_from, self.broken)
-                yield Progress(now, self.options.images_seen, rate, self.losses, *begun, told)
+                yield Progress(now, self.options.images_seen, rate, self.losses, *begun, told, self.stopped)
         except LatentfillError:
             self.whole = False  # it could not be saved, or should not be
             raise
         finally:
             try:
-                if self.whole and self.saved < self.learner.images_seen:
+                if self.team.leads and self.whole and self.saved < self.learner.images_seen:
                     self._save()
             finally:
-                self.record.close()
+                if self.record:
+                    self.record.close()
+
+    def _open(self) -> None:
+        """Say what begins, or goes on."""
+        facts = {"images_seen": self.saved, "pictures": len(self.data or ()), "device": str(self.device)}
+        facts |= {"precision": str(self.learner.precision).removeprefix("torch."), **self.caller.facts()}
+        write_options(self.folder, self.subject, self.options, self.run, facts)
+        write_rejected(self.folder / "rejected.csv", self.data.rejected if self.data else ())
+        if not self.saved:
+            self.quality.forget()
+        self._begin()
+        if not self.saved and (graph := self.learner.graph()):
+            self._recorded().graph(*graph)
 
     def _begin(self) -> None:
         """Record what follows, from the learner's place on."""
         self.record = Record(self.folder, self.saved, {**self.learner.curves, **self.quality.curves})
+
+    def _count(self) -> None:
         self.clock, self.means = Clock(self.saved), Means()
         self.losses: dict[str, float] = {}
         self.scores: dict[str, float] = {}
 
     def _advance(self) -> None:
-        """One batch, and all that is due after it."""
-        learner, run, seen = self.learner, self.run, self.learner.images_seen
+        """One batch, and all that is due after it, which the leader does."""
+        seen = self.learner.images_seen
         values = self._step(seen)
-        now = learner.images_seen
         self.means.add(values)
         self.watch.add(values)
+        r = self.run
+        every = (r.log_every, r.sample_every, r.score_every, r.checkpoint_every, r.snapshot_every)
+        if not self.losses or any(self._due(one, seen) for one in every):
+            self.losses = self.team.led(lambda: self._look_after(values, seen))
+
+    def _look_after(self, values: Mapping[str, Tensor], seen: int) -> dict[str, float]:
+        """Record, watch, judge and save what is due; returns the losses to be told."""
+        learner, run, record = self.learner, self.run, self._recorded()
+        now = learner.images_seen
         due = self._due(run.log_every, seen)
         if due or not self.losses:
             self.losses = self.means.read()
@@ -122,32 +140,37 @@ class Loop:
             exhibit = learner.exhibit(values)
             if run.watch and _due(run.sample_every, seen, now) and (sign := self.watch.look(now, exhibit.sheets)):
                 raise alarm(sign, now, self.saved)
-            self.record.show(now, exhibit)
+            record.show(now, exhibit)
             measured = dict(exhibit.scores)
         if self.quality.is_due(run.score_every, seen, now, self.done):
             measured |= self._judge(measured)
         self.scores |= measured
         if due:
             pace = {"images_per_second": self.clock.lap(now), "learning_rate": learner.learning_rate}
-            self.record.metrics(now, self.losses | pace | self.scores)
+            record.metrics(now, self.losses | pace | self.scores)
             self.means, self.scores = Means(), {}
         if _due(run.checkpoint_every, seen, now):
             self._save()
         if _due(run.snapshot_every, seen, now):
             self.keeper.save_models(learner, f"models/{now:010}")
+        return self.losses
 
     def _step(self, seen: int) -> dict[str, Tensor]:
         o, count = self.options, self.learner.real_images
         real, labels = torch.empty(0, 0, 0, 0), None
         if self.data and count:
-            first = seen // self.learner.images_per_step * count
-            real = self.data.batch(first, count, seed=o.seed, flip=o.flip).to(self.device)
-            labels = self.data.batch_labels(first, count, seed=o.seed)
+            first, part = seen // self.learner.images_per_step * count, self.team.part
+            real = self.data.batch(first, count, seed=o.seed, flip=o.flip, part=part).to(self.device)
+            labels = self.data.batch_labels(first, count, seed=o.seed, part=part)
         self.whole = False
         learner: Any = self.learner  # pictures have labels only for one that takes them
-        values: dict[str, Tensor] = (
-            learner.step(real) if labels is None else learner.step(real, torch.from_numpy(labels).to(self.device))
-        )
+        given = (real,) if labels is None else (real, torch.from_numpy(labels).to(self.device))
+        try:
+            with together(self.team.crew):
+                own: dict[str, Tensor] = learner.step(*given)
+            values, self.stopped = self.team.pooled(own, self.caller.stop())
+        except RuntimeError as error:
+            raise self.team.lost(error) from error
         self.whole = True
         return values
 
@@ -157,7 +180,7 @@ class Loop:
     def _judge(self, known: Mapping[str, float]) -> Mapping[str, float]:
         now, found = self.learner.images_seen, self.quality.judge(self.learner, self.keeper.about(self.learner), known)
         for name, images in found.sheets.items():
-            self.record.sheet(name, now, images)
+            self._recorded().sheet(name, now, images)
         distances = found.distances
         if distances is not None and (sign := self.watch.copies(now, distances, self.quality.usual())):
             self._tell(sign, now, CURES["copies"])
@@ -178,27 +201,38 @@ class Loop:
         """Go on from the last good checkpoint with a changed setting; if that was tried often enough, stop there."""
         self.whole = False
         now, tired = self.learner.images_seen, self.watch.tired
-        exact = self.learner.precision == torch.float32
-        done = "nothing helps, and the training stops" if tired else self.watch.answer(alarm.sign, exact)
-        state = self.keeper.good(self.learner, alarm.sign.trouble)
+
+        def decide() -> tuple[str, dict[str, Any] | None, Memory]:
+            exact = self.learner.precision == torch.float32
+            done = "nothing helps, and the training stops" if tired else self.watch.answer(alarm.sign, exact)
+            return done, self.keeper.good(self.learner, alarm.sign.trouble), self.watch.memory
+
+        def tell() -> None:
+            self._save()
+            self._recorded().close()
+            self._begin()
+            self._tell(alarm.sign, now, f"back to {self.saved:,} images, {done}")
+
+        done, state, self.watch.memory = self.team.led(decide)
         self._take(state)
         self.watch.restart(self.saved)
-        self._save()
-        self.record.close()
-        self._begin()
-        self._tell(alarm.sign, now, f"back to {self.saved:,} images, {done}")
+        self.team.led(tell)
+        self._count()
         if tired:
             raise RunError(f"{alarm.what}; going back {ROLLBACKS} times did not help", alarm.cure)
         self.whole = True
 
+    def _recorded(self) -> Record:
+        return cast(Record, self.record)  # who leads has one as soon as it has begun
+
     def _tell(self, sign: Sign, now: int, done: str) -> None:
-        self.record.warn(self.saved, {"images_seen": now, **asdict(sign), "done": done})
+        self._recorded().warn(self.saved, {"images_seen": now, **asdict(sign), "done": done})
         self.told.append(f"at {now:,} images: {sign.saw} (limit {sign.limit:.3g}); {done}")
 
     def _save(self) -> None:
         self._check_numbers(self.learner.is_finite())
         try:
-            self.record.flush()
+            self._recorded().flush()
         finally:  # curves are worth less than the model
             self.keeper.save(self.learner)
             self.saved = self.learner.images_seen

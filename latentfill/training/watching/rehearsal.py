@@ -12,9 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...gan.layers.across import together
 from ...options import RunOptions, TrainOptions
 from ..checkpoints import listed
 from ..dataset import Dataset
+from ..distributed.team import ALONE, Team
 from ..record import Progress
 from .learner import Learner, Make
 
@@ -23,17 +25,24 @@ SHEET = 3 * 64 * 2  # bytes of samples for each pixel of an image, before compre
 
 
 def rehearse(
-    make: Make, data: Dataset | None, folder: Path, options: TrainOptions, run: RunOptions, device: torch.device
+    make: Make,
+    data: Dataset | None,
+    folder: Path,
+    options: TrainOptions,
+    run: RunOptions,
+    device: torch.device,
+    team: Team = ALONE,
 ) -> Progress:
     """What a training would take: told, not written. The bytes of gradients and activations are what steps added."""
     before = _peak(device)
     learner = make(device, replace(options, redraw_first=0))  # of the game, which is the slower part
-    images = _real(learner, data, options).to(device)
-    for _ in range(WARM_UP):
-        learner.step(images)
-    began = time.perf_counter()
-    for _ in range(STEPS):
-        values = learner.step(images)
+    images = _real(learner, data, options, team.part).to(device)
+    with together(team.crew):
+        for _ in range(WARM_UP):
+            learner.step(images)
+        began = time.perf_counter()
+        for _ in range(STEPS):
+            values = learner.step(images)
     float(next(iter(values.values())).mean())  # waits for the device
     rate = learner.images_seen / (WARM_UP + STEPS) * STEPS / (time.perf_counter() - began)
     state, models = learner.state_dict(), len(learner.suffixes)
@@ -49,11 +58,12 @@ def rehearse(
     disk = kept * (run.keep_checkpoints + 1) + weights * (models + 1 + snapshots * models) + sheets
     dtype = str(learner.precision).removeprefix("torch.")
     alone = ", since G redraws alone first, which is quicker" if options.redraw_first and options.reconstruct else ""
+    shared = f", shared by {team.crew.size} processes" if team.crew.size > 1 else ""
     lines = [
         f"what        {type(learner).__name__} of {', '.join(f'{name} {n:,}' for name, n in numbers.items())} numbers",
         f"memory      {_mb(weights)} networks, {_mb(kept - weights)} optimisers, {_mb(max(0, peak - kept))} gradients, "
         f"activations and the rest of {STEPS + WARM_UP} steps; {_mb(peak)} in all beyond the program itself",
-        f"computes    in {dtype} on {device}, {options.batch_size} images at a time",
+        f"computes    in {dtype} on {device}, {options.batch_size} images at a time{shared}",
         f"speed       {rate:,.1f} images/s in {STEPS} steps, samples and scores aside",
         f"images      {left:,} to see{f', after {begun:,}' if begun else ''}",
         f"time        {'at most ' if alone else ''}{_time(left / rate)}{alone}",
@@ -63,10 +73,10 @@ def rehearse(
     return Progress(begun, options.images_seen, rate, {}, begun, told=tuple(lines))
 
 
-def _real(learner: Learner, data: Dataset | None, options: TrainOptions) -> Tensor:
+def _real(learner: Learner, data: Dataset | None, options: TrainOptions, part: slice) -> Tensor:
     if not data or not learner.real_images:
         return torch.empty(0, 0, 0, 0)
-    return data.batch(0, learner.real_images, seed=options.seed, flip=options.flip)
+    return data.batch(0, learner.real_images, seed=options.seed, flip=options.flip, part=part)
 
 
 def _is_network(part: Any) -> bool:

@@ -36,6 +36,9 @@ class Alarm(RunError):
         super().__init__(what, cure)
         self.sign = sign
 
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return Alarm, (self.sign, self.what, self.cure)  # the other processes of a training are told
+
 
 def alarm(sign: Sign, images_seen: int, saved: int) -> Alarm:
     """What breaks a training off unless it goes back; `saved` images had been seen at the last checkpoint."""

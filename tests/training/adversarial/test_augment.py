@@ -69,7 +69,7 @@ def test_grey_pictures_are_augmented_too() -> None:
 
 def test_the_changes_may_be_differentiated_twice() -> None:
     images = picture().double().requires_grad_()
-    numbers = draws(1, 0, 1)
+    numbers = draws(1, range(1))
     assert torch.autograd.gradcheck(lambda x: augment(x, numbers), images)
     # A judge with a curvature of its own: the penalty's second derivative goes through the augmentation.
     (first,) = torch.autograd.grad(augment(images, numbers).pow(3).sum(), images, create_graph=True)
@@ -79,9 +79,9 @@ def test_the_changes_may_be_differentiated_twice() -> None:
 
 
 def test_an_image_has_its_own_draws_wherever_a_batch_begins() -> None:
-    assert torch.equal(draws(7, 3, 2), draws(7, 0, 5)[3:])
-    assert not torch.equal(draws(7, 0, 2), draws(8, 0, 2))
-    many = draws(7, 0, 5000)
+    assert torch.equal(draws(7, range(3, 5)), draws(7, range(5))[3:])
+    assert not torch.equal(draws(7, range(2)), draws(8, range(2)))
+    many = draws(7, range(5000))
     assert many.min() >= 0 and many.max() < 1
     assert (many.mean(0) - 0.5).abs().max() < 0.02
     assert torch.corrcoef(many.T).fill_diagonal_(0).abs().max() < 0.06
@@ -89,7 +89,7 @@ def test_an_image_has_its_own_draws_wherever_a_batch_begins() -> None:
 
 def test_each_change_is_made_as_often_as_asked() -> None:
     images = torch.ones(2000, 1, 8, 8) * torch.linspace(-1, 1, 8)  # without symmetry
-    moved = augment(images, draws(3, 0, 2000), 0.3)
+    moved = augment(images, draws(3, range(2000)), 0.3)
     unchanged = (moved - images).abs().amax((1, 2, 3)) < 1e-6
     # Brightness, contrast, cutout, and a move, which one time in nine goes nowhere; saturation of grey changes nothing.
     assert unchanged.float().mean().item() == pytest.approx(0.7**3 * (0.7 + 0.3 / 9), abs=0.03)

@@ -100,12 +100,19 @@ def test_images_are_shown_alike_for_the_same_reason_alone() -> None:
     pieces = Pieces(replace(ALL, augment="fixed"), *networks(RESIDUAL))
     images = real(0)
     pieces.begin(images, 16)
-    again = pieces.shown(images, 16, "fake")
-    assert torch.equal(pieces.shown(images, 16, "fake"), again)
-    assert torch.equal(pieces.shown(images[3:], 19, "fake"), again[3:])  # whatever else is in the batch
-    others = [pieces.shown(images, 16, "real"), pieces.shown(images, 8, "fake"), pieces.shown(images, 16, "update", 1)]
-    assert not torch.equal(others[-1], pieces.shown(images, 16, "update", 0))
-    assert not any(torch.equal(other, again) for other in [*others, pieces.shown(images, 16, "update", 0)])
+    numbers = range(16, 16 + len(images))
+    again = pieces.shown(images, numbers, "fake")
+    assert torch.equal(pieces.shown(images, numbers, "fake"), again)
+    assert torch.equal(
+        pieces.shown(images[3:], range(19, 16 + len(images)), "fake"), again[3:]
+    )  # whatever else is in the batch
+    others = [
+        pieces.shown(images, numbers, "real"),
+        pieces.shown(images, range(8, 8 + len(images)), "fake"),
+        pieces.shown(images, numbers, "update", 1),
+    ]
+    assert not torch.equal(others[-1], pieces.shown(images, numbers, "update", 0))
+    assert not any(torch.equal(other, again) for other in [*others, pieces.shown(images, numbers, "update", 0)])
 
 
 def test_few_pictures_are_augmented_as_far_as_it_takes() -> None:

@@ -79,7 +79,7 @@ def test_a_step_is_that_of_every_level_in_a_plain_loop() -> None:
     ours.generator.precision = ours.discriminator.precision = torch.float64
     plain = Plain(ours, 1e-3)
     for i in range(3):
-        costs = plain.step(real(i).double(), ours.latents(ours.images_seen, 4).double())
+        costs = plain.step(real(i).double(), ours.latents(range(ours.images_seen, ours.images_seen + 4)).double())
         values = ours.step(real(i).double())
         for size, cost in zip((8, 16, 32), costs, strict=True):
             assert float(values[f"discriminator_{size}"]) == pytest.approx(cost, abs=1e-4)

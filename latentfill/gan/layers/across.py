@@ -1,0 +1,123 @@
+"""Processes that learn from one batch together: what a layer or a loss needs of the images that the others have.
+
+Each has every so many-th image of a batch, and its losses are means over its own. The loss of the whole batch is their
+mean, so a gradient is the mean of the processes' gradients, once what crosses from one to another has gone back too.
+`total` does: its transpose is itself, so it may be differentiated any number of times. A process alone pays nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.autograd import Function
+
+
+@final
+@dataclass(frozen=True)
+class Crew:
+    """How many processes there are, which of them this is, and through what torch lets them speak."""
+
+    rank: int = 0
+    size: int = 1
+    group: Any = None
+
+
+ALONE = Crew()
+_crew: ContextVar[Crew] = ContextVar("crew", default=ALONE)
+
+
+def crew() -> Crew:
+    """Those who share the batch at hand; outside of a step everybody is alone."""
+    return _crew.get()
+
+
+@contextmanager
+def together(those: Crew) -> Iterator[None]:
+    """Within, batches are shared: all of the crew must do the same there, in the same order."""
+    token = _crew.set(those)
+    try:
+        yield
+    finally:
+        _crew.reset(token)
+
+
+def mine(numbers: range) -> range:
+    """Those of a batch's images that this process has."""
+    return numbers[crew().rank :: crew().size]
+
+
+def shared(first: int, count: int) -> range:
+    """The numbers of the `count` images that this process has of a batch whose first is number `first`."""
+    return mine(range(first, first + count * crew().size))
+
+
+def total(x: Tensor, those: Crew | None = None) -> Tensor:
+    """The sum over all processes, in each of them; differentiable. `those` are the crew, if it is not that at hand."""
+    those = those or crew()
+    if those.size == 1:
+        return x
+    summed: Tensor = _Total.apply(x, those)  # type: ignore[no-untyped-call]
+    return summed
+
+
+def mean_of_all(x: Tensor) -> Tensor:
+    """The mean over all processes, in each of them; differentiable."""
+    return total(x) / crew().size if crew().size > 1 else x
+
+
+def gathered(x: Tensor) -> Tensor:
+    """[n, ...] -> [n * processes, ...]: what all have of the same batch, in the order of its images; differentiable."""
+    those = crew()
+    if those.size == 1:
+        return x
+    rows = x.new_zeros(len(x), those.rank, *x.shape[1:]), x.new_zeros(len(x), those.size - 1 - those.rank, *x.shape[1:])
+    return total(torch.cat([rows[0], x[:, None], rows[1]], 1)).flatten(0, 1)
+
+
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """This process's part of the sum of values * weights over that of the weights, of the whole batch.
+
+    The parts' mean is the whole, as it is of plain means.
+    """
+    return (values * weights).sum() / (total(weights.sum().detach()).clamp_min(1) / crew().size)
+
+
+def averaged(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> list[Tensor | None]:
+    """The means of all processes' gradients, by one sum of one flat tensor; one that some lack is zeros there.
+
+    What no process has stays away: to Adam that is not the same as zeros.
+    """
+    those = crew()
+    if those.size == 1:
+        return list(gradients)
+    parts = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, parameters, strict=True)]
+    there = parts[0].new_tensor([g is not None for g in gradients]).float()
+    flat = torch.cat([*(part.flatten().float() for part in parts), there])
+    dist.all_reduce(flat, group=those.group)
+    *means, found = torch.split(flat, [p.numel() for p in parameters] + [len(parts)])
+    all_have = [m.div_(those.size).view(p.shape).to(p.dtype) for m, p in zip(means, parameters, strict=True)]
+    if all(g is not None for g in gradients):  # then nothing need wait for a device
+        return list(all_have)
+    return [mean if known else None for mean, known in zip(all_have, found.tolist(), strict=True)]
+
+
+@final
+class _Total(Function):
+    """What all processes have, added up in each."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, those: Crew) -> Tensor:
+        ctx.those = those
+        summed = x.detach().clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(summed, group=those.group)
+        return summed
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        back: Tensor = _Total.apply(grads[0], ctx.those)  # type: ignore[no-untyped-call]
+        return back, None
