@@ -44,11 +44,14 @@ class TrainOptions:
     annealed: bool = False
     """along half a cosine over the training the rates fall to a quarter and the penalties to a tenth, beta2 rises from
     0.9 to what it is, and the average's half-life grows from nothing"""
-    reconstruct: Annotated[float, Ge(0)] = 0.0
-    """weight of G's second duty, to redraw pictures from what an encoder beside it sees of them, but for a hole"""
     redraw_first: Annotated[int, Ge(0)] = 0
-    """images at which G learns that second duty alone before D plays, three times as many in a second as later; at most
-    a quarter of the training"""
+    """images at which G learns, before D plays, to redraw pictures from what an encoder beside it sees of them, but for
+    a hole; three times as many in a second as later, at most a quarter of the training"""
+    reconstruct: Annotated[float, Ge(0)] = 0.0
+    """weight of that as G's second duty in the game"""
+    encode_last: Annotated[int, Ge(0)] = 0
+    """images at which, at the end, the encoder alone learns of the finished G; at most a quarter of the training.
+    Without this and reconstruct there is no encoder"""
     redrawn_share: Share = 0.0
     """share of redrawn pictures among the fakes that D judges, each beside its original; the others are samples"""
     divergence: Annotated[float, Ge(0)] = 1.0
@@ -77,6 +80,11 @@ class TrainOptions:
     seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
     """of the first weights, the latents and the order of the images"""
 
+    @property
+    def encodes(self) -> bool:
+        """Whether an encoder learns beside the players."""
+        return bool(self.reconstruct or self.encode_last)
+
 
 # A regression, not a game: it bears longer steps and memories, and wants the rate to fall at the end.
 REGRESSION = TrainOptions(1_000_000, learning_rate=4e-4, beta1=0.9, beta2=0.99, decay=0.35, average_half_life=8_000)
@@ -99,13 +107,13 @@ GAN_PRESETS: dict[str, tuple[NetworkOptions, TrainOptions]] = {
             learning_rate=4e-4,
             average_half_life=20_000,
             loss="relativistic",
-            r1=0.3,
-            r2=0.3,
+            r1=1.0,
+            r2=1.0,
             penalty_every=8,
             annealed=True,
-            reconstruct=1.0,
-            redraw_first=200_000,
-            redrawn_share=0.5,
+            redraw_first=100_000,
+            divergence=16.0,
+            encode_last=400_000,
         ),
     ),
 }

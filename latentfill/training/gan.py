@@ -42,7 +42,7 @@ def train(
     """
     check_options(network, options, run)
     check_pieces(options, network)
-    if options.reconstruct:
+    if options.encodes:
         check_prior(network)
     if network.classes and options.labels != "folders":
         raise LatentfillError(
@@ -60,7 +60,7 @@ def train(
 
     def learner(device: torch.device, options: TrainOptions) -> Trainer:
         generator, discriminator = building.networks(network, options.seed)
-        encoder = building.fresh_residual_encoder(network, seed=options.seed) if options.reconstruct else None
+        encoder = building.fresh_residual_encoder(network, seed=options.seed) if options.encodes else None
         for part in (generator, discriminator, *((encoder,) if encoder else ())):
             part.precision = choose_precision(options.precision, device)
             part.to(device)

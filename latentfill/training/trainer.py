@@ -26,6 +26,7 @@ from .adversarial.pieces import Pieces
 from .adversarial.player import Player, descend
 from .adversarial.schedule import Settings, keep, settings
 from .adversarial.told import Labels, ToldDiscriminator, ToldGenerator, in_turn
+from .reconstructing.alone import kept, redraw_alone
 from .reconstructing.reconstruction import Redrawn, redraw_batch
 from .record import Exhibit
 
@@ -63,27 +64,27 @@ class Trainer:
             player.hold_back(options.history)
         self.images_seen = 0
         self.now: Settings = settings(options, 0)
+        self._finished: AnyGenerator | None = None
 
     def step(self, real: Images, labels: Labels | None = None) -> dict[str, torch.Tensor]:
         """Show both players one batch: D first, then G as often as the options say, on the same latents.
 
         Fakes are drawn of the same classes as the pictures, if these have `labels`.
 
-        Returns, detached and still on the device, the losses at the time of each player's first update, the logits
-        `real` and `fake` that D gave before its own, and what these cost it (`discriminator_real`, `…_fake`); where
-        they were computed, squared slopes of D and what a reconstruction costs.
+        Returns, detached, the losses at each player's first update, the logits `real` and `fake` that D gave before its
+        own and what these cost it (`discriminator_real`, `…_fake`), and, where they were computed, squared slopes of D
+        and what a reconstruction costs.
         """
         o, loss = self.options, LOSSES[self.options.loss]
         self.now = settings(o, self.images_seen)
-        alone = self.e is not None and self.now.alone
         for player in self._players():
-            quiet = alone or player is self.e
+            quiet = self.now.phase != "game" or player is self.e
             player.set(self.now.learning_rate, REGRESSION_BETAS if quiet else (o.beta1, self.now.beta2))
-        if self.e and alone:  # there is no game yet
-            g, numbers = ToldGenerator(self.generator, labels), shared(self.images_seen, len(real))
-            drawn = redraw_batch(g, self.e.network, real, numbers, o)
-            descend(drawn.loss, (self.g, self.e))
-            return self._after(len(real), drawn.told())
+        if self.e and self.now.phase != "game":
+            if self.now.phase == "encode":
+                self._finished = self._finished or self.averaged_generator()
+            shown = real, labels, shared(self.images_seen, len(real))
+            return self._after(len(real), redraw_alone(self.g, self.e, self._finished, *shown, o))
         values: dict[str, torch.Tensor] = {}
         self.pieces.begin(real, self.images_seen)
         share = o.batch_size // crew().size
@@ -176,15 +177,15 @@ class Trainer:
             drawn = {"": self.averaged_generator(1024), "-raw": self.raw_generator()}
             sheets = {kind: ToldGenerator(generator, labels)(z) for kind, generator in drawn.items()}
         shown = {f"D/{name}": values[name].sigmoid() for name in ("real", "fake") if name in values}
-        return Exhibit(
-            sheets, {"z": self.latents(range(self.images_seen - self.real_images, self.images_seen)), **shown}
-        )
+        last = range(self.images_seen - self.real_images, self.images_seen)
+        return Exhibit(sheets, {"z": self.latents(last), **shown})
 
     def models(self, about: Mapping[str, Any]) -> dict[str, Gan]:
         """What model files should hold, by the ending of their names: the averaged generator, and the last one."""
         generators = {"": self.averaged_generator(), "-raw": self.raw_generator()}
-        encoders = {"": self.e.averaged, "-raw": self.e.network} if self.e else {"": None, "-raw": None}
-        facts = dict(about) | {"options": asdict(self.options)}
+        phase = settings(self.options, self.images_seen).phase
+        encoders = kept(self.e, phase, self.options)
+        facts = dict(about) | {"options": asdict(self.options), "phase": phase}
         return {
             kind: Gan(generator, self.discriminator, self.network, facts | {"averaged": not kind}, encoders[kind])
             for kind, generator in generators.items()
@@ -209,7 +210,7 @@ class Trainer:
 
     def _draw(self, g: ToldGenerator, z: Latents, real: Images, numbers: range) -> tuple[Images, Redrawn | None]:
         """Fakes to be judged, and what an encoder beside G makes of the pictures: the last of the fakes are these."""
-        if not self.e:
+        if not self.e or not self.options.reconstruct:
             return g(z), None
         redrawn = redraw_batch(g, self.e.network, real, numbers, self.options)
         whole = len(z) * crew().size
@@ -225,8 +226,7 @@ class Trainer:
         loss = LOSSES[o.loss].discriminator(real_logits, fake_logits).mean()
         cost, slopes = loss + smoothing(real_logits, o.label_smoothing).mean(), dict[str, torch.Tensor]()
         if (numbers.start - crew().rank) // o.batch_size % o.penalty_every == 0:
-            keys = [self._seed(BETWEEN_STREAM, n) for n in numbers]
-            share = torch.tensor([random(key).random() for key in keys], device=real.device)
+            share = real.new_tensor([random(self._seed(BETWEEN_STREAM, n)).random() for n in numbers])
             term, slopes = penalty(d, real, fake, share, o)
             cost = cost if term is None else cost + self.now.penalty * o.penalty_every * term
         descend(cost, (self.d,))
@@ -240,9 +240,10 @@ class Trainer:
     def _after(self, images: int, values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         images *= crew().size
         self.images_seen += images
-        half_life = settings(self.options, self.images_seen).half_life
+        half_life, done = settings(self.options, self.images_seen).half_life, self.now.phase == "encode"
         for player in self._players():
-            player.average(keep(images, half_life))
+            if not done or player is self.e:
+                player.average(keep(images, half_life))
         return values
 
     def _seed(self, stream: int, number: int) -> int:

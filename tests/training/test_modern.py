@@ -16,7 +16,15 @@ from latentfill.training.trainer import Trainer
 
 NETWORK = NetworkOptions(size=8, networks="residual", latent=5, prior="normal")
 MODERN = replace(
-    GAN_PRESETS["modern"][1], redraw_first=0, batch_size=4, images_seen=400, penalty_every=2, precision="fp32"
+    GAN_PRESETS["modern"][1],
+    redraw_first=0,
+    encode_last=0,
+    reconstruct=1.0,
+    redrawn_share=0.5,
+    batch_size=4,
+    images_seen=400,
+    penalty_every=2,
+    precision="fp32",
 )
 PLAIN = NetworkOptions(size=8, base=2, latent=5, norm="none", prior="normal")
 FOUR = TrainOptions(400, batch_size=4)
@@ -29,7 +37,7 @@ CASES = {
 
 
 def trainer(network: NetworkOptions, options: TrainOptions) -> Trainer:
-    encoder = fresh_residual_encoder(network, seed=3) if options.reconstruct else None
+    encoder = fresh_residual_encoder(network, seed=3) if options.encodes else None
     return Trainer(*networks(network, 3), options, network, encoder)
 
 
@@ -84,6 +92,18 @@ def test_resumed_it_is_as_if_never_interrupted(name: str, equal: Callable[[Any, 
     assert straight.images_seen == 5 * count and straight.is_finite()
 
 
+def test_resumed_in_any_phase_it_is_as_if_never_interrupted(equal: Callable[[Any, Any], bool]) -> None:
+    options = replace(MODERN, reconstruct=0.0, images_seen=48, redraw_first=12, encode_last=12)
+    straight, resumed = trainer(NETWORK, options), trainer(NETWORK, options)
+    for i in range(12):
+        straight.step(real(i, 4))
+        resumed.step(real(i, 4))
+        state = deepcopy(resumed.state_dict())
+        resumed = trainer(NETWORK, options)
+        resumed.load_state_dict(state)
+    assert equal(straight.state_dict(), resumed.state_dict())
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_every_network_learns(name: str) -> None:
     ours = trainer(*CASES[name])
@@ -129,6 +149,25 @@ def test_g_redraws_alone_before_the_game_and_at_most_for_a_quarter_of_the_traini
     for i in range(3):
         ours.exhibit(ours.step(real(i, 4)))
     assert all(torch.equal(tensor, d[name]) for name, tensor in ours.discriminator.state_dict().items())
+
+
+def test_at_the_end_the_encoder_alone_learns_of_the_generator_that_is_kept() -> None:
+    ours = trainer(NETWORK, replace(MODERN, reconstruct=0.0, images_seen=48, redraw_first=12, encode_last=12))
+    assert ours.e
+    for i in range(3):
+        assert set(ours.step(real(i, 4))) == {"image", "hole", "divergence"}
+    first = deepcopy(ours.e.network.state_dict())
+    for i in range(3, 9):
+        assert "image" not in ours.step(real(i, 4))
+        assert ours.images_seen == 36 or ours.models({})[""].encoder is None  # it has fallen behind
+    assert all(torch.equal(tensor, first[name]) for name, tensor in ours.e.network.state_dict().items())
+    before = {name: deepcopy(part.state_dict()) for name, part in ours.g.parts().items() if "optimizer" not in name}
+    for i in range(9, 12):
+        assert set(ours.step(real(i, 4))) == {"image", "hole", "divergence"}
+    for name, was in before.items():
+        assert all(torch.equal(tensor, was[key]) for key, tensor in ours.g.parts()[name].state_dict().items())
+    assert not all(torch.equal(tensor, first[name]) for name, tensor in ours.e.network.state_dict().items())
+    assert ours.models({})[""].encoder is ours.e.averaged and ours.models({})[""].about["phase"] == "encode"
 
 
 def test_d_judges_redrawn_pictures_each_beside_its_original(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,13 @@
 """How settings change over a training: not at all, to zero at the end, or all together as R3GAN's do."""
 
 from math import cos, pi
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ...options import TrainOptions
 
+Phase = Literal["redraw", "game", "encode"]
+"""G and an encoder beside it learn to redraw, D not playing yet; the game; the encoder alone learns, of a finished G"""
+ENCODED_DECAY = 0.35  # last share of the encoder's time over which its rate falls to zero
 FIRST_BETA2, LAST_RATE, LAST_PENALTY = 0.9, 0.25, 0.1  # Huang et al. (2024), appendix: of rate and gamma, what is left
 
 
@@ -17,8 +20,7 @@ class Settings(NamedTuple):
     """factor of the penalties"""
     half_life: float
     """of the averaged generator, in images"""
-    alone: bool = False
-    """whether G and an encoder beside it learn to redraw, and D does not play yet"""
+    phase: Phase = "game"
 
 
 def keep(images: int, half_life: float) -> float:
@@ -29,9 +31,14 @@ def keep(images: int, half_life: float) -> float:
 def settings(options: TrainOptions, seen: int) -> Settings:
     """What is in force after `seen` images."""
     o = options
-    alone = min(o.redraw_first, o.images_seen // 4) if o.reconstruct else 0
-    share = min(1.0, max(0, seen - alone) / (o.images_seen - alone))  # of the game
+    quarter = o.images_seen // 4 if o.encodes else 0
+    first, last = min(o.redraw_first, quarter), o.images_seen - min(o.encode_last, quarter)  # the game lies between
+    share = min(1.0, max(0, seen - first) / (last - first))
+    phase: Phase = "redraw" if seen < first else "encode" if last <= seen and last < o.images_seen else "game"
     rate, beta2, penalty, half_life = o.learning_rate, o.beta2, 1.0, float(o.average_half_life)
+    if phase == "encode":
+        left = max(0.0, (o.images_seen - seen) / (o.images_seen - last))
+        return Settings(rate * min(1.0, left / ENCODED_DECAY), beta2, LAST_PENALTY, half_life, phase)
     if o.decay:
         rate *= min(1.0, (1 - share) / o.decay)
     if o.annealed:
@@ -39,6 +46,6 @@ def settings(options: TrainOptions, seen: int) -> Settings:
         rate *= LAST_RATE + (1 - LAST_RATE) * early
         beta2 += (FIRST_BETA2 - beta2) * early
         penalty *= LAST_PENALTY + (1 - LAST_PENALTY) * early
-        half_life *= 1.0 if seen < alone else 1 - early
+        half_life *= 1.0 if phase == "redraw" else 1 - early
     # While a run is young its past is not worth keeping: the half-life grows with it (Karras et al. 2020).
-    return Settings(rate, beta2, penalty, min(half_life, 0.05 * seen), seen < alone)
+    return Settings(rate, beta2, penalty, min(half_life, 0.05 * seen), phase)

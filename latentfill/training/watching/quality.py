@@ -51,7 +51,7 @@ class Quality:
         self.path, self.data, self.held_out, self.seed = folder / "best.safetensors", data, held_out, seed
         self.scorer = scorer if held_out is not None and draws else None
         self.draws = draws and data is not None
-        self.best = _score_of(self.path)
+        self.best, self.phase = _score_of(self.path)
         self.start, self.spent, self.last = time.perf_counter(), 0.0, 0.0
         self._neighbours: Neighbours | None = None
         self._usual: torch.Tensor | None = None
@@ -95,8 +95,11 @@ class Quality:
                 found = self.scorer(model, samples, self.held_out, evenly(self.data, SAMPLES))
                 scores, sheets = dict(found.scores), sheets | {"completed": found.sheets[""]}
         measured = [value for name in NAMES if (value := (dict(known) | scores).get(name)) is not None]
-        if measured and ((score := sum(measured) / len(measured)) > (self.best or -torch.inf)):
-            self.best = score
+        # Scores of one phase compare: a generator that only redraws is nearer to pictures, and blurred.
+        phase = model.about.get("phase")
+        best = self.best if phase == self.phase else None
+        if measured and ((score := sum(measured) / len(measured)) > (-torch.inf if best is None else best)):
+            self.best, self.phase = score, phase
             checkpoint.save(replace(model, about={**model.about, **about, "score": score}), self.path)
         return Judgement(scores, sheets, distances)
 
@@ -132,9 +135,8 @@ def _draw(generator: Generator, seed: int, device: torch.device) -> Images:
         return torch.cat([generator(z).clamp(-1, 1).cpu() for z in torch.split(latents, AT_ONCE)])
 
 
-def _score_of(path: Path) -> float | None:
-    """What the best model so far has in its header."""
-    if not path.exists():
-        return None
-    score = checkpoint.about(path).get("score")
-    return float(score) if score is not None else None
+def _score_of(path: Path) -> tuple[float | None, str | None]:
+    """What the best model so far has in its header: its score, and the phase of the training that it is of."""
+    about = checkpoint.about(path) if path.exists() else {}
+    score = about.get("score")
+    return float(score) if score is not None else None, about.get("phase")

@@ -57,7 +57,7 @@ def rehearse(
     snapshots = left // run.snapshot_every if run.snapshot_every else 0
     disk = kept * (run.keep_checkpoints + 1) + weights * (models + 1 + snapshots * models) + sheets
     dtype = str(learner.precision).removeprefix("torch.")
-    alone = ", since G redraws alone first, which is quicker" if options.redraw_first and options.reconstruct else ""
+    alone = ", since the encoder's part is quicker" if options.encodes else ""
     shared = f", shared by {team.crew.size} processes" if team.crew.size > 1 else ""
     lines = [
         f"what        {type(learner).__name__} of {', '.join(f'{name} {n:,}' for name, n in numbers.items())} numbers",

@@ -13,15 +13,15 @@ ANNEALED = TrainOptions(1000, learning_rate=4e-4, beta2=0.99, average_half_life=
 def test_nothing_changes_unless_asked() -> None:
     options = TrainOptions(1000, average_half_life=10)
     for seen in (300, 900, 1000, 5000):
-        assert settings(options, seen) == (2e-4, 0.999, 1.0, 10, False)
+        assert settings(options, seen) == (2e-4, 0.999, 1.0, 10, "game")
 
 
 def test_annealed_goes_along_half_a_cosine() -> None:
     assert settings(ANNEALED, 0)[:3] == pytest.approx((4e-4, 0.9, 1.0))
     middle = settings(ANNEALED, 500)
-    assert middle == pytest.approx((4e-4 * 0.625, 0.945, 0.55, 10, False))
+    assert middle[:4] == pytest.approx((4e-4 * 0.625, 0.945, 0.55, 10)) and middle.phase == "game"
     for seen in (1000, 2000):
-        assert settings(ANNEALED, seen) == pytest.approx((1e-4, 0.99, 0.1, 20, False))
+        assert settings(ANNEALED, seen)[:4] == pytest.approx((1e-4, 0.99, 0.1, 20))
 
 
 def test_the_half_life_is_at_most_a_twentieth_of_the_past() -> None:
@@ -29,14 +29,28 @@ def test_the_half_life_is_at_most_a_twentieth_of_the_past() -> None:
     assert settings(replace(ANNEALED, average_half_life=0), 1000).half_life == 0
 
 
-def test_the_anneal_begins_with_the_game() -> None:
-    options = replace(ANNEALED, reconstruct=1.0, redraw_first=200)
-    assert [settings(options, seen).alone for seen in (0, 199, 200, 900)] == [True, True, False, False]
+def test_the_anneal_begins_with_the_game_and_ends_with_it() -> None:
+    options = replace(ANNEALED, reconstruct=1.0, redraw_first=200, encode_last=100)
+    seen = {"redraw": (0, 199), "game": (200, 899), "encode": (900, 1000)}
+    for phase, moments in seen.items():
+        assert [settings(options, moment).phase for moment in moments] == [phase, phase]
     assert settings(options, 200)[:3] == pytest.approx((4e-4, 0.9, 1.0))
-    assert settings(options, 600).learning_rate == pytest.approx(4e-4 * 0.625)
-    assert not settings(replace(options, reconstruct=0.0), 0).alone
-    assert settings(replace(options, redraw_first=900), 249).alone
-    assert not settings(replace(options, redraw_first=900), 250).alone
+    assert settings(options, 550).learning_rate == pytest.approx(4e-4 * 0.625)
+    assert settings(options, 899).learning_rate == pytest.approx(1e-4, rel=1e-4)
+
+
+def test_without_an_encoder_there_is_the_game_alone_and_it_has_half_of_the_images_at_least() -> None:
+    options = replace(ANNEALED, redraw_first=900, encode_last=900)
+    assert [settings(options, seen).phase for seen in (249, 250, 749, 750)] == ["redraw", "game", "game", "encode"]
+    alone = replace(options, encode_last=0)
+    assert not alone.encodes and {settings(alone, seen).phase for seen in (0, 500, 999, 1000)} == {"game"}
+
+
+def test_the_encoder_learns_at_the_full_rate_and_then_at_less_and_less() -> None:
+    options = replace(ANNEALED, encode_last=200)
+    assert settings(options, 800).learning_rate == settings(options, 930).learning_rate == 4e-4
+    assert settings(options, 965).learning_rate == pytest.approx(2e-4)
+    assert settings(options, 1000).learning_rate == 0
 
 
 def test_modern_is_annealed_and_penalised() -> None:

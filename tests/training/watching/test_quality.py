@@ -72,6 +72,15 @@ def test_the_best_model_is_kept_and_the_last_one_beside_it(tmp_path: Path) -> No
     assert checkpoint.about(tmp_path / "best.safetensors")["images_seen"] == 32  # as good as it was before
 
 
+def test_a_model_of_a_later_phase_is_the_best_even_if_its_score_is_lower(tmp_path: Path) -> None:
+    network = NetworkOptions(size=8, networks="residual", latent=3, prior="normal")
+    options = replace(TRAIN, redraw_first=16, encode_last=16, images_seen=64)
+    run = replace(RUN, score_every=8)
+    list(train(DATA, tmp_path, network, options, run, None, Caller(scorer=Scorer(9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0)), 16))
+    best = checkpoint.about(tmp_path / "best.safetensors")
+    assert (best["phase"], best["images_seen"], best["score"]) == ("encode", 48, 5.0)
+
+
 def test_samples_are_shown_over_their_nearest_training_pictures(tmp_path: Path) -> None:
     go(tmp_path, Scorer(1.0), 16)
     assert Image.open(tmp_path / "samples" / "nearest-0000000016.png").size == (64, 64)
