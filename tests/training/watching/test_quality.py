@@ -76,7 +76,18 @@ def test_a_model_of_a_later_phase_is_the_best_even_if_its_score_is_lower(tmp_pat
     network = NetworkOptions(size=8, networks="residual", latent=3, prior="normal")
     options = replace(TRAIN, redraw_first=16, encode_last=16, images_seen=64)
     run = replace(RUN, score_every=8)
-    list(train(DATA, tmp_path, network, options, run, None, Caller(scorer=Scorer(9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0)), 16))
+    list(
+        train(
+            DATA,
+            tmp_path,
+            network,
+            options,
+            run,
+            None,
+            Caller(scorer=Scorer(9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0)),
+            16,
+        )
+    )
     best = checkpoint.about(tmp_path / "best.safetensors")
     assert (best["phase"], best["images_seen"], best["score"]) == ("encode", 48, 5.0)
 
