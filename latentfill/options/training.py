@@ -47,15 +47,17 @@ class TrainOptions:
     redraw_first: Annotated[int, Ge(0)] = 0
     """images at which G learns, before D plays, to redraw pictures from what an encoder beside it sees of them, but for
     a hole; three times as many in a second as later, at most a quarter of the training"""
+    first_divergence: Annotated[float, Ge(0)] = 1.0
+    """weight, during that, of what the encoder's latents cost that stray from the prior: the more, the more what is
+    drawn from the prior looks like pictures, and the more blurred pictures are redrawn"""
     reconstruct: Annotated[float, Ge(0)] = 0.0
-    """weight of that as G's second duty in the game"""
-    encode_last: Annotated[int, Ge(0)] = 0
-    """images at which, at the end, the encoder alone learns of the finished G; at most a quarter of the training.
-    Without this and reconstruct there is no encoder"""
+    """weight of redrawing as G's second duty in the game; without it there is no encoder"""
+    reconstruct_last: Annotated[int, Ge(0)] = 0
+    """only in the last so many images of the game, at most a quarter of the training; 0 is in all of it"""
     redrawn_share: Share = 0.0
     """share of redrawn pictures among the fakes that D judges, each beside its original; the others are samples"""
     divergence: Annotated[float, Ge(0)] = 1.0
-    """weight of what the encoder's latents cost that stray from the prior, in reconstructions and vae (beta)"""
+    """the same weight in the game, and of an autoencoder (beta)"""
     augment: AugmentName = "auto"
     """change reals and fakes alike before D sees them, in colour, place and by cutting out, lest it learn few pictures
     by heart: always (fixed), as often as it overfits (adaptive), or never; auto is adaptive below 10,000 pictures"""
@@ -83,7 +85,7 @@ class TrainOptions:
     @property
     def encodes(self) -> bool:
         """Whether an encoder learns beside the players."""
-        return bool(self.reconstruct or self.encode_last)
+        return self.reconstruct > 0
 
 
 # A regression, not a game: it bears longer steps and memories, and wants the rate to fall at the end.
@@ -112,8 +114,11 @@ GAN_PRESETS: dict[str, tuple[NetworkOptions, TrainOptions]] = {
             penalty_every=8,
             annealed=True,
             redraw_first=100_000,
-            divergence=16.0,
-            encode_last=400_000,
+            first_divergence=16.0,
+            reconstruct=1.0,
+            reconstruct_last=400_000,
+            redrawn_share=0.5,
+            divergence=2.0,
         ),
     ),
 }

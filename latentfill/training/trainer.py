@@ -26,7 +26,6 @@ from .adversarial.pieces import Pieces
 from .adversarial.player import Player, descend
 from .adversarial.schedule import Settings, keep, settings
 from .adversarial.told import Labels, ToldDiscriminator, ToldGenerator, in_turn
-from .reconstructing.alone import kept, redraw_alone
 from .reconstructing.reconstruction import Redrawn, redraw_batch
 from .record import Exhibit
 
@@ -64,7 +63,6 @@ class Trainer:
             player.hold_back(options.history)
         self.images_seen = 0
         self.now: Settings = settings(options, 0)
-        self._finished: AnyGenerator | None = None
 
     def step(self, real: Images, labels: Labels | None = None) -> dict[str, torch.Tensor]:
         """Show both players one batch: D first, then G as often as the options say, on the same latents.
@@ -77,14 +75,15 @@ class Trainer:
         """
         o, loss = self.options, LOSSES[self.options.loss]
         self.now = settings(o, self.images_seen)
+        quiet = self.now.phase == "redraw"
         for player in self._players():
-            quiet = self.now.phase != "game" or player is self.e
-            player.set(self.now.learning_rate, REGRESSION_BETAS if quiet else (o.beta1, self.now.beta2))
-        if self.e and self.now.phase != "game":
-            if self.now.phase == "encode":
-                self._finished = self._finished or self.averaged_generator()
-            shown = real, labels, shared(self.images_seen, len(real))
-            return self._after(len(real), redraw_alone(self.g, self.e, self._finished, *shown, o))
+            calm = quiet or player is self.e
+            player.set(self.now.learning_rate, REGRESSION_BETAS if calm else (o.beta1, self.now.beta2))
+        if self.e and quiet:  # there is no game yet
+            g, numbers = ToldGenerator(self.generator, labels), shared(self.images_seen, len(real))
+            drawn = redraw_batch(g, self.e.network, real, numbers, o.seed, o.first_divergence)
+            descend(drawn.loss, (self.g, self.e))
+            return self._after(len(real), drawn.told())
         values: dict[str, torch.Tensor] = {}
         self.pieces.begin(real, self.images_seen)
         share = o.batch_size // crew().size
@@ -184,7 +183,8 @@ class Trainer:
         """What model files should hold, by the ending of their names: the averaged generator, and the last one."""
         generators = {"": self.averaged_generator(), "-raw": self.raw_generator()}
         phase = settings(self.options, self.images_seen).phase
-        encoders = kept(self.e, phase, self.options)
+        e = None if phase == "game" else self.e  # in a game that it has no part in, it falls behind G
+        encoders = {"": e.averaged, "-raw": e.network} if e else {"": None, "-raw": None}
         facts = dict(about) | {"options": asdict(self.options), "phase": phase}
         return {
             kind: Gan(generator, self.discriminator, self.network, facts | {"averaged": not kind}, encoders[kind])
@@ -210,9 +210,9 @@ class Trainer:
 
     def _draw(self, g: ToldGenerator, z: Latents, real: Images, numbers: range) -> tuple[Images, Redrawn | None]:
         """Fakes to be judged, and what an encoder beside G makes of the pictures: the last of the fakes are these."""
-        if not self.e or not self.options.reconstruct:
+        if not self.e or self.now.phase != "both":
             return g(z), None
-        redrawn = redraw_batch(g, self.e.network, real, numbers, self.options)
+        redrawn = redraw_batch(g, self.e.network, real, numbers, self.options.seed, self.options.divergence)
         whole = len(z) * crew().size
         own = len(mine(range(whole - round(self.options.redrawn_share * whole))))
         drawn = [g.first(own)(z[:own])] if own else []
@@ -240,10 +240,9 @@ class Trainer:
     def _after(self, images: int, values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         images *= crew().size
         self.images_seen += images
-        half_life, done = settings(self.options, self.images_seen).half_life, self.now.phase == "encode"
+        half_life = settings(self.options, self.images_seen).half_life
         for player in self._players():
-            if not done or player is self.e:
-                player.average(keep(images, half_life))
+            player.average(keep(images, half_life))
         return values
 
     def _seed(self, stream: int, number: int) -> int:

@@ -5,9 +5,8 @@ from typing import Literal, NamedTuple
 
 from ...options import TrainOptions
 
-Phase = Literal["redraw", "game", "encode"]
-"""G and an encoder beside it learn to redraw, D not playing yet; the game; the encoder alone learns, of a finished G"""
-ENCODED_DECAY = 0.35  # last share of the encoder's time over which its rate falls to zero
+Phase = Literal["redraw", "game", "both"]
+"""G and an encoder beside it learn to redraw, D not playing yet; the game, on samples alone; both together"""
 FIRST_BETA2, LAST_RATE, LAST_PENALTY = 0.9, 0.25, 0.1  # Huang et al. (2024), appendix: of rate and gamma, what is left
 
 
@@ -31,14 +30,12 @@ def keep(images: int, half_life: float) -> float:
 def settings(options: TrainOptions, seen: int) -> Settings:
     """What is in force after `seen` images."""
     o = options
-    quarter = o.images_seen // 4 if o.encodes else 0
-    first, last = min(o.redraw_first, quarter), o.images_seen - min(o.encode_last, quarter)  # the game lies between
-    share = min(1.0, max(0, seen - first) / (last - first))
-    phase: Phase = "redraw" if seen < first else "encode" if last <= seen and last < o.images_seen else "game"
+    quarter = o.images_seen // 4
+    first = min(o.redraw_first, quarter) if o.encodes else 0
+    alone = o.images_seen - min(o.reconstruct_last, quarter) if o.reconstruct_last else first  # so far D sees samples
+    share = min(1.0, max(0, seen - first) / (o.images_seen - first))  # of what follows the first part
+    phase: Phase = "redraw" if seen < first else "both" if o.encodes and seen >= alone else "game"
     rate, beta2, penalty, half_life = o.learning_rate, o.beta2, 1.0, float(o.average_half_life)
-    if phase == "encode":
-        left = max(0.0, (o.images_seen - seen) / (o.images_seen - last))
-        return Settings(rate * min(1.0, left / ENCODED_DECAY), beta2, LAST_PENALTY, half_life, phase)
     if o.decay:
         rate *= min(1.0, (1 - share) / o.decay)
     if o.annealed:

@@ -15,7 +15,7 @@ from ...gan.gan import Generator
 from ...gan.layers.across import mean_of_all, weighted_mean
 from ...gan.prior import key, random
 from ...gan.residual.encoder import ResidualEncoder
-from ...options import NetworkOptions, TrainOptions
+from ...options import NetworkOptions
 from ...types import Images, Known, Latents
 from ..completers import HOLE_STREAM, draw_known
 
@@ -63,12 +63,12 @@ def draw_noise(dim: int, numbers: range, seed: int) -> Latents:
 
 
 def redraw_batch(
-    generator: Generator, encoder: ResidualEncoder, real: Images, numbers: range, options: TrainOptions
+    generator: Generator, encoder: ResidualEncoder, real: Images, numbers: range, seed: int, divergence: float
 ) -> Redrawn:
-    """`redraw` for pictures of these numbers in a run, each with a hole and a noise of its own."""
-    known = draw_holes(real.shape[-1], numbers, options.seed).to(real.device)
-    noise = draw_noise(encoder.prior.dim, numbers, options.seed).to(real.device)
-    return redraw(generator, encoder, real, known, noise, options.divergence)
+    """`redraw` for pictures of these numbers in a run of this seed, each with a hole and a noise of its own."""
+    known = draw_holes(real.shape[-1], numbers, seed).to(real.device)
+    noise = draw_noise(encoder.prior.dim, numbers, seed).to(real.device)
+    return redraw(generator, encoder, real, known, noise, divergence)
 
 
 def redraw(

@@ -123,7 +123,8 @@ class VaeTrainer:
         seen, now = self.images_seen + images, settings(o, self.images_seen)
         for player in (self.g, self.e):  # the first steps of Adam know no scale yet
             player.set(now.learning_rate * min(1.0, seen / WARM_UP), (o.beta1, now.beta2))
-        redrawn = redraw_batch(self.g.network, self.e.network, real, shared(self.images_seen, len(real)), o)
+        numbers = shared(self.images_seen, len(real))
+        redrawn = redraw_batch(self.g.network, self.e.network, real, numbers, o.seed, o.divergence)
         descend(redrawn.loss, (self.g, self.e))
         self.images_seen = seen
         half_life = settings(o, self.images_seen).half_life

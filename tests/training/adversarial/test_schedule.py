@@ -29,28 +29,21 @@ def test_the_half_life_is_at_most_a_twentieth_of_the_past() -> None:
     assert settings(replace(ANNEALED, average_half_life=0), 1000).half_life == 0
 
 
-def test_the_anneal_begins_with_the_game_and_ends_with_it() -> None:
-    options = replace(ANNEALED, reconstruct=1.0, redraw_first=200, encode_last=100)
-    seen = {"redraw": (0, 199), "game": (200, 899), "encode": (900, 1000)}
+def test_the_anneal_begins_with_the_game() -> None:
+    options = replace(ANNEALED, reconstruct=1.0, redraw_first=200, reconstruct_last=100)
+    seen = {"redraw": (0, 199), "game": (200, 899), "both": (900, 1000)}
     for phase, moments in seen.items():
         assert [settings(options, moment).phase for moment in moments] == [phase, phase]
     assert settings(options, 200)[:3] == pytest.approx((4e-4, 0.9, 1.0))
-    assert settings(options, 550).learning_rate == pytest.approx(4e-4 * 0.625)
-    assert settings(options, 899).learning_rate == pytest.approx(1e-4, rel=1e-4)
+    assert settings(options, 600).learning_rate == pytest.approx(4e-4 * 0.625)
 
 
-def test_without_an_encoder_there_is_the_game_alone_and_it_has_half_of_the_images_at_least() -> None:
-    options = replace(ANNEALED, redraw_first=900, encode_last=900)
-    assert [settings(options, seen).phase for seen in (249, 250, 749, 750)] == ["redraw", "game", "game", "encode"]
-    alone = replace(options, encode_last=0)
+def test_the_encoders_parts_are_a_quarter_at_most_and_none_without_one() -> None:
+    options = replace(ANNEALED, reconstruct=1.0, redraw_first=900, reconstruct_last=900)
+    assert [settings(options, seen).phase for seen in (249, 250, 749, 750)] == ["redraw", "game", "game", "both"]
+    assert settings(replace(options, reconstruct_last=0), 250).phase == "both"
+    alone = replace(options, reconstruct=0.0)
     assert not alone.encodes and {settings(alone, seen).phase for seen in (0, 500, 999, 1000)} == {"game"}
-
-
-def test_the_encoder_learns_at_the_full_rate_and_then_at_less_and_less() -> None:
-    options = replace(ANNEALED, encode_last=200)
-    assert settings(options, 800).learning_rate == settings(options, 930).learning_rate == 4e-4
-    assert settings(options, 965).learning_rate == pytest.approx(2e-4)
-    assert settings(options, 1000).learning_rate == 0
 
 
 def test_modern_is_annealed_and_penalised() -> None:

@@ -35,7 +35,7 @@ def go(folder: Path, images: int = 48, **options: Any) -> None:
 
 
 def test_it_learns_to_redraw_what_it_sees_and_what_it_does_not(tmp_path: Path) -> None:
-    go(tmp_path, 6000, learning_rate=2e-3)
+    go(tmp_path, 3200, learning_rate=4e-3, batch_size=16)
     gan = load(tmp_path / "model.safetensors")
     assert isinstance(gan.discriminator, Uncritical) and gan.encoder is not None
     images = torch.linspace(-0.7, 0.7, 5)[:, None, None, None].expand(5, 3, 8, 8)
@@ -47,7 +47,7 @@ def test_it_learns_to_redraw_what_it_sees_and_what_it_does_not(tmp_path: Path) -
 
 def test_the_posts_generator_with_batch_norm_can_be_one_too(tmp_path: Path) -> None:
     network = NetworkOptions(size=8, base=4, latent=4, prior="normal")
-    options = replace(TRAIN, images_seen=4000, batch_size=16, learning_rate=2e-3)
+    options = replace(TRAIN, images_seen=2400, batch_size=32, learning_rate=4e-3)
     list(train_vae(shades(), tmp_path, network, options, RUN))
     gan = load(tmp_path / "model.safetensors")
     assert gan.encoder and isinstance(gan.discriminator, Uncritical)

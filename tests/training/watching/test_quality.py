@@ -74,7 +74,7 @@ def test_the_best_model_is_kept_and_the_last_one_beside_it(tmp_path: Path) -> No
 
 def test_a_model_of_a_later_phase_is_the_best_even_if_its_score_is_lower(tmp_path: Path) -> None:
     network = NetworkOptions(size=8, networks="residual", latent=3, prior="normal")
-    options = replace(TRAIN, redraw_first=16, encode_last=16, images_seen=64)
+    options = replace(TRAIN, reconstruct=1.0, redraw_first=16, reconstruct_last=16, images_seen=64)
     run = replace(RUN, score_every=8)
     list(
         train(
@@ -89,7 +89,7 @@ def test_a_model_of_a_later_phase_is_the_best_even_if_its_score_is_lower(tmp_pat
         )
     )
     best = checkpoint.about(tmp_path / "best.safetensors")
-    assert (best["phase"], best["images_seen"], best["score"]) == ("encode", 48, 5.0)
+    assert (best["phase"], best["images_seen"], best["score"]) == ("both", 48, 5.0)
 
 
 def test_samples_are_shown_over_their_nearest_training_pictures(tmp_path: Path) -> None:
