@@ -32,6 +32,7 @@ def test_the_container_begins_with_a_named_version():
     assert words[0] == "FROM" and words.count("FROM") == 1
     assert set(words) <= {
         "FROM",
+        "ARG",
         "RUN",
         "WORKDIR",
         "COPY",
@@ -42,7 +43,7 @@ def test_the_container_begins_with_a_named_version():
         "HEALTHCHECK",
         "ENTRYPOINT",
     }
-    assert re.fullmatch(r"docker\.io/library/python:3\.1\d-slim-\w+", all_of("FROM")[0])
+    assert re.fullmatch(r"python:3\.1\d-slim-\w+", all_of("FROM")[0])
 
 
 def test_the_container_runs_as_a_user_without_rights():
@@ -98,6 +99,7 @@ def test_every_option_that_the_docs_name_is_there():
 
     known = {f"--{field.name.replace('_', '-')}" for field in fields(ServeOptions)}
     text = re.sub(r"^```sh.*?^```", "", (PROJECT / "docs/serving.md").read_text(), flags=re.M | re.S)
+    text = re.sub(r"`python benchmarks/.*?`", "", text, flags=re.S)  # they have options of their own
     assert set(re.findall(r"--[a-z][a-z-]+", text)) <= known | {"--help"}
     for row in re.findall(r"^\| (`--.*?) \| (.*?) \|", text, re.M):  # the table of limits
         for name, told in zip(re.findall(r"--[a-z-]+", row[0]), row[1].split(", "), strict=True):

@@ -46,7 +46,7 @@ class TrainOptions:
     0.9 to what it is, and the average's half-life grows from nothing"""
     redraw_first: Annotated[int, Ge(0)] = 0
     """images at which G learns, before D plays, to redraw pictures from what an encoder beside it sees of them, but for
-    a hole; three times as many in a second as later, at most a quarter of the training"""
+    a hole; twice as many in a second as later, at most a quarter of the training"""
     first_divergence: Annotated[float, Ge(0)] = 1.0
     """weight, during that, of what the encoder's latents cost that stray from the prior: the more, the more what is
     drawn from the prior looks like pictures, and the more blurred pictures are redrawn"""
