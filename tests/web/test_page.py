@@ -111,6 +111,7 @@ def visiting(browser):
         page.on("requestfailed", lambda one: said.append(f"{one.url} {one.failure}"))
         page.on("request", lambda one: one.url.startswith((host, "blob:", "data:")) or said.append(one.url))
         page.goto(address)
+        ready(page)
         return page
 
     yield go, said
@@ -135,10 +136,15 @@ def desk(stubbed, visiting):
 
 @pytest.fixture
 def page(desk, stub, visit):
-    """A page that others have used before: a photo that is opened makes it new."""
-    if desk.locator("body.running, dialog[open]").count():
-        desk.goto(stub.address)
+    """A page that others have used before, loaded anew: nothing of theirs goes on in it."""
+    desk.goto(stub.address)
+    ready(desk)
     yield desk
+
+
+def ready(page):
+    """Wait until the page listens: it knows its models, or asks for a token."""
+    page.locator("#models:visible, dialog[open]").first.wait_for(state="visible")
 
 
 def expecting(locator):
