@@ -35,7 +35,7 @@ def rehearse(
 ) -> Progress:
     """What a training would take: told, not written. The bytes of gradients and activations are what steps added."""
     before = _peak(device)
-    learner = make(device, replace(options, redraw_first=0))  # of the game, which is the slower part
+    learner = make(device, replace(options, redraw_first=0, reconstruct_last=0))  # of the slowest part: all play
     images = _real(learner, data, options, team.part).to(device)
     with together(team.crew):
         for _ in range(WARM_UP):
@@ -57,7 +57,9 @@ def rehearse(
     snapshots = left // run.snapshot_every if run.snapshot_every else 0
     disk = kept * (run.keep_checkpoints + 1) + weights * (models + 1 + snapshots * models) + sheets
     dtype = str(learner.precision).removeprefix("torch.")
-    alone = ", since the encoder's part is quicker" if options.encodes else ""
+    alone = (
+        ", as parts of it are quicker" if options.encodes and (options.redraw_first or options.reconstruct_last) else ""
+    )
     shared = f", shared by {team.crew.size} processes" if team.crew.size > 1 else ""
     lines = [
         f"what        {type(learner).__name__} of {', '.join(f'{name} {n:,}' for name, n in numbers.items())} numbers",
