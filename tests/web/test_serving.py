@@ -198,6 +198,24 @@ def test_a_port_that_is_taken_is_said():
         bind(ServeOptions(host="no such host"))
 
 
+def test_several_processes_that_cannot_start_say_why_once_each_and_are_not_started_again():
+    command = [
+        sys.executable,
+        "-m",
+        "latentfill",
+        "serve",
+        "--port",
+        "0",
+        "--workers",
+        "2",
+        "--models",
+        "no-such-model",
+    ]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    assert "no model 'no-such-model'" in ended.stderr and "Give a model file" in ended.stderr
+
+
 def test_the_address_is_one_that_a_browser_can_open():
     assert address(ServeOptions()) == "http://127.0.0.1:8000/"
     assert address(ServeOptions(host="::1", port=1)) == "http://[::1]:1/"
