@@ -144,6 +144,16 @@ def test_an_answer_that_was_lost_or_cut_short_is_made_again(tmp_path, model):
     assert picture.read_bytes() == whole and (tmp_path / "out" / "002.png").exists()
 
 
+def test_an_answer_that_is_gone_and_cannot_be_made_again_is_no_answer(tmp_path, model):
+    faces = draw(tmp_path / "faces", 3)
+    options = asked(model, faces, "--out", tmp_path / "out")
+    work_off(options).finish()
+    (tmp_path / "out" / "001.png").unlink()
+    (faces / "001.png").write_bytes(b"none")
+    rows = work_off(options).finish()
+    assert rows["001.png"]["error"] and not rows["000.png"]["error"] and len(rows) == 3
+
+
 def test_a_damaged_part_is_done_again_and_a_mended_input_leaves_no_row_behind(tmp_path, model):
     faces = draw(tmp_path / "faces", 4)
     (faces / "broken.tar").write_bytes(b"x" * 700)
