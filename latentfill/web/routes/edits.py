@@ -114,7 +114,8 @@ def names(counts: Sequence[int]) -> list[str]:
 
 
 def _times(cut: Cut, side: int) -> int:
-    return -(-max(cut.hole.shape) // side)
+    height, width = cut.hole.shape
+    return -(-max(height, width) // side)
 
 
 def _check(cut: Cut, each: int, side: int) -> None:
