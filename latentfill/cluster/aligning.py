@@ -1,6 +1,7 @@
 """`align` on Ray: photos are shared out in blocks, and the ledger stays with the one who called."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import final
@@ -47,8 +48,9 @@ def on_ray(options: EngineOptions, notes: Path, *, most: int | None = None) -> S
         ]
         if not blocks:
             return
-        for _, made in work(options, lambda fleet: blocks, partial(Aligner, cutter), notes, most=most):
-            for number, row in made:
-                yield todo[number], row
+        with closing(work(options, lambda fleet: blocks, partial(Aligner, cutter), notes, most=most)) as back:
+            for _, made in back:
+                for number, row in made:
+                    yield todo[number], row
 
     return share

@@ -164,7 +164,9 @@ class Job:
 
         Of earlier calls for other pictures it keeps the answers, not the errors.
         """
-        rows = self.manifest.rows()
+        self._sizes.clear()
+        again = {question.source.name for question in self._again}
+        rows = self.manifest.rows(lambda row: row["path"] not in again or self._stands(row))
         asked = {question.source.name for question in self.questions}
         kept = {path: row for path, row in rows.items() if path in asked or not row["error"]}
         self.manifest.merge(kept)

@@ -2,7 +2,8 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,7 @@ def work(
     device: str = "cpu",
     threads: int = 0,
     most: int | None = None,
-) -> Iterator[tuple[str, Any]]:
+) -> Generator[tuple[str, Any], None, None]:
     """Start or join Ray, do the blocks that `cut` makes for so many actors, and leave it, whatever happens.
 
     In between sys.stdout is sys.stderr: Ray prints there what it has to say of actors that died, among the results.
@@ -96,7 +97,7 @@ def _work_off(options: "Options", job: Job) -> None:
         threads=options.threads,
         most=job.open,
     )
-    with Bar("complete", "photos") as bar:
+    with closing(blocks), Bar("complete", "photos") as bar:  # Ray has ended before the manifest is put together
         bar.update(0, job.open, "starting Ray")
         for _, made in blocks:
             done, bad = done + made.answered, bad + len(made.bad)

@@ -1,6 +1,7 @@
 """`evaluate` on Ray: the batches of the plain loop, answered elsewhere and put on the same shelves."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
@@ -72,10 +73,11 @@ def complete(options: "Options", trial: "Trial") -> Iterator[tuple[int, int, str
             threads=options.threads,
             most=len(blocks),
         )
-        for name, made in back:
-            shelf, rows, note = places[name]
-            shelf.keep(rows, made)
-            done += len(rows)
-            yield done, total, note
+        with closing(back):
+            for name, made in back:
+                shelf, rows, note = places[name]
+                shelf.keep(rows, made)
+                done += len(rows)
+                yield done, total, note
     finally:
         lock.close()

@@ -1,6 +1,6 @@
 """What became of every picture: a row each in OUT/_run/manifest.parquet, put together from the parts of blocks."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
@@ -69,12 +69,12 @@ class Manifest:
 
         put(self.parts / f"{name}.arrow", fill)
 
-    def rows(self) -> dict[str, Row]:
-        """What is known of each path: an answer rather than an error, and rather what is newer."""
+    def rows(self, stands: Callable[[Row], bool] = lambda row: True) -> dict[str, Row]:
+        """What is known of each path: an answer, if it `stands`, rather than an error, and rather what is newer."""
         kept: dict[str, Row] = {}
         for row in self._all():
             before = kept.get(row["path"])
-            if before is None or before["error"] or not row["error"]:
+            if before is None or before["error"] or not row["error"] or not stands(before):
                 kept[row["path"]] = row
         return kept
 

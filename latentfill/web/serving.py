@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from ..errors import LatentfillError
@@ -102,11 +103,21 @@ def _several(options: ServeOptions, listening: socket.socket) -> int:
     """Processes that uvicorn starts, watches and ends. This one imports no torch: it only waits."""
     with tempfile.TemporaryDirectory(prefix="latentfill-metrics-") as folder:
         os.environ[FOLDER] = folder
-        make = partial(application_of, options)
+        make = partial(_started, options)
         config = uvicorn.Config(make, factory=True, workers=options.workers, **settings(options))
         print(f"latentfill serves on {address(options)}, {options.workers} processes", file=sys.stderr, flush=True)
-        _Watch(config, sockets=[listening]).run()
-    return 0
+        watch = _Watch(config, sockets=[listening])
+        watch.run()
+    return 1 if any(one.exitcode == STARTUP_FAILURE for one in watch.processes) else 0
+
+
+def _started(options: ServeOptions) -> "FastAPI":
+    """The application of one of several processes; where it cannot be had, the first one is told to give up."""
+    try:
+        return application_of(options)
+    except LatentfillError as error:
+        print(f"latentfill serve: {error.what}\n{error.cure}", file=sys.stderr, flush=True)
+        sys.exit(STARTUP_FAILURE)
 
 
 def _with_port(options: ServeOptions, listening: socket.socket) -> ServeOptions:

@@ -11,8 +11,8 @@ from pyarrow import parquet
 
 from latentfill.cli.complete import Options
 from latentfill.cli.console.layers import read_options
-from latentfill.cluster import tables
-from latentfill.cluster.completing import Job
+from latentfill.cluster import driving, tables
+from latentfill.cluster.completing import Done, Job
 from latentfill.cluster.fleet import Fleet, _fleet
 from latentfill.cluster.manifest import COLUMNS, Manifest
 from latentfill.cluster.spreading import KILLED, TRIES, Block, Diary, do
@@ -144,6 +144,16 @@ def test_an_answer_that_was_lost_or_cut_short_is_made_again(tmp_path, model):
     assert picture.read_bytes() == whole and (tmp_path / "out" / "002.png").exists()
 
 
+def test_an_answer_that_is_gone_and_cannot_be_made_again_is_no_answer(tmp_path, model):
+    faces = draw(tmp_path / "faces", 3)
+    options = asked(model, faces, "--out", tmp_path / "out")
+    work_off(options).finish()
+    (tmp_path / "out" / "001.png").unlink()
+    (faces / "001.png").write_bytes(b"none")
+    rows = work_off(options).finish()
+    assert rows["001.png"]["error"] and not rows["000.png"]["error"] and len(rows) == 3
+
+
 def test_a_damaged_part_is_done_again_and_a_mended_input_leaves_no_row_behind(tmp_path, model):
     faces = draw(tmp_path / "faces", 4)
     (faces / "broken.tar").write_bytes(b"x" * 700)
@@ -178,6 +188,24 @@ def test_shards_hold_each_answer_once_also_after_a_kill_between_shard_and_part(t
     again = work_off(options)
     assert again.open > 0 and len(again.finish()) == 6
     assert job(options).open == 0, "the new answer counts, not the one that was cut short"
+
+
+def test_ray_has_ended_before_the_manifest_of_a_job_that_is_stopped(tmp_path, model, monkeypatch):
+    told = []
+
+    def stop(bar, done, total, note=""):
+        if done:
+            raise KeyboardInterrupt  # while an answer is shown, not while one is waited for
+
+    monkeypatch.setattr(driving.Bar, "update", stop)
+    monkeypatch.setattr(driving, "connect", lambda *_: Fleet(1, 1, 0.5, 0))
+    monkeypatch.setattr(driving, "disconnect", lambda: told.append("Ray ends"))
+    monkeypatch.setattr(driving, "spread", lambda *_: iter([("block", Done((), 1, ()))]))
+    monkeypatch.setattr(driving.Job, "finish", lambda job: told.append("manifest") or {})
+    options = asked(model, draw(tmp_path / "faces", 2), "--out", tmp_path / "out")
+    with pytest.raises(KeyboardInterrupt):
+        driving.complete(options, load(options.model))
+    assert told == ["Ray ends", "manifest"]
 
 
 def test_what_was_made_for_another_question_is_not_passed_off(tmp_path, model):

@@ -389,6 +389,10 @@ def test_it_is_dark_where_the_system_is_and_can_be_told_otherwise(stub, visit):
 def test_what_goes_wrong_is_told_with_its_cure(page, stub):
     stub.of.busy = 1
     notice = page.locator("#notice")
+    page.route("**/samples/astronaut.jpg", lambda route: route.abort("aborted"))
+    page.locator("[data-sample]").first.click()
+    expecting(notice).to_contain_text("The server does not answer.")
+    page.unroute("**/samples/astronaut.jpg")
     page.locator("#file").set_input_files({"name": "a.txt", "mimeType": "text/plain", "buffer": b"no"})
     expecting(notice).to_contain_text("a.txt is not a picture. Choose a JPEG, PNG or WebP file.")
     page.locator("#file").set_input_files({"name": "b.png", "mimeType": "image/png", "buffer": b"\x89PNG broken"})

@@ -11,16 +11,18 @@ import sys
 import time
 from pathlib import Path
 from shutil import which
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
+from uvicorn.supervisors import Multiprocess
 
 from latentfill.errors import LatentfillError, ModelError
 from latentfill.gan.checkpoint import save
 from latentfill.options import ServeOptions
 from latentfill.web.loading import load, shipped
-from latentfill.web.serving import address, bind, settings
+from latentfill.web.serving import address, bind, serve, settings
 
 PROJECT = Path(__file__).parents[2]
 TOKEN = "correct-horse-battery"
@@ -196,6 +198,22 @@ def test_a_port_that_is_taken_is_said():
         bind(ServeOptions(host="203.0.113.7"))
     with pytest.raises(LatentfillError, match="Give another --port, or --host"):
         bind(ServeOptions(host="no such host"))
+
+
+def test_several_processes_that_cannot_start_say_why_and_are_not_started_again(capsys, monkeypatch):
+    options = ServeOptions(models=("no-such-model",), workers=2, port=0)
+
+    def run(watch):  # as uvicorn's own, which gives up at this code alone
+        with pytest.raises(SystemExit) as ended:
+            watch.config.app()
+        watch.processes = [SimpleNamespace(exitcode=ended.value.code)]
+
+    monkeypatch.setattr(Multiprocess, "__init__", lambda watch, config, sockets: setattr(watch, "config", config))
+    monkeypatch.setattr(Multiprocess, "run", run)
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
+    assert serve(options) == 1
+    told = capsys.readouterr().err
+    assert "no model 'no-such-model'" in told and "Give a model file" in told
 
 
 def test_the_address_is_one_that_a_browser_can_open():

@@ -138,10 +138,14 @@ def _fill(system: Any, url: str, found: Sequence[Remote], folder: Path, tell: Ca
         else f"{url}: all {len(found):,} files are in {folder} already"
     )
     said = {remote.name: (remote.size, remote.stamp) for remote in found if remote.name in there}
+
+    def fetch(remote: Remote) -> None:
+        _fetch(system, remote, folder)
+        said[remote.name] = (remote.size, remote.stamp)  # here: what comes whole after one that fails is kept, too
+
     with ThreadPoolExecutor(AT_ONCE) as workers:
         try:
-            for remote in workers.map(lambda remote: _fetch(system, remote, folder), missing):
-                said[remote.name] = (remote.size, remote.stamp)
+            list(workers.map(fetch, missing))
         finally:
             workers.shutdown(cancel_futures=True)
             making = notes.with_name(f".notes{MAKING}")
@@ -154,7 +158,7 @@ def _fill(system: Any, url: str, found: Sequence[Remote], folder: Path, tell: Ca
             path.unlink()
 
 
-def _fetch(system: Any, remote: Remote, folder: Path) -> Remote:
+def _fetch(system: Any, remote: Remote, folder: Path) -> None:
     path = folder / remote.name
     making = path.with_name(f".{path.name}{MAKING}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +176,6 @@ def _fetch(system: Any, remote: Remote, folder: Path) -> Remote:
         raise DataError(f"{remote.path} cannot be fetched: {error}", "Start again; what came whole is kept.") from error
     finally:
         making.unlink(missing_ok=True)
-    return remote
 
 
 def _size(path: Path) -> int:

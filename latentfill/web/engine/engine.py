@@ -83,12 +83,17 @@ class Engine:
         (answer,) = await self.run_all(lambda: iter([work()]))
         return answer
 
-    async def run_all(self, work: Callable[[], Iterator[T]]) -> list[T]:
-        """All that an iterator yields, each piece in a turn of its own, so that others have theirs between them."""
+    async def run_all(self, work: Callable[[], Iterator[T]], seat: Seat | None = None) -> list[T]:
+        """All that an iterator yields, each piece in a turn of its own, so that others have theirs between them.
+
+        Who has a seat already waits on that, and keeps it.
+        """
+        if seat is None:
+            with self.seat() as own:
+                return await self.run_all(work, own)
         job = Job(work)
-        with self.seat() as seat:
-            self._line.join(job, seat)
-            return await asyncio.wrap_future(job.answer)
+        self._line.join(job, seat)
+        return await asyncio.wrap_future(job.answer)
 
     async def read(self, work: Callable[[], T]) -> T:
         """What `work` returns that needs no device: photos decoded, faces found."""

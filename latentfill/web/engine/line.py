@@ -23,6 +23,7 @@ class Seat:
 
     def __init__(self, line: "Line", *, waits: bool = True) -> None:
         self.line, self.waits, self.pixels = line, waits, 0
+        self.kept = True  # until it is freed
 
     def __enter__(self) -> "Seat":
         return self
@@ -57,8 +58,13 @@ class Line:
             return Seat(self)
 
     def weigh(self, seat: Seat, pixels: int) -> None:
-        """Note how large a photo is. Raises Refused (429) if those that are kept are too large already."""
+        """Note how large a photo is. Raises Refused: 429 if those that are kept are too large already.
+
+        A thread that reads for a client who has left meanwhile is refused, too (499): nobody would free its room.
+        """
         with self.changed:
+            if not seat.kept:
+                raise Refused(499, "the client has left", "Ask again.", "left")
             if self._pixels and self._pixels + pixels > HELD_PIXELS:
                 raise self._busy()
             seat.pixels += pixels
@@ -76,7 +82,7 @@ class Line:
         with self.changed:
             self.begin(seat)
             self._pixels -= seat.pixels
-            seat.pixels = 0
+            seat.pixels, seat.kept = 0, False
 
     def join(self, one: Waiting, seat: Seat) -> int:
         """Stand at the end. Returns how many stand before it."""

@@ -2,6 +2,7 @@
 
 import { $, makeCanvas } from "./elements.js";
 import { Problem } from "./api.js";
+import { complain } from "./messages.js";
 
 const MOST_PIXELS = 100_000_000; // what a browser's canvas bears
 
@@ -81,7 +82,8 @@ export function waysIn(open) {
     button.addEventListener("click", async () => {
       const address = button.dataset.sample;
       const response = await fetch(address).catch(() => null);
-      if (response?.ok) open(new File([await response.blob()], address.split("/").at(-1), { type: response.headers.get("Content-Type") }));
+      if (!response?.ok) return complain(new Problem("The server does not answer.", "See whether latentfill serve still runs, then try again."));
+      open(new File([await response.blob()], address.split("/").at(-1), { type: response.headers.get("Content-Type") }));
     });
   }
 }

@@ -64,7 +64,7 @@ def question_of(state: State, form: Form, seat: Seat) -> Question:
     if data is None:
         raise Refused(422, "photo: it is missing", "Send a picture in the field 'photo'.")
     original = photo_of(data, state.options)
-    seat.line.weigh(seat, original.values.shape[0] * original.values.shape[1])
+    state.engine.weigh(seat, original.values.shape[0] * original.values.shape[1])
     hole, lowres = _hole(form, original, options.seed, gan.network.size, state.options, observed=sight is not None)
     if lowres and sight is not None:
         raise Refused(422, "a hole of lowres shows means of blocks itself", "Send observe lowres:8 alone.")

@@ -1,6 +1,7 @@
 """Ways to change what was found in a hole, while the known pixels stay: what a page makes sliders of."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ from annotated_types import Interval, Predicate
 from fastapi import APIRouter
 from PIL import Image
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from ...completion.completion import Completion
 from ...cutting import Cut
@@ -36,6 +37,7 @@ Frames = Annotated[int, Interval(ge=3, le=11), Predicate(is_odd)]
 Side = Annotated[int, Interval(ge=64, le=2048)]
 Pick = tuple[Annotated[int, Interval(ge=0, le=100)], Annotated[int, Interval(ge=0, le=10)]]
 MOST_SQUARES = 4  # that are edited, each by itself
+MOST_PIXELS = 100_000_000  # of all pictures of an answer
 MORE: dict[str, Any] = {
     "state": a_text("what `done` has told of the completion"),
     "count": Count,
@@ -51,16 +53,20 @@ def router(state: State) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", tags=["complete"])
     engine = state.engine
 
-    async def found(form: Form, count: int, frames: int) -> tuple[Question, Ways]:
+    async def answered(form: Form, count: int, frames: int, side: int, pick: Any) -> bytes:
         with engine.seat() as seat:
             question = await engine.read(partial(question_of, state, form, seat))
-        completion = completion_of(question, form.text("state", ""))
-        if len(question.cut.placements) > MOST_SQUARES:
-            raise Refused(422, f"more than {MOST_SQUARES} faces are touched", "Paint over fewer at a time.")
-        gan = partial(engine.prepared, question.model)
-        parts = await engine.run_all(lambda: _images(gan(), question, completion, count, frames // 2))
-        ways = [_frames(completion, row, images) for row, edits in enumerate(parts) for images in edits]
-        return question, ways
+            completion = completion_of(question, form.text("state", ""))
+            if pick is None:
+                _check(question.cut, count * frames, side)
+            gan = partial(engine.prepared, question.model)
+            parts = await engine.run_all(lambda: _images(gan(), question, completion, count, frames // 2), seat)
+            ways = [_frames(completion, row, images) for row, edits in enumerate(parts) for images in edits]
+            if pick is not None:
+                way, frame = _picked(pick, ways)
+                return await engine.write(lambda: encode(_composed(question, question.cut, [ways[way][frame]])[0]))
+            called = names([len(edits) for edits in parts])
+            return await engine.write(lambda: _told(called, _pictures(question, ways, side)))
 
     @routes.post(
         "/edits",
@@ -75,29 +81,20 @@ def router(state: State) -> APIRouter:
         form = await read_form(request, FILES, (*TEXTS, *MORE))
         count, frames = form.number("count", 4, Count), form.number("frames", 7, Frames)
         side, pick = form.number("side", 768, Side), form.json("pick", None)
-        question, ways = await unless_left(request, found(form, count, frames))
-        if pick is not None:
-            way, frame = _picked(pick, ways)
-            (original,) = await engine.write(lambda: _composed(question, question.cut, [ways[way][frame]]))
-            return Response(await engine.write(lambda: encode(original)), media_type="image/png")
-        urls = await unless_left(request, engine.write(lambda: _pictures(question, ways, side)))
-        several = len(question.cut.placements) > 1
-        names = [
-            f"square {i // count + 1}, way {i % count + 1}" if several else f"way {i + 1}" for i in range(len(ways))
-        ]
-        return JSONResponse({"edits": [{"name": n, "images": u} for n, u in zip(names, urls, strict=True)]})
+        answer = await unless_left(request, answered(form, count, frames, side, pick))
+        return Response(answer, media_type="application/json" if pick is None else "image/png")
 
     return routes
 
 
 def shrunk(cut: Cut, side: int) -> Cut:
     """The same cut of a photo whose longer side has at most so many pixels, as if it had been taken there."""
-    height, width = cut.hole.shape
-    times = -(-max(height, width) // side)
+    times = _times(cut, side)
     if times == 1 or cut.observed is not None:
         return cut
     small = np.asarray(Image.fromarray(cut.original.photo().pixels).reduce(times))
     rows, columns = small.shape[:2]
+    height, width = cut.hole.shape
     blocks = np.pad(cut.hole, ((0, rows * times - height), (0, columns * times - width)))
     hole = blocks.reshape(rows, times, columns, times).max((1, 3))
     placements = []
@@ -105,6 +102,30 @@ def shrunk(cut: Cut, side: int) -> Cut:
         across, down = ((a / times, b / times, c / times) for a, b, c in one.matrix)
         placements.append(Placement((across, down), one.size))
     return replace(cut, original=Original(small), hole=hole, placements=tuple(placements))
+
+
+def names(counts: Sequence[int]) -> list[str]:
+    """What edits are called, so many of each square; of one square alone, it need not be named."""
+    return [
+        f"square {square}, way {way}" if len(counts) > 1 else f"way {way}"
+        for square, count in enumerate(counts, 1)
+        for way in range(1, count + 1)
+    ]
+
+
+def _times(cut: Cut, side: int) -> int:
+    height, width = cut.hole.shape
+    return -(-max(height, width) // side)
+
+
+def _check(cut: Cut, each: int, side: int) -> None:
+    """Raise Refused for more pictures than may be held at once; `each` are those of one square."""
+    if len(cut.placements) > MOST_SQUARES:
+        raise Refused(422, f"more than {MOST_SQUARES} faces are touched", "Paint over fewer at a time.")
+    pixels = len(cut.placements) * each * cut.hole.size // _times(cut, side) ** 2
+    if pixels > MOST_PIXELS:
+        what = f"{pixels:,} pixels in all pictures, more than the {MOST_PIXELS:,} that this server makes at once"
+        raise Refused(422, what, "Ask for fewer frames or edits, or for a smaller side.")
 
 
 def _images(gan: Gan, question: Question, completion: Completion, count: int, steps: int) -> Iterator[list[Images]]:
@@ -144,6 +165,11 @@ def _pictures(question: Question, ways: Ways, side: int) -> list[list[str]]:
         middle = middle or made[at]
         urls.append(made if len(made) == len(frames) else [*made[:at], middle, *made[at:]])
     return urls
+
+
+def _told(called: Sequence[str], urls: Sequence[Sequence[str]]) -> bytes:
+    """The answer; made in a thread, as it may have a hundred megabytes."""
+    return json.dumps({"edits": [{"name": n, "images": u} for n, u in zip(called, urls, strict=True)]}).encode()
 
 
 def _picked(pick: Any, ways: Ways) -> tuple[int, int]:

@@ -198,6 +198,20 @@ def test_photos_that_are_too_large_together_are_refused(engine):
     assert asyncio.run(run()) == 429
 
 
+def test_a_photo_that_is_read_after_its_client_has_left_takes_no_room(engine):
+    async def run():
+        async with engine() as one:
+            with one.seat() as left:
+                pass
+            for _ in range(2):  # a thread goes on with what it had begun
+                with pytest.raises(Refused, match="left"):
+                    one.weigh(left, 150_000_000)
+            with one.seat() as other:
+                one.weigh(other, 150_000_000)
+
+    asyncio.run(run())
+
+
 def test_a_search_out_of_time_answers_with_what_it_has_and_says_so(engine, question, slowly):
     async def run():
         async with engine(max_seconds=0.1) as one:

@@ -6,8 +6,10 @@ import pytest
 from PIL import Image
 
 from latentfill.cutting import Cut
+from latentfill.figures import directions
 from latentfill.images.originals import Original
 from latentfill.images.placement import Placement
+from latentfill.web.routes import edits
 from latentfill.web.routes.edits import shrunk
 
 EDITS = "/api/v1/edits"
@@ -92,3 +94,24 @@ def test_a_photo_is_shrunk_with_its_hole_and_its_squares():
     assert np.abs(small.original.values[0, 0] - values[:3, :3].mean((0, 1))).max() <= 1
     points = np.array([[1.0, 2.0], [8.0, 8.0]])
     assert np.allclose(small.placements[0].to_photo(points), square.to_photo(points) / 3)
+
+
+def test_what_would_fill_the_memory_is_refused(client, form, found, monkeypatch):
+    monkeypatch.setattr(edits, "MOST_PIXELS", 3 * 24 * 40)
+    state = found(form)["state"]
+    assert client.post(EDITS, **form(state=state, count=1, frames=3)).status_code == 200
+    answer = client.post(EDITS, **form(state=state, count=1, frames=5))
+    assert answer.status_code == 422 and "Ask for fewer" in answer.json()["cure"]
+
+
+def test_a_photo_counts_until_its_edits_are_answered(client, form, found, monkeypatch):
+    line, held = client.app.state.state.engine._line, []
+    monkeypatch.setattr(edits, "edited", lambda *asked: held.append((line._seats, line._pixels)) or kept(*asked))
+    kept = directions.edited
+    assert client.post(EDITS, **form(state=found(form)["state"], count=1, frames=3)).status_code == 200
+    assert held == [(0, 24 * 40)] and line._pixels == 0
+
+
+def test_edits_are_called_after_their_squares_also_where_one_has_none():
+    assert edits.names([0, 2, 1]) == ["square 2, way 1", "square 2, way 2", "square 3, way 1"]
+    assert edits.names([2]) == ["way 1", "way 2"]
