@@ -14,6 +14,7 @@ from torch import Tensor
 from ...errors import LatentfillError, RunError
 from ...gan.layers.across import ALONE as ONE
 from ...gan.layers.across import Crew
+from .meeting import meet
 
 T = TypeVar("T")
 PATIENCE = timedelta(days=1)  # with a leader that decodes, scores or saves; who dies meanwhile is noticed at once
@@ -165,7 +166,9 @@ def enroll(device: str = "auto", environment: Mapping[str, str] = os.environ) ->
     local = int(environment.get("LOCAL_RANK", 0))
     here = own_device(device, local)
     try:
-        dist.init_process_group("nccl" if here.type == "cuda" else "gloo")
+        backend = "nccl" if here.type == "cuda" else "gloo"
+        store, rank, size = next(dist.rendezvous("env://"))
+        dist.init_process_group(backend, store=meet(store, rank, size), rank=rank, world_size=size)
     except (RuntimeError, ValueError) as error:
         raise RunError(
             f"the processes of this training do not find each other: {str(error).splitlines()[0]}",
