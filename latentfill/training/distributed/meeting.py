@@ -4,7 +4,7 @@ import secrets
 import time
 from collections.abc import Callable
 
-from torch.distributed import PrefixStore, Store
+from torch._C._distributed_c10d import PrefixStore, Store
 
 from ...errors import RunError
 

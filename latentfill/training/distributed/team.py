@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast, final
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from ...errors import LatentfillError, RunError
 from ...gan.layers.across import ALONE as ONE
@@ -167,7 +168,7 @@ def enroll(device: str = "auto", environment: Mapping[str, str] = os.environ) ->
     here = own_device(device, local)
     try:
         backend = "nccl" if here.type == "cuda" else "gloo"
-        store, rank, size = next(dist.rendezvous("env://"))
+        store, rank, size = next(rendezvous("env://"))
         dist.init_process_group(backend, store=meet(store, rank, size), rank=rank, world_size=size)
     except (RuntimeError, ValueError) as error:
         raise RunError(
