@@ -115,6 +115,10 @@ def main() -> None:
     )
     parser.add_argument("--steps", type=int, default=COMPLETE_PRESETS["seed"].steps)
     parser.add_argument("--attempts", type=int, default=1)
+    parser.add_argument(
+        "--learning-rate", type=float, default=COMPLETE_PRESETS["seed"].learning_rate, help="step of the search"
+    )
+    parser.add_argument("--schedule", choices=("constant", "cosine"), default=COMPLETE_PRESETS["seed"].schedule)
     parser.add_argument("--part", choices=("all", "test", "choose"), default="test", help="of the faces to complete")
     parser.add_argument("--batch", type=int, default=AT_ONCE)
     parser.add_argument("--threads", type=int, default=1)
@@ -126,7 +130,9 @@ def main() -> None:
     first = next(iter(gans.values()))
     if len({(gan.network.size, gan.network.channels) for gan in gans.values()}) > 1:
         raise SystemExit("models of one size and as many channels can be compared")
-    options = replace(COMPLETE_PRESETS["seed"], steps=arguments.steps, attempts=arguments.attempts)
+    names = ("steps", "attempts", "learning_rate", "schedule")
+    settings = {name: getattr(arguments, name) for name in names}
+    options = replace(COMPLETE_PRESETS["seed"], **settings)
     spaces = {"pixels": pixels(first), IDENTITY: face_space()}
     digests = {name: weights(gan.generator, gan.discriminator) for name, gan in gans.items()}
     methods = {name: searched(options)(Resources(gan, digests={"gan": digests[name]})) for name, gan in gans.items()}
@@ -140,15 +146,19 @@ def main() -> None:
         print(rows[-1], flush=True)
 
     pictures, _ = read([arguments.data], first, arguments.count, arguments.part)
-    settings = {"count": len(pictures), "steps": arguments.steps, "attempts": arguments.attempts}
-    about = {"command": "benchmarks/priors.py", "machine": "", "settings": settings, "left_out": []}
-    key = " ".join(digests.values())
+    about = {
+        "command": "benchmarks/priors.py",
+        "machine": "",
+        "settings": {"count": len(pictures), **settings},
+        "left_out": [],
+    }
+    key = " ".join([*digests.values(), repr(options)])
     trial = Trial(arguments.out, pictures, methods, arguments.holes, spaces, key, 0, arguments.batch, about)
     for done, total, what in trial.complete():
         print(f"{done} of {total}, {what}", flush=True)
     for _ in trial.judge():
         pass
-    budget = f"{arguments.steps} steps, {arguments.attempts} attempts"
+    budget = f"{arguments.steps} {arguments.schedule} steps of {arguments.learning_rate}, {arguments.attempts} attempts"
     print(heading(f"Generators as priors: {len(pictures)} unseen faces, preset seed, {budget}"))
     print(table(("hole", "model", *HEAD, "processor s per image"), completions(trial.report())))
     print("\n" + heading(f"As many samples against {half} unseen faces"))

@@ -1,59 +1,43 @@
-"""How the processes of a training find each other, and nobody of an attempt before."""
+"""How processes that were started together find each other, and nothing that an earlier start left behind."""
 
-import secrets
 import time
-from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
-from torch._C._distributed_c10d import PrefixStore, Store
+if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
 
-from ...errors import RunError
-
-LEADER = "latentfill/leader"
-PATIENCE_SECONDS = 1800.0  # with machines that are on their way
-LOOK_EVERY_SECONDS = 0.05
+PAUSE = 0.02  # seconds between looks at the store
+PATIENCE = timedelta(minutes=30)  # as torch waits for the last process
 
 
-def meet(store: Store, rank: int, size: int) -> Store:
-    """A part of the store that the processes of this attempt have to themselves.
+def word(store: "Store", rank: int, size: int, patience: timedelta = PATIENCE) -> str:
+    """A word that those who now call this share, and no one who called it before.
 
-    torchrun keeps its store when it starts lost workers anew, and gloo may find the addresses of those there that are
-    gone, and wait for them half an hour. So the leader opens a room under a new name, and each of the others
-    believes in a room only when somebody in it has welcomed it. Raises RunError when not all come.
+    torchrun (2.13) gives workers that it starts again the same store, where the addresses of the dead still stand,
+    to which the living then connect. So each calls out a word of its own, and the leader answers with the common one
+    until each has shown that the answer was to him and not to one before him.
+
+    Raises RuntimeError when some do not come.
     """
-    return _host(store, size) if rank == 0 else _guest(store, rank)
-
-
-def _host(store: Store, size: int) -> Store:
-    name = f"latentfill/{secrets.token_hex(8)}"
-    room = PrefixStore(name, store)
-    store.set(LEADER, name)
-    for other in map(str, range(1, size)):
-        _wait(lambda knock=other: room.check([knock]))  # type: ignore[misc]
-        room.set(f"welcome {room.get(other).decode()}", "")
-    return room
-
-
-def _guest(store: Store, rank: int) -> Store:
-    own, rooms = secrets.token_hex(8), dict[str, PrefixStore]()
-
-    def welcome() -> bool:
-        name = store.get(LEADER).decode()
-        if name not in rooms:
-            rooms[name] = PrefixStore(name, store)
-            rooms[name].set(str(rank), own)
-        return rooms[name].check([f"welcome {own}"])
-
-    _wait(lambda: store.check([LEADER]))
-    _wait(welcome)
-    return rooms[store.get(LEADER).decode()]
-
-
-def _wait(come: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE_SECONDS
-    while not come():
-        if time.monotonic() > until:
-            raise RunError(
-                "the processes of this training do not find each other: not all have come",
-                "Start as many as the first was told of, on machines that reach its address and port.",
-            )
-        time.sleep(LOOK_EVERY_SECONDS)
+    own, deadline = uuid4().hex, time.monotonic() + patience.total_seconds()
+    absent = set(range(1, size)) if rank == 0 else {rank}
+    if rank:
+        store.set(f"call/{rank}", own)
+    while absent:
+        for other in sorted(absent):
+            if rank == 0:
+                if store.check([f"heard/{own}/{other}"]):
+                    absent.remove(other)
+                elif store.check([f"call/{other}"]):
+                    store.set(f"answer/{other}", f"{store.get(f'call/{other}').decode()} {own}")
+            elif store.check([f"answer/{rank}"]):
+                called, common = store.get(f"answer/{rank}").decode().split()
+                if called == own:
+                    store.set(f"heard/{common}/{rank}", "")
+                    return common
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"after {patience} process {min(absent) if rank == 0 else 0} of {size} did not answer")
+        time.sleep(PAUSE)
+    return own

@@ -10,12 +10,13 @@ from typing import Any, TypeVar, cast, final
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from ...errors import LatentfillError, RunError
 from ...gan.layers.across import ALONE as ONE
 from ...gan.layers.across import Crew
-from .meeting import meet
+from .meeting import word
 
 T = TypeVar("T")
 PATIENCE = timedelta(days=1)  # with a leader that decodes, scores or saves; who dies meanwhile is noticed at once
@@ -167,9 +168,9 @@ def enroll(device: str = "auto", environment: Mapping[str, str] = os.environ) ->
     local = int(environment.get("LOCAL_RANK", 0))
     here = own_device(device, local)
     try:
-        backend = "nccl" if here.type == "cuda" else "gloo"
         store, rank, size = next(rendezvous("env://"))
-        dist.init_process_group(backend, store=meet(store, rank, size), rank=rank, world_size=size)
+        store = PrefixStore(word(store, rank, size), store)
+        dist.init_process_group("nccl" if here.type == "cuda" else "gloo", store=store, rank=rank, world_size=size)
     except (RuntimeError, ValueError) as error:
         raise RunError(
             f"the processes of this training do not find each other: {str(error).splitlines()[0]}",

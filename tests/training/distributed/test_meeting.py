@@ -1,40 +1,38 @@
-"""Processes that find each other in a store that remembers others."""
+"""Finding those who were started together."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
-from torch.distributed import HashStore, PrefixStore, Store
+from torch.distributed import HashStore
 
-from latentfill.errors import RunError
-from latentfill.training.distributed import meeting
-
-
-def met(store: Store, ranks: list[int]) -> list[Store]:
-    """The rooms of those that come in this order."""
-    with ThreadPoolExecutor(len(ranks)) as pool:
-        coming = [pool.submit(meeting.meet, store, rank, len(ranks)) for rank in ranks]
-        return [one.result(5) for one in coming]
+from latentfill.training.distributed.meeting import word
 
 
-@pytest.mark.parametrize("ranks", [[0, 1, 2], [2, 1, 0]])
-def test_all_share_a_room_in_which_nothing_is_left_of_those_before(
-    ranks: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(meeting, "LOOK_EVERY_SECONDS", 0.001)
-    monkeypatch.setattr(meeting, "PATIENCE_SECONDS", 5)
+def meet(store: HashStore, size: int) -> set[str]:
+    with ThreadPoolExecutor(size) as pool:
+        return set(pool.map(lambda rank: word(store, rank, size, timedelta(seconds=20)), reversed(range(size))))
+
+
+def test_those_started_together_share_a_word_that_no_start_before_had() -> None:
     store = HashStore()
-    for attempt in range(3):  # torchrun keeps its store when it starts workers anew
-        rooms = met(store, ranks)
-        assert all(not room.check(["address"]) for room in rooms)
-        rooms[0].set("address", str(attempt))
-        assert [room.get("address").decode() for room in rooms] == [str(attempt)] * 3
+    words = [meet(store, 3) for _ in range(5)]
+    assert all(len(each) == 1 for each in words)
+    assert len(set.union(*words)) == 5
 
 
-def test_a_room_that_nobody_is_in_any_more_is_not_believed_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(meeting, "PATIENCE_SECONDS", 0.1)
+def test_who_died_before_is_not_taken_for_who_comes_now() -> None:
     store = HashStore()
-    met(store, [0, 1])
-    with pytest.raises(RunError, match="not all have come"):
-        meeting.meet(store, 1, 2)
-    with pytest.raises(RunError, match="not all have come"):
-        meeting.meet(PrefixStore("elsewhere", store), 0, 2)
+    for dead in range(2):  # one that called and heard no answer, and a leader that answered somebody else
+        store.set(f"call/{dead + 1}", "dead")
+        store.set(f"answer/{dead + 1}", "dead common-to-the-dead")
+    (found,) = meet(store, 3)
+    assert "dead" not in found
+
+
+def test_who_does_not_come_is_named() -> None:
+    store = HashStore()
+    with pytest.raises(RuntimeError, match="process 1 of 2 did not answer"):
+        word(store, 0, 2, timedelta(seconds=0.1))
+    with pytest.raises(RuntimeError, match="process 0 of 2 did not answer"):
+        word(store, 1, 2, timedelta(seconds=0.1))
