@@ -5,11 +5,13 @@ and leave, and the same command goes on. cut: everything is killed and the newes
 may grow no more (RLIMIT_FSIZE) until a checkpoint fails. shard: a tar is cut at a random byte before the start.
 Time to recover is from the fault, or from the start of the same command where somebody has to give it, to the first
 checkpoint beyond the newest before. At the end every row of metrics.csv should be there once, and the weights be to the
-bit those of a training that nothing happened to.
+bit those of a training that nothing happened to. What is done is kept in OUT/faults.jsonl, so the same command goes on.
 """
 
 import argparse
+import json
 import os
+import random
 import resource
 import shutil
 import signal
@@ -17,11 +19,10 @@ import statistics
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -32,20 +33,10 @@ from latentfill.training import checkpoints
 
 PICTURES, SHARDS, SIZE, BATCH, EVERY = 96, 3, 8, 4, 40
 NEVER = 10**9
-PATIENCE = 600  # seconds
+PATIENCE = 300  # seconds
 FLAGS = ["--preset", "seed", "--size", str(SIZE), "--base", "2", "--latent", "4", "--batch-size", str(BATCH)]
-FLAGS += [
-    "--precision",
-    "fp32",
-    "--device",
-    "cpu",
-    "--threads",
-    "1",
-    "--score-every",
-    "0",
-    "--sample-every",
-    str(NEVER),
-]
+FLAGS += ["--precision", "fp32", "--device", "cpu", "--threads", "1"]
+FLAGS += ["--score-every", "0", "--sample-every", str(NEVER)]
 FLAGS += ["--checkpoint-every", str(EVERY), "--log-every", str(EVERY)]
 
 
@@ -70,7 +61,8 @@ class Training:
         ]
         given = ["--run", str(self.folder), "--cache", str(self.home / "cache"), "--images-seen", str(images)]
         with (self.home / f"{self.folder.name}.txt").open("ab") as said:
-            self.process = subprocess.Popen([*launch, *given, *FLAGS], stdout=said, stderr=said)
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            self.process = subprocess.Popen([*launch, *given, *FLAGS], stdout=said, stderr=said, env=environment)
 
     @property
     def workers(self) -> list[int]:
@@ -101,6 +93,10 @@ class Training:
             os.kill(worker, signal.SIGTERM)
         self.running.wait(PATIENCE)
 
+    @property
+    def runs(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
     def kill(self) -> None:
         workers = self.workers
         for pid in (self.running.pid, *workers):
@@ -114,13 +110,13 @@ def gone(workers: list[int]) -> None:
         time.sleep(0.02)
 
 
-def worker(training: Training, rng: np.random.Generator) -> float:
+def worker(training: Training, chance: random.Random) -> float:
     before = training.newest()
-    os.kill(int(rng.choice(training.workers)), signal.SIGKILL)
+    os.kill(chance.choice(training.workers), signal.SIGKILL)
     return training.beyond(max(before, training.newest()))
 
 
-def launcher(training: Training, rng: np.random.Generator) -> float:
+def launcher(training: Training, chance: random.Random) -> float:
     workers = training.workers
     os.kill(training.running.pid, signal.SIGKILL)
     training.running.wait()
@@ -130,7 +126,7 @@ def launcher(training: Training, rng: np.random.Generator) -> float:
     return training.beyond(before)
 
 
-def cut(training: Training, rng: np.random.Generator) -> float:
+def cut(training: Training, chance: random.Random) -> float:
     training.kill()
     last = checkpoints.listed(training.folder / "checkpoints")[0]
     os.truncate(last, last.stat().st_size // 2)
@@ -138,7 +134,7 @@ def cut(training: Training, rng: np.random.Generator) -> float:
     return training.beyond(int(last.stem))
 
 
-def disk(training: Training, rng: np.random.Generator) -> float:
+def disk(training: Training, chance: random.Random) -> float:
     before, begun = training.newest(), time.monotonic()
     for pid in training.workers:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
@@ -146,13 +142,13 @@ def disk(training: Training, rng: np.random.Generator) -> float:
     return time.monotonic() - begun
 
 
-def shard(training: Training, rng: np.random.Generator) -> float:
+def shard(training: Training, chance: random.Random) -> float:
     """A folder with a damaged shard is learnt from as far as it is whole, in a run of its own."""
-    path = sorted((training.home / "shards").glob("*.tar"))[int(rng.integers(SHARDS))]
+    path = sorted((training.home / "shards").glob("*.tar"))[chance.randrange(SHARDS)]
     whole = path.read_bytes()
     other = Training(training.home, "damaged", training.processes)
     shutil.rmtree(other.folder, ignore_errors=True)
-    path.write_bytes(whole[: int(rng.integers(1, len(whole) - 1100))])
+    path.write_bytes(whole[: chance.randrange(1, len(whole) - 1100)])
     try:
         other.start()
         seconds = other.beyond(0)
@@ -164,7 +160,7 @@ def shard(training: Training, rng: np.random.Generator) -> float:
     return seconds
 
 
-FAULTS: dict[str, Callable[[Training, np.random.Generator], float]] = {
+FAULTS: dict[str, Callable[[Training, random.Random], float]] = {
     "worker": worker,
     "launcher": launcher,
     "cut": cut,
@@ -189,6 +185,7 @@ def draw(home: Path) -> None:
 def compare(training: Training) -> str:
     """The run to its end, against one that nothing happened to."""
     end = (training.newest() // EVERY + 2) * EVERY
+    shutil.rmtree(training.home / "undisturbed", ignore_errors=True)  # of a comparison before, to fewer images
     other = Training(training.home, "undisturbed", training.processes)
     for one in (training, other):
         one.start(end)
@@ -206,33 +203,56 @@ def compare(training: Training) -> str:
     return f"After {end:,} images weights are {verdict}; rows of metrics.csv: {len(missing)} missing, {twice} doubled."
 
 
+def kept(path: Path) -> Iterator[dict[str, Any]]:
+    if path.exists():
+        yield from map(json.loads, path.read_text().splitlines())
+
+
+def trial(training: Training, fault: str, moment: int, longest: float) -> float:
+    """Seconds to recover from a fault at a random moment."""
+    chance = random.Random(f"{fault} {moment}")
+    if fault == "shard":
+        if training.runs:
+            training.stop()
+        return shard(training, chance)
+    if not training.runs:
+        training.start()
+    training.beyond(training.newest())
+    time.sleep(chance.uniform(0, longest))
+    return FAULTS[fault](training, chance)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
     parser.add_argument("--faults", nargs="+", choices=FAULTS, default=list(FAULTS))
     parser.add_argument("--moments", type=int, default=10, help="how often each happens")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--longest", type=float, default=3.0, help="seconds of training before a fault, at most")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--longest", type=float, default=1.0, help="seconds of training before a fault, at most")
     arguments = parser.parse_args()
-    rng = np.random.Generator(np.random.Philox(key=arguments.seed))
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        training = Training(Path(folder), "run", arguments.processes)
-        draw(training.home)
-        training.start()
-        training.beyond(0)
-        for name in arguments.faults:
-            seconds = []
-            for _ in range(arguments.moments):
-                training.beyond(training.newest())
-                time.sleep(rng.uniform(0, arguments.longest))
-                seconds.append(FAULTS[name](training, rng))
-            rows.append((name, len(seconds), f"{statistics.median(seconds):.1f}", f"{max(seconds):.1f}"))
-            print(rows[-1], flush=True)
+    file = arguments.out / "faults.jsonl"
+    if not (arguments.out / "shards").exists():
+        draw(arguments.out)
+    done = {(row["fault"], row["moment"]): row["seconds"] for row in kept(file)}
+    training = Training(arguments.out.absolute(), "run", arguments.processes)
+    for fault in arguments.faults:
+        for moment in range(arguments.moments):
+            if (fault, moment) in done:
+                continue
+            done[fault, moment] = trial(training, fault, moment, arguments.longest)
+            row = {"fault": fault, "moment": moment, "seconds": done[fault, moment]}
+            with file.open("a") as out:
+                out.write(json.dumps(row) + "\n")
+            print(row, flush=True)
+    if training.runs:
         training.stop()
-        verdict = compare(training)
+    verdict = compare(training)
+    rows = []
+    for fault in arguments.faults:
+        some = [seconds for (name, _), seconds in done.items() if name == fault]
+        rows.append((fault, len(some), f"{statistics.median(some):.1f} ({min(some):.1f} to {max(some):.1f})"))
     print(heading(f"Faults of training in {arguments.processes} processes, a checkpoint every {EVERY} images"))
-    print(table(("fault", "moments", "seconds until it goes on, median", "most"), rows))
+    print(table(("fault", "moments", "seconds until it goes on: median (from, to)"), rows))
     print(f"\n{verdict}")
 
 

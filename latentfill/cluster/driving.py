@@ -1,5 +1,6 @@
 """What the process does that was called: start or join Ray, hand out the work, show how far it is, and end well."""
 
+import io
 import signal
 import sys
 from collections.abc import Callable, Generator, Sequence
@@ -65,17 +66,22 @@ def work(
 
     In between sys.stdout is sys.stderr: Ray prints there what it has to say of actors that died, among the results.
     """
-    out, sys.stdout = sys.stdout, sys.stderr
-    before = signal.getsignal(signal.SIGTERM)  # Ray puts its own in the place, which leaves at once
+    said = sys.stdout, sys.stderr
+    sys.stdout = sys.stderr
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         fleet = connect(options, device, threads, most)
-        signal.signal(signal.SIGTERM, before if callable(before) else _interrupt)
+        for number, handler in before.items():  # for SIGTERM Ray has put its own in the place, which leaves at once
+            ours = handler in (None, signal.SIG_DFL, signal.default_int_handler)
+            signal.signal(number, _interrupt if ours else handler)
         yield from spread(make, cut(fleet), fleet, notes)
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
         disconnect()
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
-        sys.stdout = out
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        sys.stdout, sys.stderr = said
 
 
 def _finish(job: Job) -> dict[str, Row]:
@@ -107,4 +113,6 @@ def _work_off(options: "Options", job: Job) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Leave, and show nothing of what Ray has to say of actors that end with it."""
+    sys.stdout = sys.stderr = io.StringIO()
     raise KeyboardInterrupt

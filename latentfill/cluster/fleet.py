@@ -1,11 +1,14 @@
 """A connection to Ray: on this machine, or to the cluster that RAY_ADDRESS names; and how many actors it bears."""
 
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from types import FrameType
 from typing import Any, final
 
 from ..errors import ExtraError, LatentfillError
@@ -130,11 +133,37 @@ def _silently(do: Callable[[], object]) -> None:
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
-        do()
+        with _whole():
+            do()
     finally:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    """Ctrl-C and SIGTERM count at the end: a Ray that is half begun cannot be ended. The second time is meant."""
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        if len(came) > 1:
+            raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in before.items():
+        signal.signal(number, signal.SIG_IGN if handler == signal.SIG_IGN else note)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+    for number in map(signal.Signals, came):
+        handler = before[number]
+        if not callable(handler):
+            raise KeyboardInterrupt
+        handler(number, None)
 
 
 def _booked(threads: int) -> float:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -94,7 +95,7 @@ def check_manifest(out):
     return {row["path"]: row for row in table}
 
 
-def test_kills_of_an_actor_of_the_driver_and_of_a_node_lose_and_double_nothing(cluster, place, tmp_path, capsys):
+def test_kills_of_an_actor_the_driver_and_a_node_and_ctrl_c_lose_and_double_nothing(cluster, place, tmp_path, capsys):
     out = tmp_path / "out"
     asked, steps = words(place, out, "--preset", "seed"), 60
 
@@ -110,8 +111,21 @@ def test_kills_of_an_actor_of_the_driver_and_of_a_node_lose_and_double_nothing(c
     kept = {path.name: path.stat().st_mtime_ns for path in out.glob("*.json")}
     assert 0 < len(kept) < COUNT
 
+    ctrl_c = Thread(
+        target=lambda: wait_for(lambda: answered() > len(kept)) and os.kill(os.getpid(), signal.SIGINT), daemon=True
+    )
+    ctrl_c.start()
+    assert run([*asked, "--engine", "ray", "--steps", str(steps)]) == 130
+    ctrl_c.join()
+    told = capsys.readouterr().err
+    assert told.endswith("latentfill complete: stopped\n") and "ray" not in told.lower().replace("starting ray", "")
+    wait_for(lambda: not workers())
+    halfway = parquet.read_table(out / "_run" / "manifest.parquet").to_pylist()
+    assert all((out / row["output"]).stat().st_size == row["output_bytes"] for row in halfway if row["output"])
+
+    before = answered()
     again = on_ray(asked, steps)
-    wait_for(lambda: answered() > len(kept))
+    wait_for(lambda: answered() > before)
     cluster.remove_node(next(iter(cluster.worker_nodes)))
     assert again.wait(400) == 1, "the bad picture is told by the exit code"
     told = again.stdout.read().decode().split()
@@ -164,3 +178,15 @@ def test_no_pictures_and_an_address_where_nobody_is_are_told_in_two_lines(place,
     monkeypatch.setattr(ray, "init", lambda **_: (_ for _ in ()).throw(ConnectionError("nobody there\nat all")))
     assert run([*asked, "--engine", "ray"]) == 2
     assert "RAY_ADDRESS=127.0.0.1:1 cannot be had: nobody there\n" in capsys.readouterr().err
+
+
+def test_ctrl_c_while_ray_begins_counts_when_it_has_begun():
+    done = []
+
+    def begin():
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        fleet._silently(begin)
+    assert done and signal.getsignal(signal.SIGINT) is signal.default_int_handler
