@@ -114,8 +114,8 @@ def names(counts: Sequence[int]) -> list[str]:
 
 
 def _times(cut: Cut, side: int) -> int:
-    height, width = cut.hole.shape
-    return -(-max(height, width) // side)
+    longer: int = max(cut.hole.shape)
+    return -(-longer // side)
 
 
 def _check(cut: Cut, each: int, side: int) -> None:
