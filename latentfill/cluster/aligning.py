@@ -1,7 +1,6 @@
 """`align` on Ray: photos are shared out in blocks, and the ledger stays with the one who called."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import final
@@ -48,9 +47,12 @@ def on_ray(options: EngineOptions, notes: Path, *, most: int | None = None) -> S
         ]
         if not blocks:
             return
-        with closing(work(options, lambda fleet: blocks, partial(Aligner, cutter), notes, most=most)) as back:
+        back = work(options, lambda fleet: blocks, partial(Aligner, cutter), notes, most=most)
+        try:
             for _, made in back:
                 for number, row in made:
                     yield todo[number], row
+        finally:
+            back.close()
 
     return share

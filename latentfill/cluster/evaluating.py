@@ -1,7 +1,6 @@
 """`evaluate` on Ray: the batches of the plain loop, answered elsewhere and put on the same shelves."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
@@ -73,11 +72,13 @@ def complete(options: "Options", trial: "Trial") -> Iterator[tuple[int, int, str
             threads=options.threads,
             most=len(blocks),
         )
-        with closing(back):
+        try:
             for name, made in back:
                 shelf, rows, note = places[name]
                 shelf.keep(rows, made)
                 done += len(rows)
                 yield done, total, note
+        finally:
+            back.close()
     finally:
         lock.close()
