@@ -25,7 +25,7 @@ from .options import Alignment, PhotoOptions
 from .types import Hole, Pixels
 
 Threes = Float[np.ndarray, "n 3 2"]
-GIVE = "Give its landmarks, or the place center (the photo's middle) to have the model complete the central square."
+GIVE = "Give its landmarks (--landmarks), or have the model complete the middle of the photo (--place center)."
 SCATTERED = 0.25  # share of a crop that a fine hole may touch more than it hides before its crop is cut differently
 NOTHING_LOST = Sight(View())
 LITTLE = 0.15  # with less of a crop known, what is found could be anybody
