@@ -2,14 +2,14 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import LatentfillError
 from ...options import NetworkOptions
+from .given import beginning, local, opened
 
 if TYPE_CHECKING:
     from ...training.dataset import Dataset
@@ -85,7 +85,7 @@ def _rehearse(options: "Options", team: "Team") -> int:
     from ...images import photos
 
     batch, n = options.train.batch_size, options.network
-    places = _places(options, team) if options.data else []
+    places = local(options, team) if options.data else []
     total = min(len(list(photos.find(places))), options.record.max_images or sys.maxsize) if places else 0
     few = 10 * batch // 9 + 2  # so many that a tenth may be held out
     temporary = TemporaryDirectory()
@@ -106,22 +106,18 @@ def _rehearse(options: "Options", team: "Team") -> int:
 
 
 def _train_gan(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progress]":
-    from ...gan.checkpoint import load
-    from ...models import find
     from ...training.gan import train
 
-    begin = load(find(options.begin)) if options.begin else None
-    data, held_out = _open(options, team), options.encoder.held_out if options.record.score_every else 0
+    begin = beginning(options, team)
+    data, held_out = opened(options, team), options.encoder.held_out if options.record.score_every else 0
     caller = _caller(data, team, wish)
     return train(data, options.run, options.network, options.train, options.record, begin, caller, held_out)
 
 
 def _train_vae(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progress]":
-    from ...gan.checkpoint import load
-    from ...models import find
     from ...training.reconstructing.vae import train_vae
 
-    begin, data = load(find(options.begin)) if options.begin else None, _open(options, team)
+    begin, data = beginning(options, team), opened(options, team)
     caller = _caller(data, team, wish)
     return train_vae(data, options.run, options.network, options.train, options.record, begin, caller)
 
@@ -129,7 +125,7 @@ def _train_vae(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progre
 def _train_pyramid(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progress]":
     from ...training.pyramid.run import train_pyramid
 
-    data = _open(options, team)
+    data = opened(options, team)
     return train_pyramid(data, options.run, options.network, options.train, options.record, _caller(data, team, wish))
 
 
@@ -143,7 +139,7 @@ def _train_encoder(options: "Options", team: "Team", wish: Wish) -> "Iterator[Pr
             f"the networks of {options.model} are made, and cannot be others",
             "Leave out --size, --channels, --widths, --base, --latent and --prior; the encoder has --encoder-base.",
         )
-    data = _open(replace(options, network=gan.network), team) if options.data else None
+    data = opened(replace(options, network=gan.network), team) if options.data else None
     return train_encoder(
         gan, data, options.run, options.train, options.encoder, options.record, _caller(data, team, wish)
     )
@@ -159,7 +155,7 @@ def _train_context(options: "Options", team: "Team", wish: Wish) -> "Iterator[Pr
             "a context encoder has no latent space", "Leave out --widths, --latent and --prior, or train a GAN."
         )
     network = ContextOptions(o.size, o.channels, o.base, options.encoder.skips)
-    data = _open(options, team)
+    data = opened(options, team)
     return train_context(
         data, options.run, network, options.train, options.encoder, options.record, _caller(data, team, wish)
     )
@@ -190,49 +186,6 @@ def _caller(data: "Dataset | None", team: "Team", wish: Wish) -> "Caller":
         except LatentfillError:
             pass  # without dlib's file there is no such space
     return Caller(command.get(), machine(), CompletionScorer(spaces), team, wish)
-
-
-def _open(options: "Options", team: "Team") -> "Dataset":
-    """The pictures: on each machine one process fetches and decodes what is not there yet, and all read that."""
-    if not options.data:
-        raise LatentfillError("no pictures named", "Write latentfill train PICTURES... --run FOLDER.")
-    places = _places(options, team)
-    data = team.first_here(lambda: _decoded(options, places, team))
-    if data.rejected and not options.record.dry_run and team.leads:
-        from ...training.dataset import write_rejected
-
-        where = options.run / "rejected.csv"
-        options.run.mkdir(parents=True, exist_ok=True)
-        write_rejected(where, data.rejected)
-        print(f"left out, because they cannot be read: {len(data.rejected)}, listed in {where}", file=sys.stderr)
-    if team.leads:
-        print(f"{len(data)} pictures", file=sys.stderr)
-    return data
-
-
-def _places(options: "Options", team: "Team") -> list[Path]:
-    from ...training.distributed.store import fetched
-
-    tell = (lambda line: print(line, file=sys.stderr)) if not team.local else (lambda line: None)
-    return team.first_here(lambda: fetched(options.data, _cache(options), tell))
-
-
-def _decoded(options: "Options", places: Sequence[Path], team: "Team") -> "Dataset":
-    from ...training.dataset import Dataset, build
-    from .progress import Bar
-
-    network = options.network
-    with Bar("reading pictures", "pictures") if team.leads else nullcontext() as bar:
-        for step in build(places, network.size, network.channels, _cache(options), options.record.max_images):
-            if isinstance(step, Dataset):
-                data = step
-            elif bar is not None:
-                bar.update(*step)
-    return data
-
-
-def _cache(options: "Options") -> Path | None:
-    return Path(options.record.cache) if options.record.cache else None
 
 
 def _banner(first: "Progress", team: "Team", batch_size: int) -> str:

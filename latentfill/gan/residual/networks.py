@@ -153,9 +153,19 @@ class Trunk(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """[n, channels, size, size] -> [n, maps, 4, 4]."""
+        return self._through(images, len(self.stages))
+
+    def entering(self, images: Tensor, level: int) -> Tensor:
+        """[n, maps, h, w]: what the blocks of that stage are given, counted from 0 at the largest size."""
+        x = self._through(images, level)
+        stage: Any = self.stages[level]
+        adapted: Tensor = stage.adapt(halve(x) if level else x)
+        return adapted
+
+    def _through(self, images: Tensor, stages: int) -> Tensor:
         x = same(F.pixel_unshuffle(images, 2).contiguous(memory_format=torch.channels_last), self.look)
-        for level, module in enumerate(self.stages):
-            stage: Any = module
+        for level in range(stages):
+            stage: Any = self.stages[level]
             x = stage(stage.adapt(halve(x) if level else x))
         return x
 
