@@ -26,7 +26,7 @@ from latentfill import load
 from latentfill.errors import RunError
 from latentfill.images import photos
 from latentfill.images.grids import grid
-from latentfill.options import GAN_PRESETS, RunOptions, Size
+from latentfill.options import GAN_PRESETS, NetworkOptions, RunOptions, Size, TrainOptions
 from latentfill.training.dataset import Dataset, open_dataset
 from latentfill.training.gan import train
 
@@ -52,9 +52,12 @@ def collection(name: str, size: Size, arguments: argparse.Namespace) -> Dataset:
     return open_dataset(places, size, 3, arguments.cache, FEW if name == "few" else None)
 
 
-def trained(data: Dataset, folder: Path, preset: str, seed: int, arguments: argparse.Namespace, flip: bool) -> bool:
+Recipe = tuple[NetworkOptions, TrainOptions]
+
+
+def trained(data: Dataset, folder: Path, recipe: Recipe, seed: int, arguments: argparse.Namespace, flip: bool) -> bool:
     """Train to the end, or go on from where it was interrupted. False if it broke down."""
-    network, options = GAN_PRESETS[preset]
+    network, options = recipe
     network = replace(network, size=arguments.size, channels=1 if data.pixels.shape[3] == 1 else 3)
     options = replace(options, images_seen=arguments.images, epochs=None, seed=seed, flip=flip and options.flip)
     run = RunOptions(
@@ -94,10 +97,10 @@ def curves(folder: Path) -> dict[str, Any]:
     }
 
 
-def one(preset: str, name: str, seed: int, folder: Path, arguments: argparse.Namespace) -> Finding:
-    """One run from pictures to verdict."""
+def one(preset: str, recipe: Recipe, name: str, seed: int, folder: Path, arguments: argparse.Namespace) -> Finding:
+    """One run from pictures to verdict. `preset` is what its recipe is called."""
     data = collection(name, arguments.size, arguments)
-    finite = trained(data, folder, preset, seed, arguments, flip=name != "digits")  # a mirrored digit is none
+    finite = trained(data, folder, recipe, seed, arguments, flip=name != "digits")  # a mirrored digit is none
     about = Finding(preset, name, seed, arguments.size, arguments.images, 0, finite=finite)
     if not finite:
         return about
@@ -136,7 +139,7 @@ def main() -> None:
         if run not in done:
             preset, name, seed, size, images = run
             folder = arguments.out / "runs" / f"{preset}-{name}-{size}-{images}-{seed}"
-            done[run] = one(preset, name, seed, folder, arguments)
+            done[run] = one(preset, GAN_PRESETS[preset], name, seed, folder, arguments)
             keep(results, done[run])
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # half a gigabyte that nobody needs any more
             print(" | ".join(row(done[run])), flush=True)
