@@ -135,18 +135,11 @@ def changed(name: str, default: T, given: Any) -> T:
     return made
 
 
-async def read_photo(data: bytes | None, options: ServeOptions, name: str = "photo") -> Original:
-    """A picture, decoded in a thread of its own, within the limits.
-
-    Raises Refused: 422 if it is missing or damaged, 415 if it is no picture, 413 if it has too many pixels.
-    """
-    if data is None:
-        raise Refused(422, f"{name}: it is missing", f"Send a picture in the field {name!r}.")
-    return await aside(partial(photo_of, data, options, name))
-
-
 def photo_of(data: bytes, options: ServeOptions, name: str = "photo") -> Original:
-    """The same, here and now. The pixels are counted from the header, before any is decoded."""
+    """A picture within the limits, its pixels counted from the header, before any is decoded.
+
+    Raises Refused: 422 if it is damaged, 415 if it is no picture, 413 if it has too many pixels.
+    """
     width, height = _size(data, name)
     if width * height > options.max_pixels:
         what = f"{name}: {width} x {height} = {width * height:,} pixels, more than the limit of {options.max_pixels:,}"

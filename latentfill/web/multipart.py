@@ -23,7 +23,6 @@ class Part:
 
     name: str
     data: bytes
-    is_file: bool
 
 
 def taken_apart(content_type: str, body: bytes) -> list[Part]:
@@ -82,7 +81,7 @@ class _Reading:
         name = parameters.get(b"name", b"").decode("utf-8", "replace")
         if kind != b"form-data" or not name:
             raise Refused(400, "a field of the form has no name", AGAIN)
-        self.parts.append(Part(name, bytes(self._data), b"filename" in parameters))
+        self.parts.append(Part(name, bytes(self._data)))
 
     def _all(self) -> None:
         self.ended = True

@@ -95,11 +95,11 @@ def test_a_text_is_text(data):
 
 
 def test_fields_are_known_and_come_once():
-    part = Part("photo", b"x", True)
+    part = Part("photo", b"x")
     assert form_of([part], ["photo"], ["preset"]).data("photo") == b"x"
     assert refused(form_of, [part, part], ["photo"], []).what == "photo: given twice"
-    assert "Did you mean photo?" in str(refused(form_of, [Part("photos", b"", True)], ["photo"], ["hole_spec"]))
-    assert refused(form_of, [Part("preset", b"x" * 3_000_000, False)], ["photo"], ["preset"]).status == 413
+    assert "Did you mean photo?" in str(refused(form_of, [Part("photos", b"")], ["photo"], ["hole_spec"]))
+    assert refused(form_of, [Part("preset", b"x" * 3_000_000)], ["photo"], ["preset"]).status == 413
 
 
 def test_a_photo_is_read_as_it_is():
@@ -112,14 +112,6 @@ def test_a_photo_with_too_many_pixels_is_refused_before_it_is_decoded(monkeypatc
     assert (error.status, error.reason) == (413, "pixels") and "110 pixels, more than the limit of 100" in error.what
     for side in (20_000, 100_000, 2**31 - 1):
         assert refused(photo_of, bomb(side), ServeOptions()).status == 413
-
-
-def test_a_photo_that_is_not_sent_is_missing():
-    import asyncio
-
-    from latentfill.web.forms import read_photo
-
-    assert "photo: it is missing" in refused(lambda: asyncio.run(read_photo(None, SERVE))).what
 
 
 @pytest.mark.parametrize(
@@ -180,7 +172,7 @@ def test_an_error_never_repeats_what_was_sent_at_length():
         (changed, ("options", BEST, {long: 1})),
         (parsed, ("options", long)),
         (validated, ("options", int, long)),
-        (form_of, ([Part(long, b"", False)], [], ["a"])),
+        (form_of, ([Part(long, b"")], [], ["a"])),
     ):
         assert len(str(refused(call, *given))) < 1000
     assert "xxxxx" not in json.dumps(str(refused(validated, "options", int, long)))
