@@ -35,6 +35,7 @@ class Stub:
     busy: int = 0  # completions that are refused first
     steps: int = 12
     pause: float = 0.02  # seconds between two steps
+    slow: float = 0.0  # seconds that samples of the first model take
     faces: bool = True
     max_pixels: int = 1_000_000
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -122,13 +123,15 @@ def create(stub: Stub) -> FastAPI:
 
     @app.post("/api/v1/sample")
     async def sample(asked: dict[str, Any]) -> dict[str, Any]:
+        number = NAMES.index(asked["model"])
+        await asyncio.sleep(0 if number else stub.slow)
         if "walk" in asked:
             greys = np.linspace(0, 255, (len(asked["walk"]) - 1) * (asked["frames"] - 1) + 1)
             return {"images": [data_url(np.full((SIZE, SIZE, 3), grey)) for grey in greys]}
         made = []
         for weights in asked["images"]:
             total = sum(weight * 37 * (int(seed) + 1) for seed, weight in weights.items())
-            made.append(data_url(np.full((SIZE, SIZE, 3), [total % 256, (total // 2) % 256, 128])))
+            made.append(data_url(np.full((SIZE, SIZE, 3), [total % 256, (total // 2) % 256, 128 + number])))
         return {"images": made}
 
     files = assets.read()

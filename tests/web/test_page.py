@@ -1,3 +1,4 @@
+import base64
 import io
 import json
 import os
@@ -437,6 +438,17 @@ def test_the_latent_space_is_explored_and_a_card_is_only_text(page):
     page.locator("#card-button").click()
     expecting(page.locator("#card")).to_contain_text("Knows faces, <b>no</b> markup.")
     expecting(page.locator("#card td")).to_have_text(["1", "2"])
+
+
+def test_a_late_answer_of_the_model_before_is_passed_over(page, stub):
+    stub.of.slow = 1.0
+    page.get_by_role("tab", name="Explore").click()
+    page.locator("#model").select_option("flowers")
+    faces = page.locator("#samples button img")
+    expecting(faces).to_have_count(24)
+    page.wait_for_timeout(1500)  # by now the first model has answered too
+    shown = base64.b64decode(faces.first.get_attribute("src").partition(",")[2])
+    assert np.asarray(Image.open(io.BytesIO(shown)))[0, 0, 2] == 129  # the second model's blue
 
 
 def test_the_server_itself_completes_what_is_painted(visit, gan):

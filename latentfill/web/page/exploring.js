@@ -78,7 +78,10 @@ export class Exploring {
   }
 
   async #images(asked) {
-    const { images } = await this.#api.json("sample", { json: { model: this.#models.chosen.name, ...asked } });
+    const model = this.#models.chosen.name;
+    const { images } = await this.#api.json("sample", { json: { model, ...asked } });
+    // Another model was chosen meanwhile: whoever asked is asked for something else by now, and waits for ever.
+    if (model !== this.#models.chosen.name) await new Promise(() => {});
     return images;
   }
 
