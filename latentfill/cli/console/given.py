@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from ...errors import LatentfillError, ModelError
@@ -34,10 +35,16 @@ def beginning(options: "Options", team: "Team") -> "Gan | None":
 
     def grow() -> "Gan":
         with Bar(f"growing to {size} pixels", "steps") as bar:
-            steps = 1 if record.dry_run else ENOUGH
-            return grown_once(begin, size, options.train.seed, _cache(options), steps, bar.update)
+            return grown_once(begin, size, options.train.seed, _cache(options), ENOUGH, bar.update)
 
-    return team.led(grow)
+    def rehearse() -> "Gan":
+        began: list[float] = []
+        gan = grown_once(begin, size, options.train.seed, _cache(options), 2, lambda *_: began.append(monotonic()))
+        minutes = (began[-1] - began[-2]) * ENOUGH / 60
+        print(f"growing     from {begin.network.size} pixels first: {ENOUGH:,} steps, {minutes:.1f} min")
+        return gan
+
+    return team.led(rehearse if record.dry_run else grow)
 
 
 def grown_once(

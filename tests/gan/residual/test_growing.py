@@ -103,6 +103,8 @@ def test_a_training_of_larger_pictures_begins_with_the_grown_model(
     command = ["train", str(tmp_path / "pictures"), "--run", str(tmp_path / "run"), "--size", "128", "--latent", "5"]
     command += ["--begin", str(tmp_path / "small.safetensors"), "--cache", str(tmp_path / "cache"), "--batch-size", "2"]
     command += ["--reconstruct", "0", "--redraw-first", "0", "--redrawn-share", "0", "--learning-rate", "1e-9"]
+    assert run([*command, "--images-seen", "2", "--dry-run"]) == 0
+    assert "growing     from 64 pixels first: 2 steps" in capsys.readouterr().out
     assert run([*command, "--images-seen", "2", "--score-every", "0"]) == 0
     assert "growing to 128 pixels: 2/2" in capsys.readouterr().err
     twin = grown(small, steps=2)
