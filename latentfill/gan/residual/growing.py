@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from ...errors import ModelError
 from ...options import NetworkOptions, Size
 from ...types import Images, Known
+from ..dcgan import SIZES
 from ..encoder import visible
 from ..gan import Gan
 from ..prior import key, random
@@ -51,17 +52,6 @@ class Parts(NamedTuple):
         return chain([self.generator], self.seers())
 
 
-def can_grow(gan: Gan) -> bool:
-    """Whether the networks of twice the size have all the layers of these, and one stage more."""
-    n = gan.network
-    return (
-        isinstance(gan.generator, ResidualGenerator)
-        and isinstance(gan.discriminator, CRITICS)
-        and n.size in (16, 32, 64, 128)
-        and stage_maps(2 * n.size, n.scale)[1:] == stage_maps(n.size, n.scale)
-    )
-
-
 def grown(gan: Gan, seed: int = 0, steps: int = STEPS, tell: Tell = lambda done, total: None) -> Gan:
     """The GAN of twice the size, with its encoder if that is residual; the same for the same seed and steps.
 
@@ -89,9 +79,11 @@ def grown(gan: Gan, seed: int = 0, steps: int = STEPS, tell: Tell = lambda done,
 
 
 def _parts(gan: Gan) -> Parts | None:
-    """Frozen copies, computing in float32 on the processor; None if they cannot grow."""
-    g, d, e = gan.generator, gan.discriminator, gan.encoder
-    if not can_grow(gan) or not isinstance(g, ResidualGenerator) or not isinstance(d, CRITICS):
+    """Frozen copies, computing in float32 on the processor; None where twice the size has other layers."""
+    n, g, d, e = gan.network, gan.generator, gan.discriminator, gan.encoder
+    if not isinstance(g, ResidualGenerator) or not isinstance(d, CRITICS) or n.size == SIZES[-1]:
+        return None
+    if stage_maps(2 * n.size, n.scale)[1:] != stage_maps(n.size, n.scale):
         return None
     parts = deepcopy(Parts(g, d, e if isinstance(e, ResidualEncoder) else None))
     for part in parts.all():
