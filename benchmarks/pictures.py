@@ -78,8 +78,10 @@ def astronaut(gan: Gan) -> Pixels:
 
 
 def samples(gan: Gan) -> Pixels:
-    """The first samples of the prior, none left out."""
-    return grid(to_pixels(gan.generator(gan.generator.prior.sample(list(range(COUNT)))).float()), COLUMNS)
+    """The first samples of the prior, none left out; of larger ones fewer."""
+    share = max(1, gan.network.size // 64)
+    z = gan.generator.prior.sample(list(range(COUNT // share)))
+    return grid(to_pixels(gan.generator(z).float()), COLUMNS // share)
 
 
 if __name__ == "__main__":
