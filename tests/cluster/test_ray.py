@@ -116,6 +116,7 @@ def test_kills_of_an_actor_the_driver_and_a_node_and_ctrl_c_lose_and_double_noth
     wait_for(lambda: answered() > before)
     driver.kill()
     driver.communicate()
+    wait_for(lambda: not workers())  # its last actor may still answer, and would set off the Ctrl-C below too soon
     kept = {path.name: path.stat().st_mtime_ns for path in out.glob("*.json")}
     assert 0 < len(kept) < COUNT
 
