@@ -1,5 +1,7 @@
-# make demo: the whole main job on a fresh machine. make test: lints, types, tests. Needs Python 3.11+, make, git.
+# make demo: the whole main job on a fresh machine. make test: lints, types, tests, the last in so many processes at
+# once as WORKERS says. Needs Python 3.11+, make, git.
 PYTHON ?= python3
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := latentfill tests benchmarks examples
@@ -19,7 +21,7 @@ types: $(VENV)/.installed
 	$(BIN)/mypy
 
 tests: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 install: $(VENV)/.installed
 
