@@ -19,6 +19,7 @@ from ..images.photos import put
 from ..jobs.answers import ANEW, Question, asked_for, check_answers, otherwise, weights_of
 from ..jobs.batch import drain
 from ..jobs.reader import Reader, reason
+from ..jobs.workers import lives
 from ..models import load
 from .manifest import Manifest, Row, told
 from .spreading import Block, is_full
@@ -56,7 +57,7 @@ class Completer:
             raise LatentfillError(f"{options.model} is another model on this machine", "Copy the model's file there.")
         self._manifest = Manifest(options.out)
         self._scratch = Path(tempfile.gettempdir()) / "latentfill-shards" / str(os.getpid())
-        _clear_up(self._scratch.parent)
+        clear_up(self._scratch.parent)
         self._reader = Reader(options, self._gan, alone=False)
 
     def __call__(self, items: Sequence[Question]) -> list[Row]:
@@ -235,8 +236,8 @@ class Job:
         return self.options.out / "_run" / "asked.json"
 
 
-def _clear_up(folder: Path) -> None:
-    """Remove what killed workers of this machine have left."""
+def clear_up(folder: Path) -> None:
+    """Remove what killed workers of this machine have left, each in a folder that has its process' number."""
     for path in folder.glob("*") if folder.is_dir() else ():
-        if not Path(f"/proc/{path.name}").exists() or path.name == str(os.getpid()):
+        if path.name.isdigit() and (int(path.name) == os.getpid() or not lives(int(path.name))):
             shutil.rmtree(path, ignore_errors=True)

@@ -6,6 +6,8 @@ from typing import final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
+from ..jobs.workers import lives
+
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where the processes of one server put their counts together
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 SQUARES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -56,15 +58,5 @@ def forget_the_dead(folder: Path) -> None:
     """Leave out what processes that have ended said of their present."""
     for path in folder.glob("gauge_live*_*.db"):
         pid = path.stem.rsplit("_", 1)[1]
-        if pid.isdigit() and not _lives(int(pid)):
+        if pid.isdigit() and not lives(int(pid)):
             path.unlink(missing_ok=True)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
