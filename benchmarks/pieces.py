@@ -1,7 +1,8 @@
-"""What each piece of the post's relatives does to its recipe: the same training with it and without, several seeds.
+"""What each piece of the post's relatives does to a recipe: the same training with it and without, several seeds.
 
-The recipe is `train --preset seed` at a size and width that a processor trains in minutes. Of each run the samples are
-compared with its pictures as in `dependability.py`. What is finished is not done again, and what is not goes on.
+The recipe is `train --preset seed`, or `modern`, at a size and width that a processor trains in minutes. Of each run
+the samples are compared with its pictures as in `dependability.py`. What is finished is not done again, and what is
+not goes on.
 """
 
 import argparse
@@ -18,11 +19,34 @@ from verdicts import Finding, finished, keep
 
 from latentfill.options import GAN_PRESETS, NetworkOptions
 
-PLAIN = "the post's recipe"
+
+def recipes(preset: str, base: int) -> dict[str, Recipe]:
+    """By name: a preset's networks and training, and the same with one thing more or less."""
+    return of_seed(base) if preset == "seed" else of_modern()
 
 
-def recipes(base: int) -> dict[str, Recipe]:
-    """By name: the post's networks and training, and the same with one thing more."""
+def of_modern() -> dict[str, Recipe]:
+    """Its networks have a width of their own, and no norms."""
+    network, train = GAN_PRESETS["modern"]
+
+    def with_(networks: NetworkOptions = network, **options: float | str) -> Recipe:
+        return networks, replace(train, **options)  # type: ignore[arg-type]
+
+    return {
+        "the modern recipe": with_(),
+        "modern without augmentation": with_(augment="none"),
+        "modern, always augmented": with_(augment="fixed"),
+        "modern with feature matching 1": with_(feature_matching=1.0),
+        "modern with historical averaging 0.01": with_(history=0.01),
+        "modern with minibatch discrimination": with_(replace(network, minibatch_kernels=100)),
+        "modern with noise 0.1": with_(noise=0.1),
+        "modern without redrawing first": with_(redraw_first=0),
+        "modern without an encoder": with_(redraw_first=0, reconstruct=0.0),
+    }
+
+
+def of_seed(base: int) -> dict[str, Recipe]:
+    """Of the post's networks, narrower."""
     network, train = GAN_PRESETS["seed"]
     network, train = replace(network, base=base), replace(train, augment="none")  # auto would augment few pictures
 
@@ -31,7 +55,7 @@ def recipes(base: int) -> dict[str, Recipe]:
 
     without_norms = replace(network, norm="none")
     return {
-        PLAIN: with_(),
+        "the post's recipe": with_(),
         "augmentation": with_(augment="fixed"),
         "adaptive augmentation": with_(augment="adaptive"),
         "label smoothing 0.1": with_(label_smoothing=0.1),
@@ -82,9 +106,10 @@ def main() -> None:
     parser.add_argument("--flowers", type=Path, nargs="+", default=[], help="folders or archives of flowers")
     parser.add_argument("--folders", nargs="+", choices=FOLDERS, default=["few"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--preset", choices=GAN_PRESETS, default="seed")
     parser.add_argument("--only", nargs="+", help="of the recipes those whose names begin so")
     parser.add_argument("--size", type=int, default=32)
-    parser.add_argument("--base", type=int, default=32, help="maps at half the size, in D")
+    parser.add_argument("--base", type=int, default=32, help="maps at half the size, in the D of the post's networks")
     parser.add_argument("--images", type=int, default=40_000, help="seen in each run")
     parser.add_argument("--judge", type=int, default=1000, help="samples compared with as many pictures, if there are")
     parser.add_argument("--threads", type=int, default=1)
@@ -94,7 +119,7 @@ def main() -> None:
     arguments.stop_at, arguments.checkpoint_every = 0, arguments.images
     torch.set_num_threads(arguments.threads)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    results, recipe_of = arguments.out / "results.csv", recipes(arguments.base)
+    results, recipe_of = arguments.out / "results.csv", recipes(arguments.preset, arguments.base)
     done = finished(results)
     names = [name for name in recipe_of if not arguments.only or name.startswith(tuple(arguments.only))]
     for seed in arguments.seeds:
@@ -103,14 +128,16 @@ def main() -> None:
                 run = (name, folder, seed, arguments.size, arguments.images)
                 if run in done:
                     continue
-                place = arguments.out / "runs" / f"{folder}-{number:02}-{arguments.size}-{arguments.images}-{seed}"
+                kind = f"{folder}-{number:02}-{arguments.size}-{arguments.images}-{seed}"
+                place = arguments.out / "runs" / (kind if arguments.preset == "seed" else f"modern-{kind}")
                 done[run] = one(name, recipe_of[name], folder, seed, place, arguments)
                 keep(results, done[run])
                 shutil.rmtree(place / "checkpoints", ignore_errors=True)
                 print(folder, name, seed, f"{done[run].frechet:.3f}", done[run].verdict, flush=True)
     tables = []
     for folder in arguments.folders:
-        found = [f for f in done.values() if (f.folder, f.size, f.images) == (folder, arguments.size, arguments.images)]
+        alike = (folder, arguments.size, arguments.images)
+        found = [f for f in done.values() if (f.folder, f.size, f.images) == alike and f.preset in recipe_of]
         order = sorted(found, key=lambda f: (list(recipe_of).index(f.preset), f.seed))
         tables.append(told(order, folder, arguments.size, arguments.images))
     (arguments.out / "table.md").write_text("\n".join(tables))
