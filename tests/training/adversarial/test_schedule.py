@@ -38,6 +38,16 @@ def test_the_anneal_begins_with_the_game() -> None:
     assert settings(options, 600).learning_rate == pytest.approx(4e-4 * 0.625)
 
 
+def test_the_rate_of_an_annealed_training_rises_first_and_again_when_the_game_begins() -> None:
+    options = replace(ANNEALED, images_seen=64_000, batch_size=32, reconstruct=1.0, redraw_first=16_000)
+    rates = [settings(options, seen).learning_rate / 4e-4 for seen in (0, 1568, 3168, 15_968)]
+    assert rates == pytest.approx([0.01, 0.5, 1.0, 1.0])
+    again = [settings(options, seen).learning_rate / 4e-4 for seen in (16_000, 17_568, 19_168)]
+    assert again == pytest.approx([0.01, 0.5, 1.0], rel=0.03) and again[2] < 1
+    long = replace(options, images_seen=2_000_000)
+    assert settings(long, 2468).learning_rate == pytest.approx(4e-4 / 2)  # of 5,000 images
+
+
 def test_the_encoders_parts_are_a_quarter_at_most_and_none_without_one() -> None:
     options = replace(ANNEALED, reconstruct=1.0, redraw_first=900, reconstruct_last=900)
     assert [settings(options, seen).phase for seen in (249, 250, 749, 750)] == ["redraw", "game", "game", "both"]
