@@ -34,6 +34,10 @@ def of_modern() -> dict[str, Recipe]:
 
     return {
         "the modern recipe": with_(),
+        "modern at a third of the rate": with_(learning_rate=train.learning_rate / 3),
+        "modern at three times the rate": with_(learning_rate=train.learning_rate * 3),
+        "modern with two updates of G": with_(generator_steps=2),
+        "modern in batches of 32": with_(batch_size=32),
         "modern without augmentation": with_(augment="none"),
         "modern, always augmented": with_(augment="fixed"),
         "modern with feature matching 1": with_(feature_matching=1.0),
