@@ -42,8 +42,8 @@ class TrainOptions:
     discriminator_steps: Positive = 1
     """updates of D for each round of G, each on pictures of its own"""
     annealed: bool = False
-    """along half a cosine over the training the rates fall to a quarter and the penalties to a tenth, beta2 rises from
-    0.9 to what it is, and the average's half-life grows from nothing"""
+    """along half a cosine over the training the rates, once risen in 5,000 images, fall to a quarter and the penalties
+    to a tenth, beta2 rises from 0.9 to what it is, and the average's half-life grows from nothing"""
     redraw_first: Annotated[int, Ge(0)] = 0
     """images at which G learns, before D plays, to redraw pictures from what an encoder beside it sees of them, but for
     a hole; twice as many in a second as later, at most a quarter of the training"""
