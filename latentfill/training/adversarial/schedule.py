@@ -8,6 +8,7 @@ from ...options import TrainOptions
 Phase = Literal["redraw", "game", "both"]
 """G and an encoder beside it learn to redraw, D not playing yet; the game, on samples alone; both together"""
 WARM_UP, WARM_UP_SHARE = 5_000, 0.05  # images over which the rate of an annealed training rises, and at most
+LONG, MOST_FASTER = 600_000, 3.0  # images of a training that has its rate as it is; how much larger that of a short one
 FIRST_BETA2, LAST_RATE, LAST_PENALTY = 0.9, 0.25, 0.1  # Huang et al. (2024), appendix: of rate and gamma, what is left
 
 
@@ -42,6 +43,8 @@ def settings(options: TrainOptions, seen: int) -> Settings:
     if o.annealed:
         early = (1 + cos(pi * share)) / 2
         rate *= LAST_RATE + (1 - LAST_RATE) * early
+        # A short training stays dull and loses kinds of pictures by the rate that a long one bears.
+        rate *= min(MOST_FASTER, max(1.0, LONG / o.images_seen))
         beta2 += (FIRST_BETA2 - beta2) * early
         penalty *= LAST_PENALTY + (1 - LAST_PENALTY) * early
         half_life *= 1.0 if phase == "redraw" else 1 - early

@@ -7,7 +7,13 @@ import pytest
 from latentfill.options import GAN_PRESETS, TrainOptions
 from latentfill.training.adversarial.schedule import settings
 
-ANNEALED = TrainOptions(1000, learning_rate=4e-4, beta2=0.99, average_half_life=20, annealed=True)
+ANNEALED = TrainOptions(
+    1000,
+    learning_rate=4e-4 / 3,  # thrice that in so short a training
+    beta2=0.99,
+    average_half_life=20,
+    annealed=True,
+)
 
 
 def test_nothing_changes_unless_asked() -> None:
@@ -45,7 +51,15 @@ def test_the_rate_of_an_annealed_training_rises_first_and_again_when_the_game_be
     again = [settings(options, seen).learning_rate / 4e-4 for seen in (16_000, 17_568, 19_168)]
     assert again == pytest.approx([0.01, 0.5, 1.0], rel=0.03) and again[2] < 1
     long = replace(options, images_seen=2_000_000)
-    assert settings(long, 2468).learning_rate == pytest.approx(4e-4 / 2)  # of 5,000 images
+    assert settings(long, 2468).learning_rate == pytest.approx(4e-4 / 3 / 2)  # of 5,000 images
+
+
+def test_the_rate_is_the_larger_the_shorter_the_training() -> None:
+    for images, times in ((1000, 3), (200_000, 3), (300_000, 2), (600_000, 1), (2_000_000, 1)):
+        options = TrainOptions(images, learning_rate=1e-4, annealed=True, batch_size=5_000)
+        assert settings(options, 0).learning_rate == pytest.approx(times * 1e-4)
+        assert settings(options, images).learning_rate == pytest.approx(times * 1e-4 / 4)
+        assert settings(replace(options, annealed=False), 0).learning_rate == 1e-4
 
 
 def test_the_encoders_parts_are_a_quarter_at_most_and_none_without_one() -> None:
