@@ -1,5 +1,5 @@
 # make demo: the whole main job on a fresh machine. make test: lints, types, tests, the last in so many processes at
-# once as WORKERS says. Needs Python 3.11+, make, git.
+# once as WORKERS says (0: in this one). Needs Python 3.11+, make, git.
 PYTHON ?= python3
 WORKERS ?= 2
 VENV := .venv

@@ -21,7 +21,7 @@ class TrainOptions:
     batch_size: Positive = 64
     """images shown at a time"""
     learning_rate: Annotated[float, Gt(0)] = 2e-4
-    """Adam's step for both networks"""
+    """Adam's step for both networks; a short training that is annealed makes it larger"""
     beta1: Annotated[float, Ge(0), Lt(1)] = 0.5
     """Adam's memory of the gradient"""
     beta2: Annotated[float, Ge(0), Lt(1)] = 0.999

@@ -16,7 +16,7 @@ from ..images import holes, shapes
 from ..options import TrainOptions
 from ..types import Images, Known
 from .adversarial.player import as_laid_out
-from .adversarial.schedule import keep
+from .adversarial.schedule import WARM_UP, keep
 from .record import Curve, Exhibit
 
 HOLE_STREAM, STATISTICS_STREAM, JUDGED_STREAM = 16, 17, 18  # of holes; seeds of different draws must never meet
@@ -37,7 +37,6 @@ SHARES = {
 JUDGED = {"psnr_center": "center", "psnr_half": "half", "psnr_random": "random:0.8", "psnr_pattern": "pattern"}
 SCORES = {name: Curve(name, f"psnr/{hole}") for name, hole in JUDGED.items()}  # in dB, in the hole, mean over pictures
 
-WARM_UP = 5_000  # images over which the rate rises: the first steps of Adam know no scale yet
 WEIGHT_DECAY = 1e-4  # of AdamW: little, for pictures are mirrored and every hole is a new one
 LARGEST_STEP = 1.0  # norm that gradients are cut to: the few holes with next to nothing around them have large ones
 Network = TypeVar("Network", bound=nn.Module)

@@ -7,7 +7,8 @@ from ...options import TrainOptions
 
 Phase = Literal["redraw", "game", "both"]
 """G and an encoder beside it learn to redraw, D not playing yet; the game, on samples alone; both together"""
-WARM_UP, WARM_UP_SHARE = 5_000, 0.05  # images over which the rate of an annealed training rises, and at most
+WARM_UP = 5_000  # images over which the rate rises: the first steps of Adam know no scale yet
+WARM_UP_SHARE = 0.05  # of an annealed training, at most
 LONG, MOST_FASTER = 600_000, 3.0  # images of a training that has its rate as it is; how much larger that of a short one
 FIRST_BETA2, LAST_RATE, LAST_PENALTY = 0.9, 0.25, 0.1  # Huang et al. (2024), appendix: of rate and gamma, what is left
 
@@ -48,7 +49,7 @@ def settings(options: TrainOptions, seen: int) -> Settings:
         beta2 += (FIRST_BETA2 - beta2) * early
         penalty *= LAST_PENALTY + (1 - LAST_PENALTY) * early
         half_life *= 1.0 if phase == "redraw" else 1 - early
-        # Adam's first steps know no scale yet, and a D that has begun with them does not come back from it.
+        # A D that has begun with steps of no scale does not come back from them.
         risen = seen - (0 if phase == "redraw" else first) + o.batch_size
         rate *= min(1.0, risen / max(1.0, min(WARM_UP, WARM_UP_SHARE * o.images_seen)))
     # While a run is young its past is not worth keeping: the half-life grows with it (Karras et al. 2020).

@@ -20,8 +20,8 @@ from ...gan.residual.networks import Uncritical
 from ...options import NetworkOptions, RunOptions, TrainOptions
 from ...types import Images, Known
 from ..adversarial.player import Player, descend
-from ..adversarial.schedule import keep, settings
-from ..completers import SCORES, WARM_UP, judge
+from ..adversarial.schedule import WARM_UP, keep, settings
+from ..completers import SCORES, judge
 from ..dataset import Dataset, check_pictures, split
 from ..folder import Subject, check_options, check_served
 from ..gan import take_over
