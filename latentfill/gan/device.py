@@ -1,5 +1,8 @@
 """Which device to compute on, and how exactly."""
 
+import platform
+from pathlib import Path
+
 import torch
 
 from ..errors import LatentfillError
@@ -23,9 +26,9 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """`fp32`, `bf16`, or `auto`: bf16 where the processor multiplies it in hardware."""
+    """`fp32`, `bf16`, or `auto`: bf16 where it is the faster one."""
     if name == "auto":
-        return torch.bfloat16 if has_bf16(device) else torch.float32
+        return torch.bfloat16 if bf16_pays(device) else torch.float32
     return {"fp32": torch.float32, "bf16": torch.bfloat16}[name]
 
 
@@ -36,3 +39,23 @@ def has_bf16(device: torch.device) -> bool:
     if device.type == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return False
+
+
+def bf16_pays(device: torch.device) -> bool:
+    """Whether bf16 is faster than float32: with matrix units, and with AMD's AVX512-BF16.
+
+    Intel's makes half as many products of pairs at a time, so that nothing is gained but the conversions are paid
+    for: without AMX (virtual machines often hide it) bf16 took a fifth longer (docs/decisions.md).
+    """
+    if device.type != "cpu" or not has_bf16(device):
+        return has_bf16(device)
+    return bool(torch.cpu._is_amx_tile_supported()) or not made_by_intel()
+
+
+def made_by_intel(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor is one of Intel's, as the system tells it."""
+    try:
+        told = cpuinfo.read_text(errors="replace")
+    except OSError:
+        told = platform.processor()  # Windows names the maker there
+    return "GenuineIntel" in told

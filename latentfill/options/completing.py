@@ -78,7 +78,7 @@ class CompleteOptions:
     candidates: Positive = 1
     """completions to offer for each image, the most promising first; each is an attempt of its own"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """what the layers compute in; auto is bf16 where the processor has it"""
+    """what the layers compute in; auto is bf16 where the processor is faster with it"""
     seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
     """of the first latents and of hmc's draws"""
 

@@ -79,7 +79,7 @@ class TrainOptions:
     flip: bool = True
     """mirror every other image left to right"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """what the layers compute in; auto is bf16 where the processor has it"""
+    """what the layers compute in; auto is bf16 where the processor is faster with it"""
     seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
     """of the first weights, the latents and the order of the images"""
 

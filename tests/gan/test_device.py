@@ -1,10 +1,12 @@
 """Which device and precision a word means, and what is said when there is none."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from latentfill.errors import LatentfillError
-from latentfill.gan.device import choose_device, choose_precision, has_bf16
+from latentfill.gan.device import bf16_pays, choose_device, choose_precision, has_bf16, made_by_intel
 
 
 def test_auto_is_a_device_that_computes() -> None:
@@ -23,5 +25,34 @@ def test_precision_is_what_is_asked_for_and_auto_what_the_processor_has() -> Non
     cpu = torch.device("cpu")
     assert choose_precision("fp32", cpu) is torch.float32
     assert choose_precision("bf16", cpu) is torch.bfloat16
-    assert choose_precision("auto", cpu) is (torch.bfloat16 if has_bf16(cpu) else torch.float32)
+    assert choose_precision("auto", cpu) is (torch.bfloat16 if bf16_pays(cpu) else torch.float32)
     assert not has_bf16(torch.device("meta"))
+
+
+@pytest.mark.parametrize(("avx512", "amx", "intel", "pays"), [
+    (True, True, True, True),
+    (True, False, True, False),  # a virtual machine that hides AMX
+    (True, False, False, True),
+    (False, False, False, False),
+    (False, False, True, False),
+])  # fmt: skip
+def test_bf16_is_chosen_only_where_it_is_faster(
+    monkeypatch: pytest.MonkeyPatch, avx512: bool, amx: bool, intel: bool, pays: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr("latentfill.gan.device.made_by_intel", lambda: intel)
+    cpu = torch.device("cpu")
+    assert bf16_pays(cpu) is pays
+    assert choose_precision("auto", cpu) is (torch.bfloat16 if pays else torch.float32)
+    assert choose_precision("bf16", cpu) is torch.bfloat16  # who asks for it gets it
+
+
+def test_the_maker_is_read_from_what_the_system_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = tmp_path / "cpuinfo"
+    told.write_bytes(b"processor: 0\nvendor_id\t: GenuineIntel\nmodel name\t: \xff\n")
+    assert made_by_intel(told)
+    told.write_text("vendor_id\t: AuthenticAMD\n")
+    assert not made_by_intel(told)
+    monkeypatch.setattr("platform.processor", lambda: "Intel64 Family 6 Model 85 Stepping 7, GenuineIntel")
+    assert made_by_intel(tmp_path / "none")

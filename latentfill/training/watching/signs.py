@@ -12,8 +12,9 @@ from ...types import Images, PerImage
 
 Others = Float[Tensor, "_ c h w"]
 Usual = Float[Tensor, " _"]  # as PerImage, of other images
-Trouble = Literal["numbers", "collapse", "saturation", "copies"]
+Trouble = Literal["numbers", "collapse", "astray", "saturation", "copies"]
 SIDE = 16  # pixels that images are compared at: what they show, not their noise
+ENOUGH = 16  # real images, from which on a collection's energy distance from others of its kind is near 0 (below 0.12)
 VARIED = 0.02  # spread of real images, of a range of 2, below which there is no variety to lose
 
 
@@ -30,6 +31,9 @@ class Limits:
     """of samples against real images: below, they are all one picture"""
     twins: float = 0.15
     """distance of a sample to the most similar other one, against that of real images: below, they are a few"""
+    astray: float = 0.2
+    """energy distance of samples to real images, against the distance of two real ones: above, they show something
+    else; the mean of the real ones, drawn always, is 0.4 away"""
     gap: float = 20.0
     """difference of D's mean logits: above, with next to no error, G's gradient comes from the last bits"""
     errors: float = 1e-4
@@ -69,6 +73,16 @@ def twins(images: Images) -> float:
     return float(_distances(images).amin(1).median()) if len(images) > 1 else 0.0
 
 
+def energy(images: Images, others: Others) -> float:
+    """The energy distance of two collections (Szekely and Rizzo 2013), unbiased: 0 if both show the same things.
+
+    Twice the mean distance from one to the other, less the mean distances inside each.
+    """
+    x, y = small(images), small(others)
+    between = float(torch.cdist(x, y).mean()) / x.shape[1] ** 0.5
+    return float(2 * between - spread(images) - spread(others))
+
+
 def numbers() -> Sign:
     """Losses, weights or samples that are infinite or no numbers."""
     return Sign("numbers", "its losses or weights are no longer finite numbers", 1.0, 0.0)
@@ -87,6 +101,18 @@ def collapse(samples: Images, real: Others, limits: Limits) -> Sign | None:
         if share < limit:
             return Sign("collapse", f"{what} {share:.1%} of what training pictures do", share, limit)
     return None
+
+
+def astray(samples: Images, real: Others, limits: Limits) -> Sign | None:
+    """Samples that may differ as much as real ones do, but show something else: a game lost, or broken down."""
+    usual = spread(real)
+    if usual < VARIED or len(real) < ENOUGH:
+        return None
+    share = energy(samples, real) / usual
+    if share <= limits.astray:
+        return None
+    saw = f"samples of G look like no training picture: their distance from them is {share:.2f}, a grey smear's 0.4"
+    return Sign("astray", saw, share, limits.astray)
 
 
 def judged(real: PerImage, fake: Usual) -> Tensor:

@@ -23,6 +23,8 @@ CURES: Mapping[Trouble, str] = {
     "numbers": "Give the same command with half the --learning-rate, or with --precision fp32.",
     "collapse": "Give the same command with half the --learning-rate or a larger --batch-size in a new --run; if the "
     "pictures in samples/ are as they should be, with --no-watch.",
+    "astray": "Give the same command with half the --learning-rate in a new --run; if the pictures in samples/ are as "
+    "they should be, with --no-watch.",
     "saturation": "Give the same command with half the --learning-rate, with --r1 1, or with more --generator-steps.",
     "copies": "the training goes on: the more pictures and the fewer images seen, the less is learnt by heart",
 }
@@ -178,11 +180,9 @@ class Watchdog:
             return []
         found = []
         if self.real is not None:
-            alike = (
-                signs.collapse(images, self.real, LIMITS)
-                for images in (sheets[name] for name in DRAWN if name in sheets)
-            )
-            found += [sign for sign in alike if sign][:1]
+            drawn = [sheets[name] for name in DRAWN if name in sheets]
+            for of in (signs.collapse, signs.astray):
+                found += [sign for sign in (of(images, self.real, LIMITS) for images in drawn) if sign][:1]
         if self.memory.batches:
             sums = torch.tensor(self.memory.sums) if self._sums is None else self._sums
             critic = self.options.loss == "wasserstein"

@@ -41,6 +41,28 @@ def test_one_picture_and_a_few_pictures_are_a_collapse() -> None:
     assert signs.collapse(made, real[:1].expand(64, -1, -1, -1), LIMITS) is None  # nothing to lose
 
 
+def test_the_energy_distance_is_twice_that_between_less_those_within() -> None:
+    one, other = images([0.0, 0.4]), images([0.1, 0.2, 0.6])
+    between = (0.1 + 0.2 + 0.6 + 0.3 + 0.2 + 0.2) / 6
+    assert signs.energy(one, other) == pytest.approx(2 * between - 0.4 - (0.1 + 0.5 + 0.4) / 3, rel=1e-5)
+    assert signs.energy(one, other) == pytest.approx(signs.energy(other, one), rel=1e-5)
+
+
+def test_samples_that_differ_but_show_something_else_are_astray() -> None:
+    """As when the game broke down: blotches of one colour that vary more than the pictures do."""
+    pictures = torch.randn(128, 3, 8, 8, generator=torch.Generator().manual_seed(0)) / 4
+    real, made = pictures[:64], pictures[64:]
+    yellow = torch.tensor([0.5, 0.4, -0.6]).view(1, 3, 1, 1)
+    sign = signs.astray(made * 1.5 + yellow, real, LIMITS)
+    assert sign and sign.trouble == "astray" and "look like no training picture" in sign.saw
+    assert signs.collapse(made * 1.5 + yellow, real, LIMITS) is None
+    assert signs.astray(made, real, LIMITS) is None and signs.astray(made * 0.7, real, LIMITS) is None  # young: pale
+    smear = signs.astray(real.mean(0, keepdim=True).expand(64, -1, -1, -1), real, LIMITS)
+    assert smear and smear.measured == pytest.approx(2**0.5 - 1, abs=0.02)
+    assert signs.astray(made + yellow, real[: signs.ENOUGH - 1], LIMITS) is None  # too few to say
+    assert signs.astray(made + yellow, real[:1].expand(64, -1, -1, -1), LIMITS) is None
+
+
 def test_logits_are_judged_in_pairs() -> None:
     seen = signs.judged(torch.tensor([3.0, 1.0]), torch.tensor([2.0, 0.0]))
     assert seen.tolist() == pytest.approx([0.25, 1.0, 1.5, 3.5])

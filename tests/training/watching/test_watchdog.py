@@ -1,4 +1,4 @@
-"""The watchdog in a run: three staged failures, each noticed, told and gone back from."""
+"""The watchdog in a run: four staged failures, each noticed, told and gone back from."""
 
 import json
 from collections.abc import Callable
@@ -24,8 +24,8 @@ from latentfill.training.watching.watchdog import Watchdog
 NETWORK = NetworkOptions(size=8, base=2, latent=3)
 TRAIN = TrainOptions(images_seen=64, batch_size=4, precision="fp32")
 RUN = RunOptions(sample_every=4, checkpoint_every=8, log_every=4, keep_checkpoints=1, score_every=0, device="cpu")
-PIXELS = np.random.Generator(np.random.Philox(key=1)).integers(0, 256, (10, 8, 8, 3), dtype=np.uint8)
-DATA = Dataset(PIXELS, [str(i) for i in range(10)], [])
+PIXELS = np.random.Generator(np.random.Philox(key=1)).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+DATA = Dataset(PIXELS, [str(i) for i in range(20)], [])
 Fail = Callable[[Trainer, dict[str, torch.Tensor]], None]
 
 
@@ -35,7 +35,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     original = Trainer.averaged_generator
     monkeypatch.setattr(Trainer, "averaged_generator", lambda self, images=64: original(self, 64))
     monkeypatch.setattr(Record, "graph", lambda *_: None)
-    monkeypatch.setattr(watchdog, "LIMITS", Limits(youth=0, strikes=2, spread=1e-6, twins=1e-6, blind=0.0))
+    monkeypatch.setattr(watchdog, "LIMITS", Limits(youth=0, strikes=2, spread=1e-6, twins=1e-6, astray=0.6, blind=0.0))
 
 
 def go(folder: Path, run: RunOptions = RUN, **options: Any) -> list[Progress]:
@@ -72,6 +72,14 @@ def collapse(trainer: Trainer, values: dict[str, torch.Tensor]) -> None:
             parameter.data.zero_()
 
 
+def stray(trainer: Trainer, values: dict[str, torch.Tensor]) -> None:
+    """Samples go on to differ, but are of another colour than the pictures, and D is right without being sure."""
+    *_, weight, bias = trainer.averaged.parameters()
+    weight.data.normal_(std=0.2, generator=torch.Generator().manual_seed(0))
+    bias.data[:] = torch.tensor([2.0, 2.0, -2.0])
+    values["real"], values["fake"] = torch.full((4,), 5.0), torch.full((4,), -5.0)
+
+
 def saturate(trainer: Trainer, values: dict[str, torch.Tensor]) -> None:
     values["real"], values["fake"] = torch.full((4,), 30.0), torch.full((4,), -30.0)
 
@@ -82,6 +90,7 @@ def spoil(trainer: Trainer, values: dict[str, torch.Tensor]) -> None:
 
 FAILURES: dict[str, tuple[Fail, int, str]] = {
     "collapse": (collapse, 28, "all samples of G look alike: on average they differ by 0.0%"),
+    "astray": (stray, 28, "samples of G look like no training picture"),
     "saturation": (saturate, 28, "its logits are 60.0 apart, and G learns nothing"),
     "numbers": (spoil, 24, "no longer finite numbers"),
 }
