@@ -61,7 +61,7 @@ def trained(data: Dataset, folder: Path, recipe: Recipe, seed: int, arguments: a
     network = replace(network, size=arguments.size, channels=1 if data.pixels.shape[3] == 1 else 3)
     options = replace(options, images_seen=arguments.images, epochs=None, seed=seed, flip=flip and options.flip)
     run = RunOptions(
-        sample_every=max(1, arguments.images // 4),
+        sample_every=min(6_400, max(1, arguments.images // 4)),
         checkpoint_every=arguments.checkpoint_every,
         keep_checkpoints=1,
         device=arguments.device,
@@ -90,7 +90,9 @@ def curves(folder: Path) -> dict[str, Any]:
     def mean(column: str) -> float:
         return float(np.mean([float(row[column]) for row in last]))
 
+    spoken = folder / "warnings.jsonl"
     return {
+        "warnings": len(spoken.read_text().splitlines()) if spoken.exists() else 0,
         "discriminator_loss": mean("discriminator_loss"),
         "gap": mean("real_logit") - mean("fake_logit"),
         "images_per_second": float(np.median([float(row["images_per_second"]) for row in rows])),

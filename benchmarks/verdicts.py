@@ -20,8 +20,9 @@ from latentfill.evaluation.distances import Features, frechet
 from latentfill.evaluation.features import Space, pixels
 from latentfill.gan.gan import Gan
 from latentfill.gan.prior import random
-from latentfill.images.pixels import to_pixels
+from latentfill.images.pixels import batch_to_images, to_pixels
 from latentfill.training.dataset import Dataset
+from latentfill.training.watching import signs
 from latentfill.types import PixelBatch
 
 SAMPLES = 7 << 64  # a stream of its own
@@ -49,6 +50,10 @@ class Finding:
     """Fréchet distance to real pictures; 1 is that of nothing but their mean"""
     floor: float = 0.0
     """the same of other real pictures"""
+    energy: float = float("inf")
+    """energy distance to real pictures, as the watchdog measures it"""
+    warnings: int = 0
+    """times that the watchdog spoke"""
     face_diversity: float | str = ""
     face_frechet: float | str = ""
     face_floor: float | str = ""
@@ -112,6 +117,8 @@ def judged(gan: Gan, data: Dataset, count: int, *, faces: bool) -> tuple[dict[st
 
     names = ("diversity", "nearest", "frechet", "floor")
     found: dict[str, Any] = {"pictures": count, **dict(zip(names, compared(pixels(gan)), strict=True))}
+    real = batch_to_images(pictures[:count])
+    found["energy"] = signs.energy(batch_to_images(made), real) / signs.spread(real)
     if faces:
         diversity, _, far, floor = compared(face_space())
         found |= {"face_diversity": diversity, "face_frechet": far, "face_floor": floor}
@@ -144,12 +151,23 @@ def row(f: Finding) -> list[str]:
     shares = (f.diversity, f.nearest, f.frechet, f.floor, f.face_diversity, f.face_frechet, f.face_floor)
     told = [s if isinstance(s, str) else f"{s:.2f}" for s in shares]
     loss = f"{f.discriminator_loss:.3f}{' (saturated)' if f.saturated else ''}"
-    return [f.preset, f.folder, str(f.seed), *told, loss, f"{f.gap:.1f}", f"{f.images_per_second:.0f}", f.verdict]
+    watched = [f"{f.energy:.2f}", str(f.warnings)]
+    return [
+        f.preset,
+        f.folder,
+        str(f.seed),
+        *told,
+        *watched,
+        loss,
+        f"{f.gap:.1f}",
+        f"{f.images_per_second:.0f}",
+        f.verdict,
+    ]
 
 
 HEAD = ("preset", "folder", "seed", "diversity", "nearest", "Fréchet", "its floor")
 FACE_HEAD = ("diversity, dlib", "Fréchet, dlib", "its floor")
-REST = ("D's loss", "real - fake logit", "images/s", "verdict")
+REST = ("energy distance", "warnings", "D's loss", "real - fake logit", "images/s", "verdict")
 
 
 def report(found: Sequence[Finding], size: int, images: int) -> str:
@@ -161,7 +179,8 @@ def report(found: Sequence[Finding], size: int, images: int) -> str:
     lines.append(
         "\nDiversity is the mean distance between samples, nearest the median distance to the nearest other one, both "
         "as a share of the same among real pictures. A Fréchet distance of 1 is that of nothing but the mean picture; "
-        "its floor is that of other real pictures.\n"
+        "its floor is that of other real pictures. An energy distance of 0.4 is that of the mean picture, and the "
+        "watchdog speaks from 0.2 on.\n"
     )
     for preset in dict.fromkeys(f.preset for f in found):
         own = [f for f in found if f.preset == preset]

@@ -19,7 +19,7 @@ from ..gan.building import AnyEncoder
 from ..gan.device import choose_precision
 from ..gan.fused import fused
 from ..gan.gan import Gan
-from ..gan.layers.across import crew, mine, weighted_mean
+from ..gan.layers.across import mine
 from ..gan.options import EncoderOptions
 from ..gan.prior import key
 from ..gan.residual.encoder import ResidualEncoder
@@ -28,6 +28,7 @@ from ..types import Images, Known, Latents
 from .completers import HOLE_STREAM, SCORES, STATISTICS_STREAM, Descent, check_hole, draw_known, judge
 from .dataset import Dataset, check_pictures, split
 from .folder import Subject, check_options, check_served
+from .reconstructing.describing import describe
 from .record import PACE, Curve, Curves, Exhibit, Progress
 from .run import follow, in_images
 from .watching.learner import ALONE, Caller
@@ -152,17 +153,11 @@ class EncoderTrainer:
         batch = range(self.images_seen, self.images_seen + self.options.batch_size)
         numbers = mine(batch)
         images, known, latents = self._batch(real, numbers, *SAMPLES)
-        z = self.descent.network(images, known)
-        error = (self.generator(z) - images).abs().mean(1, keepdim=True)
-        hole = 1 - known
-        image_error, hole_error = error.mean(), weighted_mean(error, hole)
-        sampled = z[len(images) - len(latents) :]
-        share = len(latents) * crew().size / max(1, len(batch) - self.real_images)  # others may have more samples
-        latent_error = share * (sampled - latents).square().mean() if len(latents) else torch.zeros_like(image_error)
-        loss = image_error + hole_error + self.special.latent_weight * latent_error
-        self.descent.learn(loss, self.images_seen)
+        samples = len(batch) - self.real_images
+        told = describe(self.generator, self.descent.network, images, known, latents, samples)
+        self.descent.learn(told.loss(self.special.latent_weight), self.images_seen)
         self.images_seen = batch.stop
-        return {"image": image_error.detach(), "hole": hole_error.detach(), "latent": latent_error.detach()}
+        return {"image": told.image.detach(), "hole": told.hole.detach(), "latent": told.latent.detach()}
 
     def averaged_encoder(self, images: int = 2048) -> AnyEncoder:
         """A copy of the averaged encoder with statistics of its own, ready to use."""

@@ -11,8 +11,9 @@ from torch import nn
 from ..gan.averaging import settled
 from ..gan.building import AnyDiscriminator, AnyGenerator
 from ..gan.gan import Gan
-from ..gan.layers.across import crew, mine, shared
+from ..gan.layers.across import crew, mine, shared, weighted_mean
 from ..gan.layers.virtual import is_virtual
+from ..gan.options import EncoderOptions
 from ..gan.prior import key, random
 from ..gan.residual.encoder import ResidualEncoder
 from ..options import NetworkOptions, TrainOptions
@@ -26,11 +27,14 @@ from .adversarial.pieces import Pieces
 from .adversarial.player import Player, descend
 from .adversarial.schedule import Settings, keep, settings
 from .adversarial.told import Labels, ToldDiscriminator, ToldGenerator, in_turn
+from .completers import draw_known
+from .reconstructing.describing import describe
 from .reconstructing.reconstruction import Redrawn, redraw_batch
 from .record import Exhibit
 
 LATENT_STREAM, STATISTICS_STREAM, SAMPLE_STREAM, BETWEEN_STREAM = 1, 2, 3, 4  # seeds of different draws never meet
 SAMPLES = 64  # images drawn again and again
+DESCRIBED = EncoderOptions()  # what an encoder learns from that learns alone
 REGRESSION_BETAS = 0.9, 0.99  # a regression, not a game: it bears memories that would make two players circle
 
 
@@ -63,6 +67,7 @@ class Trainer:
             player.hold_back(options.history)
         self.images_seen = 0
         self.now: Settings = settings(options, 0)
+        self._last: AnyGenerator | None = None  # the finished one, once it is
 
     def step(self, real: Images, labels: Labels | None = None) -> dict[str, torch.Tensor]:
         """Show both players one batch: D first, then G as often as the options say, on the same latents.
@@ -84,6 +89,8 @@ class Trainer:
             drawn = redraw_batch(g, self.e.network, real, numbers, o.seed, o.first_divergence)
             descend(drawn.loss, (self.g, self.e))
             return self._after(len(real), drawn.told())
+        if self.e and self.now.phase == "describe":
+            return self._after(len(real), self._describe(self.e, real, labels))
         values: dict[str, torch.Tensor] = {}
         self.pieces.begin(real, self.images_seen)
         share = o.batch_size // crew().size
@@ -206,7 +213,7 @@ class Trainer:
         for player in self._players():
             player.load(state)
         self.pieces.load_state_dict(state.get("pieces", {}))
-        self.images_seen = state["images_seen"]
+        self.images_seen, self._last = state["images_seen"], None
 
     def _draw(self, g: ToldGenerator, z: Latents, real: Images, numbers: range) -> tuple[Images, Redrawn | None]:
         """Fakes to be judged, and what an encoder beside G makes of the pictures: the last of the fakes are these."""
@@ -217,6 +224,27 @@ class Trainer:
         own = len(mine(range(whole - round(self.options.redrawn_share * whole))))
         drawn = [g.first(own)(z[:own])] if own else []
         return torch.cat([*drawn, redrawn.pictures[own:]]), redrawn
+
+    def _describe(self, e: Player[ResidualEncoder], real: Images, labels: Labels | None) -> dict[str, torch.Tensor]:
+        """One update of the encoder alone: pictures, and samples in the place of the last of them."""
+        numbers, whole = shared(self.images_seen, len(real)), len(real) * crew().size
+        pictures = round(DESCRIBED.real_share * whole)
+        own = len(mine(range(pictures)))
+        g, told = self._finished(), None if labels is None else labels[own:]
+        z = self.latents(numbers)[own:].to(real.device)
+        with torch.no_grad():
+            images = torch.cat([real[:own], ToldGenerator(g, told)(z)])
+        known = draw_known(real.shape[-1], numbers, self.options.seed).to(real.device)
+        described = describe(ToldGenerator(g, labels), e.network, images, known, z, whole - pictures)
+        descend(described.loss(DESCRIBED.latent_weight), (e,))
+        error = (described.pictures.detach() - images).square().mean(1, keepdim=True)
+        return {"image": error.mean(), "hole": weighted_mean(error, 1 - known)}
+
+    def _finished(self) -> AnyGenerator:
+        """The averaged generator, which stays as it is from now on."""
+        if self._last is None:
+            self._last = self.averaged_generator()
+        return self._last
 
     def _judge(self, d: ToldDiscriminator, real: Images, fake: Images, numbers: range) -> dict[str, torch.Tensor]:
         """One update of D on one batch."""
@@ -240,8 +268,11 @@ class Trainer:
     def _after(self, images: int, values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         images *= crew().size
         self.images_seen += images
-        half_life = settings(self.options, self.images_seen).half_life
-        for player in self._players():
+        after = settings(self.options, self.images_seen)
+        # The average that stays is the one of the game, not of what begins.
+        half_life = (self.now if after.phase == "describe" != self.now.phase else after).half_life
+        learning = (self.e,) if self.e and self.now.phase == "describe" else self._players()
+        for player in learning:
             player.average(keep(images, half_life))
         return values
 

@@ -5,11 +5,13 @@ from typing import Literal, NamedTuple
 
 from ...options import TrainOptions
 
-Phase = Literal["redraw", "game", "both"]
-"""G and an encoder beside it learn to redraw, D not playing yet; the game, on samples alone; both together"""
+Phase = Literal["redraw", "game", "both", "describe"]
+"""G and an encoder beside it learn to redraw, D not playing yet; the game, on samples alone; both together; or the
+encoder alone, of a finished G"""
 WARM_UP = 5_000  # images over which the rate rises: the first steps of Adam know no scale yet
 WARM_UP_SHARE = 0.05  # of an annealed training, at most
 LONG, MOST_FASTER = 600_000, 3.0  # images of a training that has its rate as it is; how much larger that of a short one
+DESCRIBED_FALL = 0.6  # last share of the part in which the encoder learns alone, over which its rate falls to nothing
 FIRST_BETA2, LAST_RATE, LAST_PENALTY = 0.9, 0.25, 0.1  # Huang et al. (2024), appendix: of rate and gamma, what is left
 
 
@@ -35,9 +37,13 @@ def settings(options: TrainOptions, seen: int) -> Settings:
     o = options
     quarter = o.images_seen // 4
     first = min(o.redraw_first, quarter) if o.encodes else 0
-    alone = o.images_seen - min(o.reconstruct_last, quarter) if o.reconstruct_last else first  # so far D sees samples
-    share = min(1.0, max(0, seen - first) / (o.images_seen - first))  # of what follows the first part
-    phase: Phase = "redraw" if seen < first else "both" if o.encodes and seen >= alone else "game"
+    last = o.images_seen - min(o.reconstruct_last, quarter) if o.reconstruct_last else first  # so far D sees samples
+    over = last if o.encodes and o.encoder_alone and o.reconstruct_last else o.images_seen  # so far G and D play
+    share = min(1.0, max(0, seen - first) / (over - first))  # of the game
+    then: Phase = "both" if over == o.images_seen else "describe"
+    phase: Phase = "redraw" if seen < first else then if o.encodes and seen >= last else "game"
+    if phase == "describe":
+        return describing(o, seen - over, o.images_seen - over)
     rate, beta2, penalty, half_life = o.learning_rate, o.beta2, 1.0, float(o.average_half_life)
     if o.decay:
         rate *= min(1.0, (1 - share) / o.decay)
@@ -54,3 +60,12 @@ def settings(options: TrainOptions, seen: int) -> Settings:
         rate *= min(1.0, risen / max(1.0, min(WARM_UP, WARM_UP_SHARE * o.images_seen)))
     # While a run is young its past is not worth keeping: the half-life grows with it (Karras et al. 2020).
     return Settings(rate, beta2, penalty, min(half_life, 0.05 * seen), phase)
+
+
+def describing(options: TrainOptions, seen: int, images: int) -> Settings:
+    """What is in force after `seen` of so many `images` in which the encoder learns alone: a regression."""
+    risen = (seen + options.batch_size) / max(1.0, min(WARM_UP, WARM_UP_SHARE * images))
+    left = max(0.0, 1 - seen / images)
+    rate = options.learning_rate * min(1.0, risen) * min(1.0, left / DESCRIBED_FALL)
+    half_life = min(float(options.average_half_life), 0.05 * seen)
+    return Settings(rate, options.beta2, 1.0, half_life, "describe")

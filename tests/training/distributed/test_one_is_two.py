@@ -102,6 +102,7 @@ CASES: dict[str, Callable[[], Learner]] = {
     "batch norm, redrawn pictures": lambda: gan(
         replace(SEED, prior="normal"), replace(PLAIN, reconstruct=1.0, redrawn_share=0.5, loss="relativistic", r1=0.5)
     ),
+    "an encoder that learns alone": lambda: gan(MODERN, replace(GAME, images_seen=16)),
     "labels": lambda: gan(replace(MODERN, classes=2), replace(GAME, labels="folders", redraw_first=0)),
     "vae": vae,
     "encoder": encoder,
