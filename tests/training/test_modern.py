@@ -198,7 +198,9 @@ def test_at_last_the_encoder_learns_alone_of_a_finished_generator() -> None:
     other = trainer(NETWORK, replace(options, seed=1))
     before["averaged"] = other.averaged.state_dict()  # gone back to another G, it is that one that is described
     ours.load_state_dict(before)
-    assert all(torch.equal(a, b) for a, b in zip(ours._finished().parameters(), other.averaged.parameters()))
+    assert all(
+        torch.equal(a, b) for a, b in zip(ours._finished().parameters(), other.averaged.parameters(), strict=True)
+    )
 
 
 def test_the_encoder_alone_learns_as_one_by_itself_does() -> None:
