@@ -34,8 +34,8 @@ def of_modern() -> dict[str, Recipe]:
 
     return {
         "the modern recipe": with_(),
-        "modern at a third of the rate": with_(learning_rate=train.learning_rate / 3),
-        "modern at three times the rate": with_(learning_rate=train.learning_rate * 3),
+        "modern at a third of the rate": with_(learning_rate=4e-4),
+        "modern at three times the rate": with_(learning_rate=3.6e-3),
         "modern with two updates of G": with_(generator_steps=2),
         "modern in batches of 32": with_(batch_size=32),
         "modern without augmentation": with_(augment="none"),

@@ -41,8 +41,8 @@ def plain_step(options: TrainOptions, autocast: bool = False) -> Callable[[torch
     generator, discriminator = plain_networks()
     criterion = nn.BCEWithLogitsLoss()
     betas = (options.beta1, options.beta2)
-    optimizer_d = torch.optim.Adam(discriminator.parameters(), options.learning_rate, betas)
-    optimizer_g = torch.optim.Adam(generator.parameters(), options.learning_rate, betas)
+    optimizer_d = torch.optim.Adam(discriminator.parameters(), options.rate, betas)
+    optimizer_g = torch.optim.Adam(generator.parameters(), options.rate, betas)
 
     def step(real: torch.Tensor) -> None:
         ones, zeros = torch.ones(len(real)), torch.zeros(len(real))

@@ -8,6 +8,8 @@ from annotated_types import Ge, Gt, Le, Lt
 from .bounds import AugmentName, Kind, LossName, Positive, Share
 from .networks import NetworkOptions
 
+LONG, LONG_RATE, MOST_FASTER = 600_000, 4e-4, 3.0  # images of a long training, its rate; that of a short one, in those
+
 
 @final
 @dataclass(frozen=True)
@@ -20,8 +22,9 @@ class TrainOptions:
     """stop after so many times all pictures instead (the original's epoch)"""
     batch_size: Positive = 64
     """images shown at a time"""
-    learning_rate: Annotated[float, Gt(0)] = 2e-4
-    """Adam's step for both networks; a short training that is annealed makes it larger"""
+    learning_rate: Annotated[float, Ge(0)] = 2e-4
+    """Adam's step for both networks; 0 is by the length of the training: 4e-4 from 600,000 images up, and the larger
+    the fewer, up to 1.2e-3 from 200,000 down"""
     beta1: Annotated[float, Ge(0), Lt(1)] = 0.5
     """Adam's memory of the gradient"""
     beta2: Annotated[float, Ge(0), Lt(1)] = 0.999
@@ -43,8 +46,7 @@ class TrainOptions:
     """updates of D for each round of G, each on pictures of its own"""
     annealed: bool = False
     """along half a cosine over the training the rates, once risen in 5,000 images, fall to a quarter and the penalties
-    to a tenth, beta2 rises from 0.9 to what it is, and the average's half-life grows from nothing. A training of fewer
-    than 600,000 images has larger rates, up to three times at 200,000"""
+    to a tenth, beta2 rises from 0.9 to what it is, and the average's half-life grows from nothing"""
     redraw_first: Annotated[int, Ge(0)] = 0
     """images at which G learns, before D plays, to redraw pictures from what an encoder beside it sees of them, but for
     a hole; twice as many in a second as later, at most a quarter of the training"""
@@ -86,6 +88,14 @@ class TrainOptions:
     """of the first weights, the latents and the order of the images"""
 
     @property
+    def rate(self) -> float:
+        """The learning rate, as it is given or by the length of the training.
+
+        A short training stays dull and loses kinds of pictures by the rate that a long one bears.
+        """
+        return self.learning_rate or LONG_RATE * min(MOST_FASTER, max(1.0, LONG / self.images_seen))
+
+    @property
     def encodes(self) -> bool:
         """Whether an encoder learns beside the players."""
         return self.reconstruct > 0
@@ -109,7 +119,7 @@ GAN_PRESETS: dict[str, tuple[NetworkOptions, TrainOptions]] = {
             beta1=0.0,
             beta2=0.99,
             generator_steps=1,
-            learning_rate=4e-4,
+            learning_rate=0.0,
             average_half_life=20_000,
             loss="relativistic",
             r1=1.0,

@@ -79,7 +79,7 @@ class Descent(Generic[Network]):
         self.parameters = list(network.parameters())
         betas = (options.beta1, options.beta2)
         self.optimizer = torch.optim.AdamW(
-            self.parameters, options.learning_rate, betas=betas, weight_decay=WEIGHT_DECAY, fused=True
+            self.parameters, options.rate, betas=betas, weight_decay=WEIGHT_DECAY, fused=True
         )
 
     @property
@@ -131,7 +131,7 @@ def rate(options: TrainOptions, seen: int) -> float:
     """The learning rate after `seen` images: rising over the warm-up, falling over the last share of the training."""
     left = max(0.0, 1 - seen / options.images_seen)
     falling = min(1.0, left / options.decay) if options.decay else 1.0
-    return options.learning_rate * min(1.0, (seen + options.batch_size) / WARM_UP) * falling
+    return options.rate * min(1.0, (seen + options.batch_size) / WARM_UP) * falling
 
 
 def judge(completed: Callable[[Images, Known], Images], images: Images) -> Exhibit:

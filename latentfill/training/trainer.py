@@ -11,9 +11,8 @@ from torch import nn
 from ..gan.averaging import settled
 from ..gan.building import AnyDiscriminator, AnyGenerator
 from ..gan.gan import Gan
-from ..gan.layers.across import crew, mine, shared, weighted_mean
+from ..gan.layers.across import crew, mine, shared
 from ..gan.layers.virtual import is_virtual
-from ..gan.options import EncoderOptions
 from ..gan.prior import key, random
 from ..gan.residual.encoder import ResidualEncoder
 from ..options import NetworkOptions, TrainOptions
@@ -27,14 +26,12 @@ from .adversarial.pieces import Pieces
 from .adversarial.player import Player, descend
 from .adversarial.schedule import Settings, keep, settings
 from .adversarial.told import Labels, ToldDiscriminator, ToldGenerator, in_turn
-from .completers import draw_known
-from .reconstructing.describing import describe
 from .reconstructing.reconstruction import Redrawn, redraw_batch
+from .reconstructing.unplayed import Unplayed
 from .record import Exhibit
 
 LATENT_STREAM, STATISTICS_STREAM, SAMPLE_STREAM, BETWEEN_STREAM = 1, 2, 3, 4  # seeds of different draws never meet
 SAMPLES = 64  # images drawn again and again
-DESCRIBED = EncoderOptions()  # what an encoder learns from that learns alone
 REGRESSION_BETAS = 0.9, 0.99  # a regression, not a game: it bears memories that would make two players circle
 
 
@@ -67,7 +64,7 @@ class Trainer:
             player.hold_back(options.history)
         self.images_seen = 0
         self.now: Settings = settings(options, 0)
-        self._last: AnyGenerator | None = None  # the finished one, once it is
+        self.unplayed = Unplayed(options, self.g, self.e, self.averaged_generator) if self.e else None
 
     def step(self, real: Images, labels: Labels | None = None) -> dict[str, torch.Tensor]:
         """Show both players one batch: D first, then G as often as the options say, on the same latents.
@@ -84,13 +81,10 @@ class Trainer:
         for player in self._players():
             calm = quiet or player is self.e
             player.set(self.now.learning_rate, REGRESSION_BETAS if calm else (o.beta1, self.now.beta2))
-        if self.e and quiet:  # there is no game yet
-            g, numbers = ToldGenerator(self.generator, labels), shared(self.images_seen, len(real))
-            drawn = redraw_batch(g, self.e.network, real, numbers, o.seed, o.first_divergence)
-            descend(drawn.loss, (self.g, self.e))
-            return self._after(len(real), drawn.told())
-        if self.e and self.now.phase == "describe":
-            return self._after(len(real), self._describe(self.e, real, labels))
+        if self.unplayed and self.now.phase in ("redraw", "describe"):
+            numbers = shared(self.images_seen, len(real))
+            z = self.latents(numbers).to(real.device)
+            return self._after(len(real), self.unplayed.step(self.now.phase, real, labels, numbers, z))
         values: dict[str, torch.Tensor] = {}
         self.pieces.begin(real, self.images_seen)
         share = o.batch_size // crew().size
@@ -206,14 +200,12 @@ class Trainer:
         return state | ({"pieces": pieces} if pieces else {})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue as if never interrupted; the options may be others than before.
-
-        Raises KeyError, ValueError or RuntimeError for the state of other networks.
-        """
+        """Continue as if never interrupted. Raises KeyError, ValueError or RuntimeError for other networks' state."""
         for player in self._players():
             player.load(state)
         self.pieces.load_state_dict(state.get("pieces", {}))
-        self.images_seen, self._last = state["images_seen"], None
+        self.images_seen = state["images_seen"]
+        self.unplayed = Unplayed(self.options, self.g, self.e, self.averaged_generator) if self.e else None
 
     def _draw(self, g: ToldGenerator, z: Latents, real: Images, numbers: range) -> tuple[Images, Redrawn | None]:
         """Fakes to be judged, and what an encoder beside G makes of the pictures: the last of the fakes are these."""
@@ -222,29 +214,8 @@ class Trainer:
         redrawn = redraw_batch(g, self.e.network, real, numbers, self.options.seed, self.options.divergence)
         whole = len(z) * crew().size
         own = len(mine(range(whole - round(self.options.redrawn_share * whole))))
-        drawn = [g.first(own)(z[:own])] if own else []
+        drawn = [g.of(slice(own))(z[:own])] if own else []
         return torch.cat([*drawn, redrawn.pictures[own:]]), redrawn
-
-    def _describe(self, e: Player[ResidualEncoder], real: Images, labels: Labels | None) -> dict[str, torch.Tensor]:
-        """One update of the encoder alone: pictures, and samples in the place of the last of them."""
-        numbers, whole = shared(self.images_seen, len(real)), len(real) * crew().size
-        pictures = round(DESCRIBED.real_share * whole)
-        own = len(mine(range(pictures)))
-        g, told = self._finished(), None if labels is None else labels[own:]
-        z = self.latents(numbers)[own:].to(real.device)
-        with torch.no_grad():
-            images = torch.cat([real[:own], ToldGenerator(g, told)(z)])
-        known = draw_known(real.shape[-1], numbers, self.options.seed).to(real.device)
-        described = describe(ToldGenerator(g, labels), e.network, images, known, z, whole - pictures)
-        descend(described.loss(DESCRIBED.latent_weight), (e,))
-        error = (described.pictures.detach() - images).square().mean(1, keepdim=True)
-        return {"image": error.mean(), "hole": weighted_mean(error, 1 - known)}
-
-    def _finished(self) -> AnyGenerator:
-        """The averaged generator, which stays as it is from now on."""
-        if self._last is None:
-            self._last = self.averaged_generator()
-        return self._last
 
     def _judge(self, d: ToldDiscriminator, real: Images, fake: Images, numbers: range) -> dict[str, torch.Tensor]:
         """One update of D on one batch."""
@@ -271,8 +242,7 @@ class Trainer:
         after = settings(self.options, self.images_seen)
         # The average that stays is the one of the game, not of what begins.
         half_life = (self.now if after.phase == "describe" != self.now.phase else after).half_life
-        learning = (self.e,) if self.e and self.now.phase == "describe" else self._players()
-        for player in learning:
+        for player in (self.e,) if self.e and self.now.phase == "describe" else self._players():
             player.average(keep(images, half_life))
         return values
 

@@ -37,7 +37,7 @@ def grid(folder):
 
 
 def test_a_model_of_labelled_folders_draws_and_completes_what_it_is_asked_for(shapes, tmp_path, capsys):
-    quick = ["--images-seen", "160", "--learning-rate", "4e-3", "--average-half-life", "20", "--generator-steps", "1"]
+    quick = ["--images-seen", "160", "--learning-rate", "1.2e-2", "--average-half-life", "20", "--generator-steps", "1"]
     assert run(words(shapes, tmp_path, *quick)) == 0
     model = str(tmp_path / "run")
     assert run(["info", model]) == 0

@@ -10,7 +10,7 @@ Phase = Literal["redraw", "game", "both", "describe"]
 encoder alone, of a finished G"""
 WARM_UP = 5_000  # images over which the rate rises: the first steps of Adam know no scale yet
 WARM_UP_SHARE = 0.05  # of an annealed training, at most
-LONG, MOST_FASTER = 600_000, 3.0  # images of a training that has its rate as it is; how much larger that of a short one
+ENCODER_RATE = 4e-4  # at most, of an encoder that learns alone
 DESCRIBED_FALL = 0.6  # last share of the part in which the encoder learns alone, over which its rate falls to nothing
 FIRST_BETA2, LAST_RATE, LAST_PENALTY = 0.9, 0.25, 0.1  # Huang et al. (2024), appendix: of rate and gamma, what is left
 
@@ -44,14 +44,12 @@ def settings(options: TrainOptions, seen: int) -> Settings:
     phase: Phase = "redraw" if seen < first else then if o.encodes and seen >= last else "game"
     if phase == "describe":
         return describing(o, seen - over, o.images_seen - over)
-    rate, beta2, penalty, half_life = o.learning_rate, o.beta2, 1.0, float(o.average_half_life)
+    rate, beta2, penalty, half_life = o.rate, o.beta2, 1.0, float(o.average_half_life)
     if o.decay:
         rate *= min(1.0, (1 - share) / o.decay)
     if o.annealed:
         early = (1 + cos(pi * share)) / 2
         rate *= LAST_RATE + (1 - LAST_RATE) * early
-        # A short training stays dull and loses kinds of pictures by the rate that a long one bears.
-        rate *= min(MOST_FASTER, max(1.0, LONG / o.images_seen))
         beta2 += (FIRST_BETA2 - beta2) * early
         penalty *= LAST_PENALTY + (1 - LAST_PENALTY) * early
         half_life *= 1.0 if phase == "redraw" else 1 - early
@@ -66,6 +64,6 @@ def describing(options: TrainOptions, seen: int, images: int) -> Settings:
     """What is in force after `seen` of so many `images` in which the encoder learns alone: a regression."""
     risen = (seen + options.batch_size) / max(1.0, min(WARM_UP, WARM_UP_SHARE * images))
     left = max(0.0, 1 - seen / images)
-    rate = options.learning_rate * min(1.0, risen) * min(1.0, left / DESCRIBED_FALL)
+    rate = min(options.rate, ENCODER_RATE) * min(1.0, risen) * min(1.0, left / DESCRIBED_FALL)
     half_life = min(float(options.average_half_life), 0.05 * seen)
     return Settings(rate, options.beta2, 1.0, half_life, "describe")

@@ -32,9 +32,9 @@ class ToldGenerator:
         images: Images = self.network(z) if self.labels is None else self.network(z, self.labels)
         return images
 
-    def first(self, count: int) -> "ToldGenerator":
-        """The same for so many of the images."""
-        return ToldGenerator(self.network, None if self.labels is None else self.labels[:count])
+    def of(self, rows: slice) -> "ToldGenerator":
+        """The same for these of the images."""
+        return ToldGenerator(self.network, None if self.labels is None else self.labels[rows])
 
 
 @final

@@ -61,7 +61,7 @@ class Changes:
         """The options in force."""
         penalties = {name: getattr(options, name) * self.penalties for name in PENALTIES}
         precision = "fp32" if self.exact else options.precision
-        rate = options.learning_rate * self.rate
+        rate = options.learning_rate if self.rate == 1 else options.rate * self.rate
         return replace(options, learning_rate=rate, precision=precision, **penalties)
 
 

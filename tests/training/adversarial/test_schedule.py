@@ -9,7 +9,7 @@ from latentfill.training.adversarial.schedule import settings
 
 ANNEALED = TrainOptions(
     1000,
-    learning_rate=4e-4 / 3,  # thrice that in so short a training
+    learning_rate=4e-4,
     beta2=0.99,
     average_half_life=20,
     annealed=True,
@@ -52,9 +52,10 @@ def test_the_game_is_over_before_the_encoder_learns_alone() -> None:
     assert [settings(options, seen).phase for seen in (7_999, 8_000, 47_999, 48_000)] == [
         "redraw", "game", "game", "describe"
     ]  # fmt: skip
-    assert settings(options, 48_000 - 1)[:3] == pytest.approx((3e-4 / 4, 0.99, 0.1), rel=1e-3)
+    assert settings(options, 48_000 - 1)[:3] == pytest.approx((1e-4 / 4, 0.99, 0.1), rel=1e-3)
     rates = [settings(options, 48_000 + seen).learning_rate / 1e-4 for seen in (0, 368, 768, 6_400, 11_200, 16_000)]
-    assert rates == pytest.approx([0.04, 0.5, 1.0, 1.0, 0.5, 0.0])  # as it is given: a regression bears it
+    assert rates == pytest.approx([0.04, 0.5, 1.0, 1.0, 0.5, 0.0])
+    assert settings(replace(options, learning_rate=0.0), 56_000).learning_rate == pytest.approx(4e-4 * 0.5 / 0.6)
     assert [settings(options, 48_000 + seen).half_life for seen in (0, 1_600, 16_000)] == [0, 80, 800]
     played = replace(options, encoder_alone=False)
     assert settings(played, 48_000).phase == "both"
@@ -69,15 +70,17 @@ def test_the_rate_of_an_annealed_training_rises_first_and_again_when_the_game_be
     again = [settings(options, seen).learning_rate / 4e-4 for seen in (16_000, 17_568, 19_168)]
     assert again == pytest.approx([0.01, 0.5, 1.0], rel=0.03) and again[2] < 1
     long = replace(options, images_seen=2_000_000)
-    assert settings(long, 2468).learning_rate == pytest.approx(4e-4 / 3 / 2)  # of 5,000 images
+    assert settings(long, 2468).learning_rate == pytest.approx(4e-4 / 2)  # of 5,000 images
 
 
-def test_the_rate_is_the_larger_the_shorter_the_training() -> None:
+def test_a_rate_of_0_is_the_larger_the_shorter_the_training() -> None:
     for images, times in ((1000, 3), (200_000, 3), (300_000, 2), (600_000, 1), (2_000_000, 1)):
-        options = TrainOptions(images, learning_rate=1e-4, annealed=True, batch_size=5_000)
-        assert settings(options, 0).learning_rate == pytest.approx(times * 1e-4)
-        assert settings(options, images).learning_rate == pytest.approx(times * 1e-4 / 4)
-        assert settings(replace(options, annealed=False), 0).learning_rate == 1e-4
+        options = TrainOptions(images, learning_rate=0.0, annealed=True, batch_size=5_000)
+        assert options.rate == pytest.approx(times * 4e-4)
+        assert settings(options, 0).learning_rate == pytest.approx(times * 4e-4)
+        assert settings(options, images).learning_rate == pytest.approx(times * 1e-4)
+        given = replace(options, learning_rate=1e-4)  # one that is given is what it says
+        assert settings(given, 0).learning_rate == pytest.approx(1e-4)
 
 
 def test_the_encoders_parts_are_a_quarter_at_most_and_none_without_one() -> None:

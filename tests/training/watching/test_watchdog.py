@@ -155,6 +155,14 @@ def test_penalties_in_use_are_doubled_and_numbers_cost_precision_first() -> None
     assert watch.answer(replace(sign, trouble="numbers"), exact=True).startswith("the learning rate is halved")
 
 
+def test_a_rate_by_the_length_of_the_training_is_halved_too() -> None:
+    watch = Watchdog(replace(TRAIN, learning_rate=0.0, images_seen=300_000), RUN, None)
+    assert watch.changed.learning_rate == 0.0 and watch.changed.rate == pytest.approx(8e-4)
+    sign = watchdog.Sign("saturation", "", 0.0, 0.1)
+    assert watch.answer(sign, exact=False) == "the learning rate is halved to 0.0004"
+    assert watch.changed.rate == pytest.approx(4e-4)
+
+
 def test_the_good_checkpoint_stays_while_something_is_suspected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
