@@ -23,8 +23,7 @@ class TrainOptions:
     batch_size: Positive = 64
     """images shown at a time"""
     learning_rate: Annotated[float, Ge(0)] = 2e-4
-    """Adam's step for both networks; 0 is by the length of the training: 4e-4 from 600,000 images up, and the larger
-    the fewer, up to 1.2e-3 from 200,000 down"""
+    """Adam's step for both networks; 0 is by the length: 4e-4 from 600,000 images up, 1.2e-3 from 200,000 down"""
     beta1: Annotated[float, Ge(0), Lt(1)] = 0.5
     """Adam's memory of the gradient"""
     beta2: Annotated[float, Ge(0), Lt(1)] = 0.999
