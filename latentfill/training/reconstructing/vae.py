@@ -121,8 +121,9 @@ class VaeTrainer:
         """
         o, images = self.options, len(real) * crew().size
         seen, now = self.images_seen + images, settings(o, self.images_seen)
+        risen = 1.0 if o.annealed else min(1.0, seen / WARM_UP)  # an annealed rate rises by itself
         for player in (self.g, self.e):  # the first steps of Adam know no scale yet
-            player.set(now.learning_rate * min(1.0, seen / WARM_UP), (o.beta1, now.beta2))
+            player.set(now.learning_rate * risen, (o.beta1, now.beta2))
         numbers = shared(self.images_seen, len(real))
         redrawn = redraw_batch(self.g.network, self.e.network, real, numbers, o.seed, o.divergence)
         descend(redrawn.loss, (self.g, self.e))

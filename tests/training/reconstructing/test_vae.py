@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from latentfill.errors import LatentfillError, RunError
+from latentfill.gan.building import fresh_residual_encoder, networks
 from latentfill.gan.checkpoint import load
 from latentfill.gan.residual.networks import Uncritical
 from latentfill.options import GAN_PRESETS, TRAIN_KINDS, NetworkOptions, RunOptions
 from latentfill.training import checkpoints
 from latentfill.training.dataset import Dataset
 from latentfill.training.gan import train
-from latentfill.training.reconstructing.vae import train_vae
+from latentfill.training.reconstructing.vae import VaeTrainer, train_vae
 
 NETWORK = NetworkOptions(size=8, networks="residual", latent=4, prior="normal", critic=False)
 TRAIN = replace(TRAIN_KINDS["vae"], images_seen=48, batch_size=4, precision="fp32")
@@ -43,6 +44,19 @@ def test_it_learns_to_redraw_what_it_sees_and_what_it_does_not(tmp_path: Path) -
     known[:, :, :4] = 0
     error = (gan.generator(gan.encoder(images, known)) - images).abs().mean()
     assert error < 0.1
+
+
+@pytest.mark.parametrize("annealed", [False, True])
+def test_the_rate_rises_once(annealed: bool) -> None:
+    options = replace(TRAIN, images_seen=100_000, batch_size=1000, learning_rate=1e-3, decay=0.0, annealed=annealed)
+    encoder = fresh_residual_encoder(NETWORK, seed=0)
+    ours = VaeTrainer(networks(NETWORK, 0)[0], encoder, options, NETWORK)
+    rates = []
+    for seen in (0, 1000, 4000, 6000):
+        ours.images_seen = seen
+        ours.step(torch.zeros(1000, 3, 8, 8))
+        rates.append(ours.learning_rate)
+    assert rates == pytest.approx([2e-4, 4e-4, 1e-3, 1e-3], rel=0.02)
 
 
 def test_the_posts_generator_with_batch_norm_can_be_one_too(tmp_path: Path) -> None:
