@@ -12,6 +12,7 @@ from ..errors import LatentfillError, RunError
 from ..gan import building
 from ..gan.device import choose_precision
 from ..gan.gan import Gan
+from ..gan.residual.networks import Uncritical
 from ..options import NetworkOptions, RunOptions, TrainOptions
 from .adversarial.pieces import check_pieces, resolved
 from .dataset import Dataset, check_pictures, labelled, split
@@ -23,6 +24,7 @@ from .trainer import Trainer
 from .watching.learner import ALONE, Caller
 
 FEWEST = 16  # pictures to hold out: fewer tell nothing
+BEGUN_RATE = 1e-4  # of a training that begins with a GAN, if none is given
 
 
 def train(
@@ -68,6 +70,7 @@ def train(
             take_over(begin, generator, discriminator, encoder)
         return Trainer(generator, discriminator, resolved(options, len(learnt)), network, encoder)
 
+    options = begun(options, begin)
     samples, processes = options.batch_size - round(options.redrawn_share * options.batch_size), caller.team.crew.size
     if options.reconstruct and 0 < samples < processes:
         what = f"of {options.batch_size} fakes {samples} are samples, fewer than the {processes} processes"
@@ -78,6 +81,18 @@ def train(
     if data.classes:
         fixed["labels"] = {"classes": list(data.classes)}
     yield from follow(learner, learnt, folder, Subject("gan", fixed), options, run, caller, kept)
+
+
+def begun(options: TrainOptions, begin: Gan | None) -> TrainOptions:
+    """The options of a training that begins with a model: what a GAN has learnt is not to be lost at once.
+
+    One that has played need not learn to redraw first, which blurs what it draws; and one that has played at this size
+    bears no more than a small rate, as its D would see nothing.
+    """
+    if begin is None or isinstance(begin.discriminator, Uncritical):
+        return options
+    rate = options.learning_rate or (BEGUN_RATE if "images_seen" in begin.about else 0.0)
+    return replace(options, redraw_first=0, learning_rate=rate)
 
 
 def take_over(begin: Gan, *networks: nn.Module | None) -> None:
