@@ -37,7 +37,7 @@ class Options:
     """encoder: the GAN it is for, by name, model file or run folder"""
     begin: str | None = None
     """gan and vae: model of the same networks to begin with, by name, model file or run folder; a GAN may begin with an
-    autoencoder's. One of half the size is grown first. After a GAN --redraw-first is 0, and --learning-rate 0 is 1e-4"""
+    autoencoder's. One of half the size is grown first. After a GAN --redraw-first is 0, --learning-rate 0 is 1e-4"""
     network: NetworkOptions = field(default_factory=NetworkOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
