@@ -19,7 +19,7 @@ from ..folder import Subject, write_options
 from ..record import Clock, Means, Progress, Record
 from .keeper import Keeper
 from .learner import Caller, Make
-from .quality import Quality, evenly
+from .quality import Quality, in_turn
 from .signs import Sign, numbers
 from .watchdog import COMPARED, CURES, ROLLBACKS, Alarm, Memory, Watchdog, alarm
 
@@ -47,7 +47,7 @@ class Loop:
         self.team, self.stopped = caller.team, False
         draws = subject.kind in DRAWS
         self.record: Record | None = None
-        self.watch = Watchdog(options, run, evenly(data, COMPARED) if draws and data else None)
+        self.watch = Watchdog(options, run, in_turn(data, COMPARED) if draws and data else None)
         self.keeper = Keeper(folder, data, run.keep_checkpoints, self.watch)
         self.quality = Quality(folder, data, held_out, caller.scorer, draws, options.seed)
         state, self.broken = self.team.led(lambda: checkpoints.newest(folder / "checkpoints"))

@@ -8,6 +8,7 @@ from typing import Any, final
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 
 from ...gan import checkpoint
 from ...gan.context import ContextEncoder
@@ -119,8 +120,25 @@ class Quality:
 
 def evenly(data: Dataset, count: int) -> Images:
     """So many pictures, from all over the collection."""
-    places = np.unique(np.linspace(0, len(data) - 1, min(count, len(data))).round().astype(np.int64))
-    return batch_to_images(data.pixels[places])
+    return batch_to_images(data.pixels[_spread(np.arange(len(data)), count)])
+
+
+def in_turn(data: Dataset, count: int) -> Images:
+    """So many pictures, as many of each class, as sheets have samples of each; `evenly` without classes.
+
+    Fewer where a class has not so many.
+    """
+    if data.labels is None:
+        return evenly(data, count)
+    classes = [np.flatnonzero(data.labels == label) for label in range(len(data.classes))]
+    share = min(max(1, count // len(classes)), *map(len, classes))
+    return batch_to_images(data.pixels[np.concatenate([_spread(places, share) for places in classes])])
+
+
+def _spread(places: Int64[np.ndarray, " n"], count: int) -> Int64[np.ndarray, " m"]:
+    """So many of the places, from all over them; all if there are fewer."""
+    chosen = np.linspace(0, len(places) - 1, min(count, len(places))).round().astype(np.int64)
+    return places[np.unique(chosen)]
 
 
 def _pairs(samples: Others, nearest: Nearest) -> Others:

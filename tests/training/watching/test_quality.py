@@ -20,6 +20,7 @@ from latentfill.training.record import Curve, Exhibit, Progress, Record
 from latentfill.training.trainer import Trainer
 from latentfill.training.watching import quality
 from latentfill.training.watching.learner import Caller
+from latentfill.training.watching.quality import evenly, in_turn
 
 NETWORK = NetworkOptions(size=8, base=2, latent=3)
 TRAIN = TrainOptions(images_seen=48, batch_size=4, precision="fp32")
@@ -117,3 +118,15 @@ def test_a_run_begun_with_all_pictures_goes_on_with_all(tmp_path: Path) -> None:
     scorer = Scorer()
     assert go(tmp_path, scorer, 32)[-1].images_seen == 32 and not scorer.given
     assert checkpoint.about(tmp_path / "model.safetensors")["pictures"] == 200
+
+
+def test_what_samples_are_compared_with_has_as_many_of_each_class_as_they_have() -> None:
+    pixels = np.zeros((50, 8, 8, 3), np.uint8)
+    pixels[:, 0, 0, 0] = np.arange(50)
+    labels = np.array([0] * 44 + [1] * 6, np.int64)  # samples are drawn of the classes in turn, however few one has
+    data = Dataset(pixels, [str(i) for i in range(50)], [], labels=labels, classes={"a": 44, "b": 6})
+    found = ((in_turn(data, 9)[:, 0, 0, 0] + 1) * 127.5).round().int().tolist()
+    assert found == [0, 14, 29, 43, 44, 46, 47, 49]
+    assert len(in_turn(data, 64)) == 12  # all of a class of which there are too few, and as many of the other
+    plain = Dataset(pixels, data.names, [])
+    assert torch.equal(in_turn(plain, 9), evenly(plain, 9))
