@@ -82,10 +82,11 @@ def trained(data: Dataset, folder: Path, recipe: Recipe, seed: int, arguments: a
 
 
 def curves(folder: Path) -> dict[str, Any]:
-    """Means over the last part of a run of what metrics.csv tells; the pace is the median of all of it."""
+    """Means over the last part of the game of what metrics.csv tells; the pace is the median of all of the run."""
     with (folder / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
-    last = rows[-max(1, round(LAST * len(rows))) :]
+    played = [row for row in rows if row["discriminator_loss"]]
+    last = played[-max(1, round(LAST * len(rows))) :]
 
     def mean(column: str) -> float:
         return float(np.mean([float(row[column]) for row in last]))
