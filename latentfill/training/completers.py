@@ -16,7 +16,7 @@ from ..images import holes, shapes
 from ..options import TrainOptions
 from ..types import Images, Known
 from .adversarial.player import as_laid_out
-from .adversarial.schedule import WARM_UP, keep
+from .adversarial.schedule import WARM_UP, keep, risen_and_fallen
 from .record import Curve, Exhibit
 
 HOLE_STREAM, STATISTICS_STREAM, JUDGED_STREAM = 16, 17, 18  # of holes; seeds of different draws must never meet
@@ -129,9 +129,7 @@ class Descent(Generic[Network]):
 
 def rate(options: TrainOptions, seen: int) -> float:
     """The learning rate after `seen` images: rising over the warm-up, falling over the last share of the training."""
-    left = max(0.0, 1 - seen / options.images_seen)
-    falling = min(1.0, left / options.decay) if options.decay else 1.0
-    return options.rate * min(1.0, (seen + options.batch_size) / WARM_UP) * falling
+    return options.rate * risen_and_fallen(seen, options.images_seen, options.batch_size, options.decay, float(WARM_UP))
 
 
 def judge(completed: Callable[[Images, Known], Images], images: Images) -> Exhibit:

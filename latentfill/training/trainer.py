@@ -77,9 +77,8 @@ class Trainer:
         """
         o, loss = self.options, LOSSES[self.options.loss]
         self.now = settings(o, self.images_seen)
-        quiet = self.now.phase == "redraw"
         for player in self._players():
-            calm = quiet or player is self.e
+            calm = self.now.phase == "redraw" or player is self.e
             player.set(self.now.learning_rate, REGRESSION_BETAS if calm else (o.beta1, self.now.beta2))
         if self.unplayed and self.now.phase in ("redraw", "describe"):
             numbers = shared(self.images_seen, len(real))
@@ -205,7 +204,8 @@ class Trainer:
             player.load(state)
         self.pieces.load_state_dict(state.get("pieces", {}))
         self.images_seen = state["images_seen"]
-        self.unplayed = Unplayed(self.options, self.g, self.e, self.averaged_generator) if self.e else None
+        if self.unplayed:
+            self.unplayed.finished = None  # of another G
 
     def _draw(self, g: ToldGenerator, z: Latents, real: Images, numbers: range) -> tuple[Images, Redrawn | None]:
         """Fakes to be judged, and what an encoder beside G makes of the pictures: the last of the fakes are these."""
@@ -240,8 +240,8 @@ class Trainer:
         images *= crew().size
         self.images_seen += images
         after = settings(self.options, self.images_seen)
-        # The average that stays is the one of the game, not of what begins.
-        half_life = (self.now if after.phase == "describe" != self.now.phase else after).half_life
+        ends = after.phase == "describe" and self.now.phase != "describe"  # then the average stays that of the game
+        half_life = (self.now if ends else after).half_life
         for player in (self.e,) if self.e and self.now.phase == "describe" else self._players():
             player.average(keep(images, half_life))
         return values

@@ -62,8 +62,16 @@ def settings(options: TrainOptions, seen: int) -> Settings:
 
 def describing(options: TrainOptions, seen: int, images: int) -> Settings:
     """What is in force after `seen` of so many `images` in which the encoder learns alone: a regression."""
-    risen = (seen + options.batch_size) / max(1.0, min(WARM_UP, WARM_UP_SHARE * images))
-    left = max(0.0, 1 - seen / images)
-    rate = min(options.rate, ENCODER_RATE) * min(1.0, risen) * min(1.0, left / DESCRIBED_FALL)
+    rises = max(1.0, min(WARM_UP, WARM_UP_SHARE * images))
+    rate = min(options.rate, ENCODER_RATE) * risen_and_fallen(seen, images, options.batch_size, DESCRIBED_FALL, rises)
     half_life = min(float(options.average_half_life), 0.05 * seen)
     return Settings(rate, options.beta2, 1.0, half_life, "describe")
+
+
+def risen_and_fallen(seen: int, images: int, batch: int, fall: float, rises: float) -> float:
+    """The share of its rate that a regression has after `seen` of its `images`.
+
+    It rises over so many images, and falls to nothing over the last share `fall`.
+    """
+    left = max(0.0, 1 - seen / images)
+    return min(1.0, (seen + batch) / rises) * (min(1.0, left / fall) if fall else 1.0)
