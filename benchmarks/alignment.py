@@ -18,6 +18,7 @@ from typing import Any
 from machine import heading, table
 
 from latentfill.faces import detector
+from latentfill.files import listing
 from latentfill.images import photos
 from latentfill.images.placement import Placement
 from latentfill.jobs import cutting
@@ -68,12 +69,13 @@ def cutter(out: Path, size: int, landmarks: LandmarkSet, everyone: bool, upsampl
         max_shear=None,
         points=None,
         limits=ReadLimits(),
+        choices="",
         duplicates=True,
     )
 
 
 def one_core(places: list[Path], cut: Cutter, seconds: dict[str, float]) -> None:
-    rows = [(source, blank(source)) for source in photos.find(places)]
+    rows = [(source, blank(source)) for source in listing.find(places)]
     stems = Naming(flatten=True)
     tasks = [
         Task(source, type(row)(**{**vars(row), "stem": f"{i}-{stems.stem(row)}"}))
@@ -120,7 +122,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         one_core(a.photos, cutter(Path(name), a.size, a.landmarks, a.everyone, a.upsample), seconds)
     taken, megabytes = command(a.photos, a.size)
-    count = sum(1 for _ in photos.find(a.photos))
+    count = sum(1 for _ in listing.find(a.photos))
     print(f"\n`latentfill align` on {cores()} cores: {taken:.1f} s, {count / taken:.0f} photos/s; ", end="")
     print(f"the largest process holds {megabytes:.0f} MB")
 

@@ -24,8 +24,9 @@ from latentfill.cli.console.layers import read_options
 from latentfill.cluster.manifest import Manifest, told
 from latentfill.errors import ExtraError
 from latentfill.faces.detector import find
+from latentfill.files.naming import FolderResults
 from latentfill.gan.gan import Gan
-from latentfill.jobs.answers import Question, ask, weights_of
+from latentfill.jobs.answers import Question, list_pictures, model_of, named
 from latentfill.jobs.batch import Batch
 from latentfill.jobs.reader import Reader
 from latentfill.models import DEFAULT
@@ -36,7 +37,7 @@ SLOW, FEWER = "seed", 24  # this preset completes so many times fewer pictures
 
 def phases(options: Options, gan: Gan, questions: list[Question]) -> tuple[float, float, float]:
     """Processor seconds of all questions: to read and cut, to search, to judge, blend and write."""
-    reader, weights = Reader(options, gan, alone=False), weights_of(gan)
+    reader, model = Reader(options, gan, alone=False), model_of(gan)
     spent = [0.0, 0.0, 0.0]
     before = time.process_time()
 
@@ -47,7 +48,7 @@ def phases(options: Options, gan: Gan, questions: list[Question]) -> tuple[float
 
     for cuts in reader.batches(questions):
         note(0)
-        batch = Batch(options, gan, cuts, reader.lowres, drawn=False, weights=weights)
+        batch = Batch(options, gan, cuts, reader, drawn=False, model=model)
         for _ in batch.search():
             pass
         note(1)
@@ -71,6 +72,11 @@ def sizes(questions: list[Question], out: Path) -> list[tuple[str, str]]:
     ]
 
 
+def ask(place: Path, out: Path) -> list[Question]:
+    """The questions of a command that completes these pictures."""
+    return named(list_pictures([place], out, {}).sources, out, FolderResults(out))
+
+
 def _digits(told: object) -> int:
     """Characters of the latents in a story."""
     if isinstance(told, list):
@@ -83,17 +89,17 @@ def _digits(told: object) -> int:
 def kept(place: Path, out: Path, story: dict[str, Any]) -> list[tuple[str, str]]:
     """What a driver holds of each picture: its question while the job runs, its row at the end, when it is written."""
     tracemalloc.start()
-    questions = ask([place], out)[:NAMES]
+    questions = ask(place, out)[:NAMES]
     held = tracemalloc.get_traced_memory()[0] / len(questions)
     tracemalloc.stop()
     rng, manifest = np.random.Generator(np.random.Philox(key=0)), Manifest(out)
-    rows = [told(q, story, q.file(".png").relative_to(out).as_posix(), "", 8_000) for q in questions]
+    rows = [told(q, story, q.stem.relative_to(out).as_posix(), 8_000) for q in questions]
     for row in rows:  # numbers that are all equal would take no room
         row["output_bytes"] = int(rng.integers(6_000, 10_000))
         for name in ("held_out_error", "predicted_error", "seconds"):
             row[name] = row[name] and row[name] * rng.uniform(0.5, 1.5)
         row["losses"] = [loss * rng.uniform(0.5, 1.5) for loss in row["losses"]]
-    manifest.merge({row["path"]: row for row in rows})
+    manifest.merge({row["stem"]: row for row in rows})
     tracemalloc.start()
     again = manifest.rows()
     of_row = tracemalloc.get_traced_memory()[0] / len(again)
@@ -135,8 +141,8 @@ def main() -> None:
         words = [str(place), "--out", str(out), "--preset", preset, "--model", arguments.model, "--every", "0"]
         options = read_options(Options, "complete", words)
         count = max(1, arguments.count // (FEWER if preset == SLOW else 1))
-        questions = ask([place], out)[:count]
-        phases(options, gan, ask([place], arguments.out / "warm")[:1])
+        questions = ask(place, out)[:count]
+        phases(options, gan, ask(place, arguments.out / "warm")[:1])
         spent = phases(options, gan, questions)
         each = [f"{1000 * seconds / count:.1f} ms" for seconds in (*spent, sum(spent))]
         rows.append((preset, count, *each, f"{count / sum(spent):.3g}"))

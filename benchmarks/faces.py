@@ -13,6 +13,7 @@ from latentfill.crops import blend, pose
 from latentfill.evaluation.embedding import embed
 from latentfill.evaluation.features import Space
 from latentfill.evaluation.metrics import psnr, ssim
+from latentfill.files import listing
 from latentfill.gan.gan import Gan
 from latentfill.images import holes, photos
 from latentfill.images.fitting import fit
@@ -30,7 +31,7 @@ def read_faces(place: Path, size: int, part: str, count: int) -> tuple[list[str]
 
     The halves share no picture; the order is shuffled, so that every part of the collection is met.
     """
-    sources = list(photos.find([place]))
+    sources = list(listing.find([place]))
     order = np.random.Generator(np.random.Philox(key=0)).permutation(len(sources))
     half = order[: len(order) // 2] if part == "test" else order[len(order) // 2 :]
     chosen = [sources[i] for i in half[:count]]

@@ -15,6 +15,7 @@ from numpy import ndarray
 from latentfill.errors import ImageError
 from latentfill.faces.detector import Face, find
 from latentfill.faces.templates import place, points_of, shear, template
+from latentfill.files import listing
 from latentfill.images import photos
 from latentfill.options import Alignment, LandmarkSet
 from latentfill.types import Pixels
@@ -177,7 +178,7 @@ def main() -> None:
     parser.add_argument("--upsample", type=int, default=1, help="for the annotated faces")
     arguments = parser.parse_args()
     print(heading("Finding faces and their landmarks"))
-    sources = list(photos.find([arguments.photos]))
+    sources = list(listing.find([arguments.photos]))
     if arguments.annotations:
         faces = [face for path in arguments.annotations for face in annotated(path)]
         agreement({Path(source.name).name: source for source in sources}, faces, arguments.upsample)

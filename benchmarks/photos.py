@@ -21,6 +21,7 @@ from latentfill.crops import pose
 from latentfill.cutting import cut
 from latentfill.errors import LatentfillError
 from latentfill.faces.detector import find
+from latentfill.files import listing
 from latentfill.filling.placing import upright
 from latentfill.images import originals, photos
 from latentfill.images.grids import grid
@@ -52,7 +53,7 @@ def main() -> None:
     gan, options = latentfill.load(), latentfill.CompleteOptions(steps=words.steps)
     rows: list[dict[str, float]] = []
     without: list[str] = []
-    for number, source in enumerate(list(photos.find(words.photos))[: words.count]):
+    for number, source in enumerate(list(listing.find(words.photos))[: words.count]):
         try:
             original = originals.read(source)
         except LatentfillError as error:

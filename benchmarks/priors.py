@@ -23,6 +23,7 @@ from latentfill.evaluation.distances import frechet, kernel_terms, unit_of
 from latentfill.evaluation.features import IDENTITY, Space, pixels
 from latentfill.evaluation.methods import Resources, searched
 from latentfill.evaluation.trial import Trial, read
+from latentfill.files import listing
 from latentfill.gan.checkpoint import weights
 from latentfill.gan.gan import Gan
 from latentfill.images.pixels import to_pixels
@@ -137,7 +138,7 @@ def main() -> None:
     digests = {name: weights(gan.generator, gan.discriminator) for name, gan in gans.items()}
     methods = {name: searched(options)(Resources(gan, digests={"gan": digests[name]})) for name, gan in gans.items()}
 
-    everything, _ = read([arguments.data], first, arguments.faces)
+    everything, _ = read(list(listing.find([arguments.data])), first, arguments.faces)
     half = len(everything) // 2
     real, others = everything.pixels[:half], everything.pixels[half : 2 * half]
     rows = [["(as many other faces)", *_cells(distances(others, real, spaces))]]
@@ -145,7 +146,7 @@ def main() -> None:
         rows.append([name, *_cells(distances(samples(gan, half), real, spaces))])
         print(rows[-1], flush=True)
 
-    pictures, _ = read([arguments.data], first, arguments.count, arguments.part)
+    pictures, _ = read(list(listing.find([arguments.data])), first, arguments.count, arguments.part)
     about = {
         "command": "benchmarks/priors.py",
         "machine": "",

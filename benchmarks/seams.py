@@ -25,6 +25,7 @@ import latentfill
 from latentfill.completion.completion import complete
 from latentfill.crops import pose
 from latentfill.faces.detector import find
+from latentfill.files import listing
 from latentfill.filling.pasting import Piece, paste
 from latentfill.filling.placing import upright
 from latentfill.images import photos
@@ -80,7 +81,7 @@ def main() -> None:
     gan, options = latentfill.load(), latentfill.CompleteOptions(steps=words.steps)
     size = gan.network.size
     rows: dict[str, list[tuple[float, float, float, int, float]]] = {}
-    for number, source in enumerate(list(photos.find(words.photos))[: words.count]):
+    for number, source in enumerate(list(listing.find(words.photos))[: words.count]):
         photo = photos.read(source).pixels
         if not (faces := find(photo, everyone=False)):
             continue

@@ -1,5 +1,6 @@
 """latentfill align: find faces in photos, and cut them out aligned."""
 
+import json
 import sys
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -80,6 +81,8 @@ def run(options: Options) -> int:
     """Align every photo. Returns 1 if some cannot be read or nothing could be aligned, 130 when stopped."""
     from setproctitle import setproctitle
 
+    from ..files.listing import report
+    from ..files.records import claim_run
     from ..jobs import aligning
     from ..jobs.ledger import Ledger
     from ..training.locks import held
@@ -87,7 +90,10 @@ def run(options: Options) -> int:
     *places, out = _checked(options).paths
     setproctitle(f"latentfill align {out.name}")
     cutter, naming = _cutter(options), _naming(options)
-    sources = aligning.find_photos(places, out)[: options.max_images]
+    listed = aligning.find_photos(places, out)
+    report(listed)
+    sources = listed.sources[: options.max_images]
+    claim_run(out)
     try:
         lock = held(out)
         try:
@@ -121,13 +127,12 @@ def _checked(options: Options) -> Options:
 
 
 def _cutter(options: Options) -> "Cutter":
+    from ..faces.landmarks import read
+    from ..files.records import digest
     from ..jobs.cutting import Cutter
 
-    o, points = options, None
-    if o.points is not None and o.faces:
-        from ..faces.landmarks import read
-
-        points = read(o.points, o.alignment.landmarks)
+    o = options
+    points = read(o.points, o.alignment.landmarks) if o.points is not None and o.faces else None
     return Cutter(
         out=o.paths[-1],
         suffix=f".{o.format}",
@@ -141,6 +146,7 @@ def _cutter(options: Options) -> "Cutter":
         points=points,
         limits=o.limits,
         duplicates=o.duplicates,
+        choices=digest(json.dumps(_choices(o), sort_keys=True).encode()),
     )
 
 
@@ -164,9 +170,10 @@ def _layout(options: Options) -> dict[str, Any]:
 
 def _choices(options: Options) -> dict[str, Any]:
     """What decides whether a photo is rejected."""
+    from ..files.records import digest_file
+
     o = options
-    stat = o.points.stat() if o.points else None
-    points = [str(o.points), stat.st_size, stat.st_mtime_ns] if stat else None
+    points = digest_file(o.points) if o.points else None
     looking = {"upsample": o.upsample, "threshold": o.threshold, "points": points}
     return {"skip_multi": o.skip_multi, "max_shear": o.max_shear, **looking}
 

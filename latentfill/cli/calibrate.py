@@ -58,8 +58,10 @@ def run(options: Options) -> int:
     from setproctitle import setproctitle
 
     from ..evaluation.trial import read
+    from ..files.listing import report, survey
     from ..gan.checkpoint import restate
     from ..models import find, load
+    from ..models.header import facts
     from ..trust import calibration
 
     names = list(dict.fromkeys(name.strip() for name in options.presets.split(",") if name.strip()))
@@ -70,8 +72,12 @@ def run(options: Options) -> int:
     setproctitle(f"latentfill calibrate {options.out.name}")
     if options.threads:
         torch.set_num_threads(options.threads)
+    if options.out.exists():
+        facts(options.out)  # what is no model is not replaced
     gan = load(options.model, options.device)
-    pictures, rejected = read(options.data, gan, options.count, options.part, options.limits)
+    listed = survey(options.data)
+    report(listed)
+    pictures, rejected = read(listed.sources, gan, options.count, options.part, options.limits)
     for name, reason in rejected:
         print(f"{name}: {reason}", file=sys.stderr)
     each = _holes(options, len(pictures.pixels))

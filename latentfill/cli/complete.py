@@ -108,8 +108,7 @@ def run(options: Options) -> int:
     import torch
     from setproctitle import setproctitle
 
-    from ..jobs.answers import ask
-    from ..jobs.reader import Reader
+    from ..files.records import claim_run
     from ..models import load
 
     setproctitle(f"latentfill complete {options.out.name}")
@@ -138,8 +137,8 @@ def run(options: Options) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         if options.where.engine == "ray":
             return _spread(options, gan)
-        questions = ask(options.images, options.out)[: options.max_images]
-        return _answer(options, gan, Reader(options, gan), questions)
+        claim_run(options.out)
+        return _answer(options, gan)
     except OSError as error:
         cure = "Make room there." if error.errno == ENOSPC else "Give another --out."
         raise LatentfillError(f"{options.out} cannot be written to: {error.strerror or error}", cure) from error
@@ -152,24 +151,37 @@ def _spread(options: Options, gan: "Gan") -> int:
     if options.write == "tar" and (options.edits or options.search.candidates > 1):
         raise LatentfillError("--write tar holds one answer for each picture", "Leave --edits and --candidates out.")
     rows, count = complete(options, gan)
-    bad = {path: row["error"] for path, row in rows.items() if row["error"]}
-    for path, reason in bad.items():
-        print(f"{path}: {reason}", file=sys.stderr)
+    bad = [row for row in rows.values() if row["error"]]
+    for row in bad:
+        print(f"{row['path']}: {row['error']}", file=sys.stderr)
     print(f"{len(rows) - len(bad):,} of {count:,} completed, {len(bad):,} rejected, in {options.out}", file=sys.stderr)
     return 1 if bad else 0
 
 
-def _answer(options: Options, gan: "Gan", reader: "Reader", questions: "list[Question]") -> int:
+def _answer(options: Options, gan: "Gan") -> int:
+    from ..files.contents import roles_of
+    from ..files.listing import report
+    from ..files.naming import FolderResults
+    from ..jobs.answers import list_pictures, named, open_questions
+    from ..jobs.reader import Reader
+
+    reader = Reader(options, gan)
+    roles = roles_of(reader.spec, options.images)
+    listed = list_pictures(options.images, options.out, roles)
+    report(listed)
+    questions = named(listed.sources, options.out, FolderResults(options.out), anew=options.overwrite)
     if not questions:
         raise LatentfillError(
             f"no pictures in {', '.join(map(str, options.images))}", "Give pictures, or folders of them."
         )
-    from ..jobs.answers import check_answers
-
-    open_ones = [q for q in questions if options.overwrite or not q.answered]
-    check_answers((q for q in questions if q.answered and not options.overwrite), options)
-    if done := len(questions) - len(open_ones):
-        print(f"{done} of {len(questions)} are done already (--overwrite makes them anew)", file=sys.stderr)
+    open_ones, notes = open_questions(questions[: options.max_images], options, reader.spec, reader.landmarks, gan)
+    count = len(questions[: options.max_images])
+    if done := count - len(open_ones):
+        print(f"{done} of {count} are done already (--overwrite makes them anew)", file=sys.stderr)
+    moved = [
+        f"{q.source.name}: goes to {q.file('.png')}, for another {q.moved}.png is there" for q in open_ones if q.moved
+    ]
+    print(*(f"{note}\n" for note in [*notes, *moved]), sep="", end="", file=sys.stderr)
     completed = _complete_all(options, gan, reader, open_ones, _workers(options, gan, len(open_ones)))
     for name, reason in reader.rejected:
         print(f"{name}: {reason}", file=sys.stderr)
@@ -214,7 +226,7 @@ def _complete_all(options: Options, gan: "Gan", reader: "Reader", questions: "li
         return len(questions) - len(reader.rejected)
     with Bar("complete", "steps") as bar:
         for cuts in reader.batches(questions):
-            batch = Batch(options, gan, cuts, reader.lowres)
+            batch = Batch(options, gan, cuts, reader)
             names = f"{cuts[0][0].number}-{cuts[-1][0].number}"
             before = completed + len(reader.rejected)
             for completion in batch.search():

@@ -80,6 +80,7 @@ def run(options: Options) -> int:
     from setproctitle import setproctitle
 
     from ..evaluation.trial import FILES
+    from ..files.records import check_free, claim_run
 
     setproctitle(f"latentfill evaluate {options.out.name}")
     if not options.data:
@@ -91,6 +92,9 @@ def run(options: Options) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     trial, rejected = _prepare(options)
+    for name in FILES:
+        check_free(options.out / name)
+    claim_run(options.out)
     for name, reason in rejected:
         print(f"{name}: {reason}", file=sys.stderr)
     try:
@@ -130,6 +134,7 @@ def _prepare(options: Options) -> "tuple[Trial, list[tuple[str, str]]]":
     """All that is to be tried, and the pictures that cannot be read. Says what has to be left out."""
     from ..evaluation import trial
     from ..evaluation.methods import METHODS, choose
+    from ..files.listing import report, survey
 
     resources = resources_of(options)
     asked = list(METHODS) if options.methods == ALL else split(options.methods)
@@ -143,7 +148,9 @@ def _prepare(options: Options) -> "tuple[Trial, list[tuple[str, str]]]":
     left_out = [{"name": name, "reason": f"{e.what}. {e.cure}"} for name, e in [*lacking.items(), *without.items()]]
     for one in left_out:
         print(f"without {one['name']}: {one['reason']}", file=sys.stderr)
-    pictures, rejected = trial.read(options.data, resources.gan, options.count, options.part, options.limits)
+    listed = survey(options.data, _roles(options))
+    report(listed)
+    pictures, rejected = trial.read(listed.sources, resources.gan, options.count, options.part, options.limits)
     settings = {
         "data": ", ".join(map(str, options.data)),
         "count": len(pictures),
@@ -167,6 +174,17 @@ def _prepare(options: Options) -> "tuple[Trial, list[tuple[str, str]]]":
         about,
     )
     return made, rejected
+
+
+def _roles(options: Options) -> dict[Path, str]:
+    """What of the pictures' places is none of them: holes, and results."""
+    from ..files.contents import roles_of
+    from ..images.holes import parse
+
+    roles = {options.out: f"in {options.out}, the folder for the results"}
+    for hole in split(options.holes):
+        roles |= roles_of(parse(hole), options.data)
+    return roles
 
 
 def resources_of(options: Options) -> "Resources":
@@ -200,6 +218,7 @@ def _decoded(options: Options, size: int) -> "PixelBatch":
     with Bar("decode", "pictures") as bar:
         for step in build(options.train, size, 3, options.cache):
             if isinstance(step, Dataset):
+                print(*(f"{line}\n" for line in step.left_out), sep="", end="", file=sys.stderr)
                 return step.pixels
             bar.update(*step)
     raise LatentfillError(f"no pictures in {', '.join(map(str, options.train))}", "Give others with --train.")

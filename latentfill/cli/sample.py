@@ -1,6 +1,5 @@
 """latentfill sample: pictures of nobody, and ways through the latent space of a model."""
 
-import csv
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..figures.samples import Sample
     from ..gan.gan import Gan
+    from ..types import Pixels
     from .console.progress import Bar
 
 SHEET = 1024  # tiles of one grid at most; more samples make more grids
@@ -97,7 +97,6 @@ def run(options: Options) -> int:
 def _grid(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
     from ..figures.samples import best, draw
     from ..images.grids import grid
-    from ..images.photos import write
     from .console.progress import Bar
 
     seeds: Sequence[int] = range(options.seed, options.seed + options.count)
@@ -112,13 +111,13 @@ def _grid(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
         while tiles := list(islice(samples, SHEET)):
             number = len(rows) // SHEET + 1
             paths.append(options.out / ("grid.png" if len(seeds) <= SHEET else f"grid-{number}.png"))
-            write(paths[-1], grid([tile.pixels for tile in tiles], options.columns))
+            _save(paths[-1], grid([tile.pixels for tile in tiles], options.columns))
             for tile in tiles:
                 name = f"samples/{tile.seed:06}.png" if options.separate else ""
                 rows.append((tile.seed, f"{tile.logit:.4f}", name))
                 if name:
                     paths.append(options.out / name)
-                    write(paths[-1], tile.pixels)
+                    _save(paths[-1], tile.pixels, options.out)
     return [*paths, _table(options.out / "samples.csv", ("seed", "logit", "file"), rows)]
 
 
@@ -127,18 +126,18 @@ def _walk(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
 
     from ..figures.animation import write_gif
     from ..figures.samples import enlarge, show
+    from ..files.records import save
     from ..gan.latents.walks import tour, walk
     from ..images.grids import grid
-    from ..images.photos import write
 
     prior = gan.generator.prior
     stops = prior.sample(range(options.seed, options.seed + options.stops))
     path = tour(prior, stops, options.frames, options.way)
     moving, strip = options.out / "walk.gif", options.out / "walk.png"
-    write_gif(moving, (enlarge(frame) for frame in show(gan, path, device)), SECONDS_PER_FRAME)
+    write_gif(moving, (enlarge(frame) for frame in show(gan, path, device)), SECONDS_PER_FRAME, save)
     ends = torch.cat([stops, stops[:1]]) if options.way == "loop" else stops
     legs = [walk(prior, ends[i : i + 1], ends[i + 1 : i + 2], options.columns) for i in range(len(ends) - 1)]
-    write(strip, grid(list(show(gan, torch.cat(legs), device)), options.columns))
+    _save(strip, grid(list(show(gan, torch.cat(legs), device)), options.columns))
     return [moving, strip]
 
 
@@ -147,9 +146,9 @@ def _sweep(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
 
     from ..figures.animation import write_gif
     from ..figures.samples import forth_and_back, sweeps
+    from ..files.records import save
     from ..gan.latents.walks import influence, sweep_values
     from ..images.grids import grid
-    from ..images.photos import write
 
     prior = gan.generator.prior
     some = prior.sample(range(options.seed, options.seed + INFLUENCE_LATENTS))
@@ -159,8 +158,10 @@ def _sweep(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
     components = list(options.components) or by_influence[: options.rows]
     sheet, moving = options.out / "sweep.png", options.out / "sweep.gif"
     rows = sweeps(gan, some[:1], components, options.columns, device)
-    write(sheet, grid([tile for row in rows for tile in row], options.columns))
-    write_gif(moving, forth_and_back(sweeps(gan, some[:1], components, options.frames, device)), SECONDS_PER_FRAME)
+    _save(sheet, grid([tile for row in rows for tile in row], options.columns))
+    write_gif(
+        moving, forth_and_back(sweeps(gan, some[:1], components, options.frames, device)), SECONDS_PER_FRAME, save
+    )
     table = [(row, component, f"{change[component]:.6f}") for row, component in enumerate(components)]
     return [sheet, moving, _table(options.out / "sweep.csv", ("row", "component", "mean_change"), table)]
 
@@ -169,16 +170,16 @@ def _directions(options: Options, gan: "Gan", how: Literal["pca", "sefa"], devic
     from ..figures.animation import write_gif
     from ..figures.directions import mean_change, rows
     from ..figures.samples import forth_and_back
+    from ..files.records import save
     from ..gan.latents.directions import find_directions
     from ..images.grids import grid
-    from ..images.photos import write
 
     found = find_directions(gan.generator, how, options.rows)
     z = gan.generator.prior.sample([options.seed])
     sheet, moving = options.out / "directions.png", options.out / "directions.gif"
     shown = rows(gan, found, z, options.columns + 1 - options.columns % 2, device)
-    write(sheet, grid([tile for row in shown for tile in row], len(shown[0])))
-    write_gif(moving, forth_and_back(rows(gan, found, z, options.frames, device)), SECONDS_PER_FRAME)
+    _save(sheet, grid([tile for row in shown for tile in row], len(shown[0])))
+    write_gif(moving, forth_and_back(rows(gan, found, z, options.frames, device)), SECONDS_PER_FRAME, save)
     some = gan.generator.prior.sample(range(options.seed, options.seed + INFLUENCE_LATENTS))
     change = mean_change(gan, found, some, device)
     table = [(i, f"{found.strengths[i]:.6f}", f"{change[i]:.6f}") for i in range(len(found))]
@@ -187,10 +188,9 @@ def _directions(options: Options, gan: "Gan", how: Literal["pca", "sefa"], devic
 
 def _arithmetic(options: Options, gan: "Gan", groups: Sequence[Sequence[int]], device: "torch.device") -> list[Path]:
     from ..figures.samples import arithmetic_sheet
-    from ..images.photos import write
 
     path = options.out / "arithmetic.png"
-    write(path, arithmetic_sheet(gan, groups, device))
+    _save(path, arithmetic_sheet(gan, groups, device))
     return [path]
 
 
@@ -227,11 +227,18 @@ def _watched(samples: "Iterable[Sample]", bar: "Bar", total: int) -> "Iterator[S
 
 
 def _table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Path:
-    making = path.with_name(f".{path.name}.making")
-    with making.open("w", newline="") as file:
-        csv.writer(file).writerows([columns, *rows])
-    making.replace(path)
+    from ..files.records import save_table
+
+    save_table(path, [columns, *rows])
     return path
+
+
+def _save(path: Path, pixels: "Pixels", root: Path | None = None) -> None:
+    """Write a picture; `root` is the folder of the results, if it is a sample alone and no sheet of several."""
+    from ..files.records import save
+    from ..images.photos import encoder
+
+    save(path, encoder(path, pixels), root=root)
 
 
 def _say(paths: Sequence[Path]) -> None:

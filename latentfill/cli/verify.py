@@ -14,6 +14,7 @@ from ..errors import ImageError, LatentfillError
 from ..options import CompleteOptions, ReadLimits
 
 if TYPE_CHECKING:
+    from ..files.listing import Roles
     from ..images.archives import Source
     from ..images.holes import HoleSpec
     from ..images.originals import Original
@@ -62,12 +63,14 @@ class Difference:
 
 def run(options: Options) -> int:
     """Compare every pair. Returns 1 if anything differs or could not be read, each named."""
+    from ..files.contents import roles_of
     from ..images import holes
 
     spec = holes.parse(options.hole, invert=options.invert)
+    roles = roles_of(spec, [options.before])
     found: dict[str, Difference] = {}
     failed: dict[str, str] = {}
-    for source, after in _pairs(options.before, options.after):
+    for source, after in _pairs(options.before, options.after, roles):
         try:
             found[source.name] = _verify(source, after, spec, options)
         except LatentfillError as error:
@@ -129,10 +132,12 @@ def _opaque(original: "Original") -> "Hole":
 
 
 def _verify(source: "Source", after: Path, spec: "HoleSpec", options: Options) -> Difference:
+    from ..files.contents import check_apart
     from ..images import holes, originals
     from ..images.archives import Source
     from ..jobs.answers import hole_seed
 
+    check_apart(spec, source)
     before = originals.read(source, options.limits)
     seed = hole_seed(options.seed, PurePosixPath(source.name).name)
     hole = holes.draw(spec, before.values.shape[:2], seed=seed, photo=before.photo(), name=source.name)
@@ -143,22 +148,25 @@ def _verify(source: "Source", after: Path, spec: "HoleSpec", options: Options) -
     return compare(before, originals.read(Source(str(after), after), options.limits), hole)
 
 
-def _pairs(before: Path, after: Path) -> "Iterator[tuple[Source, Path]]":
-    """Each photo and the file that must be its completion, named as `complete` names it, or as the photo."""
-    from ..images.archives import find
-    from ..jobs.answers import ask
+def _pairs(before: Path, after: Path, roles: "Roles") -> "Iterator[tuple[Source, Path]]":
+    """Each photo and the file that must be its completion: by the record of `complete`, or named as it or the photo."""
+    from ..files.listing import find, report
+    from ..files.naming import FolderResults
+    from ..jobs.answers import list_pictures, named
 
     if not after.exists():
         raise LatentfillError(f"{after}: no such file or folder", "Name the folder that `latentfill complete` wrote.")
     if after.is_dir():
-        questions = ask([before], after)
+        listed = list_pictures([before], after, roles)
+        report(listed)
+        questions = named(listed.sources, after, FolderResults(after))
         for question in questions:
             name = after / question.source.name
             ways = (question.file(".png"), name.with_suffix(".png"), name)
             yield question.source, next((way for way in ways if way.is_file()), ways[0])
         count = len(questions)
     else:
-        sources = list(find([before]))
+        sources = list(find([before], roles))
         count = len(sources)
         if count > 1:
             raise LatentfillError(f"{before} holds {count} pictures and {after} is one", "Give a folder for AFTER.")

@@ -11,17 +11,20 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from ..errors import LatentfillError
+from ..files import records
+from ..files.contents import MadeOf, changed_contents, digest_hole
 from ..images.photos import put
-from ..jobs.answers import ANEW, Question, asked_for, check_answers, otherwise, weights_of
+from ..jobs.answers import Question, asked_for, check_same, model_of, open_questions
 from ..jobs.batch import drain
 from ..jobs.reader import Reader, reason
-from ..jobs.workers import lives
 from ..models import load
-from .manifest import Manifest, Row, told
+from .fleet import clear_up
+from .manifest import Manifest, Row, text, told
 from .spreading import Block, is_full
 from .tables import fetched
 
@@ -30,16 +33,14 @@ if TYPE_CHECKING:
 
 BATCHES = 4  # of a search in a block: packed well, and little is lost with a worker
 IN_A_SHARD = 1_024
-SHARD = re.compile(r"\d{9}-[0-9a-f]{12}")
+SHARD = re.compile(r"\d{9}-[0-9a-f]{12}(-\d+)?")
 ROUNDS = 2  # blocks for each worker at least, so that none waits long for the last
 
 
 @final
 @dataclass(frozen=True)
 class Done:
-    """What is told of a block: the files that were written, how many pictures are answered, and what is wrong with
-    the others.
-    """
+    """What is told of a block: files that were written, how many pictures are answered, and what ails the others."""
 
     outputs: tuple[str, ...]
     answered: int
@@ -50,10 +51,10 @@ class Done:
 class Completer:
     """What an actor does. The reader and the batch are those of the plain loop, so the answers are too."""
 
-    def __init__(self, options: "Options", weights: str) -> None:
-        self._options, self._weights = options, weights
+    def __init__(self, options: "Options", model: Mapping[str, str]) -> None:
+        self._options, self._model = options, model
         self._gan = load(options.model, "auto" if options.device == "cuda" else options.device, options.class_name)
-        if weights_of(self._gan) != weights:
+        if model_of(self._gan) != model:
             raise LatentfillError(f"{options.model} is another model on this machine", "Copy the model's file there.")
         self._manifest = Manifest(options.out)
         self._scratch = Path(tempfile.gettempdir()) / "latentfill-shards" / str(os.getpid())
@@ -63,33 +64,32 @@ class Completer:
     def __call__(self, items: Sequence[Question]) -> list[Row]:
         """Complete the questions that are not answered yet. The rows of all, in their order."""
         self._reader.rejected.clear()
-        options = self._options
+        options, reader, given = self._options, self._reader, {item.number: item for item in items}
         if options.write == "tar":
             options = replace(options, out=self._scratch)
         questions = [replace(q, stem=options.out / q.stem) for q in fetched(items)]
-        rows: dict[int, Row] = {}
-        answered = [q for q in questions if not options.overwrite and options.write == "files" and q.answered]
-        check_answers(answered, options)
-        rows |= {q.number: self._row(q) for q in answered}
-        open_ones = [q for q in questions if q.number not in rows]
-        for question, made in drain(options, self._gan, self._reader, open_ones, drawn=False, weights=self._weights):
+        open_ones, _ = open_questions(questions, options, reader.spec, reader.landmarks, self._gan)
+        left = {question.number for question in open_ones}
+        rows = {q.number: self._row(q, given[q.number].stem) for q in questions if q.number not in left}
+        for question, made in drain(options, self._gan, reader, open_ones, drawn=False, model=self._model):
             if isinstance(made, LatentfillError):
                 if is_full(made):
                     raise made
-                rows[question.number] = self.failed(question, reason(question.source.name, made))
+                rows[question.number] = self.failed(given[question.number], reason(question.source.name, made))
             else:
-                rows[question.number] = self._row(question)
-        rejected = dict(self._reader.rejected)
-        return [rows.get(q.number) or self.failed(q, rejected[q.source.name]) for q in questions]
+                rows[question.number] = self._row(question, given[question.number].stem)
+        rejected = dict(reader.rejected)
+        return [rows.get(item.number) or self.failed(item, rejected[item.source.name]) for item in items]
 
     def failed(self, item: Question, reason: str) -> Row:
         """The row of a picture that cannot be completed."""
         asked = asked_for(self._options)
         return {
+            "stem": item.stem.as_posix(),
             "path": item.source.name,
             "hole": asked["hole"],
             "model": asked["model"],
-            "model_hash": self._weights,
+            "model_hash": self._model["weights"],
             "error": reason,
         }
 
@@ -102,20 +102,20 @@ class Completer:
         bad = tuple((row["path"], row["error"]) for row in made if row.get("error"))
         return Done(tuple(outputs), len(made) - len(bad), bad)
 
-    def _row(self, question: Question) -> Row:
-        picture = question.file(".png")
-        out = self._scratch if self._options.write == "tar" else self._options.out
-        story = json.loads(question.file(".json").read_text())
-        return told(question, story, picture.relative_to(out).as_posix(), "", picture.stat().st_size)
+    def _row(self, question: Question, stem: Path) -> Row:
+        metadata = json.loads(question.file(".json").read_text())
+        return told(question, metadata, stem.as_posix(), question.file(".png").stat().st_size)
 
     def _packed(self, name: str, rows: list[Row]) -> list[Row]:
         """The rows, with their pictures and stories in a shard."""
         good = [row for row in rows if not row.get("error")]
-        shard = self._options.out / "shards" / f"{name}.tar"
+        shards = self._options.out / "shards"
+        ways = (shards / f"{name}{f'-{number}' if number else ''}.tar" for number in count())
+        shard = next(path for path in ways if not path.exists() or records.is_ours(path))
         if good:
-            put(shard, lambda file: self._pack(file, good))
+            records.save(shard, lambda file: self._pack(file, good))
         shutil.rmtree(self._scratch, ignore_errors=True)
-        where = {"output": f"shards/{name}.tar", "output_bytes": shard.stat().st_size if good else None}
+        where = {"output": f"shards/{shard.name}", "output_bytes": shard.stat().st_size if good else None}
         return [row if row.get("error") else {**row, **where, "member": row["output"]} for row in rows]
 
     def _pack(self, file: Any, rows: Sequence[Row]) -> None:
@@ -132,8 +132,10 @@ class Completer:
 class Job:
     """One output folder, from the driver's side."""
 
-    def __init__(self, options: "Options", questions: Sequence[Question], weights: str) -> None:
-        self.options, self.questions, self.weights = options, questions, weights
+    def __init__(
+        self, options: "Options", questions: Sequence[Question], model: Mapping[str, str], reader: Reader
+    ) -> None:
+        self.options, self.questions, self.model, self._reader = options, questions, model, reader
         self.manifest = Manifest(options.out)
         self._sizes: dict[str, int] = {}
         if options.overwrite:
@@ -143,8 +145,11 @@ class Job:
             self._sweep({})
         self._check_same()
         known = self.manifest.rows()
-        self._fresh = [q for q in questions if q.source.name not in known]
-        self._again = [q for q in questions if q.source.name in known and not self._stands(known[q.source.name])]
+        self._stems = {text(q.stem.relative_to(options.out).as_posix()): q for q in questions}
+        if len(self._stems) < len(questions):
+            raise LatentfillError("two pictures have names that are no text, and are alike", "Rename one of them.")
+        self._fresh = [q for stem, q in self._stems.items() if stem not in known]
+        self._again = [q for stem, q in self._stems.items() if stem in known and not self._stands(known[stem])]
         self.open = len(self._fresh) + len(self._again)
 
     def blocks(self, workers: int) -> list[Block]:
@@ -158,7 +163,7 @@ class Job:
 
     def make(self) -> Any:
         """What makes the work of an actor."""
-        return partial(Completer, self.options, self.weights)
+        return partial(Completer, self.options, self.model)
 
     def finish(self) -> dict[str, Row]:
         """Put the manifest together. Returns the rows of the pictures that were asked for, as far as they are done.
@@ -166,13 +171,12 @@ class Job:
         Of earlier calls for other pictures it keeps the answers, not the errors.
         """
         self._sizes.clear()
-        again = {question.source.name for question in self._again}
-        rows = self.manifest.rows(lambda row: row["path"] not in again or self._stands(row))
-        asked = {question.source.name for question in self.questions}
-        kept = {path: row for path, row in rows.items() if path in asked or not row["error"]}
+        again = {stem for stem, question in self._stems.items() if question in self._again}
+        rows = self.manifest.rows(lambda row: row["stem"] not in again or self._stands(row))
+        kept = {stem: row for stem, row in rows.items() if stem in self._stems or not row["error"]}
         self.manifest.merge(kept)
         self._sweep(kept)
-        return {path: rows[path] for path in asked if path in rows}
+        return {stem: rows[stem] for stem in self._stems if stem in rows}
 
     def _block(self, group: Sequence[Question]) -> Block:
         out = self.options.out
@@ -187,42 +191,49 @@ class Job:
             return int(size)
         most = IN_A_SHARD if self.options.write == "tar" else BATCHES * self.options.batch_size
         size = max(1, min(most, -(-len(self.questions) // (ROUNDS * workers))))
-        content = json.dumps({**self._asked(), "block": size}, indent=1).encode()
+        content = json.dumps({**self._asked(), **self.model, "block": size}, indent=1).encode()
         put(self._file, lambda file: file.write(content))
         return size
 
     def _stands(self, row: Row) -> bool:
-        """Whether an answer is still there, whole."""
-        if row["error"]:
+        """Whether an answer is still there, whole, and of what is asked for now."""
+        question = self._stems.get(row["stem"])
+        if row["error"] or (question is not None and self._changed(row, question)):
             return False
         output: str = row["output"]
         if output not in self._sizes or not row["member"]:
             try:
-                self._sizes[output] = (self.options.out / output).stat().st_size
+                path = self.options.out / output if row["member"] or question is None else question.file(".png")
+                self._sizes[output] = path.stat().st_size
             except OSError:
                 self._sizes[output] = -1
         return bool(self._sizes[output] == row["output_bytes"])
 
+    def _changed(self, row: Row, question: Question) -> str:
+        """Which contents are others than those that an answer was made of; early rows did not say."""
+        was: MadeOf = {name: row[name] for name in ("photo", "hole_sha256", "landmarks")}
+        if was["photo"] is None:
+            return ""
+        now = self._reader.contents(fetched([question])[0])
+        return changed_contents({**was, "hole": was["hole_sha256"]}, now)
+
     def _check_same(self) -> None:
         """Raise LatentfillError if what is there was made for other questions."""
-        kept = self._kept()
-        if not kept:
-            return
-        other = otherwise(kept, {**self._asked(), "weights": kept["weights"]})
-        if other is None and kept["weights"] != self.weights:
-            other = f"with {self.options.model} as it was then: its weights have changed since"
-        if other is not None:
-            raise LatentfillError(f"{self.options.out} was made {other}", ANEW)
+        if kept := self._kept():
+            asked, out = self._asked(), str(self.options.out)
+            check_same(kept, asked, kept.get("made_of", {}), asked["made_of"], self.model, out)
 
     def _sweep(self, kept: Mapping[str, Row]) -> None:
         """Remove shards that no row names: of workers that were killed before they had told of them."""
         told = {row["output"] for row in kept.values()}
         for path in (self.options.out / "shards").glob("*.tar"):
             if SHARD.fullmatch(path.stem) and f"shards/{path.name}" not in told:
-                path.unlink(missing_ok=True)
+                records.remove(path)
 
     def _asked(self) -> dict[str, Any]:
-        asked = {**asked_for(self.options), "write": self.options.write, "weights": self.weights}
+        spec = self._reader.spec
+        made_of = {"hole": digest_hole(spec, "") if spec.kind == "file" else None}
+        asked = {**asked_for(self.options), "write": self.options.write, "made_of": made_of}
         return dict(json.loads(json.dumps(asked)))
 
     def _kept(self) -> dict[str, Any]:
@@ -234,10 +245,3 @@ class Job:
     @property
     def _file(self) -> Path:
         return self.options.out / "_run" / "asked.json"
-
-
-def clear_up(folder: Path) -> None:
-    """Remove what killed workers of this machine have left, each in a folder that has its process' number."""
-    for path in folder.glob("*") if folder.is_dir() else ():
-        if path.name.isdigit() and (int(path.name) == os.getpid() or not lives(int(path.name))):
-            shutil.rmtree(path, ignore_errors=True)

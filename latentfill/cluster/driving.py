@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from ..cli.console.progress import Bar
 from ..errors import LatentfillError
+from ..files.contents import roles_of
+from ..files.naming import FolderResults
+from ..files.records import claim_run
 from ..gan.gan import Gan
-from ..jobs.answers import weights_of
+from ..jobs.answers import model_of
 from ..jobs.reader import Reader, write_rejected
 from ..options import EngineOptions
 from ..training.locks import held
 from .completing import Job
 from .fleet import Fleet, connect, disconnect
-from .manifest import Row
+from .manifest import Manifest, Row
 from .spreading import Block, Work, spread
 from .tables import questions
 
@@ -31,14 +34,19 @@ def complete(options: "Options", gan: Gan) -> tuple[dict[str, Row], int]:
 
     Raises LatentfillError where nothing can be done, KeyboardInterrupt when stopped: what is done is in the manifest.
     """
-    asked = questions(options.images, options.out)[: options.max_images]
-    if not asked:
-        what = f"no pictures in {', '.join(map(str, options.images))}"
-        raise LatentfillError(what, "Give pictures, folders, tars or Parquet files of them.")
-    Reader(options, gan, alone=False)  # raises for options that go ill together, before anything is started
+    claim_run(options.out)
+    reader = Reader(options, gan, alone=False)  # raises for options that go ill together, before anything is started
     lock = held(options.out)
     try:
-        job = Job(options, asked, weights_of(gan))
+        results = Manifest(options.out) if options.write == "tar" else FolderResults(options.out)
+        roles = roles_of(reader.spec, options.images)
+        asked, left_out = questions(options.images, options.out, results, roles, anew=options.overwrite)
+        print(*(f"{line}\n" for line in left_out), sep="", end="", file=sys.stderr)
+        asked = asked[: options.max_images]
+        if not asked:
+            what = f"no pictures in {', '.join(map(str, options.images))}"
+            raise LatentfillError(what, "Give pictures, folders, tars or Parquet files of them.")
+        job = Job(options, asked, model_of(gan), reader)
         if done := len(asked) - job.open:
             print(f"{done:,} of {len(asked):,} are done already (--overwrite makes them anew)", file=sys.stderr)
         try:
@@ -86,7 +94,7 @@ def work(
 
 def _finish(job: Job) -> dict[str, Row]:
     rows = job.finish()
-    bad = [(path, row["error"]) for path, row in rows.items() if row["error"]]
+    bad = [(row["path"], row["error"]) for row in rows.values() if row["error"]]
     write_rejected(job.options.out / "_run" / "rejected.csv", bad)
     return rows
 

@@ -1,6 +1,7 @@
 """A connection to Ray: on this machine, or to the cluster that RAY_ADDRESS names; and how many actors it bears."""
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -8,11 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from types import FrameType
 from typing import Any, final
 
 from ..errors import ExtraError, LatentfillError
-from ..jobs.workers import cores
+from ..jobs.workers import cores, lives
 from ..options import EngineOptions
 
 ADDRESS = "RAY_ADDRESS"
@@ -97,6 +99,13 @@ def disconnect() -> None:
         import ray
 
         ray.shutdown()
+
+
+def clear_up(folder: Path) -> None:
+    """Remove what killed workers of this machine have left, each in a folder that has its process' number."""
+    for path in folder.glob("*") if folder.is_dir() else ():
+        if path.name.isdigit() and (int(path.name) == os.getpid() or not lives(int(path.name))):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _fleet(

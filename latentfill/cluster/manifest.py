@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, final
 
 import pyarrow
 from pyarrow import ipc, parquet
 
+from ..files.naming import Result, fold, inside
 from ..images.photos import put
 from ..jobs.answers import Question
 
@@ -15,6 +16,7 @@ Row = dict[str, Any]
 COLUMNS = pyarrow.schema(
     [
         ("path", pyarrow.string()),  # the name of the picture within the place that was given
+        ("stem", pyarrow.string()),  # what its answer is called, which no other answer is
         ("hole", pyarrow.string()),  # what was to be found, as it was asked for; "given" if it came with the picture
         ("losses", pyarrow.list_(pyarrow.float64())),  # of the best candidate, one for every square that was searched
         ("held_out_error", pyarrow.float64()),  # grey levels; of several squares the worst
@@ -26,17 +28,24 @@ COLUMNS = pyarrow.schema(
         ("member", pyarrow.string()),  # its name in the shard
         ("output_bytes", pyarrow.int64()),  # of that file, so that one that was cut short is noticed
         ("notes", pyarrow.list_(pyarrow.string())),
+        ("place", pyarrow.string()),  # where the picture lies
+        ("photo", pyarrow.string()),  # SHA-256 of its file
+        ("hole_sha256", pyarrow.string()),  # of the picture of its hole, if there is one
+        ("landmarks", pyarrow.string()),  # of the points that were given for it
         ("error", pyarrow.string()),  # why there is no answer; null if there is one
     ]
 )
+EMPTY: Row = dict.fromkeys(COLUMNS.names)  # what manifests of earlier versions lack
 AT_ONCE = 50_000  # rows in memory while the manifest is written, and in a group of its rows
 
 
-def told(question: Question, story: Mapping[str, Any], output: str, member: str, size: int) -> Row:
+def told(question: Question, story: Mapping[str, Any], stem: str, size: int) -> Row:
     """The row of a picture that was completed, from its story."""
+    made_of = story["made_of"]
     trusts = [square["trust"] for square in story["squares"] if square["trust"]]
     return {
         "path": question.source.name,
+        "stem": stem,
         "hole": "given" if question.hole is not None else story["hole"],
         "losses": [square["loss"] for square in story["squares"]],
         "held_out_error": _worst(trusts, "held_out"),
@@ -44,10 +53,14 @@ def told(question: Question, story: Mapping[str, Any], output: str, member: str,
         "seconds": story["seconds"],
         "model": story["model"],
         "model_hash": story["weights"],
-        "output": output,
-        "member": member,
+        "output": f"{stem}.png",
+        "member": "",
         "output_bytes": size,
-        "notes": list(story["notes"]),
+        "notes": [*map(text, story["notes"])],
+        "place": made_of["place"],
+        "photo": made_of["photo"],
+        "hole_sha256": made_of["hole"],
+        "landmarks": made_of["landmarks"],
     }
 
 
@@ -58,10 +71,12 @@ class Manifest:
     def __init__(self, out: Path) -> None:
         self.file = out / "_run" / "manifest.parquet"
         self.parts = out / "_run" / "parts"
+        self._known: dict[str, Row] | None = None
+        self._folded: set[str] = set()
 
     def add(self, name: str, rows: Iterable[Row]) -> None:
         """Keep the rows of a block: with this it is done. Raises ImageError if that cannot be written."""
-        table = pyarrow.Table.from_pylist(list(rows), COLUMNS)
+        table = _table(rows)
 
         def fill(file: Any) -> None:
             with ipc.new_file(file, COLUMNS) as writer:
@@ -70,23 +85,23 @@ class Manifest:
         put(self.parts / f"{name}.arrow", fill)
 
     def rows(self, stands: Callable[[Row], bool] = lambda row: True) -> dict[str, Row]:
-        """What is known of each path: an answer, if it `stands`, rather than an error, and rather what is newer."""
+        """What is known of each stem: an answer, if it `stands`, rather than an error, and rather what is newer."""
         kept: dict[str, Row] = {}
         for row in self._all():
-            before = kept.get(row["path"])
+            stem = row["stem"] = row["stem"] or _stem_of(row)
+            before = kept.get(stem)
             if before is None or before["error"] or not row["error"] or not stands(before):
-                kept[row["path"]] = row
+                kept[stem] = row
         return kept
 
     def merge(self, rows: Mapping[str, Row]) -> None:
         """Make these rows the manifest, in the order of their paths. Raises ImageError if it cannot be written."""
-        order = sorted(rows)
+        order = sorted(rows, key=lambda stem: (rows[stem]["path"], stem))
 
         def fill(file: Any) -> None:
             with parquet.ParquetWriter(file, COLUMNS) as writer:
                 for first in range(0, len(order), AT_ONCE):
-                    some = [rows[path] for path in order[first : first + AT_ONCE]]
-                    writer.write_table(pyarrow.Table.from_pylist(some, COLUMNS))
+                    writer.write_table(_table(rows[stem] for stem in order[first : first + AT_ONCE]))
 
         put(self.file, fill)
         self.clear()
@@ -96,19 +111,56 @@ class Manifest:
         for path in self.parts.glob("*.arrow"):
             path.unlink(missing_ok=True)
 
+    def find(self, stem: str) -> Result | None:
+        """Of which picture the answer of this stem was made; what `FolderResults` is for a folder."""
+        row = self._found().get(stem)
+        return None if row is None or row["error"] else Result(row["photo"] or "", row["path"], row["place"] or "")
+
+    def is_free(self, stem: str) -> bool:
+        """Whether there is no answer of this stem, upper and lower case being the same."""
+        self._found()
+        return fold(stem) not in self._folded
+
+    def can_replace(self, stem: str) -> bool:
+        """Answers in shards are replaced as a whole."""
+        return True
+
+    def _found(self) -> dict[str, Row]:
+        """The rows as they were when names were first asked for."""
+        if self._known is None:
+            self._known = self.rows()
+            self._folded = {fold(stem) for stem in self._known}
+        return self._known
+
     def _all(self) -> Iterator[Row]:
         """Rows of the manifest, then of the parts from the oldest on; what is damaged tells nothing."""
         kept: list[Row] = []
         if self.file.exists():
             with suppress(OSError, pyarrow.ArrowInvalid):
-                kept = parquet.read_table(self.file, schema=COLUMNS).to_pylist()
+                kept = [{**EMPTY, **row} for row in parquet.read_table(self.file).to_pylist()]
             yield from kept
         for path in sorted(self.parts.glob("*.arrow"), key=lambda path: path.stat().st_mtime_ns):
             try:
-                rows = ipc.open_file(path).read_all().to_pylist()
+                rows = [{**EMPTY, **row} for row in ipc.open_file(path).read_all().to_pylist()]
             except (OSError, pyarrow.ArrowInvalid):
                 continue
             yield from rows
+
+
+def text(name: str) -> str:
+    """A name as text, which those are not whose bytes are no UTF-8."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def _table(rows: Iterable[Row]) -> Any:
+    plain = [{key: text(value) if isinstance(value, str) else value for key, value in row.items()} for row in rows]
+    return pyarrow.Table.from_pylist(plain, COLUMNS)
+
+
+def _stem_of(row: Row) -> str:
+    """Of a row of an earlier version."""
+    name: str = row["member"] or row["output"] or inside(row["path"]).name
+    return str(PurePosixPath(name).with_suffix(""))
 
 
 def _worst(trusts: Iterable[Mapping[str, Any]], name: str) -> float | None:

@@ -10,26 +10,30 @@ import pyarrow
 from pyarrow import parquet
 
 from ..errors import DataError
+from ..files.contents import digest_photo
+from ..files.listing import Listing, Roles
+from ..files.naming import Results, inside
 from ..images.archives import RUN
 from ..images.photos import Source
-from ..jobs.answers import Question, ask, inside, named
+from ..jobs.answers import Question, list_pictures, named
 
 SUFFIX = ".parquet"
 LARGEST_GROUP = 2**31  # bytes of rows that are stored together, and have to be read together
 CURE = "Write columns path (text) and bytes (binary), and if wanted hole (binary)."
 
 
-def questions(places: Sequence[Path], out: Path) -> list[Question]:
-    """Every picture in the places, of which some may be Parquet files or folders of them.
+def questions(
+    places: Sequence[Path], out: Path, results: Results, roles: Roles, *, anew: bool = False
+) -> tuple[list[Question], tuple[str, ...]]:
+    """Every picture in the places, of which some may be Parquet files or folders of them; and what was left out.
 
     Raises DataError for a table that cannot be read, and for paths that are there twice.
     """
     tables = [place for place in places if place.suffix.lower() == SUFFIX]
     inner = [path for place in places if place.is_dir() for path in _below(place)]
-    if not tables and not inner:
-        return ask(places, out)
     others = [place for place in places if place not in tables]
-    sources = [question.source for question in ask(others, out)] if others else []
+    listed = list_pictures(others, out, roles) if others else Listing(())
+    sources = list(listed.sources)
     sources += [source for path in tables for source in _listed(path)]
     for path in inner:
         try:
@@ -42,12 +46,17 @@ def questions(places: Sequence[Path], out: Path) -> list[Question]:
         if path in seen:
             raise DataError(f"{source.path}: the path {source.name!r} is there twice", "Give every picture its own.")
         seen[path] = source.name
-    return named(sources, out)
+    return named(sources, out, results, anew=anew, digest=_digest), listed.left_out
 
 
 def fetched(asked: Iterable[Question]) -> list[Question]:
     """The questions, with the bytes of those that lie in tables."""
     return [_fetched(one) if one.source.path.suffix.lower() == SUFFIX and one.source.member else one for one in asked]
+
+
+def _digest(source: Source) -> str:
+    """Of a picture's file, also if it lies in a table."""
+    return digest_photo(fetched([Question(source, 0, Path())])[0].source)
 
 
 def _below(folder: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from PIL import Image, ImageDraw, ImageFont
 
+from ..files import records
 from ..images import photos
 from ..types import PixelBatch, Pixels
 from .report import Table, heading, tables, title
@@ -53,7 +54,7 @@ def write_page(path: Path, report: Mapping[str, Any], galleries: Sequence[Galler
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{head}</title><style>{STYLE}</style>'
         f"<h1>{head}</h1><p><code>{escape(report['command'])}</code></p><ul>{about}</ul>{pictures}{found}</html>\n"
     )
-    photos.put(path, lambda file: file.write(text.encode(errors="backslashreplace")))
+    records.save(path, lambda file: file.write(text.encode(errors="backslashreplace")))
 
 
 def write_sheet(path: Path, galleries: Sequence[Gallery]) -> None:
@@ -61,7 +62,7 @@ def write_sheet(path: Path, galleries: Sequence[Gallery]) -> None:
     blocks = [_sheet(gallery) for gallery in galleries]
     width = max(block.shape[1] for block in blocks)
     wide = [np.pad(b, ((0, 0), (0, width - b.shape[1]), (0, 0)), constant_values=PAPER) for b in blocks]
-    photos.write(path, np.concatenate(wide))
+    records.save(path, photos.encoder(path, np.concatenate(wide)))
 
 
 def _table(table: Table) -> str:

@@ -9,7 +9,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, final
 
-from ..images import photos
+from ..files import records
 from .benchmark import Answers, Task
 from .bootstrap import DRAWINGS, FEW, Estimate
 from .scores import METRICS, Judged, Name, by_area
@@ -184,4 +184,4 @@ def _told(estimate: Estimate) -> dict[str, Any]:
 
 
 def _put(path: Path, text: str) -> None:
-    photos.put(path, lambda file: file.write(text.encode(errors="backslashreplace")))
+    records.save(path, lambda file: file.write(text.encode(errors="backslashreplace")))

@@ -30,14 +30,13 @@ ORDER = 0  # the seed of the order of the pictures: the same in every trial
 
 
 def read(
-    places: Sequence[Path], gan: Gan, count: int, part: Part = "all", limits: ReadLimits | None = None
+    sources: Sequence[photos.Source], gan: Gan, count: int, part: Part = "all", limits: ReadLimits | None = None
 ) -> tuple[Pictures, list[tuple[str, str]]]:
     """The first `count` pictures that can be read, in a shuffled order that never changes; and the bad ones, with why.
 
     `test` and `choose` are halves without a common picture. Central squares, at the model's size and in its colours.
     Raises DataError if there is none.
     """
-    sources = list(photos.find(places))
     order = np.random.Generator(np.random.Philox(key=ORDER)).permutation(len(sources))
     middle = len(sources) // 2
     chosen = {"all": order, "test": order[:middle], "choose": order[middle:]}[part]
@@ -59,7 +58,7 @@ def read(
         shapes.append((photo.shape[0], photo.shape[1]))
     if not pixels:
         why = f"; the first: {': '.join(rejected[0])}" if rejected else ""
-        raise DataError(f"{', '.join(map(str, places))}: no pictures that can be read{why}", "Give others.")
+        raise DataError(f"no pictures that can be read{why}", "Give others.")
     return Pictures(np.stack(pixels), names, shapes), rejected
 
 

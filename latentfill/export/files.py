@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .. import __version__
 from ..errors import ExtraError, LatentfillError, ModelError
+from ..files import records
 from ..gan.checkpoint import weights
 from ..gan.gan import Gan
 from ..gan.prior import UniformPrior, random
@@ -24,7 +25,7 @@ from .plain import plain_encoder, plain_generator
 OPSET = 17  # of 2022: any runtime of today reads it, and nothing here needs a later one
 TOLERANCE = 1e-4  # largest difference from PyTorch, in images of [-1, 1] and in latents
 TRIED = 3  # examples in the larger batch that the comparison is made with; the smaller is one
-DESCRIPTION = "export.json"
+DESCRIPTION, README = "export.json", "README.md"
 
 
 @final
@@ -61,6 +62,8 @@ def write_onnx(gan: Gan, folder: Path, name: str) -> list[Exported]:
         ) from error
     parts = _parts(gan)
     facts = _facts(gan, name)
+    for file in (*parts, DESCRIPTION, README):
+        records.check_free(folder / file)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".making-", dir=folder) as making:
@@ -70,11 +73,11 @@ def write_onnx(gan: Gan, folder: Path, name: str) -> list[Exported]:
             }
             described = describe(facts, {file: _shapes(part) for file, part in parts.items()}, differences)
             (Path(making) / DESCRIPTION).write_text(json.dumps(described, indent=2) + "\n")
-            (Path(making) / "README.md").write_text(readme(described))
-            if (folder / DESCRIPTION).is_file() and "encoder.onnx" not in parts:
-                (folder / "encoder.onnx").unlink(missing_ok=True)  # of another model, exported here before
+            (Path(making) / README).write_text(readme(described))
+            if "encoder.onnx" not in parts:
+                records.remove(folder / "encoder.onnx")  # of another model, exported here before
             for file in sorted(os.listdir(making)):
-                os.replace(Path(making) / file, folder / file)
+                records.move(Path(making) / file, folder / file)
     except OSError as error:
         raise LatentfillError(f"{folder} cannot be written to: {error}", "Give another folder.") from error
     return [Exported(folder / file, difference) for file, difference in differences.items()]

@@ -1,10 +1,9 @@
 """Moving pictures: frames of one size become a GIF that plays for ever."""
 
 import io
-import os
 import struct
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image
 
-from ..errors import ImageError
+from ..images.photos import put
 from ..types import Pixels
 
 COLOURS = 256  # all that a GIF has
@@ -24,42 +23,34 @@ COMMON = 0.01  # share of the pixels from which on a colour is kept as it is
 LOOP = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"  # play again, for ever
 
 
-def write_gif(path: Path, frames: Iterable[Pixels], seconds_per_frame: float = 0.1) -> None:
+def write_gif(
+    path: Path, frames: Iterable[Pixels], seconds_per_frame: float = 0.1, save: Callable[..., None] = put
+) -> None:
     """Write frames, uint8 [H, W, 3] and all of one size, as an endless GIF; `path` never holds half of one.
 
     All frames share one palette: exact if they have at most 256 colours together, else chosen from samples of all of
     them (one palette per frame takes thirty times as long, and flickers). Frames may come from a generator: they wait
     in a temporary file, not in memory. Equal frames are all kept, which Pillow's own writer does not do.
 
-    Raises ValueError when there is no frame, when sizes differ, or for a time outside 0.01 to 655 seconds; ImageError
-    when nothing can be written there.
+    `save` is what puts it in its place, `files.records.save` for instance. Raises ValueError when there is no frame,
+    when sizes differ, or for a time outside 0.01 to 655 seconds; ImageError when nothing can be written there.
     """
     hundredths = round(seconds_per_frame * 100)
     if not 1 <= hundredths <= 0xFFFF:
         raise ValueError(f"a frame of a GIF is shown for 0.01 to 655 seconds, not {seconds_per_frame}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, making = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be written ({error.strerror})", "Choose another place.") from error
-    try:
-        with tempfile.TemporaryFile() as waiting, os.fdopen(handle, "wb") as out:
-            colours = _Colours()
-            shape: tuple[int, ...] = ()
-            for number, frame in enumerate(frames):
-                if number and frame.shape != shape:
-                    raise ValueError(f"the frames of a GIF have one size: frame {number} is {frame.shape}, not {shape}")
-                shape = frame.shape
-                colours.add(frame)
-                waiting.write(frame.tobytes())
-            if not shape:
-                raise ValueError("a GIF needs at least one frame")
-            waiting.seek(0)
-            _write(out, waiting, shape, colours.choose(), hundredths)
-        os.chmod(making, 0o644)
-        os.replace(making, path)
-    finally:
-        Path(making).unlink(missing_ok=True)
+    with tempfile.TemporaryFile() as waiting:
+        colours = _Colours()
+        shape: tuple[int, ...] = ()
+        for number, frame in enumerate(frames):
+            if number and frame.shape != shape:
+                raise ValueError(f"the frames of a GIF have one size: frame {number} is {frame.shape}, not {shape}")
+            shape = frame.shape
+            colours.add(frame)
+            waiting.write(frame.tobytes())
+        if not shape:
+            raise ValueError("a GIF needs at least one frame")
+        waiting.seek(0)
+        save(path, lambda out: _write(out, waiting, shape, colours.choose(), hundredths))
 
 
 @final

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ..files import records
 from ..types import Pixels
 from .animation import write_gif
 from .style import GREY, INK, ORANGE, RED, Format, save, to_pixels
@@ -78,7 +79,7 @@ def draw(folder: Path, formats: Sequence[Format] = ("png",)) -> Iterator[Path]:
     """Write both as an animation and as a still, and yield each path."""
     for name, example in {"convolution": CONVOLUTION, "fractionally-strided-convolution": FRACTIONAL}.items():
         path = folder / f"{name}.gif"
-        write_gif(path, frames(example), SECONDS_PER_FRAME)
+        write_gif(path, frames(example), SECONDS_PER_FRAME, records.save)
         yield path
         middle = example.output().size // 2 + 1
         yield from save(still(example, middle), folder / name, formats)

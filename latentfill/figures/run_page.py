@@ -15,8 +15,8 @@ from PIL import Image
 
 from ..errors import ModelError, RunError
 from ..evaluation.page import STYLE
+from ..files import records
 from ..gan import checkpoint
-from ..images import photos
 from . import curves
 from .style import PRINT
 
@@ -49,8 +49,7 @@ def write_page(run: Path, out: Path) -> Path:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}{MORE}</style>'
         f"<h1>{title}</h1>{''.join(parts)}</html>\n"
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    photos.put(out, lambda file: file.write(text.encode(errors="backslashreplace")))
+    records.save(out, lambda file: file.write(text.encode(errors="backslashreplace")))
     return out
 
 

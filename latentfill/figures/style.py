@@ -1,8 +1,6 @@
 """How every figure looks, and how one is saved: no screen, no state, the same bytes for the same numbers."""
 
 import io
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ..errors import ImageError
+from ..files import records
 from ..types import Pixels
 
 Format = Literal["pdf", "svg", "png"]
@@ -78,16 +76,8 @@ def to_pixels(figure: Figure, style: Style = PRINT) -> Pixels:
 
 
 def _write(figure: Figure, target: Path, kind: Format, style: Style) -> None:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, making = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
-    except OSError as error:
-        raise ImageError(f"{target}: cannot be written ({error.strerror})", "Choose another place.") from error
     date = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[kind]
-    try:
-        with os.fdopen(handle, "wb") as file, matplotlib.rc_context(style):
-            figure.savefig(file, format=kind, metadata=date)
-        os.chmod(making, 0o644)
-        os.replace(making, target)
-    finally:
-        Path(making).unlink(missing_ok=True)
+    drawn = io.BytesIO()
+    with matplotlib.rc_context(style):
+        figure.savefig(drawn, format=kind, metadata=date)
+    records.save(target, lambda file: file.write(drawn.getvalue()))

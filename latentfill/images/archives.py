@@ -1,23 +1,28 @@
-"""Where pictures lie: single files, folders of any depth, `.zip` and `.tar` archives."""
+"""Where a picture lies: in a file, in a `.zip` or a `.tar` archive, or in memory."""
 
 import lzma
 import os
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import final
 
-from ..errors import DataError, ImageError
+from ..errors import ImageError
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
+SUFFIXES = frozenset(
+    (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm")
+)
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
 RUN = "_run"  # the folder in which verbs keep what they draw and note beside their results
+IN_A_RUN = tuple(f"{RUN}/{name}" for name in (".latentfill", ".lock", "rejected.csv", "photos.jsonl"))
 MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # how gzip, bzip2, xz and zstd files begin
 Encoded = bytes  # a picture as files hold it; `bytes` is taken, below
+LARGEST_PIPE = 2**30  # bytes
 UNREADABLE = (OSError, RuntimeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 
 
@@ -49,10 +54,10 @@ class Source:
                     f"{self.name}: {size:,} bytes are more than the limit of {limit:,}",
                     "Save the picture smaller, or allow more with --max-bytes.",
                 )
-            data = self.data if self.data is not None else _fetched(self, size)
+            data = self.data if self.data is not None else _read(self, size)
         except UNREADABLE as error:
             raise ImageError(
-                f"{self.name}: {_reason(error)}", "See that the file is there, whole and readable."
+                f"{self.name}: {reason_of(error)}", "See that the file is there, whole and readable."
             ) from error
         if len(data) < size:
             raise ImageError(
@@ -61,30 +66,12 @@ class Source:
         return data
 
 
-def find(places: Iterable[Path]) -> Iterator[Source]:
-    """Every picture in the given files, folders and archives.
-
-    Files come in the order of their names, parts of an archive in the order they are stored in: shards are
-    shuffled on purpose and read fastest from front to back. Names are paths within the place given
-    (`people/a.png`, `shard.tar/a.png`); if two places would share one, all begin with the name of their place.
-    Hidden files, `__MACOSX` and the `_run` of a verb's results are passed over. What is broken inside a folder is
-    yielded with a `problem`.
-
-    Raises DataError for a place that is missing, is no picture, or is a broken or compressed archive.
-    """
-    places = list(dict.fromkeys(places))
-    if len(places) == 1:
-        yield from _listing(places[0])
-    else:
-        yield from _unique([(place, source) for place in places for source in _listing(place)])
-
-
 def is_picture(name: str) -> bool:
     """Whether a file of this name is taken for a picture."""
     return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
-def _fetched(source: Source, size: int) -> bytes:
+def _read(source: Source, size: int) -> bytes:
     return _zipped(source) if source.member and not source.offset else _stored(source, size)
 
 
@@ -95,101 +82,39 @@ def _zipped(source: Source) -> bytes:
 
 def _stored(source: Source, size: int) -> bytes:
     with source.path.open("rb") as file:
+        if not source.path.is_file():  # a pipe, which has no size and no places
+            return file.read(LARGEST_PIPE)
         file.seek(source.offset)
         return file.read(size)
 
 
-def _listing(place: Path) -> Iterator[Source]:
-    if place.is_dir():
-        yield from _in_folder(place)
-    elif not place.exists():
-        raise DataError(f"{place}: no such file or folder", "Give pictures, a folder of them, a .zip or a .tar.")
-    elif is_archive(place.name):
-        found, problem = _in_archive(place, place.name)
-        if problem:
-            raise DataError(
-                f"{place}: {problem}", "Unpack it and give the folder, or make it again without compression."
-            )
-        yield from found
-    elif is_picture(place.name):
-        yield Source(place.name, place)
-    else:
-        raise DataError(
-            f"{place}: not a picture, going by its name",
-            f"Give a folder, a .zip, a .tar, or files ending in {', '.join(sorted(SUFFIXES))}.",
-        )
-
-
-def _unique(listed: list[tuple[Path, Source]]) -> Iterator[Source]:
-    """The sources, each once, with the names of their places before them if that is needed to tell them apart."""
-    once: dict[tuple[Path, str, str], tuple[Path, Source]] = {}
-    for place, source in listed:
-        once.setdefault((source.path.absolute(), source.member, source.problem), (place, source))
-    kept = list(once.values())
-    if len({source.name for _, source in kept}) == len(kept):
-        yield from (source for _, source in kept)
-        return
-    labels: dict[Path, str] = {}
-    for place, source in kept:
-        home = (place if place.is_dir() else place.parent).absolute()
-        if home not in labels:
-            name = home.resolve().name or "root"
-            taken = set(labels.values())
-            labels[home] = next(n for n in (name, *(f"{name}-{i}" for i in range(2, len(taken) + 3))) if n not in taken)
-        yield replace(source, name=f"{labels[home]}/{source.name}")
-
-
-def _in_folder(place: Path) -> Iterator[Source]:
-    found, problems = _walk(place)
-    for path in sorted(found):
-        name = path.relative_to(place).as_posix()
-        if is_picture(name):
-            yield Source(name, path)
-        else:
-            parts, problem = _in_archive(path, name)
-            yield from parts
-            if problem:
-                yield Source(name, path, problem=problem)
-    for path, problem in problems:
-        yield Source(path.relative_to(place).as_posix(), path, problem=problem)
-
-
-def _walk(place: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """Pictures and archives below a folder, links followed but no folder twice; and what could not be listed."""
-    found: list[Path] = []
-    problems: list[tuple[Path, str]] = []
-    seen = {os.path.realpath(place)}
-
-    def failed(error: OSError) -> None:
-        problems.append((Path(str(error.filename)), _reason(error)))
-
-    for folder, folders, files in os.walk(place, followlinks=True, onerror=failed):
-        paths = {name: os.path.realpath(os.path.join(folder, name)) for name in sorted(folders) if _is_shown(name)}
-        folders[:] = [name for name, real in paths.items() if real not in seen]
-        seen.update(paths.values())
-        wanted = [Path(folder, name) for name in files if _is_shown(name) and (is_picture(name) or is_archive(name))]
-        found += [path for path in wanted if path.is_file()]
-    return found, problems
-
-
-def _in_archive(path: Path, name: str) -> tuple[list[Source], str]:
-    """The pictures in an archive, and what is wrong with it, if anything.
+def read_archive(path: Path, name: str) -> tuple[list[Source], str, Counter[str]]:
+    """The pictures in an archive, what is wrong with it, if anything, and the suffixes of what is no picture.
 
     Of several parts with one name the last counts, as when the archive is unpacked.
     """
     parts: dict[str, Source] = {}
+    others: Counter[str] = Counter()
     problem = ""
+    runs: set[str] = set()  # folders `_run` that are told by what is in them
     try:
         with path.open("rb") as file:
             if path.name.lower().endswith(COMPRESSED) or file.read(8).startswith(MAGIC):
-                return [], "a compressed tar, whose parts cannot be found without unpacking it"
+                return [], "a compressed tar, whose parts cannot be found without unpacking it", others
         for part in _tarred(path) if path.suffix.lower() == ".tar" else _listed_in_zip(path):
             inner = "/".join(p for p in part.member.replace("\\", "/").split("/") if p not in ("", ".", ".."))
-            if is_picture(inner) and all(map(_is_shown, inner.split("/"))):
+            if inner.endswith(IN_A_RUN):
+                runs.add(inner.rpartition("/")[0] + "/")
+            if not all(map(is_shown, inner.split("/"))):
+                continue
+            if is_picture(inner):
                 parts[inner] = replace(part, name=f"{name}/{inner}")
+            else:
+                others[suffix(inner)] += 1
     except (*UNREADABLE, tarfile.TarError, ValueError) as error:
-        problem = f"a broken archive ({_reason(error)})"
-    return list(parts.values()), problem
+        problem = f"a broken archive ({reason_of(error)})"
+    kept = [part for inner, part in parts.items() if not inner.startswith(tuple(runs))]
+    return kept, problem, others
 
 
 def _tarred(path: Path) -> Iterator[Source]:
@@ -222,12 +147,19 @@ def _zip(path: Path, changed: int, size: int, process: int) -> zipfile.ZipFile:
 
 
 def is_archive(name: str) -> bool:
+    """Whether a file of this name is taken for an archive."""
     return name.lower().endswith((".tar", ".zip", *COMPRESSED))
 
 
-def _is_shown(name: str) -> bool:
-    return not name.startswith(".") and name not in ("__MACOSX", RUN)
+def is_shown(name: str) -> bool:
+    """Whether a file or folder of this name is looked at: hidden ones, and what macOS adds to archives, are not."""
+    return not name.startswith(".") and name != "__MACOSX"
 
 
-def _reason(error: Exception) -> str:
+def suffix(name: str) -> str:
+    """The end of a file's name, in small letters, by which files are counted."""
+    return PurePosixPath(name).suffix.lower() or "without a suffix"
+
+
+def reason_of(error: Exception) -> str:
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__

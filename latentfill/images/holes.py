@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from string import hexdigits
 from types import MappingProxyType
 from typing import final
+from unicodedata import normalize
 
 import numpy as np
 import torch
@@ -125,6 +126,16 @@ def draw(spec: HoleSpec, size: Size, *, seed: int, photo: Photo | None = None, n
     return np.where(missing ^ spec.invert, np.uint8(255), np.uint8(0))
 
 
+def find_file(spec: HoleSpec, name: str = "") -> Path | None:
+    """The file that holds the hole of a picture of this name; None for a kind of hole that is no file.
+
+    Raises HoleError if a folder of holes has none for it.
+    """
+    if spec.kind == "folder":
+        return _partner(spec.path, name)
+    return spec.path if spec.kind == "file" else None
+
+
 def to_known(hole: Hole) -> Known:
     """uint8 [H, W] -> float32 [1, 1, H, W]: 1 where a pixel is given, 0 where the hole is white (128 and above)."""
     return torch.from_numpy((hole < WHITE).astype(np.float32))[None, None]
@@ -178,7 +189,7 @@ def _drawn(spec: HoleSpec, height: int, width: int, rng: np.random.Generator) ->
 
 def _painted(spec: HoleSpec, size: Size, photo: Photo | None, name: str) -> Missing:
     if spec.kind in ("file", "folder"):
-        path = _partner(spec.path, name) if spec.kind == "folder" else spec.path
+        path = find_file(spec, name) or spec.path
         white = _white(path, path.stat().st_mtime_ns if path.exists() else 0)
         if white.shape != size:
             found, wanted = (f"{s[1]} x {s[0]}" for s in (white.shape, size))
@@ -214,8 +225,10 @@ def _partner(folder: Path, name: str) -> Path:
     for wanted in dict.fromkeys(folder.joinpath(*some) for some in (parts, parts[1:], parts[-1:])):
         if wanted.is_file():
             return wanted
-        is_there = wanted.parent.is_dir()
-        found = _by_stem(wanted.parent, wanted.parent.stat().st_mtime_ns).get(wanted.stem, []) if is_there else []
+        listed = _by_stem(wanted.parent, wanted.parent.stat().st_mtime_ns) if wanted.parent.is_dir() else {}
+        found = listed.get(_fold(wanted.stem), [])
+        same = [path for path in found if _fold(path.name) == _fold(wanted.name)]
+        found = same if len(same) == 1 else found
         if len(found) > 1:
             raise HoleError(f"{folder}: {name} could mean {' or '.join(p.name for p in found)}", "Keep one of them.")
         if found:
@@ -228,8 +241,13 @@ def _by_stem(folder: Path, changed: int) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
         if is_picture(path.name) and not path.name.startswith("."):
-            found.setdefault(path.stem, []).append(path)
+            found.setdefault(_fold(path.stem), []).append(path)
     return found
+
+
+def _fold(name: str) -> str:
+    """Systems that made the names may have changed the case, or taken letters and their accents apart."""
+    return normalize("NFC", normalize("NFC", name).casefold())
 
 
 def _parse_colour(text: str, arguments: list[str], invert: bool) -> HoleSpec:

@@ -16,9 +16,9 @@ from PIL import Image, UnidentifiedImageError
 from ..errors import ImageError, LatentfillError
 from ..options import ReadLimits
 from ..types import Pixels
-from .archives import SUFFIXES, Source, find
+from .archives import SUFFIXES, Source
 
-__all__ = ["SUFFIXES", "Alpha", "Photo", "Source", "find", "read", "write"]
+__all__ = ["SUFFIXES", "Alpha", "Photo", "Source", "read", "write"]
 
 T = TypeVar("T")
 Alpha = UInt8[np.ndarray, "_ _"]  # 255 = opaque
@@ -99,6 +99,11 @@ def write(path: Path, pixels: Pixels, alpha: Alpha | None = None) -> None:
 
     Folders are made as needed. The file is there whole or not at all. Raises ImageError if it cannot be written.
     """
+    put(path, encoder(path, pixels, alpha))
+
+
+def encoder(path: Path, pixels: Pixels, alpha: Alpha | None = None) -> Callable[[BinaryIO], object]:
+    """What writes such a file to `put` or to a record. Raises ImageError for a suffix that is not written."""
     if path.suffix.lower() not in WRITTEN:
         raise ImageError(f"{path}: pictures of this kind are not written", f"End the name in {', '.join(WRITTEN)}.")
     kind, settings = WRITTEN[path.suffix.lower()]
@@ -106,16 +111,20 @@ def write(path: Path, pixels: Pixels, alpha: Alpha | None = None) -> None:
         raise ImageError(f"{path}: a JPEG holds no transparency", "End the name in .png or .webp.")
     photo = Photo(pixels, alpha)  # checks that they fit
     image = Image.fromarray(photo.pixels if alpha is None else np.dstack([photo.pixels, alpha]))
-    put(path, lambda file: image.save(file, kind, **settings))
+    return lambda file: image.save(file, kind, **settings)
 
 
-def put(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Make a file of what `fill` writes to it: whole or not at all, its folder as needed, else raise ImageError."""
+def put(path: Path, fill: Callable[[BinaryIO], object], before: Callable[[Path], object] = lambda making: None) -> None:
+    """Make a file of what `fill` writes to it: whole or not at all, its folder as needed, else raise ImageError.
+
+    `before` is called with the whole file, which then moves into its place.
+    """
     making = path.with_name(f".{secrets.token_hex(8)}.making")  # hidden: no listing takes it for a picture
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with making.open("xb") as file:
             fill(file)
+        before(making)
         os.replace(making, path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error

@@ -1,6 +1,5 @@
 """The work of `align` on one output folder: what is to be done, what was done, and what shows it."""
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -8,15 +7,19 @@ from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from .. import __version__
 from ..errors import ImageError, LatentfillError
+from ..files import listing
+from ..files.contents import digest_photo
+from ..files.records import check_free, claim_run, is_ours, remove, save, save_table
 from ..images import photos
 from ..images.fitting import fit
 from ..images.grids import grid
+from ..images.photos import put
 from ..types import Pixels
 from .cutting import FAILED, NO_FACE, SEVERAL, SHEARED, UNREADABLE, Cutter, Task
 from .ledger import ALIGNED, Ledger, Row, blank, give_stems
@@ -30,20 +33,18 @@ MEAN_PIXELS = MEAN_OF * 64**2  # of larger crops fewer, so that it takes no long
 MEAN_AT_LEAST = 500
 
 
-def find_photos(places: Sequence[Path], out: Path) -> list[photos.Source]:
-    """Every photo in `places`. What lies in `out` is a crop, not a photo.
+def find_photos(places: Sequence[Path], out: Path) -> listing.Listing:
+    """Every photo in `places`, and what was left out. What lies in `out` is a crop, not a photo.
 
     Raises LatentfillError if there is none, or if crops would lie among the photos.
     """
     here = out.resolve()
     if here in {place.resolve() for place in places} or (out.exists() and not out.is_dir()):
         raise LatentfillError(f"{out} holds the photos", "Give at last another folder, for the crops.")
-    sources = list(photos.find(places))
-    if any(place.is_dir() and here.is_relative_to(place.resolve()) for place in places):
-        sources = [source for source in sources if not source.path.resolve().is_relative_to(here)]
-    if not sources:
+    listed = listing.survey(places, {out: f"in {out}, the folder for the crops"})
+    if not listed.sources:
         raise LatentfillError(f"no photos in {', '.join(map(str, places))}", "Give photos, or folders of them.")
-    return sources
+    return listed
 
 
 def check_same(
@@ -53,7 +54,9 @@ def check_same(
 
     Raises LatentfillError if the crops that are there were cut in another way, unless all of them are made anew.
     """
-    path = out / "_run" / "options.json"
+    for name in ("rejected.csv", "alignment.json"):
+        check_free(out / name)
+    path = claim_run(out) / "options.json"
     now = json.loads(json.dumps({"layout": layout, "choices": choices}))
     try:
         was = json.loads(path.read_text())
@@ -66,8 +69,7 @@ def check_same(
         raise LatentfillError(f"{out} was made with {told}", "Give another OUT; --overwrite makes all anew.")
     if changed:
         _clear(out, was["layout"]["suffix"], sources)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, now)
+    put(path, _json(now))
     return same and not changed
 
 
@@ -82,18 +84,22 @@ def sort_out(
 ) -> tuple[list[Task], list[Task]]:
     """All photos, and those of them that are to be cut now. With `again` also those that were rejected before."""
     every, todo = [], []
-    given = give_stems(map(blank, sources), ledger, wish, numbered=cutter.everyone)
+    rows = list(map(blank, sources))
+    places = {row.place: source for row, source in zip(rows, sources, strict=True)}
+    given = give_stems(
+        rows,
+        ledger,
+        wish,
+        numbered=cutter.everyone,
+        digest=lambda row: digest_photo(places[row.place]),
+        is_taken=lambda stem: (path := cutter.file(stem)).exists() and not is_ours(path),
+    )
     for source, (row, known) in zip(sources, given, strict=True):
         task = Task(source, row)
         every.append(task)
-        if cutter.file(row.stem).resolve() == source.path.resolve():
+        if cutter.file(wish(row)).resolve() == source.path.resolve():
             raise LatentfillError(f"{source.name} would be replaced by its crop", "Give another OUT.")
-        if known is None and row.place not in ledger.rows and not overwrite and cutter.file(row.stem).exists():
-            crops = 1
-            while cutter.everyone and cutter.file(f"{row.stem}-{crops + 1}").exists():
-                crops += 1
-            ledger.add(replace(row, crops=crops))  # cut before its line was written
-        elif overwrite or known is None or not _is_settled(known, cutter, again=again):
+        if overwrite or known is None or not _is_settled(known, cutter, again=again):
             todo.append(task)
     return every, todo
 
@@ -106,7 +112,7 @@ def work_off(
         row = replace(task.row, kind=FAILED, reason=answer.reason) if isinstance(answer, Killed) else answer
         before = ledger.rows.get(row.place)
         for name in set(before.names if before else ()) - set(row.names):  # of a face that is no longer found
-            cutter.file(name).unlink(missing_ok=True)
+            remove(cutter.file(name))
         ledger.add(row)
         yield row
 
@@ -115,21 +121,20 @@ def write_alignment(folder: Path, cutter: Cutter, points: Path | None) -> None:
     """alignment.json: how the crops in a folder were cut, for the models that are trained on them."""
     path = folder / "alignment.json"
     if cutter.alignment is None:
-        path.unlink(missing_ok=True)
+        remove(path)
         return
-    folder.mkdir(parents=True, exist_ok=True)
     detector = f"landmarks from {points.name}" if points else f"dlib {_dlib_version()}"
-    _write(path, {**asdict(cutter.alignment), "size": cutter.size, "detector": detector, "latentfill": __version__})
+    about = {**asdict(cutter.alignment), "size": cutter.size, "detector": detector, "latentfill": __version__}
+    save(path, _json(about))
 
 
 def write_rejected(path: Path, rows: Iterable[Row]) -> None:
     """A CSV of the photos without crops, and why; no file if there are no such photos."""
     rejected = sorted((row.path, row.reason) for row in rows if row.kind != ALIGNED)
-    if not rejected:
-        path.unlink(missing_ok=True)
-        return
-    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        csv.writer(file).writerows([("path", "reason"), *rejected])
+    if rejected:
+        save_table(path, [("path", "reason"), *rejected])
+    else:
+        remove(path)
 
 
 def crops_of(ledger: Ledger, cutter: Cutter) -> dict[Path, str]:
@@ -179,6 +184,8 @@ def summary(rows: Sequence[Row], *, faces: bool, everyone: bool) -> str:
 
 
 def _is_settled(row: Row, cutter: Cutter, *, again: bool) -> bool:
+    if row.choices and row.choices != cutter.choices:
+        return False
     if row.kind == ALIGNED:
         return all(cutter.file(name).exists() for name in row.names)
     return row.kind not in (UNREADABLE, FAILED) and not again  # a file may have been mended
@@ -195,10 +202,10 @@ def _clear(out: Path, suffix: str, sources: Sequence[photos.Source]) -> None:
         raise LatentfillError(what, "Give another OUT, or all the photos.")
     for row in ledger.rows.values():
         for name in row.names:
-            (out / f"{name}{suffix}").unlink(missing_ok=True)
+            remove(out / f"{name}{suffix}")
     path.unlink()
     for name in (".", "train", "test"):
-        (out / name / "alignment.json").unlink(missing_ok=True)
+        remove(out / name / "alignment.json")
 
 
 def _evenly(crops: Sequence[Path], count: int) -> list[Path]:
@@ -206,10 +213,8 @@ def _evenly(crops: Sequence[Path], count: int) -> list[Path]:
     return [crops[i] for i in places]
 
 
-def _write(path: Path, content: Choices) -> None:
-    making = path.with_name(f".{path.name}.making")
-    making.write_text(json.dumps(content, indent=1) + "\n")
-    making.replace(path)
+def _json(content: Choices) -> Callable[[BinaryIO], object]:
+    return lambda file: file.write((json.dumps(content, indent=1) + "\n").encode())
 
 
 def _dlib_version() -> str:

@@ -1,20 +1,25 @@
-"""What `complete` writes for each input: which file it goes to, what was asked, and how the answer is told."""
+"""What `complete` writes for each input: which file it goes to, what it was made of, and what is told of it."""
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
+from unicodedata import normalize
 
 from ..completion import observations
 from ..completion.observations import Sight
 from ..errors import LatentfillError
+from ..files import records
+from ..files.contents import Landmarks, MadeOf, changed_contents, digest_hole, digest_landmarks, digest_photo
+from ..files.listing import Listing, Roles, survey
+from ..files.naming import Results, name_results, place_of
+from ..files.records import ForeignFileError
 from ..gan.checkpoint import weights
 from ..gan.gan import Gan
 from ..images import photos
-from ..models import load
+from ..images.holes import HoleSpec
 from ..options import CompleteOptions
 
 if TYPE_CHECKING:
@@ -22,68 +27,63 @@ if TYPE_CHECKING:
 
 ANEW = "Give another --out, or --overwrite to make it anew."
 LEFT_ALONE: dict[str, Any] = {"observe": None, "degrade": None}
+OF_MODEL = {"weights": "its weights have", "calibration": "its calibration or alignment has"}
+WHOLE, CHANGED = "whole", "changed"
+INVERTED = " inverted"
 
 
 @final
 @dataclass(frozen=True)
 class Question:
-    """One input and where its answer goes: `stem`.png and `stem`.json. `hole` is a picture of its own hole, encoded."""
+    """One input and where its answer goes: `stem`.png and `stem`.json. `hole` is a picture of its own hole, encoded.
+
+    `photo` is the SHA-256 of its file, "" until that is computed; `moved` the name that its answer would have, if
+    another file had not been there.
+    """
 
     source: photos.Source
     number: int
     stem: Path
     hole: bytes | None = None
-
-    @property
-    def answered(self) -> bool:
-        return self.file(".png").exists() and self.file(".json").exists()
+    photo: str = ""
+    moved: str = ""
 
     def file(self, suffix: str) -> Path:
         return self.stem.with_name(self.stem.name + suffix)
 
 
-def ask(places: Sequence[Path], out: Path) -> list[Question]:
-    """Every picture in `places`, with a name of its own in `out`: its stem, or all of its path if stems are equal.
-
-    What lies in `out` is an answer, not a question. Raises LatentfillError if an answer would replace its question.
-    """
+def list_pictures(places: Sequence[Path], out: Path, roles: Roles) -> Listing:
+    """Every picture in `places` but what lies in `out`. Raises LatentfillError if the pictures themselves do."""
     here = out.resolve()
-    sources = list(photos.find(places))
-    if any(place.is_dir() and here != place.resolve() and here.is_relative_to(place.resolve()) for place in places):
-        sources = [source for source in sources if not source.path.resolve().is_relative_to(here)]
-    questions = named(sources, out)
-    if any(q.source.path.resolve() == q.file(".png").resolve() for q in questions) or any(
-        place.is_dir() and place.resolve() == here for place in places
-    ):
+    listed = survey(places, {**roles, out: f"in {out}, the folder for the results"})
+    own = {path for source in listed.sources if (path := source.path.resolve()).parent == here}
+    if any(place.is_dir() and place.resolve() == here for place in places) or any(p.suffix == ".png" for p in own):
         raise LatentfillError(
             f"{out} holds the pictures to complete", "Give another --out: originals are not replaced."
         )
-    return questions
+    return listed
 
 
-def named(sources: Sequence[photos.Source], out: Path) -> list[Question]:
-    """A question for each source, which are numbered from 1. Nothing in a name leads out of `out`."""
-    stems = Counter(inside(source.name).stem for source in sources)
-    paths = Counter(inside(source.name).with_suffix("") for source in sources)
-
-    def name(source: photos.Source) -> PurePosixPath:
-        path = inside(source.name)
-        if stems[path.stem] == 1:
-            return PurePosixPath(path.stem)
-        return path.with_suffix("") if paths[path.with_suffix("")] == 1 else path
-
-    return [Question(source, i + 1, out / name(source)) for i, source in enumerate(sources)]
-
-
-def inside(name: str) -> PurePosixPath:
-    """A name as a path below whatever folder it is put in."""
-    parts = [part for part in name.split("/") if part not in ("", ".", "..")]
-    return PurePosixPath(*parts) if parts else PurePosixPath("_")
+def named(
+    sources: Sequence[photos.Source],
+    out: Path,
+    results: Results,
+    *,
+    anew: bool = False,
+    digest: Callable[[photos.Source], str] = digest_photo,
+) -> list[Question]:
+    """A question for each source, numbered from 1, with a name of its own in `out`; `anew` if all are to be made."""
+    names = name_results(sources, results, digest, anew=anew)
+    return [
+        Question(source, number, out / name.stem, photo=name.photo, moved=name.moved)
+        for number, (source, name) in enumerate(zip(sources, names, strict=True), 1)
+    ]
 
 
 def hole_seed(seed: int, name: str) -> int:
     """What an image's hole is drawn from: the name of its file alone, so that neighbours and order do not matter."""
-    digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
+    text = normalize("NFC", f"{seed} {name}")  # some systems take letters and their accents apart
+    digest = hashlib.sha256(text.encode(errors="surrogateescape")).digest()
     return int.from_bytes(digest[:8], "little")
 
 
@@ -99,54 +99,127 @@ def sight_of(options: "Options") -> Sight | None:
 
 
 def asked_for(options: "Options") -> dict[str, Any]:
-    """What decides how a photo is completed, as it stands in its story."""
+    """What decides how a photo is completed and what is drawn of it, as it stands in the metadata."""
     return {
         "observe": options.observe,
         "degrade": options.degrade,
-        "hole": hole_of(options) + (" inverted" if options.invert else ""),
+        "hole": hole_of(options) + (INVERTED if options.invert else ""),
         "model": options.model,
+        "class": options.class_name,
         "preset": options.preset,
         "fit": options.fit,
         "options": asdict(options.search),
         "photo": asdict(options.photo),
+        "edits": options.edits,
+        "every": options.every,
+        "gif": options.gif,
     }
 
 
-def check_answers(questions: Iterable[Question], options: "Options") -> None:
-    """Raise LatentfillError if what is there was made for other questions: skipping it would pass it off as theirs."""
-    asked, model = asked_for(options), ""
+def made_of(question: Question, spec: HoleSpec, landmarks: Landmarks) -> MadeOf:
+    """The contents that a completion is made of, as digests."""
+    return {
+        "photo": question.photo or digest_photo(question.source),
+        "hole": digest_hole(spec, question.source.name, question.hole),
+        "landmarks": digest_landmarks(landmarks, question.source.name),
+        "place": place_of(question.source),
+    }
+
+
+def open_questions(
+    questions: Iterable[Question], options: "Options", spec: HoleSpec, landmarks: Landmarks, gan: Gan
+) -> tuple[list[Question], list[str]]:
+    """The questions that are not answered yet, and sentences about those that were, of other contents.
+
+    Raises LatentfillError if an answer was made with other options or another model: skipping it would pass it off
+    as one of these.
+    """
+    asked, found = asked_for(options), model_of(gan)
+    left: list[Question] = []
+    notes: list[str] = []
     for question in questions:
-        try:
-            told = json.loads(question.file(".json").read_text())
-        except (OSError, ValueError) as error:
-            path = question.file(".json")
-            raise LatentfillError(f"{path} cannot be read: {error}", "Remove it, or give --overwrite.") from error
-        other = otherwise(told, asked)
-        if other is not None:
-            raise LatentfillError(f"{question.file('.png')} was made {other}", ANEW)
-        if "weights" in told:
-            model = model or weights_of(load(options.model, class_name=options.class_name))
-            if told["weights"] != model:
-                what = f"{options.model} as it was then: its weights have changed since"
-                raise LatentfillError(f"{question.file('.png')} was made with {what}", ANEW)
+        metadata, picture = records.read_answer(question.file(".json")), question.file(".png")
+        state = "" if metadata is None else _state_of(picture, metadata)
+        if options.overwrite or metadata is None or not state:
+            left.append(question)
+            continue
+        now = made_of(question, spec, landmarks)
+        check_same(metadata, asked, metadata.get("made_of", {}), now, found, str(picture))
+        if changed := changed_contents(metadata.get("made_of", {}), now):
+            notes.append(f"{question.source.name}: made anew, for {changed} is another than it was")
+            left.append(question)
+        elif state == CHANGED:
+            notes.append(f"{picture} is another file than was written, and stays; remove it to have it made anew")
+    return left, notes
 
 
-def otherwise(told: dict[str, Any], asked: dict[str, Any]) -> str | None:
-    """How what is `told` of an answer differs from what is asked for now, if it does."""
-    # what is not told was not yet to be chosen
+def check_same(
+    told: Mapping[str, Any], asked: Mapping[str, Any], was: MadeOf, now: MadeOf, model: Mapping[str, str], what: str
+) -> None:
+    """Raise LatentfillError, which names the first difference, if an answer was made otherwise than is asked for now.
+
+    Two names of one hole, or of one model, are no difference.
+    """
     told = {**LEFT_ALONE, **told, "options": {**asdict(CompleteOptions()), **told.get("options", {})}}
-    return next(_differences(told, asked), None)
+    same_hole = now.get("hole") is not None and was.get("hole") == now["hole"]
+    if same_hole and told["hole"].endswith(INVERTED) == asked["hole"].endswith(INVERTED):
+        told["hole"] = asked["hole"]
+    if told.get("weights") == model["weights"]:
+        told["model"] = asked["model"]
+    difference = next(_differences(told, asked), None)
+    if difference is None:
+        changed = [words for key, words in OF_MODEL.items() if told.get(key, model[key]) != model[key]]
+        difference = f"with {asked['model']} as it was then: {changed[0]} changed since" if changed else None
+    if difference is not None:
+        raise LatentfillError(f"{what} was made {difference}", ANEW)
+
+
+def model_of(gan: Gan) -> dict[str, str]:
+    """What tells a model from another of its name: digests of all that completes, and of what it says of itself."""
+    about = json.dumps({name: gan.about.get(name) for name in ("alignment", "trust")}, sort_keys=True, default=str)
+    return {"weights": weights_of(gan), "calibration": records.digest(about.encode())}
 
 
 def weights_of(gan: Gan) -> str:
-    """What tells a model from another of its name: a digest of all that completes."""
+    """A digest of all weights that complete."""
     return weights(gan.generator, gan.discriminator, gan.encoder)
 
 
-def _differences(told: dict[str, Any], asked: dict[str, Any]) -> Iterator[str]:
-    """Each choice that was another, as a user writes it: "with --steps 5, not 100"."""
+def write_answer(
+    question: Question, options: "Options", contents: MadeOf, facts: Mapping[str, Any], picture: bytes
+) -> Path:
+    """Write one completion, a PNG file, and before it its metadata, by which it is known as ours and as answered.
+
+    Raises ForeignFileError if something else is in its place, or was put there since.
+    """
+    path, about = question.file(".png"), question.file(".json")
+    before = records.read_answer(about)
+    if (about.exists() or path.exists()) and not records.can_replace(path, before):
+        raise ForeignFileError(f"{path} was not written by latentfill, or was changed since", records.MOVE)
+    output = {"sha256": records.digest(picture), "before": [records.digest_file(path)] if path.exists() else []}
+    metadata = {"image": question.source.name, **asked_for(options), **facts, "made_of": contents, "output": output}
+    text = json.dumps(records.seal(metadata), indent=1) + "\n"
+    photos.put(about, lambda file: file.write(text.encode()))
+    photos.put(path, lambda file: file.write(picture))
+    return path
+
+
+def _state_of(picture: Path, metadata: Mapping[str, Any]) -> str:
+    """What has become of an answer that is told of: WHOLE, CHANGED by somebody, or "" if it is still to be written.
+
+    A kill between the two files leaves the picture that was there before.
+    """
+    output = metadata.get("output")
+    if not picture.is_file() or output is None:
+        return WHOLE if picture.is_file() else ""
+    found = records.digest_file(picture)
+    return WHOLE if found == output["sha256"] else "" if found in output["before"] else CHANGED
+
+
+def _differences(told: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
+    """Each choice that was another, as a user writes it: "with --steps 5, not 100"; what is not told was not there."""
     for key, value in asked.items():
-        if key not in told or told[key] == value:
+        if key == "made_of" or key not in told or told[key] == value:
             continue
         if isinstance(value, dict) and isinstance(told[key], dict):
             yield from _differences(told[key], value)
@@ -158,12 +231,3 @@ def _differences(told: dict[str, Any], asked: dict[str, Any]) -> Iterator[str]:
             yield f"without {flag}, not with {value}" if told[key] is None else f"with {flag} {told[key]}, not without"
         else:
             yield f"with {flag} {told[key]}, not {value}"
-
-
-def tell(question: Question, options: "Options", facts: dict[str, Any]) -> None:
-    """Write the story of one completion. It comes last: with it, the question counts as answered."""
-    story = {"image": question.source.name, **asked_for(options), **facts}
-    path = question.file(".json")
-    making = path.with_name(f".{path.name}.making")
-    making.write_text(json.dumps(story, indent=1) + "\n")
-    making.replace(path)

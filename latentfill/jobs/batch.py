@@ -3,7 +3,7 @@
 import csv
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
@@ -27,7 +27,7 @@ from ..models import load
 from ..pipeline import put_back
 from ..trust.judge import Trust, judge
 from ..types import Images
-from .answers import Question, tell, weights_of
+from .answers import Question, model_of, write_answer
 from .candidates import offer, picture, story
 from .reader import Reader, reason
 
@@ -48,19 +48,19 @@ class Batch:
         options: "Options",
         gan: Gan,
         cuts: Sequence[tuple[Question, Cut]],
-        lowres: bool,
+        reader: Reader,
         *,
         drawn: bool = True,
-        weights: str = "",
+        model: Mapping[str, str] | None = None,
     ) -> None:
-        self.options, self.gan, self.cuts, self._drawn = options, gan, cuts, drawn
+        self.options, self.gan, self.cuts, self._reader, self._drawn = options, gan, cuts, reader, drawn
         numbers = [question.number for question, _ in cuts]
         self.folder = _unused(options.out / "_run" / f"{numbers[0]:06}-{numbers[-1]:06}")
         crops = [crop for _, cut in cuts for crop in cut.crops]
         crop_holes = [hole for _, cut in cuts for hole in cut.crop_holes]
         sights = [sight for _, cut in cuts for sight in cut.sights]
-        self.weights = weights or weights_of(gan)
-        self.incomplete = pose(gan, crops, crop_holes, lowres=lowres, sights=sights) if crops else None
+        self.model = model or model_of(gan)
+        self.incomplete = pose(gan, crops, crop_holes, lowres=reader.lowres, sights=sights) if crops else None
         self._last: Completion | None = None
         self._trust: Trust | None = None
         self._seconds = 0.0
@@ -114,12 +114,11 @@ class Batch:
             print(f"{question.source.name}: {warning}", file=sys.stderr)
         if len(filled.candidates) > 1:
             offer(self.options.out / "_run" / "candidates" / question.stem.relative_to(self.options.out), cut, filled)
-        originals.write(question.file(".png"), filled.candidates[0])
         if candidates and self.options.edits:
             self._draw_edits(question, rows, candidates[0])
-        facts = story(cut, candidates, self._seconds / len(self.cuts), trust)
-        tell(question, self.options, facts | {"notes": filled.notes, "weights": self.weights})
-        return question.file(".png")
+        facts = story(cut, candidates, self._seconds / len(self.cuts), trust) | {"notes": filled.notes, **self.model}
+        contents, data = self._reader.contents(question), originals.encode(filled.candidates[0])
+        return write_answer(question, self.options, contents, facts, data)
 
     def _animate(self) -> None:
         completed = sorted((self.folder / "completed").glob("*.png"), key=lambda path: int(path.stem))
@@ -164,11 +163,17 @@ class Batch:
 
 
 def drain(
-    options: "Options", gan: Gan, reader: Reader, questions: Iterable[Question], *, drawn: bool, weights: str = ""
+    options: "Options",
+    gan: Gan,
+    reader: Reader,
+    questions: Iterable[Question],
+    *,
+    drawn: bool,
+    model: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Question, Path | LatentfillError]]:
     """All that can be answered of some questions, without a look at the search; the others are with the reader."""
     for cuts in reader.batches(questions):
-        batch = Batch(options, gan, cuts, reader.lowres, drawn=drawn, weights=weights)
+        batch = Batch(options, gan, cuts, reader, drawn=drawn, model=model)
         for _ in batch.search():
             pass
         yield from batch.finish()
@@ -180,25 +185,25 @@ class Answerer:
 
     def __init__(self, options: "Options", threads: int) -> None:
         self._options, self._threads = options, threads
-        self._ready: tuple[Gan, Reader, str] | None = None
+        self._ready: tuple[Gan, Reader, Mapping[str, str]] | None = None
 
     def __call__(self, questions: Sequence[Question]) -> list[Told]:
         """What became of each; unusable ones first. Raises LatentfillError for what stops all others too."""
-        gan, reader, weights = self._ready = self._ready or self._begin()
+        gan, reader, model = self._ready = self._ready or self._begin()
         reader.rejected.clear()
         made: list[Told] = []
-        for question, answer in drain(self._options, gan, reader, questions, drawn=True, weights=weights):
+        for question, answer in drain(self._options, gan, reader, questions, drawn=True, model=model):
             why = reason(question.source.name, answer) if isinstance(answer, LatentfillError) else answer
             made.append((question, why))
         done = {question.number for question, _ in made}
         lost = [question for question in questions if question.number not in done]
         return [*((question, why) for question, (_, why) in zip(lost, reader.rejected, strict=True)), *made]
 
-    def _begin(self) -> tuple[Gan, Reader, str]:
+    def _begin(self) -> tuple[Gan, Reader, Mapping[str, str]]:
         options = self._options
         torch.set_num_threads(self._threads)
         gan = load(options.model, options.device, options.class_name)
-        return gan, Reader(options, gan, alone=False), weights_of(gan)
+        return gan, Reader(options, gan, alone=False), model_of(gan)
 
 
 def _log(path: Path, completion: Completion, row: int) -> None:

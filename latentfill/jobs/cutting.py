@@ -11,6 +11,7 @@ from jaxtyping import Float
 from ..errors import ImageError, LatentfillError
 from ..faces.detector import find
 from ..faces.templates import place, shear
+from ..files.records import ForeignFileError, digest, save
 from ..images import photos
 from ..images.fitting import fit
 from ..options import Alignment, ReadLimits
@@ -50,29 +51,37 @@ class Cutter:
     """landmarks that are given; None to look for them"""
     limits: ReadLimits
     duplicates: bool
+    choices: str
+    """a digest of the options by which photos are rejected, and faces chosen"""
 
     def __call__(self, task: Task) -> Row:
         """Write the crops of a photo; the first last, so that with it all are there.
 
         What is wrong with the photo is told in the row. Raises LatentfillError for what would stop all others too.
         """
+        row, source = replace(task.row, choices=self.choices), task.source
         try:
-            photo = photos.read(task.source, self.limits).pixels
+            data = source.bytes(self.limits.max_bytes)
+            row = replace(row, sha256=digest(data))
+            photo = photos.read(replace(source, data=data, size=len(data)), self.limits).pixels
         except ImageError as error:
-            return replace(task.row, kind=UNREADABLE, reason=error.what.removeprefix(f"{task.source.name}: "))
+            return replace(row, kind=UNREADABLE, reason=error.what.removeprefix(f"{source.name}: "))
         try:
-            crops = self._crops(photo, task.source.name)
+            crops = self._crops(photo, source.name)
         except _Rejected as no:
-            return replace(task.row, kind=no.kind, reason=no.reason)
+            return replace(row, kind=no.kind, reason=no.reason)
         except LatentfillError:
             raise
         except Exception as error:  # of a library, about this photo: MemoryError for instance
-            return replace(task.row, kind=FAILED, reason=f"{type(error).__name__}: {error}")
-        names = crop_names(task.row.stem, len(crops))
-        for name, crop in reversed(list(zip(names, crops, strict=True))):
-            photos.write(self.file(name), crop)
+            return replace(row, kind=FAILED, reason=f"{type(error).__name__}: {error}")
+        names = crop_names(row.stem, len(crops))
+        try:
+            for name, crop in reversed(list(zip(names, crops, strict=True))):
+                save(self.file(name), photos.encoder(self.file(name), crop), root=self.out)
+        except ForeignFileError as error:
+            return replace(row, kind=FAILED, reason=error.what)
         signatures = tuple(signature(crop).tobytes().hex() for crop in crops) if self.duplicates else ()
-        return replace(task.row, crops=len(crops), signatures=signatures)
+        return replace(row, crops=len(crops), signatures=signatures)
 
     def file(self, name: str) -> Path:
         """Where a crop lies."""

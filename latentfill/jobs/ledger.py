@@ -4,15 +4,15 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import final
 
+from ..files.contents import stamp_of
+from ..files.naming import fold, short
 from ..images.photos import Source
 
 Place = tuple[str, str]  # a file, and the part of it if it is an archive
 ALIGNED, MOVED = "aligned", "moved"
-LONGEST = 200  # bytes of a file's name; most systems allow 255, and photos.write and the suffix need some
 
 
 @final
@@ -25,6 +25,10 @@ class Row:
     file: str
     member: str
     bytes: int
+    stamp: str = ""
+    """of the file, as its system tells it: the same stamp is the same content"""
+    sha256: str = ""
+    """of the photo as it is stored, once it has been read"""
     stem: str = ""
     kind: str = ALIGNED
     """why it has no crops, in a word, if it has none"""
@@ -32,6 +36,8 @@ class Row:
     crops: int = 0
     signatures: tuple[str, ...] = ()
     """of each crop, in hexadecimal; none if duplicates are not looked for"""
+    choices: str = ""
+    """a digest of the options that it was looked at with"""
 
     @property
     def place(self) -> Place:
@@ -54,7 +60,7 @@ def blank(source: Source) -> Row:
         size = source.size if source.size >= 0 or source.problem else source.path.stat().st_size
     except OSError:
         size = -1
-    return Row(source.name, os.path.abspath(source.path), source.member, size)
+    return Row(source.name, os.path.abspath(source.path), source.member, size, stamp_of(source))
 
 
 @final
@@ -71,14 +77,18 @@ class Ledger:
         self._file = path.open("a", encoding="utf-8")
         self._file.write("\n" if path.stat().st_size else "")  # the last line may have been cut short
 
-    def known(self, new: Row) -> Row | None:
-        """What was found out about this photo, also if it has been moved since. None if it is new, or has changed."""
+    def known(self, new: Row, digest: Callable[[Row], str]) -> Row | None:
+        """What was found out about this photo, also if it has been moved since. None if it is new, or has changed.
+
+        Its content is compared by `digest`, unless its file has the stamp that it had.
+        """
         if row := self.rows.get(new.place):
-            return row if row.bytes == new.bytes else None
+            return row if _is_same(row, new, digest) else None
         row = self._moved.get((new.path, new.bytes))
-        if row is None or row.place not in self.rows or os.path.exists(row.file):
+        gone = row is not None and row.place in self.rows and not os.path.exists(row.file)
+        if row is None or not gone or not _is_same(replace(row, stamp=""), new, digest):
             return None  # another photo of the same name and size, as with pictures that are not compressed
-        here = replace(row, file=new.file, member=new.member)
+        here = replace(row, file=new.file, member=new.member, stamp=new.stamp)
         self.add(replace(row, kind=MOVED))
         self.add(here)
         return here
@@ -106,31 +116,38 @@ class Ledger:
 
 
 def give_stems(
-    new: Iterable[Row], ledger: Ledger, wish: Callable[[Row], str], *, numbered: bool
+    new: Iterable[Row],
+    ledger: Ledger,
+    wish: Callable[[Row], str],
+    *,
+    numbered: bool,
+    digest: Callable[[Row], str] = lambda row: "",
+    is_taken: Callable[[str], bool] = lambda stem: False,
 ) -> list[tuple[Row, Row | None]]:
     """Every photo with a stem that no other photo has or will have, and what is known of it already.
 
     It is the one it had before, or the wished one, or else that with the photo's whole name, or a number more.
-    `numbered` stems are kept clear of NAME-2 and so on. Upper and lower case count as the same, as for some systems.
+    `numbered` stems are kept clear of NAME-2 and so on, and all of those that `is_taken` says somebody else's files
+    have. Upper and lower case count as the same, as for some systems. `digest` tells the content of a photo.
     """
     taken: set[str] = set()
     with_numbers: set[str] = set()
 
     def take(stem: str) -> None:
-        taken.add(stem.casefold())
-        with_numbers.add(_numbered(stem.casefold()))
+        taken.add(fold(stem))
+        with_numbers.add(_numbered(fold(stem)))
 
     def is_free(stem: str) -> bool:
-        folded = stem.casefold()
+        folded = fold(stem)
         clash = folded in taken or (numbered and (folded in with_numbers or _numbered(folded) in taken))
-        return not clash
+        return not clash and not is_taken(stem)
 
-    photos = [(row, ledger.known(row)) for row in new]
+    photos = [(row, ledger.known(row, digest)) for row in new]
     for row in ledger.rows.values():
         take(row.stem)
-    wishes = [_short(wish(row)) for row, _ in photos]
-    folded = {stem.casefold() for stem in wishes}
-    late = [numbered and _numbered(stem.casefold()) in folded for stem in wishes]  # a-2.jpg, if there is an a.jpg
+    wishes = [short(wish(row)) for row, _ in photos]
+    folded = {fold(stem) for stem in wishes}
+    late = [numbered and _numbered(fold(stem)) in folded for stem in wishes]  # a-2.jpg, if there is an a.jpg
     given: dict[int, tuple[Row, Row | None]] = {}
     for i in sorted(range(len(photos)), key=late.__getitem__):
         row, known = photos[i]
@@ -138,7 +155,7 @@ def give_stems(
         stem = before.stem if before else wishes[i]
         if not before:
             if not is_free(stem):
-                base = _short(stem + PurePosixPath(row.path).suffix)
+                base = short(stem + PurePosixPath(row.path).suffix)
                 stem = next(s for n in range(1, 10**9) if is_free(s := base if n == 1 else f"{base}~{n}"))
             take(stem)
         given[i] = replace(row, stem=stem), known
@@ -151,11 +168,8 @@ def _numbered(stem: str) -> str:
     return name if dash and number.isdecimal() else "/"
 
 
-def _short(stem: str) -> str:
-    """The stem, its last part cut and told apart by a hash if file systems would not take it."""
-    folder, slash, name = stem.rpartition("/")
-    encoded = name.encode(errors="surrogateescape")
-    if len(encoded) <= LONGEST:
-        return stem
-    digest = sha256(stem.encode(errors="surrogateescape")).hexdigest()[:16]
-    return f"{folder}{slash}{encoded[: LONGEST - 17].decode(errors='ignore')}-{digest}"
+def _is_same(row: Row, new: Row, digest: Callable[[Row], str]) -> bool:
+    """Whether a photo is the one that a row is of. Early rows kept its size alone."""
+    if row.bytes != new.bytes or not row.sha256:
+        return row.bytes == new.bytes
+    return (row.stamp != "" and row.stamp == new.stamp) or row.sha256 == digest(new)

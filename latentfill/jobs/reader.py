@@ -13,13 +13,15 @@ from ..completion.observations import Sight
 from ..cutting import Cut, alignment_of, cut, cut_observed
 from ..errors import ExtraError, HoleError, ImageError, LatentfillError
 from ..faces import landmarks
+from ..files.contents import MadeOf, check_apart
+from ..files.records import digest
 from ..gan.gan import Gan
 from ..images import holes, originals, photos
 from ..images.fitting import fit, fit_hole
 from ..observing.observed import degrade
 from ..options import Alignment
 from ..types import Hole
-from .answers import Question, hole_of, hole_seed, sight_of
+from .answers import Question, hole_of, hole_seed, made_of, sight_of
 
 if TYPE_CHECKING:
     from ..cli.complete import Options
@@ -44,7 +46,7 @@ class Reader:
         self.rejected: list[tuple[str, str]] = []
         self._described = False
         self._options, self._gan = options, gan
-        self._landmarks = _read_landmarks(options, gan)
+        self.landmarks = _read_landmarks(options, gan)
         self._table = options.out / "_run" / "rejected.csv"
         self._alone = alone
         if alone:
@@ -60,7 +62,7 @@ class Reader:
         squares = pixels = 0
         for question in questions:
             try:
-                made = self._read(question)
+                question, made = self._read(question)
             except ExtraError:
                 raise
             except LatentfillError as error:
@@ -84,9 +86,17 @@ class Reader:
         if self._alone:
             write_rejected(self._table, self.rejected)
 
-    def _read(self, question: Question) -> Cut:
+    def contents(self, question: Question) -> MadeOf:
+        """What the answer is made of."""
+        return made_of(question, self.spec, self.landmarks)
+
+    def _read(self, question: Question) -> tuple[Question, Cut]:
+        """The question with the digest of its photo, and the squares."""
         options, size, source = self._options, self._gan.network.size, question.source
-        original = originals.read(source, options.limits)
+        check_apart(self.spec, source)
+        data = source.bytes(options.limits.max_bytes)
+        question = replace(question, photo=digest(data))
+        original = originals.from_bytes(data, options.limits, source.name)
         shape = original.values.shape[:2]
         if self.sight is not None and options.fit:
             original = self._fitted(original, self.sight)
@@ -101,17 +111,17 @@ class Reader:
             hole = self._hole(question, original, drawn)
             hole = hole if drawn == (size, size) else fit_hole(hole, size)
             original = originals.Original(fit(original.photo().pixels, size))
-        points = self._landmarks.get(source.name, ())
+        points = self.landmarks.get(source.name, ())
         if options.landmarks is not None and not len(points):
             print(f"{source.name}: {options.landmarks} has no landmarks for it", file=sys.stderr)
-        made = self._cut(source, original, hole, points)
+        made = self._cut(question, original, hole, points)
         for note in made.notes:
             print(f"{source.name}: {note}", file=sys.stderr)
-        return made
+        return question, made
 
-    def _cut(self, source: photos.Source, original: originals.Original, hole: Hole, points: Points) -> Cut:
+    def _cut(self, question: Question, original: originals.Original, hole: Hole, points: Points) -> Cut:
         """The squares; of a picture that is to be degraded first, what was seen is written down."""
-        options, name = self._options, source.name
+        options, name = self._options, question.source.name
         if self.sight is None:
             made = cut(original, hole, self._gan, options.photo, points, name)
             # Who says full wants to see how near the model comes to the picture.
@@ -123,7 +133,8 @@ class Reader:
             factor = self.sight.view.factor
             hole = hole[: height // factor * factor, : width // factor * factor]
             points = [np.asarray(one, float) / factor for one in points]
-            originals.write(options.out / "_run" / "seen" / PurePosixPath(name).with_suffix(".png"), original)
+            stem = question.stem.relative_to(options.out)
+            originals.write(options.out / "_run" / "seen" / stem.with_name(f"{stem.name}.png"), original)
         most = options.limits.max_pixels
         return cut_observed(original, hole, self.sight, self._gan, options.photo, points, name, most=most)
 

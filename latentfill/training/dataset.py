@@ -1,6 +1,5 @@
 """Pictures of one size, and the endless stream of batches that training draws from them."""
 
-import csv
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from ..errors import DataError
+from ..files.listing import survey
+from ..files.records import save_table
 from ..images import photos
 from ..images.archives import is_archive
 from ..images.pixels import batch_to_images
@@ -37,6 +38,8 @@ class Dataset:
     """the number of each picture's class, if they were asked for"""
     classes: Mapping[str, int] = field(default_factory=dict)
     """how many pictures there are of each, in the order of their numbers"""
+    left_out: tuple[str, ...] = ()
+    """what of the places was left out, in sentences"""
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -85,7 +88,8 @@ def build(
     places: Sequence[Path], size: int, channels: int, cache: Path | None = None, limit: int | None = None
 ) -> Iterator[tuple[int, int] | Dataset]:
     """`open_dataset`, yielding (done, total) while it decodes and the Dataset at last."""
-    sources = list(photos.find(places))
+    listed = survey(places)
+    sources = listed.sources
     if not sources:
         raise DataError(
             f"{', '.join(map(str, places))}: no pictures found",
@@ -104,7 +108,7 @@ def build(
             f"none of the {len(sources)} pictures can be read; the first: {': '.join(rejected[0])}",
             "Save them again as PNG or JPEG.",
         )
-    yield Dataset(kept.pixels(len(names)), names, rejected, _alignment(places))
+    yield Dataset(kept.pixels(len(names)), names, rejected, _alignment(places), left_out=listed.left_out)
 
 
 def labelled(data: Dataset) -> Dataset:
@@ -151,8 +155,7 @@ def split(data: Dataset | None, count: int) -> tuple[Dataset | None, Images | No
 
 def write_rejected(path: Path, rejected: Sequence[tuple[str, str]]) -> None:
     """A CSV of the pictures that were left out, and why."""
-    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        csv.writer(file).writerows([("path", "reason"), *rejected])
+    save_table(path, [("path", "reason"), *rejected])
 
 
 def _alignment(places: Sequence[Path]) -> Mapping[str, Any] | None:

@@ -16,6 +16,7 @@ from typing import BinaryIO, final
 import numpy as np
 
 from ..errors import DataError, ImageError
+from ..files.contents import stamp_of
 from ..images import photos
 from ..images.fitting import fit
 from ..images.pixels import to_grey
@@ -157,10 +158,12 @@ def key(sources: Sequence[photos.Source], size: int, channels: int, limit: int |
     digest = hashlib.sha256(f"{FORMAT} {size} {channels}{'' if limit is None else f' first {limit}'}".encode())
     stamps: dict[Path, str] = {}
     for source in sources:
-        if source.path not in stamps:
-            stat = source.path.stat()
-            stamps[source.path] = f"{os.path.abspath(source.path)} {stat.st_size} {stat.st_mtime_ns}"
-        digest.update(f"{stamps[source.path]} {source.member}\n".encode(errors="surrogateescape"))
+        if source.data is not None:  # it came through a pipe
+            digest.update(hashlib.sha256(source.data).digest())
+        elif source.path not in stamps:
+            stamps[source.path] = f"{os.path.abspath(source.path)} {stamp_of(source)}"
+        about = f"{stamps.get(source.path, '')} {source.member} {source.problem}\n"
+        digest.update(about.encode(errors="surrogateescape"))
     return digest.hexdigest()[:32]
 
 

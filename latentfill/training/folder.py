@@ -12,10 +12,21 @@ from pydantic import TypeAdapter
 
 from .. import __version__
 from ..errors import LatentfillError, RunError
+from ..files.records import RECORD
 from ..options import Kind, NetworkOptions, RunOptions, TrainOptions, renamed
 from .checkpoints import MAKING, listed
 from .locks import hold, holder
 
+HISTORY = "history.jsonl"
+RESULTS = (
+    "model.safetensors",
+    "best.safetensors",
+    "options.json",
+    "metrics.csv",
+    "samples",
+    "checkpoints",
+    "tensorboard",
+)
 FIXED = ("seed", "batch_size")  # training options that the first batch settled
 # What every training listens to; the rest is for those with a game.
 SERVED = {
@@ -36,7 +47,8 @@ class Subject:
 def claim(folder: Path) -> TextIO:
     """Take the folder for this process, until the file returned is closed, and sweep what killed ones left behind.
 
-    Raises RunError when it cannot be written to, or when another process trains there.
+    Raises RunError when it cannot be written to, when another process trains there, or when it holds files of the
+    names that a training writes, and none was begun there.
     """
     path = folder / ".lock"
     try:
@@ -45,6 +57,11 @@ def claim(folder: Path) -> TextIO:
         raise RunError(f"{folder} cannot be written to: {error.strerror}", "Give another --run.") from error
     if lock is None:
         raise RunError(f"{holder(path)} is training in {folder}", "Wait for it, stop it, or give another --run.")
+    if not (folder / HISTORY).exists():
+        if there := [name for name in RESULTS if (folder / name).exists()]:
+            lock.close()
+            raise RunError(f"{folder} holds {there[0]} already, and no training", "Give another --run.")
+        (folder / RECORD).touch()
     for left in folder.rglob(f"*{MAKING}"):
         left.unlink(missing_ok=True)
     return lock
@@ -109,7 +126,7 @@ def write_options(
     making = folder / f"options.json{MAKING}"
     making.write_text(json.dumps(now, indent=2) + "\n")
     making.replace(folder / "options.json")
-    with (folder / "history.jsonl").open("a") as file:
+    with (folder / HISTORY).open("a") as file:
         file.write(json.dumps(origin() | dict(facts) | now) + "\n")
 
 

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from latentfill.errors import DataError, ImageError
-from latentfill.images.archives import find
+from latentfill.files.listing import find
+from latentfill.files.records import claim_run
 from latentfill.images.photos import read
 
 
@@ -76,7 +77,9 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     (tmp_path / "here" / "linked").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "here" / "circle").symlink_to(tmp_path / "here")
     (tmp_path / "here" / "dangling.png").symlink_to(tmp_path / "nothing")
-    assert names(tmp_path / "here") == ["linked/a.png"]
+    assert names(tmp_path / "here") == ["linked/a.png", "dangling.png"]
+    with pytest.raises(ImageError, match=r"dangling\.png: a link to what is not there"):
+        read(list(find([tmp_path / "here"]))[1])
 
 
 def test_archives_are_read_in_their_order_wherever_they_are(tmp_path):
@@ -225,7 +228,9 @@ def test_the_bytes_are_those_in_the_tar(tmp_path):
 
 
 def test_what_verbs_keep_beside_their_results_is_no_result(tmp_path):
-    for name in ("a.png", "_run/contact.png", "people/_run/mean.png", "people/b.png", "_runs/c.png"):
+    claim_run(tmp_path)
+    claim_run(tmp_path / "people")
+    for name in ("a.png", "_run/contact.png", "people/_run/mean.png", "people/b.png", "_runs/c.png", "my/_run/d.png"):
         put(tmp_path / name)
-    assert names(tmp_path) == ["_runs/c.png", "a.png", "people/b.png"]
+    assert names(tmp_path) == ["_runs/c.png", "a.png", "my/_run/d.png", "people/b.png"]
     assert names(tmp_path / "_run") == ["contact.png"]

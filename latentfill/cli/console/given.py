@@ -89,7 +89,7 @@ def opened(options: "Options", team: "Team") -> "Dataset":
         write_rejected(where, data.rejected)
         print(f"left out, because they cannot be read: {len(data.rejected)}, listed in {where}", file=sys.stderr)
     if team.leads:
-        print(f"{len(data)} pictures", file=sys.stderr)
+        print(*data.left_out, f"{len(data)} pictures", sep="\n", file=sys.stderr)
     return data
 
 

@@ -128,7 +128,9 @@ def _fill(system: Any, url: str, found: Sequence[Remote], folder: Path, tell: Ca
     there = {
         remote.name
         for remote in found
-        if known.get(remote.name) == (remote.size, remote.stamp) and _size(folder / remote.name) == remote.size
+        if remote.stamp  # without one nobody can tell whether it has changed
+        and known.get(remote.name) == (remote.size, remote.stamp)
+        and _size(folder / remote.name) == remote.size
     }
     missing = [remote for remote in found if remote.name not in there]
     size = sum(remote.size for remote in missing) / 1e6

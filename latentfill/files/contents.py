@@ -1,0 +1,87 @@
+"""What a completion is made of, by content: two are the same if photo, hole and landmarks have the same digests."""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import HoleError, ImageError, LatentfillError
+from ..images.archives import Source
+from ..images.holes import HoleSpec, find_file
+from .listing import Roles
+from .records import digest, digest_file
+
+Landmarks = Mapping[str, Sequence[Any]]
+MadeOf = Mapping[str, str | None]
+"""SHA-256 of each content; None for what there is not, "" for what cannot be read"""
+WORDS = {"photo": "the photo", "hole": "its hole", "landmarks": "its landmarks"}
+
+
+def roles_of(spec: HoleSpec, places: Sequence[Path]) -> Roles:
+    """The files of a hole, which are no pictures. Raises HoleError if its folder is that of the pictures."""
+    if spec.kind not in ("file", "folder"):
+        return {}
+    if any(place.exists() and place.samefile(spec.path) for place in places):
+        raise HoleError(f"{spec.path} is given as the hole and as the picture", "Keep holes and pictures apart.")
+    return {spec.path: "given as the hole"}
+
+
+def check_apart(spec: HoleSpec, source: Source) -> None:
+    """Raise HoleError if a picture would be its own hole, since it lies in the folder of holes."""
+    path = find_file(spec, source.name)
+    if path is not None and not source.member and path.exists() and path.samefile(source.path):
+        raise HoleError(f"{source.name}: its hole would be the picture itself", "Keep holes and pictures apart.")
+
+
+def digest_photo(source: Source) -> str:
+    """Of a picture's file."""
+    try:
+        return digest(source.bytes())
+    except ImageError:
+        return ""
+
+
+def stamp_of(source: Source) -> str:
+    """What changes whenever a picture's file does, without reading it; "" where there is no file.
+
+    The time of the last change of an inode can be set back by no copy, archive or editor.
+    """
+    try:
+        stat = source.path.stat()
+    except OSError:
+        return ""
+    return f"{stat.st_ino} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}" if source.data is None else ""
+
+
+def digest_hole(spec: HoleSpec, name: str, own: bytes | None = None) -> str | None:
+    """Of the picture of a hole, `own` if it came with its photo; None for a hole that words or the photo tell."""
+    if own is not None:
+        return digest(own)
+    try:
+        path = find_file(spec, name)
+        return None if path is None else _digest_once(path, path.stat().st_mtime_ns, path.stat().st_size)
+    except (LatentfillError, OSError):
+        return ""
+
+
+def digest_landmarks(landmarks: Landmarks, name: str) -> str | None:
+    """Of the points that are given for a photo."""
+    try:
+        points = landmarks.get(name, ())
+    except LatentfillError:
+        return ""
+    return digest(json.dumps(np.asarray(points, float).tolist()).encode()) if len(points) else None
+
+
+def changed_contents(was: MadeOf, now: MadeOf) -> str:
+    """Which contents are others than they were, in words; what was not kept counts as the same."""
+    return " and ".join(words for name, words in WORDS.items() if name in was and was[name] != now[name])
+
+
+@lru_cache(maxsize=4)
+def _digest_once(path: Path, changed: int, size: int) -> str:
+    """Kept, since one hole often serves for many pictures."""
+    return digest_file(path)
