@@ -1,7 +1,7 @@
 """latentfill complete: fill the holes of pictures."""
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from errno import ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -108,7 +108,6 @@ def run(options: Options) -> int:
     import torch
     from setproctitle import setproctitle
 
-    from ..files.records import claim_run
     from ..models import load
 
     setproctitle(f"latentfill complete {options.out.name}")
@@ -136,9 +135,8 @@ def run(options: Options) -> int:
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         if options.where.engine == "ray":
-            return _spread(options, gan)
-        claim_run(options.out)
-        return _answer(options, gan)
+            return _spread(_keep_pipes(options), gan)
+        return _answer(_keep_pipes(options), gan)
     except OSError as error:
         cure = "Make room there." if error.errno == ENOSPC else "Give another --out."
         raise LatentfillError(f"{options.out} cannot be written to: {error.strerror or error}", cure) from error
@@ -156,6 +154,16 @@ def _spread(options: Options, gan: "Gan") -> int:
         print(f"{row['path']}: {row['error']}", file=sys.stderr)
     print(f"{len(rows) - len(bad):,} of {count:,} completed, {len(bad):,} rejected, in {options.out}", file=sys.stderr)
     return 1 if bad else 0
+
+
+def _keep_pipes(options: Options) -> Options:
+    """The options with files in the place of pipes: they are read by every process, and pipes can be read once."""
+    from ..files.pipes import keep_pipe
+    from ..files.records import claim_run
+
+    run, hole, landmarks = claim_run(options.out), options.hole, options.landmarks
+    hole = hole and keep_pipe(hole, run, "hole")
+    return replace(options, hole=hole, landmarks=landmarks and Path(keep_pipe(str(landmarks), run, "landmarks")))
 
 
 def _answer(options: Options, gan: "Gan") -> int:

@@ -13,7 +13,6 @@ from ..cli.console.progress import Bar
 from ..errors import LatentfillError
 from ..files.contents import roles_of
 from ..files.naming import FolderResults
-from ..files.records import claim_run
 from ..gan.gan import Gan
 from ..jobs.answers import model_of
 from ..jobs.reader import Reader, write_rejected
@@ -34,7 +33,6 @@ def complete(options: "Options", gan: Gan) -> tuple[dict[str, Row], int]:
 
     Raises LatentfillError where nothing can be done, KeyboardInterrupt when stopped: what is done is in the manifest.
     """
-    claim_run(options.out)
     reader = Reader(options, gan, alone=False)  # raises for options that go ill together, before anything is started
     lock = held(options.out)
     try:

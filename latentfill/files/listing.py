@@ -10,10 +10,9 @@ from typing import Any, NoReturn, final
 
 from ..errors import DataError
 from ..images.archives import RUN, SUFFIXES, Source, is_archive, is_picture, is_shown, read_archive, reason_of, suffix
+from .pipes import PIPE, PIPES, is_pipe, read_pipe
 from .records import digest_file, entries_of, is_answer, is_run, read_answer
 
-PIPE = Path("-")
-PIPES = (PIPE, Path("/dev/stdin"), Path("/dev/fd/0"))
 Roles = Mapping[Path, str]
 
 
@@ -52,10 +51,14 @@ def survey(places: Iterable[Path], roles: Roles | None = None) -> Listing:
     for place in places:
         try:
             listed += [(place, source) for source in _list_place(place, left_out)]
+        except OSError as error:  # of a name that is too long, for one
+            refused.append(DataError(f"{place}: {reason_of(error)}", "Give pictures, folders, a .zip or a .tar."))
         except DataError as error:
             refused.append(error)
-            problem = error.what.removeprefix(f"{place}: ")
-            listed.append((place, Source(place.name, place, problem=problem)))
+        else:
+            continue
+        problem = refused[-1].what.removeprefix(f"{place}: ")
+        listed.append((place, Source(place.name, place, problem=problem)))
     if refused and len(refused) == len(places):
         raise refused[0]
     sources = [source for _, source in listed] if len(places) == 1 else list(_unique(listed))
@@ -100,8 +103,8 @@ def _resolved(roles: Roles) -> Roles:
 def _list_place(place: Path, left_out: _LeftOut) -> Iterator[Source]:
     if place.is_dir():
         yield from _list_folder(place, left_out)
-    elif place in PIPES or (place.exists() and not place.is_file()) or place.parent == Path("/dev/fd"):
-        yield _read_pipe(place)
+    elif is_pipe(place):
+        yield _pipe_source(place)
     elif not os.path.lexists(place):
         _refuse(place, "no such file or folder", "Give pictures, a folder of them, a .zip or a .tar.")
     elif not place.exists():
@@ -127,16 +130,9 @@ def _refuse(place: Path, problem: str, cure: str) -> NoReturn:
     raise DataError(f"{place}: {problem}", cure)
 
 
-def _read_pipe(place: Path) -> Source:
-    """What comes through a pipe, all of it: nobody can read it twice."""
-    name = "stdin" if place in PIPES else f"pipe-{place.name}"
-    if place in PIPES and sys.stdin.isatty():
-        _refuse(place, "no picture comes by the standard input", f"Write latentfill ... {place} < FILE.")
-    try:
-        data = sys.stdin.buffer.read() if place in PIPES else place.read_bytes()
-    except OSError as error:
-        raise DataError(f"{place}: {reason_of(error)}", "Give files, folders, or a pipe.") from error
-    return Source(name, PIPE, size=len(data), data=data)
+def _pipe_source(place: Path) -> Source:
+    data = read_pipe(place)
+    return Source("stdin" if place in PIPES else f"pipe-{place.name}", PIPE, size=len(data), data=data)
 
 
 def _unique(listed: list[tuple[Path, Source]]) -> Iterator[Source]:
