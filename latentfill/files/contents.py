@@ -17,7 +17,7 @@ from .records import digest, digest_file
 Landmarks = Mapping[str, Sequence[Any]]
 MadeOf = Mapping[str, str | None]
 """SHA-256 of each content; None for what there is not, "" for what cannot be read"""
-WORDS = {"photo": "the photo", "hole": "its hole", "landmarks": "its landmarks"}
+WORDS = {"photo": "the photo has", "hole": "its hole has", "landmarks": "its landmarks have"}
 
 
 def roles_of(spec: HoleSpec, places: Sequence[Path]) -> Roles:

@@ -146,7 +146,7 @@ def open_questions(
         now = made_of(question, spec, landmarks)
         check_same(metadata, asked, metadata.get("made_of", {}), now, found, str(picture))
         if changed := changed_contents(metadata.get("made_of", {}), now):
-            notes.append(f"{question.source.name}: made anew, for {changed} is another than it was")
+            notes.append(f"{question.source.name}: made anew, since {changed} changed")
             left.append(question)
         elif state == CHANGED:
             notes.append(f"{picture} is another file than was written, and stays; remove it to have it made anew")
