@@ -22,7 +22,7 @@ from ..jobs.reader import Reader, reason
 from ..jobs.workers import lives
 from ..models import load
 from .manifest import Manifest, Row, told
-from .spreading import Block, is_full
+from .spreading import Block
 from .tables import fetched
 
 if TYPE_CHECKING:
@@ -74,8 +74,6 @@ class Completer:
         open_ones = [q for q in questions if q.number not in rows]
         for question, made in drain(options, self._gan, self._reader, open_ones, drawn=False, weights=self._weights):
             if isinstance(made, LatentfillError):
-                if is_full(made):
-                    raise made
                 rows[question.number] = self.failed(question, reason(question.source.name, made))
             else:
                 rows[question.number] = self._row(question)

@@ -7,17 +7,15 @@ import traceback
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from errno import EDQUOT, ENOSPC
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, final
 
-from ..errors import ExtraError, LatentfillError
+from ..errors import ExtraError, LatentfillError, is_full
 from .fleet import Fleet
 
 TRIES = 3  # of a block as a whole; then one item at a time, to find out which of them kills its worker
 PIECES = 4_096  # of Ray's own, at most: it keeps a list of them
-FULL = (ENOSPC, EDQUOT)
 KILLED = "its worker was killed each time, perhaps for want of memory"
 BACK = "answer"
 
@@ -95,15 +93,6 @@ def spread(make: Callable[[], Work], blocks: Sequence[Block], fleet: Fleet, note
         raise LatentfillError(f"the cluster gave up: {first}", "See `ray status`. The same command goes on.") from error
     finally:
         shutil.rmtree(notes, ignore_errors=True)
-
-
-def is_full(error: BaseException | None) -> bool:
-    """Whether it is a disk without room that made this happen."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in FULL:
-            return True
-        error = error.__cause__
-    return False
 
 
 def _cut(table: Any, pieces: int) -> list[Any]:
