@@ -35,7 +35,7 @@ SLOW, FEWER = "seed", 24  # this preset completes so many times fewer pictures
 
 
 def phases(options: Options, gan: Gan, questions: list[Question]) -> tuple[float, float, float]:
-    """Processor seconds of all questions: to read and cut, to search and judge, to blend and write."""
+    """Processor seconds of all questions: to read and cut, to search, to judge, blend and write."""
     reader, weights = Reader(options, gan, alone=False), weights_of(gan)
     spent = [0.0, 0.0, 0.0]
     before = time.process_time()

@@ -29,7 +29,7 @@ def stoppable() -> Iterator[None]:
     main = threading.current_thread() is threading.main_thread()
     ours = [number for number in TO_END if main and signal.getsignal(number) is signal.SIG_DFL]
     for number in ours:
-        signal.signal(number, _stop)
+        signal.signal(number, stop)
     try:
         yield
     finally:
@@ -66,7 +66,8 @@ class StopSignal:
             print(f"\nStopping after {self._what}; again to leave at once.", file=sys.stderr)
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
+def stop(number: int, frame: FrameType | None) -> None:
+    """What Python itself does at Ctrl-C, at any signal."""
     _leave_terminal(number)
     raise Stopped(number)
 

@@ -79,7 +79,7 @@ class Options:
 
 def run(options: Options) -> int:
     """Align every photo. Returns 1 if some cannot be read or nothing could be aligned, 130 when stopped."""
-
+    from ..images.photos import sweep
     from ..jobs import aligning
     from ..jobs.ledger import Ledger
     from ..training.locks import held
@@ -91,8 +91,9 @@ def run(options: Options) -> int:
     with blame(out):
         lock = held(out)
         try:
-            anew = options.overwrite
-            same = aligning.check_same(out, sources, _layout(options), _choices(options), overwrite=anew)
+            sweep(out)
+            layout, choices, anew = _layout(options), _choices(options), options.overwrite
+            same = aligning.check_same(out, sources, layout, choices, overwrite=anew)
             ledger = Ledger(out / "_run" / "photos.jsonl")
             try:
                 every, todo = aligning.sort_out(sources, ledger, cutter, naming.stem, again=not same, overwrite=anew)
@@ -181,7 +182,7 @@ def _work_off(options: Options, cutter: "Cutter", ledger: "Ledger", count: int, 
         write_alignment(out / part, cutter, options.points)
     if done := count - len(todo):
         print(f"{done:,} of {count:,} are done already (--overwrite makes them anew)", file=sys.stderr)
-    counts: Counter[str] = Counter()
+    counts = Counter[str]()
     workers = options.where.workers or max(1, min(cores(), len(todo) // A_FEW))
     on_ray = options.where.engine == "ray"
     share = _on_ray(options, len(todo)) if on_ray else share_out

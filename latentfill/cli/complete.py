@@ -103,6 +103,7 @@ def run(options: Options) -> int:
     """Complete every picture. Returns 1 if some could not be, each named; 2 if none was given."""
     import torch
 
+    from ..images.photos import sweep
     from ..jobs.answers import ask
     from ..jobs.reader import Reader
     from ..models import load
@@ -131,6 +132,7 @@ def run(options: Options) -> int:
         raise LatentfillError(f"--edits {options.edits}: there are not so many", f"This model has {most}.")
     with blame(options.out):
         options.out.mkdir(parents=True, exist_ok=True)
+        sweep(options.out)
         if options.where.engine == "ray":
             return _spread(options, gan)
         questions = ask(options.images, options.out)[: options.max_images]

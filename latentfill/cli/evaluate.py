@@ -80,6 +80,7 @@ def run(options: Options) -> int:
     import torch
 
     from ..evaluation.trial import FILES
+    from ..images.photos import sweep
 
     name_process("evaluate", options.out)
     if not options.data:
@@ -94,6 +95,7 @@ def run(options: Options) -> int:
     for name, reason in rejected:
         print(f"{name}: {reason}", file=sys.stderr)
     with blame(options.out):
+        sweep(options.out)
         trial.forget(list(trial.methods) if options.again == ALL else split(options.again))
         _drain("complete", _complete(options, trial))
         _drain("judge", trial.judge())

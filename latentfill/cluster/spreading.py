@@ -11,11 +11,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, final
 
-from ..errors import ExtraError, LatentfillError, is_full
+from ..errors import ExtraError, LatentfillError, explain, is_full, is_out_of_memory
 from .fleet import Fleet
 
 TRIES = 3  # of a block as a whole; then one item at a time, to find out which of them kills its worker
 PIECES = 4_096  # of Ray's own, at most: it keeps a list of them
+NO_MEMORY = "there is not enough memory for it"
 KILLED = "its worker was killed each time, perhaps for want of memory"
 BACK = "answer"
 
@@ -197,7 +198,7 @@ def _alone(work: Any, item: Any, number: int, diary: Diary) -> Any:
     except Exception as error:  # of a library, about this one
         if _is_everybodys(error):
             raise
-        made = work.failed(item, f"{type(error).__name__}: {error}")
+        made = work.failed(item, NO_MEMORY if is_out_of_memory(error) else f"{type(error).__name__}: {error}")
     diary.note("done")
     return made
 
@@ -208,6 +209,5 @@ def _is_everybodys(error: Exception) -> bool:
 
 
 def _unwritable(error: BaseException | None) -> tuple[str, str]:
-    told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
-    return f"{where}cannot be written to ({told})", "Make room there. The same command goes on."
+    explained = explain(error, "a folder of the worker") if isinstance(error, OSError) else LatentfillError("", "")
+    return explained.what, explained.cure

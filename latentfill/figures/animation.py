@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image
 
-from ..errors import ImageError
+from ..errors import ImageError, cure
 from ..types import Pixels
 
 COLOURS = 256  # all that a GIF has
@@ -39,9 +39,9 @@ def write_gif(path: Path, frames: Iterable[Pixels], seconds_per_frame: float = 0
         raise ValueError(f"a frame of a GIF is shown for 0.01 to 655 seconds, not {seconds_per_frame}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, making = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        handle, making = tempfile.mkstemp(prefix=".", suffix=".making", dir=path.parent)
     except OSError as error:
-        raise ImageError(f"{path}: cannot be written ({error.strerror})", "Choose another place.") from error
+        raise ImageError(f"{path}: cannot be written ({error.strerror})", cure(error)) from error
     try:
         with tempfile.TemporaryFile() as waiting, os.fdopen(handle, "wb") as out:
             colours = _Colours()

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ..errors import ImageError
+from ..errors import ImageError, cure
 from ..types import Pixels
 
 Format = Literal["pdf", "svg", "png"]
@@ -80,9 +80,9 @@ def to_pixels(figure: Figure, style: Style = PRINT) -> Pixels:
 def _write(figure: Figure, target: Path, kind: Format, style: Style) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, making = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
+        handle, making = tempfile.mkstemp(prefix=".", suffix=".making", dir=target.parent)
     except OSError as error:
-        raise ImageError(f"{target}: cannot be written ({error.strerror})", "Choose another place.") from error
+        raise ImageError(f"{target}: cannot be written ({error.strerror})", cure(error)) from error
     date = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[kind]
     try:
         with os.fdopen(handle, "wb") as file, matplotlib.rc_context(style):

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from ..errors import ModelError
+from ..errors import ModelError, cure, explain, is_out_of_memory
 from ..options import NetworkOptions, renamed
 from .building import AnyEncoder, blank_networks, prior_of
 from .context import ContextEncoder, ContextModule
@@ -84,7 +84,7 @@ def about(path: Path) -> dict[str, Any]:
         with safe_open(path, "pt", device="cpu") as file:
             return dict(_about(path, file.metadata()).get("about", {}))
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path}: not a model file ({error})", "Delete it, or get it again.") from error
+        raise _unreadable(path, error, "Delete it, or get it again.") from error
 
 
 def weights(*networks: object) -> str:
@@ -117,13 +117,14 @@ def _store(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str,
     making: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, making = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".making", dir=path.parent)
+        handle, making = tempfile.mkstemp(prefix=".", suffix=".making", dir=path.parent)
         os.close(handle)
         save_file(dict(tensors), making, {"latentfill": json.dumps(header)})
         os.chmod(making, 0o644)
         os.replace(making, path)
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path} cannot be written: {error}", "Make room on that disk, or choose another.") from error
+        mend = cure(error) if isinstance(error, OSError) else "Make room on that disk, or choose another."
+        raise ModelError(f"{path} cannot be written: {error}", mend) from error
     finally:
         if making:
             Path(making).unlink(missing_ok=True)
@@ -136,8 +137,16 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             about = _about(path, file.metadata())
             return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        cure = "Give a .safetensors file made by `latentfill train`."
-        raise ModelError(f"{path}: not a model file ({error})", cure) from error
+        raise _unreadable(path, error, "Give a .safetensors file made by `latentfill train`.") from error
+
+
+def _unreadable(path: Path, error: Exception, otherwise: str) -> Exception:
+    """Why a model file cannot be read: it is none, unless the system says something else."""
+    if is_out_of_memory(error):
+        return MemoryError(f"{path}: {error}")
+    if isinstance(error, PermissionError | IsADirectoryError):
+        return explain(error, path, ModelError)
+    return ModelError(f"{path}: not a model file ({error})", otherwise)
 
 
 def _fill(

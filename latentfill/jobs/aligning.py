@@ -1,6 +1,5 @@
 """The work of `align` on one output folder: what is to be done, what was done, and what shows it."""
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -128,8 +127,7 @@ def write_rejected(path: Path, rows: Iterable[Row]) -> None:
     if not rejected:
         path.unlink(missing_ok=True)
         return
-    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        csv.writer(file).writerows([("path", "reason"), *rejected])
+    photos.put_rows(path, [("path", "reason"), *rejected])
 
 
 def crops_of(ledger: Ledger, cutter: Cutter) -> dict[Path, str]:

@@ -83,7 +83,7 @@ def inside(name: str) -> PurePosixPath:
 
 def hole_seed(seed: int, name: str) -> int:
     """What an image's hole is drawn from: the name of its file alone, so that neighbours and order do not matter."""
-    digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
+    digest = hashlib.sha256(f"{seed} {name}".encode(errors="surrogateescape")).digest()
     return int.from_bytes(digest[:8], "little")
 
 

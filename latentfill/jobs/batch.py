@@ -64,10 +64,7 @@ class Batch:
         self._seconds = 0.0
 
     def search(self) -> Iterator[Completion]:
-        """Every step of the search, drawn and logged as often as the options say; none if no model is needed.
-
-        After the last of them it is judged, so that all of a batch that needs memory is done when this ends.
-        """
+        """Every step of the search, drawn and logged as often as the options say; none if no model is needed."""
         if self.incomplete is None:
             return
         every = self.options.every
@@ -85,7 +82,10 @@ class Batch:
                 yield completion
         finally:
             self._seconds = time.perf_counter() - start
-        if self._last is not None:
+
+    def judge(self) -> None:
+        """How far what was found can be trusted: the last thing that takes memory for all of it at once."""
+        if self.incomplete is not None and self._last is not None and self._trust is None:
             self._trust = judge(self.gan, self.incomplete, self._last, self.options.search)
 
     def finish(self) -> Iterator[tuple[Question, Path | LatentfillError]]:
@@ -97,6 +97,7 @@ class Batch:
         if self.incomplete is not None and (last is None or last.number < last.total):
             raise ValueError("the search has not come to its end")
         if self.incomplete is not None and last is not None:
+            self.judge()
             maps = (("band", self._trust.band), ("spread", self._trust.spread)) if self._trust else ()
             for name, levels in maps:
                 if self._drawn and levels is not None:
@@ -223,6 +224,7 @@ def _search(
         batch = Batch(options, gan, cuts, reader.lowres, drawn=drawn, weights=weights)
         for completion in batch.search():
             watch(batch, completion)
+        batch.judge()
     except Exception as error:
         if isinstance(error, LatentfillError) or not is_out_of_memory(error):
             raise

@@ -1,6 +1,5 @@
 """How `complete` reads its inputs: photos, their holes and landmarks, and what was observed of them."""
 
-import csv
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -198,9 +197,7 @@ def too_large(name: str) -> ImageError:
 
 def write_rejected(table: Path, rejected: Sequence[tuple[str, str]]) -> None:
     """A CSV of pictures that cannot be completed, and why."""
-    table.parent.mkdir(parents=True, exist_ok=True)
-    with table.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        csv.writer(file).writerows([("path", "reason"), *rejected])
+    photos.put_rows(table, [("path", "reason"), *rejected])
 
 
 def _spared(made: Cut) -> Cut:

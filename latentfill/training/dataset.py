@@ -1,6 +1,5 @@
 """Pictures of one size, and the endless stream of batches that training draws from them."""
 
-import csv
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -151,8 +150,7 @@ def split(data: Dataset | None, count: int) -> tuple[Dataset | None, Images | No
 
 def write_rejected(path: Path, rejected: Sequence[tuple[str, str]]) -> None:
     """A CSV of the pictures that were left out, and why."""
-    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        csv.writer(file).writerows([("path", "reason"), *rejected])
+    photos.put_rows(path, [("path", "reason"), *rejected])
 
 
 def _alignment(places: Sequence[Path]) -> Mapping[str, Any] | None:

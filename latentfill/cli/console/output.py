@@ -23,10 +23,10 @@ def take_any_name(stream: TextIO) -> None:
         stream.reconfigure(errors=ANY_NAME)
 
 
-def say(*results: object) -> None:
+def say(*results: object, file: TextIO | None = None) -> None:
     """Print results, a line each, at once. Raises LatentfillError where they cannot be written."""
     try:
-        print(*results, sep="\n", flush=True)
+        print(*results, sep="\n", file=file, flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:
