@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from errno import EACCES, EDQUOT, EEXIST, EISDIR, EMFILE, ENAMETOOLONG, ENFILE, ENOMEM, ENOSPC, ENOTDIR, EPERM, EROFS
 
 FULL = (ENOSPC, EDQUOT)
-WRITING = (*FULL, EROFS, EEXIST, ENOTDIR, EISDIR)  # what reading never meets
+WRITING = (*FULL, EROFS, EEXIST, ENOTDIR)  # what reading never meets
 CURES = {
     ENOSPC: "Make room on that disk; the same command goes on.",
     EDQUOT: "Your share of that disk is used up: make room, and the same command goes on.",

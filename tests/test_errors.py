@@ -22,7 +22,12 @@ SHORT = [
     type("error", (Exception,), {})("OpenCV(4.10.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate"),
     OSError(errno.ENOMEM, "Cannot allocate memory"),
 ]
-OTHERS = [RuntimeError("mat1 and mat2 shapes cannot be multiplied"), OSError(errno.ENOSPC, "No space"), ValueError(), None]
+OTHERS = [
+    RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+    OSError(errno.ENOSPC, "No space"),
+    ValueError(),
+    None,
+]
 
 
 def caused(error, cause):
@@ -32,7 +37,9 @@ def caused(error, cause):
 
 @pytest.mark.parametrize("error", SHORT, ids=str)
 def test_want_of_memory_is_known_in_everybodys_words_and_through_ours(error):
-    assert is_out_of_memory(error) and is_out_of_memory(caused(ImageError("a.png: too much", "Save it smaller."), error))
+    assert is_out_of_memory(error) and is_out_of_memory(
+        caused(ImageError("a.png: too much", "Save it smaller."), error)
+    )
 
 
 @pytest.mark.parametrize("error", OTHERS, ids=str)

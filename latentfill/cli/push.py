@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from ..errors import LatentfillError, explain
+from ..errors import LatentfillError, cure
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,6 @@ def _read(path: Path | None) -> str | None:
     try:
         return path.read_text()
     except OSError as error:
-        raise explain(error, path) from error
+        raise LatentfillError(f"{path} cannot be read: {error.strerror}", cure(error)) from error
     except UnicodeDecodeError as error:
         raise LatentfillError(f"{path} cannot be read: {error}", "Give a Markdown file.") from error

@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -81,7 +82,7 @@ def load_context(path: Path, device: torch.device | str = "cpu") -> ContextEncod
 def about(path: Path) -> dict[str, Any]:
     """How a model file says that it was made; its numbers are not read. Raises ModelError."""
     try:
-        with safe_open(path, "pt", device="cpu") as file:
+        with _open(path) as file:
             return dict(_about(path, file.metadata()).get("about", {}))
     except (OSError, SafetensorError) as error:
         raise _unreadable(path, error, "Delete it, or get it again.") from error
@@ -133,18 +134,27 @@ def _store(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str,
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """What a file says about its networks, and all its tensors."""
     try:
-        with safe_open(path, "pt", device="cpu") as file:
+        with _open(path) as file:
             about = _about(path, file.metadata())
             return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise _unreadable(path, error, "Give a .safetensors file made by `latentfill train`.") from error
 
 
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    """The tensors of a file, mapped, whatever its name: safetensors takes none that is not UTF-8."""
+    with path.open("rb") as file:
+        plain = str(path).encode(errors="replace").decode() == str(path)
+        with safe_open(path if plain else f"/dev/fd/{file.fileno()}", "pt", device="cpu") as tensors:
+            yield tensors
+
+
 def _unreadable(path: Path, error: Exception, otherwise: str) -> Exception:
     """Why a model file cannot be read: it is none, unless the system says something else."""
     if is_out_of_memory(error):
         return MemoryError(f"{path}: {error}")
-    if isinstance(error, PermissionError | IsADirectoryError):
+    if isinstance(error, PermissionError):
         return explain(error, path, ModelError)
     return ModelError(f"{path}: not a model file ({error})", otherwise)
 

@@ -192,7 +192,20 @@ def _rows(path: Path, images_seen: int, columns: list[str]) -> Iterator[list[str
             continue
 
 
-def _board(folder: Path, images_seen: int) -> "SummaryWriter":
+class _NoBoard:
+    """Takes everything, and keeps nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *given, **named: None
+
+
+def _board(folder: Path, images_seen: int) -> "SummaryWriter | _NoBoard":
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        text = f"{folder}: TensorBoard writes to no folder whose name is not UTF-8; metrics.csv has all but histograms"
+        warnings.warn(text.encode(errors="backslashreplace").decode(), stacklevel=2)
+        return _NoBoard()
     from torch.utils.tensorboard import SummaryWriter  # slow to import, and only training needs it
 
     # Points of a lost future are not erased but marked as such; a fresh run has none.

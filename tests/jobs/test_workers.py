@@ -7,8 +7,8 @@ import time
 import pytest
 
 from latentfill.errors import LatentfillError
-from latentfill.stopping import StopSignal
 from latentfill.jobs.workers import Killed, share_out
+from latentfill.stopping import StopSignal
 
 KILL = "__import__('os').kill(__import__('os').getpid(), 9)"  # `eval` is a function that every process can import
 LEAVE = "__import__('os')._exit(3)"
