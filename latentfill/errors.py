@@ -1,5 +1,32 @@
 """What a user can cause and mend. The command line prints these in two lines and leaves with 2."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from errno import EACCES, EDQUOT, EEXIST, EISDIR, EMFILE, ENAMETOOLONG, ENFILE, ENOMEM, ENOSPC, ENOTDIR, EPERM, EROFS
+
+FULL = (ENOSPC, EDQUOT)
+WRITING = (*FULL, EROFS, EEXIST, ENOTDIR)  # what reading never meets
+CURES = {
+    ENOSPC: "Make room on that disk; the same command goes on.",
+    EDQUOT: "Your share of that disk is used up: make room, and the same command goes on.",
+    EACCES: "Change who may write and read there, or choose another place.",
+    EPERM: "Change who may write and read there, or choose another place.",
+    EROFS: "That disk can only be read: choose another place.",
+    EEXIST: "Something else of that name is in the way: choose another place.",
+    ENOTDIR: "A file is where a folder should be: choose another place.",
+    EISDIR: "A folder is where a file should be: choose another place.",
+    ENAMETOOLONG: "Give it a shorter name.",
+    EMFILE: "Allow more open files (ulimit -n).",
+    ENFILE: "This machine has too many open files: end other programs.",
+}
+# In the words of torch, CUDA, OpenCV, dlib and Python's threads; most of them raise no error of a kind of its own.
+SHORT_OF_MEMORY = re.compile(
+    r"(can't|cannot|unable to|failed to|could not) allocate|(out of|not enough|insufficient) memory"
+    r"|bad[_ ]alloc(ation)?\b|alloc_failed|can't start new thread",
+    re.IGNORECASE,
+)
+
 
 class LatentfillError(Exception):
     """Something the user can mend: what is wrong, and the cure."""
@@ -35,3 +62,47 @@ class RunError(LatentfillError):
 
 class ExtraError(LatentfillError):
     """A library that an extra installs is missing: no picture is to blame, and no other will do better."""
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory that could not be had, the machine's or a GPU's, made this happen; threads need some too."""
+    while error is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == ENOMEM):
+            return True
+        if not isinstance(error, LatentfillError | OSError) and SHORT_OF_MEMORY.search(str(error)):
+            return True
+        error = error.__cause__
+    return False
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether it is a disk without room that made this happen."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return True
+        error = error.__cause__
+    return False
+
+
+@contextmanager
+def blame(place: object) -> Iterator[None]:
+    """Let errors of the system that name no file name this one: what is written goes there."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(place)
+        raise
+
+
+def explain(error: OSError, place: object, kind: type[LatentfillError] = LatentfillError) -> LatentfillError:
+    """What the system refused, of which file, and the cure for that; of `place` where the error names no file."""
+    where = error.filename2 or error.filename or place
+    where = where.decode(errors="surrogateescape") if isinstance(where, bytes) else where
+    what = "cannot be written to" if error.errno in WRITING else "cannot be used"
+    return kind(f"{where} {what}: {error.strerror or error}", cure(error))
+
+
+def cure(error: OSError) -> str:
+    """What helps against an error of the system."""
+    return CURES.get(error.errno or 0, "See that it is there and whole, or choose another place.")

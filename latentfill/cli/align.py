@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Interval, Lt
 from tyro.conf import Positional, arg
 
-from ..errors import LatentfillError
+from ..errors import LatentfillError, blame
 from ..options import Alignment, EngineOptions, Positive, ReadLimits
+from .console.output import name_process, say
 
 if TYPE_CHECKING:
     from ..jobs.aligning import Share
@@ -79,26 +80,26 @@ class Options:
 
 def run(options: Options) -> int:
     """Align every photo. Returns 1 if some cannot be read or nothing could be aligned, 130 when stopped."""
-    from setproctitle import setproctitle
-
     from ..files.listing import report
     from ..files.records import claim_run
+    from ..images.photos import sweep
     from ..jobs import aligning
     from ..jobs.ledger import Ledger
     from ..training.locks import held
 
     *places, out = _checked(options).paths
-    setproctitle(f"latentfill align {out.name}")
+    name_process("align", out)
     cutter, naming = _cutter(options), _naming(options)
     listed = aligning.find_photos(places, out)
     report(listed)
     sources = listed.sources[: options.max_images]
-    claim_run(out)
-    try:
+    with blame(out):
+        claim_run(out)
         lock = held(out)
         try:
-            anew = options.overwrite
-            same = aligning.check_same(out, sources, _layout(options), _choices(options), overwrite=anew)
+            sweep(out)
+            layout, choices, anew = _layout(options), _choices(options), options.overwrite
+            same = aligning.check_same(out, sources, layout, choices, overwrite=anew)
             ledger = Ledger(out / "_run" / "photos.jsonl")
             try:
                 every, todo = aligning.sort_out(sources, ledger, cutter, naming.stem, again=not same, overwrite=anew)
@@ -112,8 +113,6 @@ def run(options: Options) -> int:
                 aligning.write_rejected(out / "rejected.csv", ledger.rows.values())
         finally:
             lock.close()
-    except OSError as error:
-        raise LatentfillError(f"{out} cannot be written to: {error.strerror or error}", "Give another OUT.") from error
 
 
 def _checked(options: Options) -> Options:
@@ -181,7 +180,8 @@ def _choices(options: Options) -> dict[str, Any]:
 def _work_off(options: Options, cutter: "Cutter", ledger: "Ledger", count: int, todo: "list[Task]") -> bool:
     """Cut what is to be cut. Returns whether it was stopped."""
     from ..jobs.aligning import work_off, write_alignment
-    from ..jobs.workers import StopSignal, cores, share_out
+    from ..jobs.workers import cores, share_out
+    from ..stopping import StopSignal
     from .console.progress import Bar
 
     out = options.paths[-1]
@@ -189,7 +189,7 @@ def _work_off(options: Options, cutter: "Cutter", ledger: "Ledger", count: int, 
         write_alignment(out / part, cutter, options.points)
     if done := count - len(todo):
         print(f"{done:,} of {count:,} are done already (--overwrite makes them anew)", file=sys.stderr)
-    counts: Counter[str] = Counter()
+    counts = Counter[str]()
     workers = options.where.workers or max(1, min(cores(), len(todo) // A_FEW))
     on_ray = options.where.engine == "ray"
     share = _on_ray(options, len(todo)) if on_ray else share_out
@@ -253,5 +253,5 @@ def _report(options: Options, naming: "Naming", rows: "list[Row]") -> int:
         cure = cure if options.points is None else f" See that {options.points} names them."
         print(f"Nothing was aligned.{cure if any(r.kind == NO_FACE for r in rows) else ''}", file=sys.stderr)
         return 1
-    print(out)
+    say(out)
     return 1 if bad else 0

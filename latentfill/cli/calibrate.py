@@ -11,6 +11,7 @@ from tyro.conf import Positional
 from ..errors import LatentfillError
 from ..models import DEFAULT
 from ..options import COMPLETE_PRESETS, ReadLimits
+from .console.output import name_process
 
 if TYPE_CHECKING:
     from ..gan.gan import Gan
@@ -55,7 +56,6 @@ class Options:
 def run(options: Options) -> int:
     """Calibrate and write. Returns 1 if some pictures could not be read, each named."""
     import torch
-    from setproctitle import setproctitle
 
     from ..evaluation.trial import read
     from ..files.listing import report, survey
@@ -69,7 +69,7 @@ def run(options: Options) -> int:
         raise LatentfillError("--presets names none", f"It is one of: {', '.join(COMPLETE_PRESETS)}.")
     if unknown := [name for name in names if name not in COMPLETE_PRESETS]:
         raise LatentfillError(f"there is no preset {unknown[0]!r}", f"It is one of: {', '.join(COMPLETE_PRESETS)}.")
-    setproctitle(f"latentfill calibrate {options.out.name}")
+    name_process("calibrate", options.out)
     if options.threads:
         torch.set_num_threads(options.threads)
     if options.out.exists():

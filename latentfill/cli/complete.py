@@ -2,25 +2,19 @@
 
 import sys
 from dataclasses import dataclass, field, replace
-from errno import ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 from tyro.conf import Positional, arg
 
-from ..errors import LatentfillError
+from ..errors import LatentfillError, blame
 from ..models import DEFAULT
 from ..options import COMPLETE_PRESETS, CompleteOptions, EngineOptions, PhotoOptions, ReadLimits
-
-BATCHES_EACH = 4  # for a process at least, or it is not begun: that takes as long as some batches
+from .console.output import name_process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ..gan.gan import Gan
-    from ..jobs.answers import Question
-    from ..jobs.reader import Reader
 
 
 @dataclass(frozen=True)
@@ -106,11 +100,11 @@ class Options:
 def run(options: Options) -> int:
     """Complete every picture. Returns 1 if some could not be, each named; 2 if none was given."""
     import torch
-    from setproctitle import setproctitle
 
+    from ..images.photos import sweep
     from ..models import load
 
-    setproctitle(f"latentfill complete {options.out.name}")
+    name_process("complete", options.out)
     if not options.images:
         raise LatentfillError("no pictures named", "Write latentfill complete PICTURES... --out FOLDER.")
     if options.landmarks is not None and (options.fit or options.photo.place == "center"):
@@ -132,14 +126,12 @@ def run(options: Options) -> int:
     gan = load(options.model, options.device, options.class_name)
     if options.edits > (most := gan.generator.prior.dim):
         raise LatentfillError(f"--edits {options.edits}: there are not so many", f"This model has {most}.")
-    try:
+    with blame(options.out):
         options.out.mkdir(parents=True, exist_ok=True)
+        sweep(options.out)
         if options.where.engine == "ray":
             return _spread(_keep_pipes(options), gan)
         return _answer(_keep_pipes(options), gan)
-    except OSError as error:
-        cure = "Make room there." if error.errno == ENOSPC else "Give another --out."
-        raise LatentfillError(f"{options.out} cannot be written to: {error.strerror or error}", cure) from error
 
 
 def _spread(options: Options, gan: "Gan") -> int:
@@ -172,6 +164,7 @@ def _answer(options: Options, gan: "Gan") -> int:
     from ..files.naming import FolderResults
     from ..jobs.answers import list_pictures, named, open_questions
     from ..jobs.reader import Reader
+    from .console.answering import answer_all
 
     reader = Reader(options, gan)
     roles = roles_of(reader.spec, options.images)
@@ -190,62 +183,8 @@ def _answer(options: Options, gan: "Gan") -> int:
         f"{q.source.name}: goes to {q.file('.png')}, for another {q.moved}.png is there" for q in open_ones if q.moved
     ]
     print(*(f"{note}\n" for note in [*notes, *moved]), sep="", end="", file=sys.stderr)
-    completed = _complete_all(options, gan, reader, open_ones, _workers(options, gan, len(open_ones)))
+    completed = answer_all(options, gan, reader, open_ones)
     for name, reason in reader.rejected:
         print(f"{name}: {reason}", file=sys.stderr)
     print(f"{completed} completed, {len(reader.rejected)} rejected, in {options.out}", file=sys.stderr)
     return 1 if reader.rejected else 0
-
-
-def _workers(options: Options, gan: "Gan", count: int) -> int:
-    """Processes to share the work. What is not the search's own keeps one core busy, however many there are."""
-    from ..jobs.workers import cores
-
-    asked = options.where.workers
-    if not asked and gan.device.type == "cpu":
-        asked = min(options.threads or cores(), count // (BATCHES_EACH * options.batch_size))
-    return max(1, min(asked, -(-count // options.batch_size)))
-
-
-def _share_out(options: Options, questions: "list[Question]", workers: int) -> "Iterator[tuple[Question, Path | str]]":
-    """Each question with its answer or why there is none, from several processes; their threads are as many in all."""
-    from ..jobs.batch import Answerer
-    from ..jobs.workers import Killed, cores, share_out
-
-    size, threads = options.batch_size, max(1, (options.threads or cores()) // workers)
-    batches = [questions[first : first + size] for first in range(0, len(questions), size)]
-    for batch, made in share_out(Answerer(options, threads), batches, workers, "latentfill.jobs.batch"):
-        yield from [(question, made.reason) for question in batch] if isinstance(made, Killed) else made
-
-
-def _complete_all(options: Options, gan: "Gan", reader: "Reader", questions: "list[Question]", workers: int) -> int:
-    from ..jobs.batch import Batch
-    from .console.progress import Bar
-
-    completed = 0
-    if workers > 1:
-        with Bar("complete", "photos") as bar:
-            for done, (question, told) in enumerate(_share_out(options, questions, workers), 1):
-                if isinstance(told, str):
-                    reader.note(question.source.name, told)
-                else:
-                    print(told, flush=True)
-                bar.update(done, len(questions))
-        return len(questions) - len(reader.rejected)
-    with Bar("complete", "steps") as bar:
-        for cuts in reader.batches(questions):
-            batch = Batch(options, gan, cuts, reader)
-            names = f"{cuts[0][0].number}-{cuts[-1][0].number}"
-            before = completed + len(reader.rejected)
-            for completion in batch.search():
-                steps = max(1, completion.total)
-                done = before * steps + completion.number * len(cuts)
-                note = f"photos {names}  loss {completion.loss.mean().item():.4g}"
-                bar.update(done, len(questions) * steps, note)
-            for question, made in batch.finish():
-                if isinstance(made, LatentfillError):
-                    reader.reject(question, made)
-                    continue
-                print(made, flush=True)
-                completed += 1
-    return completed

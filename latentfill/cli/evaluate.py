@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le
 from tyro.conf import Positional
 
-from ..errors import LatentfillError
+from ..errors import LatentfillError, blame
 from ..models import DEFAULT
 from ..options import EngineOptions, ReadLimits
 from .console.layers import command
 from .console.machine import machine
+from .console.output import name_process
 
 if TYPE_CHECKING:
     from ..evaluation.methods import Resources
@@ -77,12 +78,12 @@ class Options:
 def run(options: Options) -> int:
     """Try every method on every hole. Returns 1 if some pictures could not be read, each named."""
     import torch
-    from setproctitle import setproctitle
 
     from ..evaluation.trial import FILES
     from ..files.records import check_free, claim_run
+    from ..images.photos import sweep
 
-    setproctitle(f"latentfill evaluate {options.out.name}")
+    name_process("evaluate", options.out)
     if not options.data:
         raise LatentfillError("no pictures named", "Write latentfill evaluate PICTURES... --out FOLDER.")
     if options.where.engine == "ray":
@@ -97,13 +98,11 @@ def run(options: Options) -> int:
     claim_run(options.out)
     for name, reason in rejected:
         print(f"{name}: {reason}", file=sys.stderr)
-    try:
+    with blame(options.out):
+        sweep(options.out)
         trial.forget(list(trial.methods) if options.again == ALL else split(options.again))
         _drain("complete", _complete(options, trial))
         _drain("judge", trial.judge())
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise LatentfillError(f"{options.out} cannot be used: {reason}", "Make room, or give another --out.") from error
     if options.json:
         print(json.dumps(trial.report(), indent=1))
     else:

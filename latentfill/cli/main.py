@@ -3,9 +3,12 @@
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from signal import SIGINT
 
 from .. import __version__
-from ..errors import LatentfillError
+from ..errors import LatentfillError, explain, is_out_of_memory
+from ..stopping import Stopped, stoppable
+from .console.output import close, is_closed, take_any_name
 
 VERBS = {
     "align": "find faces in photos, and cut them out aligned",
@@ -23,15 +26,27 @@ VERBS = {
     "export": "write a model as ONNX files, for other programs",
     "push": "share a model: a folder of three files, or a repository of the Hugging Face hub",
 }
+LESS_MEMORY = {
+    "align": "Give a smaller --upsample or --workers",
+    "train": "Give a smaller --batch-size, or smaller networks (--size, --base, --scale)",
+    "sample": "Give a smaller --count, --columns or --frames",
+    "complete": "Give a smaller --batch-size, --attempts, --candidates or --workers",
+    "calibrate": "Give a smaller --batch-size or --count",
+    "evaluate": "Give a smaller --batch-size, --count or --workers",
+    "serve": "Give a smaller --workers, --batch or --max-pixels",
+}
+GOES_ON = ("align", "train", "complete", "evaluate")
+ENDED_BY_PIPE = 141  # what a shell says of a command whose output nobody wants any more
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The entry point of the `latentfill` command; leaves with the verb's exit code."""
+    take_any_name(sys.stdout)
     sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run one command line. Returns 0 when done, 1 when some inputs failed, 2 on misuse."""
+    """Run one command line. Returns 0 when done, 1 when some inputs failed, 2 on misuse, 128 and more if stopped."""
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(_help())
         return 0 if argv else 2
@@ -43,20 +58,38 @@ def run(argv: Sequence[str]) -> int:
         print(f"latentfill: there is no verb {verb!r}\nIt is one of: {', '.join(VERBS)}.", file=sys.stderr)
         return 2
     try:
-        from .console.layers import read_options
+        with stoppable():
+            from .console.layers import read_options
 
-        module = import_module(f".{verb}", __package__)
-        code: int = module.run(read_options(module.Options, verb, rest))
-        return code
-    except LatentfillError as error:
-        print(f"latentfill {verb}: {error.what}\n{error.cure}", file=sys.stderr)
+            module = import_module(f".{verb}", __package__)
+            code: int = module.run(read_options(module.Options, verb, rest))
+            if sys.stdout:
+                sys.stdout.flush()
+            return code
+    except KeyboardInterrupt as error:
+        how = "; the same command goes on" if verb in GOES_ON else ""
+        print(f"\nlatentfill {verb}: stopped{how}", file=sys.stderr)
+        return 128 + (error.number if isinstance(error, Stopped) else SIGINT)
+    except Exception as error:
+        if isinstance(error, OSError) and any(map(is_closed, filter(None, (sys.stdout, sys.stderr)))):
+            close()  # `latentfill ... | head` has seen enough
+            return ENDED_BY_PIPE
+        known = _explain(error, verb)
+        if known is None:
+            raise
+        print(f"latentfill {verb}: {known.what}\n{known.cure}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"\nlatentfill {verb}: stopped", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # `latentfill ... | head` has seen enough
-        sys.stderr.close()
-        return 0
+
+
+def _explain(error: Exception, verb: str) -> LatentfillError | None:
+    """An error in two lines, if somebody can do something about it."""
+    if isinstance(error, LatentfillError):
+        return error
+    if is_out_of_memory(error):
+        words = (str(error).splitlines() or [type(error).__name__])[0]
+        cure = f"{LESS_MEMORY.get(verb, 'End other programs')}, or take a machine with more memory."
+        return LatentfillError(f"there is not enough memory ({words[:200]})", cure)
+    return explain(error, "standard output") if isinstance(error, OSError) else None
 
 
 def _help() -> str:

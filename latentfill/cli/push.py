@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from ..errors import LatentfillError
+from ..errors import LatentfillError, cure
 
 
 @dataclass(frozen=True)
@@ -51,5 +51,7 @@ def _read(path: Path | None) -> str | None:
         return None
     try:
         return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise LatentfillError(f"{path} cannot be read: {error.strerror}", cure(error)) from error
+    except UnicodeDecodeError as error:
         raise LatentfillError(f"{path} cannot be read: {error}", "Give a Markdown file.") from error

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass, field, replace
 
-from ..errors import ExtraError, LatentfillError
+from ..errors import ExtraError, LatentfillError, cure
 from ..options import ServeOptions
 
 VARIABLE = "LATENTFILL_TOKEN"
@@ -60,6 +60,8 @@ def _token(options: ServeOptions) -> str | None:
         return options.token if options.token is not None else os.environ.get(VARIABLE) or None
     try:
         lines = options.token_file.read_text().split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise LatentfillError(f"{options.token_file} cannot be read: {error.strerror}", cure(error)) from error
+    except UnicodeDecodeError as error:
         raise LatentfillError(f"{options.token_file} cannot be read: {error}", "Give a file with the token.") from error
     return lines[0].strip()

@@ -25,7 +25,7 @@ from ..jobs.reader import Reader, reason
 from ..models import load
 from .fleet import clear_up
 from .manifest import Manifest, Row, text, told
-from .spreading import Block, is_full
+from .spreading import Block
 from .tables import fetched
 
 if TYPE_CHECKING:
@@ -73,8 +73,6 @@ class Completer:
         rows = {q.number: self._row(q, given[q.number].stem) for q in questions if q.number not in left}
         for question, made in drain(options, self._gan, reader, open_ones, drawn=False, model=self._model):
             if isinstance(made, LatentfillError):
-                if is_full(made):
-                    raise made
                 rows[question.number] = self.failed(given[question.number], reason(question.source.name, made))
             else:
                 rows[question.number] = self._row(question, given[question.number].stem)

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from ..cli.console.output import say
 from ..cli.console.progress import Bar
 from ..errors import LatentfillError
 from ..files.contents import roles_of
@@ -17,6 +18,7 @@ from ..gan.gan import Gan
 from ..jobs.answers import model_of
 from ..jobs.reader import Reader, write_rejected
 from ..options import EngineOptions
+from ..stopping import stop
 from ..training.locks import held
 from .completing import Job
 from .fleet import Fleet, connect, disconnect
@@ -78,7 +80,7 @@ def work(
     try:
         fleet = connect(options, device, threads, most)
         for number, handler in before.items():  # for SIGTERM Ray has put its own in the place, which leaves at once
-            ours = handler in (None, signal.SIG_DFL, signal.default_int_handler)
+            ours = handler in (None, signal.SIG_DFL, signal.default_int_handler, stop)
             signal.signal(number, _interrupt if ours else handler)
         yield from spread(make, cut(fleet), fleet, notes)
     finally:
@@ -114,11 +116,11 @@ def _work_off(options: "Options", job: Job) -> None:
         for _, made in blocks:
             done, bad = done + made.answered, bad + len(made.bad)
             for output in made.outputs:
-                print(options.out / output, file=results, flush=True)
+                say(options.out / output, file=results)
             bar.update(done + bad, job.open, f"{bad:,} rejected" if bad else "")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """Leave, and show nothing of what Ray has to say of actors that end with it."""
     sys.stdout = sys.stderr = io.StringIO()
-    raise KeyboardInterrupt
+    stop(number, frame)

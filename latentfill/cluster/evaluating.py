@@ -32,7 +32,10 @@ class Evaluator:
         return [self._answer(*item) for item in items]
 
     def failed(self, item: tuple[str, Any, Any], reason: str) -> Made:
-        raise LatentfillError(f"{item[0]} cannot complete {len(item[1])} pictures: {reason}", "Leave the method out.")
+        raise LatentfillError(
+            f"{item[0]} cannot complete {len(item[1])} pictures: {reason}",
+            "Leave the method out, or give a smaller --batch-size.",
+        )
 
     def commit(self, name: str, made: list[Made]) -> Made:
         return made[0]

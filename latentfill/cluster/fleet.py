@@ -5,7 +5,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, final
 
-from ..errors import ExtraError, LatentfillError
+from ..errors import ExtraError, LatentfillError, cure, is_out_of_memory
 from ..jobs.workers import cores, lives
 from ..options import EngineOptions
 
@@ -21,6 +21,13 @@ ADDRESS = "RAY_ADDRESS"
 STORE_BYTES = 150_000_000  # for what waits and what comes back: names and numbers; what is more goes to the disk
 PATIENCE_SECONDS = 300.0  # for machines that are on their way
 ASK_AGAIN_SECONDS = 10.0
+DEEPEST = 39  # bytes of a folder that leave room for what Ray puts below it, and a socket at last
+CURES = {
+    "af_unix": "Give a shorter TMPDIR.",
+    "version mismatch": "Install the same versions of Ray and Python here and on the cluster.",
+    "address already in use|port is already|ports are already": "End what uses that port, or let Ray choose one.",
+    "/dev/shm|shared memory|object store": "Make room in /dev/shm; of a container, give a larger --shm-size.",
+}
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no telemetry
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -74,12 +81,13 @@ def connect(options: EngineOptions, device: str = "cpu", threads: int = 0, most:
             # More CPUs in name than there are: an actor more than there are cores is slow, but begins.
             room: dict[str, Any] = {"num_cpus": max(cores(), options.workers), "object_store_memory": STORE_BYTES}
             room["include_dashboard"] = options.dashboard
+            if folder := short_folder(os.environ):
+                room["_temp_dir"] = folder
             _silently(lambda: ray.init(address="local", **room, **quiet))
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"{ADDRESS}={address}" if address else "a Ray cluster on this machine"
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        cure = f"See that the cluster is up (ray status), or unset {ADDRESS} to work on this machine."
-        raise LatentfillError(f"{where} cannot be had: {first}", cure if address else "Free some memory.") from error
+        raise LatentfillError(f"{where} cannot be had: {first}", mend(error, joined=bool(address))) from error
     until = time.monotonic() + (PATIENCE_SECONDS if address else 0)
     while True:  # machines of a cluster that grows may be on their way
         there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -91,6 +99,28 @@ def connect(options: EngineOptions, device: str = "cpu", threads: int = 0, most:
                 raise
             print(f"waiting for machines: {error.what}", file=sys.stderr)
             time.sleep(ASK_AGAIN_SECONDS)
+
+
+def short_folder(environment: Mapping[str, str]) -> str | None:
+    """Where Ray puts its files, should its usual folder be too deep: paths of sockets are of 107 bytes at most."""
+    usual = environment.get("RAY_TMPDIR") or environment.get("TMPDIR") or ""
+    if os.name == "nt" or len(os.fsencode(usual)) <= DEEPEST:
+        return None
+    usable = (folder for folder in ("/tmp", "/var/tmp", "/dev/shm") if os.access(folder, os.W_OK | os.X_OK))
+    return next((f"{folder}/ray-{os.getuid()}" for folder in usable), None)
+
+
+def mend(error: BaseException, *, joined: bool) -> str:
+    """What helps where Ray does not start, or on a cluster is not `joined`, going by what it says."""
+    text = str(error).lower()
+    for words, told in CURES.items():
+        if any(word in text for word in words.split("|")):
+            return told
+    if joined:
+        return f"See that the cluster is up (ray status), or unset {ADDRESS} to work on this machine."
+    if is_out_of_memory(error):
+        return "Free some memory."
+    return cure(error) if isinstance(error, OSError) and error.errno else "See Ray's logs, in /tmp/ray/session_latest."
 
 
 def disconnect() -> None:

@@ -7,17 +7,16 @@ import traceback
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from errno import EDQUOT, ENOSPC
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, final
 
-from ..errors import ExtraError, LatentfillError
+from ..errors import ExtraError, LatentfillError, explain, is_full, is_out_of_memory
 from .fleet import Fleet
 
 TRIES = 3  # of a block as a whole; then one item at a time, to find out which of them kills its worker
 PIECES = 4_096  # of Ray's own, at most: it keeps a list of them
-FULL = (ENOSPC, EDQUOT)
+NO_MEMORY = "there is not enough memory for it"
 KILLED = "its worker was killed each time, perhaps for want of memory"
 BACK = "answer"
 
@@ -95,15 +94,6 @@ def spread(make: Callable[[], Work], blocks: Sequence[Block], fleet: Fleet, note
         raise LatentfillError(f"the cluster gave up: {first}", "See `ray status`. The same command goes on.") from error
     finally:
         shutil.rmtree(notes, ignore_errors=True)
-
-
-def is_full(error: BaseException | None) -> bool:
-    """Whether it is a disk without room that made this happen."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in FULL:
-            return True
-        error = error.__cause__
-    return False
 
 
 def _cut(table: Any, pieces: int) -> list[Any]:
@@ -208,7 +198,7 @@ def _alone(work: Any, item: Any, number: int, diary: Diary) -> Any:
     except Exception as error:  # of a library, about this one
         if _is_everybodys(error):
             raise
-        made = work.failed(item, f"{type(error).__name__}: {error}")
+        made = work.failed(item, NO_MEMORY if is_out_of_memory(error) else f"{type(error).__name__}: {error}")
     diary.note("done")
     return made
 
@@ -219,6 +209,5 @@ def _is_everybodys(error: Exception) -> bool:
 
 
 def _unwritable(error: BaseException | None) -> tuple[str, str]:
-    told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
-    return f"{where}cannot be written to ({told})", "Make room there. The same command goes on."
+    explained = explain(error, "a folder of the worker") if isinstance(error, OSError) else LatentfillError("", "")
+    return explained.what, explained.cure

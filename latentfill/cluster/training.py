@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from ..errors import LatentfillError, RunError
+from ..errors import LatentfillError, RunError, explain
 from ..training.checkpoints import listed
 from ..training.distributed.store import is_remote
 from ..training.distributed.team import Lost, joined
@@ -53,7 +53,7 @@ def train(options: "Options") -> int:
         with _overheard(notes / TOLD):
             _fit(options, fleet, command.get())
     except OSError as error:
-        raise RunError(f"{notes} cannot be written to: {error.strerror or error}", "Give another --run.") from error
+        raise explain(error, notes, RunError) from error
     finally:
         for number in before:
             signal.signal(number, signal.SIG_IGN)

@@ -49,10 +49,13 @@ def read(
             break
         try:
             photo = photos.read(source, limits or ReadLimits()).pixels
+            square = fit(photo, gan.network.size)
         except ImageError as error:
             rejected.append((source.name, error.what.removeprefix(f"{source.name}: ")))
             continue
-        square = fit(photo, gan.network.size)
+        except MemoryError:
+            rejected.append((source.name, "there is not enough memory for it"))
+            continue
         pixels.append(square if gan.network.channels == 3 else np.repeat(to_grey(square), 3, 2))
         names.append(source.name)
         shapes.append((photo.shape[0], photo.shape[1]))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import __version__
-from ..errors import ExtraError, LatentfillError, ModelError
+from ..errors import ExtraError, ModelError, explain
 from ..files import records
 from ..gan.checkpoint import weights
 from ..gan.gan import Gan
@@ -79,7 +79,7 @@ def write_onnx(gan: Gan, folder: Path, name: str) -> list[Exported]:
             for file in sorted(os.listdir(making)):
                 records.move(Path(making) / file, folder / file)
     except OSError as error:
-        raise LatentfillError(f"{folder} cannot be written to: {error}", "Give another folder.") from error
+        raise explain(error, folder) from error
     return [Exported(folder / file, difference) for file, difference in differences.items()]
 
 

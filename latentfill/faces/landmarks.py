@@ -10,7 +10,7 @@ from typing import Any, final
 import numpy as np
 from jaxtyping import Float
 
-from ..errors import LatentfillError
+from ..errors import LatentfillError, cure
 from ..options import LandmarkSet
 from .templates import are_flat, are_mirrored, three_of_five
 
@@ -40,9 +40,10 @@ def read(path: Path, landmarks: LandmarkSet) -> "Landmarks":
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a text file"
-        raise LatentfillError(f"{path}: landmarks cannot be read ({reason})", FORMATS) from error
+    except OSError as error:
+        raise LatentfillError(f"{path}: landmarks cannot be read ({error.strerror})", cure(error)) from error
+    except UnicodeDecodeError as error:
+        raise LatentfillError(f"{path}: landmarks cannot be read (not a text file)", FORMATS) from error
     start = text.lstrip()
     parse = _json if start.startswith("{") else _list if start.split("\n")[0].strip().isdigit() else _csv
     rows = list(parse(path, text))

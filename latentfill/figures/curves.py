@@ -58,8 +58,8 @@ def read(run: Path, name: str = "") -> Metrics:
     path = run / "metrics.csv"
     try:
         text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = "there is none" if isinstance(error, FileNotFoundError) else str(error)
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError) as error:
+        reason = str(error) if isinstance(error, UnicodeDecodeError) else "there is none"
         raise RunError(f"{path}: {reason}", "Give the folder that `latentfill train --run` wrote.") from error
     rows = list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
     panels = _panels(path, rows[0]) if rows else KINDS[0]

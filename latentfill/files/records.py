@@ -5,9 +5,7 @@ writes under a name is listed in the hidden file `.latentfill` of its folder, a 
 written. A record comes before its file, so a kill between the two loses nothing.
 """
 
-import csv
 import hashlib
-import io
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple, final
 
 from ..errors import LatentfillError
 from ..images.archives import RUN
-from ..images.photos import put
+from ..images.photos import put, put_rows
 
 RECORD = ".latentfill"
 FORMAT = 1
@@ -78,10 +76,8 @@ def save(path: Path, fill: Callable[[BinaryIO], object], *, root: Path | None = 
 
 
 def save_table(path: Path, rows: Iterable[Sequence[object]]) -> None:
-    """The same of a CSV file; names whose bytes are no UTF-8 stay readable."""
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
-    save(path, lambda file: file.write(text.getvalue().encode(errors="backslashreplace")))
+    """The same of a CSV file."""
+    put_rows(path, rows, save)
 
 
 def move(made: Path, path: Path) -> None:

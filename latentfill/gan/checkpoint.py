@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from ..errors import ModelError
+from ..errors import ModelError, cure, explain, is_out_of_memory
 from ..options import NetworkOptions, renamed
 from .building import AnyEncoder, blank_networks, prior_of
 from .context import ContextEncoder, ContextModule
@@ -81,10 +82,10 @@ def load_context(path: Path, device: torch.device | str = "cpu") -> ContextEncod
 def about(path: Path) -> dict[str, Any]:
     """How a model file says that it was made; its numbers are not read. Raises ModelError."""
     try:
-        with safe_open(path, "pt", device="cpu") as file:
+        with _open(path) as file:
             return dict(_about(path, file.metadata()).get("about", {}))
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path}: not a model file ({error})", "Delete it, or get it again.") from error
+        raise _unreadable(path, error, "Delete it, or get it again.") from error
 
 
 def weights(*networks: object) -> str:
@@ -117,13 +118,14 @@ def _store(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str,
     making: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, making = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".making", dir=path.parent)
+        handle, making = tempfile.mkstemp(prefix=".", suffix=".making", dir=path.parent)
         os.close(handle)
         save_file(dict(tensors), making, {"latentfill": json.dumps(header)})
         os.chmod(making, 0o644)
         os.replace(making, path)
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path} cannot be written: {error}", "Make room on that disk, or choose another.") from error
+        mend = cure(error) if isinstance(error, OSError) else "Make room on that disk, or choose another."
+        raise ModelError(f"{path} cannot be written: {error}", mend) from error
     finally:
         if making:
             Path(making).unlink(missing_ok=True)
@@ -132,12 +134,29 @@ def _store(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str,
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """What a file says about its networks, and all its tensors."""
     try:
-        with safe_open(path, "pt", device="cpu") as file:
+        with _open(path) as file:
             about = _about(path, file.metadata())
             return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        cure = "Give a .safetensors file made by `latentfill train`."
-        raise ModelError(f"{path}: not a model file ({error})", cure) from error
+        raise _unreadable(path, error, "Give a .safetensors file made by `latentfill train`.") from error
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    """The tensors of a file, mapped, whatever its name: safetensors takes none that is not UTF-8."""
+    with path.open("rb") as file:
+        plain = str(path).encode(errors="replace").decode() == str(path)
+        with safe_open(path if plain else f"/dev/fd/{file.fileno()}", "pt", device="cpu") as tensors:
+            yield tensors
+
+
+def _unreadable(path: Path, error: Exception, otherwise: str) -> Exception:
+    """Why a model file cannot be read: it is none, unless the system says something else."""
+    if is_out_of_memory(error):
+        return MemoryError(f"{path}: {error}")
+    if isinstance(error, PermissionError):
+        return explain(error, path, ModelError)
+    return ModelError(f"{path}: not a model file ({error})", otherwise)
 
 
 def _fill(

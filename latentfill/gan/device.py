@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from ..errors import LatentfillError
+from ..errors import LatentfillError, is_out_of_memory
 
 
 def choose_device(name: str) -> torch.device:
@@ -18,6 +18,8 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # devices exist that only pretend to compute
     except (RuntimeError, AssertionError, NotImplementedError) as error:
+        if is_out_of_memory(error):
+            raise
         reason = str(error).splitlines()[0]
         raise LatentfillError(
             f"device {name!r} cannot be used: {reason}", "Try --device auto or --device cpu."

@@ -1,10 +1,14 @@
 """Read and write picture files. Where they lie is the matter of `archives`."""
 
+import csv
 import io
 import os
+import re
 import secrets
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, final
@@ -13,10 +17,10 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 from PIL import Image, UnidentifiedImageError
 
-from ..errors import ImageError, LatentfillError
+from ..errors import ImageError, LatentfillError, cure, is_out_of_memory
 from ..options import ReadLimits
 from ..types import Pixels
-from .archives import SUFFIXES, Source
+from .archives import RUN, SUFFIXES, Source
 
 __all__ = ["SUFFIXES", "Alpha", "Photo", "Source", "read", "write"]
 
@@ -30,6 +34,8 @@ WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
     ".webp": ("WEBP", {"lossless": True, "exact": True}),  # exact: the colours of transparent pixels too
 }
 AGAIN = "Save the picture again as PNG or JPEG."
+ABANDONED_AFTER_SECONDS = 3600.0  # no file takes so long
+MAKING = re.compile(r"\.[0-9a-f]{16}\.making")
 DEFAULT_LIMITS = ReadLimits()
 
 
@@ -63,7 +69,11 @@ def decode(source: Source, limits: ReadLimits, take: Callable[[Image.Image, byte
     The bytes are counted before decoding, the pixels after reading the header. Raises ImageError, which names the
     source, for whatever goes wrong, in `take` too.
     """
-    return decode_bytes(source.bytes(limits.max_bytes), source.name, limits, take)
+    try:
+        data = source.bytes(limits.max_bytes)
+    except MemoryError as error:
+        raise _too_much(source.name) from error
+    return decode_bytes(data, source.name, limits, take)
 
 
 def decode_bytes(data: bytes, name: str, limits: ReadLimits, take: Callable[[Image.Image, bytes], T]) -> T:
@@ -91,6 +101,8 @@ def decode_bytes(data: bytes, name: str, limits: ReadLimits, take: Callable[[Ima
         what = f"{name}: more than 178 million pixels, which is not decoded at all"
         raise ImageError(what, "Save the picture smaller.") from error
     except Exception as error:  # decoders meet any bytes, and raise any error
+        if is_out_of_memory(error):
+            raise _too_much(name) from error
         raise ImageError(f"{name}: {error or type(error).__name__}", AGAIN) from error
 
 
@@ -128,10 +140,26 @@ def put(path: Path, fill: Callable[[BinaryIO], object], before: Callable[[Path],
         os.replace(making, path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise ImageError(f"{path}: cannot be written ({reason})", "Choose another place, or another kind.") from error
+        mend = cure(error) if isinstance(error, OSError) else "Choose another place, or another kind."
+        raise ImageError(f"{path}: cannot be written ({reason})", mend) from error
     finally:
         if making.exists():
             making.unlink()
+
+
+def put_rows(path: Path, rows: Iterable[Sequence[object]], save: Callable[..., None] = put) -> None:
+    """Make a CSV file, whole or not at all. Of names of files, bytes that are no text are escaped."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    save(path, lambda file: file.write(text.getvalue().encode(errors="backslashreplace")))
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes had half made in a folder of results, but nothing that may still be made."""
+    for left in (*folder.glob(".*.making"), *(folder / RUN).rglob(".*.making")):
+        with suppress(OSError):
+            if MAKING.fullmatch(left.name) and time.time() - left.stat().st_mtime > ABANDONED_AFTER_SECONDS:
+                left.unlink()
 
 
 def orientation(image: Image.Image) -> int:
@@ -169,6 +197,11 @@ def _photo(image: Image.Image) -> Photo:
     how = orientation(image)
     pixels, alpha = _decode(image)
     return Photo(turned(pixels, how), None if alpha is None else turned(alpha, how))
+
+
+def _too_much(name: str) -> ImageError:
+    what = f"{name}: there is not enough memory to read it"
+    return ImageError(what, "Save the picture smaller, or read it where there is more.")
 
 
 def _too_large(name: str, what: str, limits: ReadLimits) -> ImageError:

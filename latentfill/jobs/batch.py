@@ -1,40 +1,38 @@
 """One batch of completions: the search, and the grids and logs it leaves in OUT/_run."""
 
-import csv
+import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from ..completion.completion import Completion, watch
 from ..completion.objective import block_means
 from ..crops import blend, pose
 from ..cutting import Cut
-from ..errors import LatentfillError
+from ..errors import LatentfillError, is_full, is_out_of_memory
 from ..figures.animation import write_gif
 from ..figures.directions import edit_sheet
 from ..gan.gan import Gan
 from ..images import originals, photos
 from ..images.grids import grid
-from ..images.incomplete import BLOCK, Incomplete
+from ..images.incomplete import Incomplete
 from ..images.pixels import to_pixels
-from ..models import load
 from ..pipeline import put_back
 from ..trust.judge import Trust, judge
 from ..types import Images
 from .answers import Question, model_of, write_answer
-from .candidates import offer, picture, story
-from .reader import Reader, reason
+from .candidates import enlarge, log_step, offer, picture, story, unused
+from .reader import Reader, too_large
 
 if TYPE_CHECKING:
     from ..cli.complete import Options
 
-Told = tuple[Question, Path | str]  # where the answer is, or why there is none
+Watch = Callable[["Batch", Completion], None]
 
 
 @final
@@ -55,7 +53,7 @@ class Batch:
     ) -> None:
         self.options, self.gan, self.cuts, self._reader, self._drawn = options, gan, cuts, reader, drawn
         numbers = [question.number for question, _ in cuts]
-        self.folder = _unused(options.out / "_run" / f"{numbers[0]:06}-{numbers[-1]:06}")
+        self.folder = unused(options.out / "_run" / f"{numbers[0]:06}-{numbers[-1]:06}")
         crops = [crop for _, cut in cuts for crop in cut.crops]
         crop_holes = [hole for _, cut in cuts for hole in cut.crop_holes]
         sights = [sight for _, cut in cuts for sight in cut.sights]
@@ -79,20 +77,29 @@ class Batch:
                 if self._drawn and due:
                     self._draw(self.incomplete, completion)
                     for row, path in enumerate(self._logs()):
-                        _log(path, completion, row)
+                        log_step(path, completion, row)
                 self._last = completion
                 yield completion
         finally:
             self._seconds = time.perf_counter() - start
 
+    def judge(self) -> None:
+        """How far what was found can be trusted: the last thing that takes memory for all of it at once."""
+        if self.incomplete is not None and self._last is not None and self._trust is None:
+            self._trust = judge(self.gan, self.incomplete, self._last, self.options.search)
+
     def finish(self) -> Iterator[tuple[Question, Path | LatentfillError]]:
-        """Write each completed picture and its story. Yields its path, or why it could not be written."""
+        """Write each completed picture and its story. Yields its path, or why it could not be written.
+
+        Raises LatentfillError where the disk is full, which is no matter of one picture.
+        """
         last = self._last
         if self.incomplete is not None and (last is None or last.number < last.total):
             raise ValueError("the search has not come to its end")
         if self.incomplete is not None and last is not None:
-            self._trust = judge(self.gan, self.incomplete, last, self.options.search)
-            for name, levels in (("band", self._trust.band), ("spread", self._trust.spread)):
+            self.judge()
+            maps = (("band", self._trust.band), ("spread", self._trust.spread)) if self._trust else ()
+            for name, levels in maps:
                 if self._drawn and levels is not None:
                     photos.write(self.folder / f"{name}.png", grid(picture(levels)))
         first = 0
@@ -102,9 +109,19 @@ class Batch:
             try:
                 yield question, self._finish(question, cut, rows)
             except LatentfillError as error:
+                if is_full(error):
+                    raise
                 yield question, error
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                yield question, too_large(question.source.name)
         if self._drawn and self.options.gif:
             self._animate()
+
+    def discard(self) -> None:
+        """Remove what was drawn of a search that came to nothing."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _finish(self, question: Question, cut: Cut, rows: slice) -> Path:
         candidates = [c.select(rows) for c in self._last.candidates] if self._last and cut.placements else []
@@ -149,14 +166,14 @@ class Batch:
         self._sheet("before.png", images)
         self._sheet("masked.png", incomplete.shown[0])
         if incomplete.lowres is not None:
-            self._sheet("lowres.png", _enlarged(block_means(images)))
+            self._sheet("lowres.png", enlarge(block_means(images)))
 
     def _draw(self, incomplete: Incomplete, completion: Completion) -> None:
         name = f"{completion.number:04}"
         self._sheet(f"hats/{name}.png", completion.images)
         self._sheet(f"completed/{name}.png", blend(incomplete, completion, self.options.search.blend))
         if incomplete.lowres is not None:
-            self._sheet(f"hats/{name}-lowres.png", _enlarged(block_means(completion.images)))
+            self._sheet(f"hats/{name}-lowres.png", enlarge(block_means(completion.images)))
 
     def _sheet(self, name: str, images: Images) -> None:
         photos.write(self.folder / name, grid(to_pixels(images)))
@@ -168,63 +185,53 @@ def drain(
     reader: Reader,
     questions: Iterable[Question],
     *,
-    drawn: bool,
+    drawn: bool = True,
     model: Mapping[str, str] | None = None,
-) -> Iterator[tuple[Question, Path | LatentfillError]]:
-    """All that can be answered of some questions, without a look at the search; the others are with the reader."""
+    watch: Watch = lambda batch, completion: None,
+) -> Generator[tuple[Question, Path | LatentfillError]]:
+    """All that can be answered of some questions; the others are with the reader. `watch` sees every step."""
     for cuts in reader.batches(questions):
+        waiting = [cuts]
+        while waiting:
+            some = waiting.pop(0)
+            batch = _search(options, gan, reader, some, watch, drawn=drawn, model=model)
+            if batch is not None:
+                yield from batch.finish()
+            elif len(some) == 1:
+                yield some[0][0], too_large(some[0][0].source.name)
+            else:
+                half = (len(some) + 1) // 2
+                reader.most = max(1, sum(len(cut.placements) for _, cut in some) // 2)
+                print(f"not enough memory for {len(some)} photos side by side: now {half}", file=sys.stderr)
+                left = [*some, *chain.from_iterable(waiting)]
+                waiting = [left[first : first + half] for first in range(0, len(left), half)]
+
+
+def _search(
+    options: "Options",
+    gan: Gan,
+    reader: Reader,
+    cuts: Sequence[tuple[Question, Cut]],
+    watch: Watch,
+    *,
+    drawn: bool,
+    model: Mapping[str, str] | None,
+) -> Batch | None:
+    """A batch that has been searched to the end; None if memory does not hold it."""
+    batch = None
+    try:
         batch = Batch(options, gan, cuts, reader, drawn=drawn, model=model)
-        for _ in batch.search():
-            pass
-        yield from batch.finish()
-
-
-@final
-class Answerer:
-    """Completes a batch as the one process does. It is pickled for every process, and loads the model there."""
-
-    def __init__(self, options: "Options", threads: int) -> None:
-        self._options, self._threads = options, threads
-        self._ready: tuple[Gan, Reader, Mapping[str, str]] | None = None
-
-    def __call__(self, questions: Sequence[Question]) -> list[Told]:
-        """What became of each; unusable ones first. Raises LatentfillError for what stops all others too."""
-        gan, reader, model = self._ready = self._ready or self._begin()
-        reader.rejected.clear()
-        made: list[Told] = []
-        for question, answer in drain(self._options, gan, reader, questions, drawn=True, model=model):
-            why = reason(question.source.name, answer) if isinstance(answer, LatentfillError) else answer
-            made.append((question, why))
-        done = {question.number for question, _ in made}
-        lost = [question for question in questions if question.number not in done]
-        return [*((question, why) for question, (_, why) in zip(lost, reader.rejected, strict=True)), *made]
-
-    def _begin(self) -> tuple[Gan, Reader, Mapping[str, str]]:
-        options = self._options
-        torch.set_num_threads(self._threads)
-        gan = load(options.model, options.device, options.class_name)
-        return gan, Reader(options, gan, alone=False), model_of(gan)
-
-
-def _log(path: Path, completion: Completion, row: int) -> None:
-    """Add a row for one image: step, loss, each term, what the search notes, z0, z1, ..."""
-    z = completion.z[row].tolist()
-    columns = {"loss": completion.loss, **completion.terms, **completion.notes}
-    head = not path.exists()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", newline="") as file:  # opened for each row: a batch may be larger than a process's files
-        writer = csv.writer(file)
-        if head:
-            writer.writerow(["step", *columns, *(f"z{i}" for i in range(len(z)))])
-        numbers = (f"{column[row].item():.6g}" for column in columns.values())
-        writer.writerow([completion.number, *numbers, *(f"{v:.6f}" for v in z)])
-
-
-def _enlarged(means: Float[Tensor, "n c _ _"]) -> Float[Tensor, "n c _ _"]:
-    return means.repeat_interleave(BLOCK, 2).repeat_interleave(BLOCK, 3)
-
-
-def _unused(folder: Path) -> Path:
-    """The folder, or its first namesake that does not exist: what an earlier batch drew is never drawn over."""
-    names = (folder if i == 1 else folder.with_name(f"{folder.name}-{i}") for i in range(1, 10**6))
-    return next(name for name in names if not name.exists())
+        for completion in batch.search():
+            watch(batch, completion)
+        batch.judge()
+    except Exception as error:
+        if isinstance(error, LatentfillError) or not is_out_of_memory(error):
+            raise
+    else:
+        return batch
+    # Only here is nothing held any more by the error's traces.
+    if batch is not None:
+        batch.discard()
+    if gan.device.type == "cuda":
+        torch.cuda.empty_cache()
+    return None

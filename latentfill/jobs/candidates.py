@@ -1,17 +1,21 @@
 """What is told of a completed photo besides itself: its candidates, side by side, and its numbers."""
 
+import csv
 from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from PIL import Image
+from torch import Tensor
 
 from ..completion.completion import Completion
 from ..cutting import Cut
 from ..images import originals, photos
 from ..images.grids import grid
+from ..images.incomplete import BLOCK
 from ..images.placement import Box
 from ..pipeline import Filled
 from ..trust.clues import Map
@@ -100,3 +104,28 @@ def cell(pixels: Pixels, box: Box) -> Pixels:
     size = max(1, round(part.width * scale)), max(1, round(part.height * scale))
     small = np.asarray(part.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC))
     return np.pad(small, ((0, CELL - size[1]), (0, CELL - size[0]), (0, 0)), constant_values=255)
+
+
+def log_step(path: Path, completion: Completion, row: int) -> None:
+    """Add a row for one image: step, loss, each term, what the search notes, z0, z1, ..."""
+    z = completion.z[row].tolist()
+    columns = {"loss": completion.loss, **completion.terms, **completion.notes}
+    head = not path.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", newline="") as file:  # opened for each row: a batch may be larger than a process's files
+        writer = csv.writer(file)
+        if head:
+            writer.writerow(["step", *columns, *(f"z{i}" for i in range(len(z)))])
+        numbers = (f"{column[row].item():.6g}" for column in columns.values())
+        writer.writerow([completion.number, *numbers, *(f"{v:.6f}" for v in z)])
+
+
+def enlarge(means: Float[Tensor, "n c _ _"]) -> Float[Tensor, "n c _ _"]:
+    """Means of blocks as pictures of these blocks."""
+    return means.repeat_interleave(BLOCK, 2).repeat_interleave(BLOCK, 3)
+
+
+def unused(folder: Path) -> Path:
+    """The folder, or its first namesake that does not exist: what an earlier batch drew is never drawn over."""
+    names = (folder if i == 1 else folder.with_name(f"{folder.name}-{i}") for i in range(1, 10**6))
+    return next(name for name in names if not name.exists())

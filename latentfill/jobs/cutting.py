@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 from jaxtyping import Float
 
-from ..errors import ImageError, LatentfillError
+from ..errors import ImageError, LatentfillError, is_full, is_out_of_memory
 from ..faces.detector import find
 from ..faces.templates import place, shear
 from ..files.records import ForeignFileError, digest, save
@@ -19,6 +19,7 @@ from ..types import Pixels
 from .duplicates import signature
 from .ledger import Row, crop_names
 
+NO_MEMORY = "there is not enough memory for it"
 Points = Float[np.ndarray, "3 2"]
 NO_FACE, SEVERAL, SHEARED, UNREADABLE, FAILED = "no face", "several faces", "sheared", "unreadable", "failed"
 
@@ -72,13 +73,16 @@ class Cutter:
             return replace(row, kind=no.kind, reason=no.reason)
         except LatentfillError:
             raise
-        except Exception as error:  # of a library, about this photo: MemoryError for instance
-            return replace(row, kind=FAILED, reason=f"{type(error).__name__}: {error}")
+        except Exception as error:  # of a library, about this photo
+            reason = NO_MEMORY if is_out_of_memory(error) else f"{type(error).__name__}: {error}"
+            return replace(row, kind=FAILED, reason=reason)
         names = crop_names(row.stem, len(crops))
         try:
             for name, crop in reversed(list(zip(names, crops, strict=True))):
                 save(self.file(name), photos.encoder(self.file(name), crop), root=self.out)
-        except ForeignFileError as error:
+        except (ForeignFileError, ImageError) as error:
+            if is_full(error):
+                raise
             return replace(row, kind=FAILED, reason=error.what)
         signatures = tuple(signature(crop).tobytes().hex() for crop in crops) if self.duplicates else ()
         return replace(row, crops=len(crops), signatures=signatures)

@@ -4,7 +4,6 @@ A near-duplicate is the same photograph: saved again, resized, with other colour
 photograph of the same person is none, and neither is a mirrored one.
 """
 
-import csv
 from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
@@ -16,6 +15,7 @@ from scipy.fft import dct
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from ..images.photos import put_rows
 from ..types import Pixels
 
 Signature = Int8[np.ndarray, "64"]
@@ -70,9 +70,8 @@ def write_duplicates(path: Path, crops: Mapping[Path, str], folder: Path) -> lis
     names = [crop.relative_to(folder).as_posix() for crop in crops]
     signatures = np.frombuffer(bytes.fromhex("".join(crops.values())), np.int8).reshape(-1, 64)
     found = [[names[i] for i in group] for group in groups(signatures)]
-    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        lines = [(number, name) for number, group in enumerate(found, 1) for name in group]
-        csv.writer(file).writerows([("group", "path"), *lines])
+    lines = [(number, name) for number, group in enumerate(found, 1) for name in group]
+    put_rows(path, [("group", "path"), *lines])
     return found
 
 

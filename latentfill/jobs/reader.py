@@ -1,6 +1,5 @@
 """How `complete` reads its inputs: photos, their holes and landmarks, and what was observed of them."""
 
-import csv
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +10,7 @@ import numpy as np
 
 from ..completion.observations import Sight
 from ..cutting import Cut, alignment_of, cut, cut_observed
-from ..errors import ExtraError, HoleError, ImageError, LatentfillError
+from ..errors import ExtraError, HoleError, ImageError, LatentfillError, is_out_of_memory
 from ..faces import landmarks
 from ..files.contents import MadeOf, check_apart
 from ..files.records import digest
@@ -44,6 +43,8 @@ class Reader:
             cure = "Leave --fit out, or give pictures of the model's size."
             raise LatentfillError(f"--fit would average away what {self.sight.reading.name} is about", cure)
         self.rejected: list[tuple[str, str]] = []
+        self.most = options.batch_size
+        """squares to search side by side; whoever finds that memory does not hold them makes it less"""
         self._described = False
         self._options, self._gan = options, gan
         self.landmarks = _read_landmarks(options, gan)
@@ -61,20 +62,34 @@ class Reader:
         batch: list[tuple[Question, Cut]] = []
         squares = pixels = 0
         for question in questions:
-            try:
-                question, made = self._read(question)
-            except ExtraError:
-                raise
-            except LatentfillError as error:
-                self.reject(question, error)
+            made = self._attempt(question)
+            if batch and is_out_of_memory(made if isinstance(made, Exception) else None):
+                yield batch  # when these are done there may be room
+                batch, squares, pixels = [], 0, 0
+                made = self._attempt(question)
+            if isinstance(made, LatentfillError):
+                self.reject(question, made)
                 continue
-            batch.append((question, made))
-            squares, pixels = squares + len(made.placements), pixels + made.hole.size
-            if squares >= self._options.batch_size or pixels >= HELD_PIXELS:
+            batch.append(made)
+            squares, pixels = squares + len(made[1].placements), pixels + made[1].hole.size
+            if squares >= self.most or pixels >= HELD_PIXELS:
                 yield batch
                 batch, squares, pixels = [], 0, 0
         if batch:
             yield batch
+
+    def _attempt(self, question: Question) -> tuple[Question, Cut] | LatentfillError:
+        """What is asked of the model, or why this photo cannot be used."""
+        try:
+            return self._read(question)
+        except ExtraError:
+            raise
+        except LatentfillError as error:
+            return error
+        except Exception as error:  # of any library that decodes, looks for faces, or fills
+            if not is_out_of_memory(error):
+                raise
+            return too_large(question.source.name)
 
     def reject(self, question: Question, error: LatentfillError) -> None:
         """Note a picture that cannot be completed, in _run/rejected.csv too."""
@@ -183,11 +198,17 @@ def reason(name: str, error: LatentfillError) -> str:
     return f"{error.what.removeprefix(f'{name}: ')}. {error.cure}"
 
 
+def too_large(name: str) -> ImageError:
+    """What to say of a photo that memory does not hold, alone either."""
+    cure = "Save it smaller, give a smaller --attempts or --candidates, or take a machine with more memory."
+    error = ImageError(f"{name}: there is not enough memory for it", cure)
+    error.__cause__ = MemoryError()
+    return error
+
+
 def write_rejected(table: Path, rejected: Sequence[tuple[str, str]]) -> None:
     """A CSV of pictures that cannot be completed, and why."""
-    table.parent.mkdir(parents=True, exist_ok=True)
-    with table.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        csv.writer(file).writerows([("path", "reason"), *rejected])
+    photos.put_rows(table, [("path", "reason"), *rejected])
 
 
 def _spared(made: Cut) -> Cut:

@@ -1,21 +1,26 @@
 """Work shared out among processes: a process that is killed costs one task, and Ctrl-C costs none."""
 
+import _thread
 import os
+import pickle
 import signal
-import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from queue import SimpleQueue
 from types import FrameType
 from typing import Any, Generic, TypeVar, final
 
-from ..errors import LatentfillError
+from ..errors import LatentfillError, is_out_of_memory
+from ..stopping import TO_END
 
 T = TypeVar("T")
 R = TypeVar("R")
+LEAVING_SECONDS = 1.0  # for a process to undo what it is at, when there is nobody to take it
 PATIENCE_SECONDS = 5.0  # for a process to end by itself, before it is killed
 
 
@@ -33,8 +38,8 @@ def share_out(
     """Every task with what `work` makes of it, as it is done; with one worker in this process, in their order.
 
     `work` and the tasks are pickled. When `tasks` ends early, what is in hand is still finished. `preload` names a
-    module that all processes share. Raises what `work` raises: LatentfillError as it is, anything else as RuntimeError
-    with its trace.
+    module that all processes share. Raises what `work` raises: LatentfillError as it is, MemoryError for whatever
+    lacks memory, anything else as RuntimeError with its trace.
     """
     if workers == 1:
         for task in tasks:
@@ -61,32 +66,6 @@ def lives(pid: int) -> bool:
     except PermissionError:  # somebody else's
         return True
     return True
-
-
-@final
-class StopSignal:
-    """Remembers Ctrl-C and SIGTERM, so that what is in hand can be finished. The second time is not held back."""
-
-    def __init__(self) -> None:
-        self.came = False
-        self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
-
-    def until(self, tasks: Iterable[T]) -> Iterator[T]:
-        """The tasks, until the signal comes."""
-        for task in tasks:
-            if self.came:
-                return
-            yield task
-
-    def restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.came:
-            raise KeyboardInterrupt
-        self.came = True
-        print("\nStopping after what is in hand; again to leave at once.", file=sys.stderr)
 
 
 @final
@@ -131,14 +110,16 @@ class _Crew(Generic[T, R]):
                     continue
                 if kind == "refused":
                     raise LatentfillError(*value)
+                if kind == "short":
+                    raise MemoryError(value)
                 if kind == "broken":
                     raise RuntimeError(f"a worker process failed:\n{value}")
                 yield task, value
 
     def dismiss(self) -> None:
-        """End all processes. What they write is whole or not there, so that they may be killed."""
+        """End all processes, whatever they are at. What they write is whole or not there: they may be killed."""
         for connection in self._all:
-            connection.close()  # each reads that there is no more, and ends
+            connection.close()  # each notices, and ends
         until = time.monotonic() + PATIENCE_SECONDS
         for process in self._all.values():
             process.join(max(0.0, until - time.monotonic()))
@@ -178,19 +159,55 @@ def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
 
     from setproctitle import setproctitle
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
     setproctitle("latentfill worker")
+    inbox = _Inbox(connection)
     try:
         connection.send("ready")
         while True:
-            task = connection.recv()
+            task = inbox.next()
             try:
                 answer = "done", work(task)
             except LatentfillError as error:
                 answer = "refused", (error.what, error.cure)
-            except Exception:
-                answer = "broken", traceback.format_exc()
+            except Exception as error:
+                short = is_out_of_memory(error)
+                answer = ("short", str(error)) if short else ("broken", traceback.format_exc())
             connection.send(answer)
-    except (EOFError, OSError):
+    except OSError:  # nobody is there to take it
         return
+
+
+@final
+class _Inbox:
+    """The tasks of a process. A thread takes them in, so that it is noticed amid a task that the parent is gone: it
+    has closed the connection, or the system has, whatever ended it. Signals to end are the parent's to heed.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._over = connection, False
+        self._tasks: SimpleQueue[bytes] = SimpleQueue()
+        for number in TO_END:
+            signal.signal(number, self._heed)
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def next(self) -> Any:
+        """The next task; waits for it. Raises SystemExit where there will be none."""
+        task = self._tasks.get()
+        if self._over:
+            raise SystemExit
+        return pickle.loads(task)
+
+    def _heed(self, number: int, frame: FrameType | None) -> None:
+        if self._over:
+            raise SystemExit
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                self._tasks.put(self._connection.recv_bytes())
+        except (EOFError, OSError):
+            self._over = True
+        self._tasks.put(b"")  # it may wait for one,
+        _thread.interrupt_main()  # or be at one: what it has half written is removed
+        time.sleep(LEAVING_SECONDS)
+        os._exit(1)  # amid something that heeds no signal

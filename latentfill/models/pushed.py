@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..errors import ModelError
+from ..errors import ModelError, explain
 from .card import card
 from .header import facts
 
@@ -44,7 +44,7 @@ def write(model: Path, folder: Path, name: str, license: str = "unknown", text: 
             for path in made:
                 os.replace(Path(making) / path.name, path)
     except OSError as error:
-        raise ModelError(f"{folder} cannot be written to: {error}", "Give another folder.") from error
+        raise explain(error, folder, ModelError) from error
     return made
 
 
@@ -75,7 +75,7 @@ def _read(path: Path) -> dict[str, Any]:
         config = json.loads(path.read_text())
         if not str(config["format"]).startswith("latentfill") or not isinstance(config["file"], dict):
             raise ValueError("another format")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: not of a latentfill model, or damaged", AGAIN) from error
     return dict(config)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..errors import RunError
+from ..errors import RunError, is_out_of_memory
 
 SUFFIX = ".pt"
 MAKING = ".making"  # the end of the name of whatever is not yet whole
@@ -43,6 +43,8 @@ def save(folder: Path, images_seen: int, state: dict[str, Any], keep: int, besid
         making.replace(path)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as either
         making.unlink(missing_ok=True)
+        if is_out_of_memory(error):
+            raise
         raise RunError(
             f"{path} cannot be written: {_reason(error)}",
             "Make room on that disk; the same command goes on from the checkpoint before, which is whole.",
@@ -70,7 +72,9 @@ def newest(
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             int(state["images_seen"])
             return state, tuple(broken)
-        except UNREADABLE:
+        except UNREADABLE as error:
+            if is_out_of_memory(error):  # it may be whole
+                raise
             broken.append(path)  # half a file, from a disk that was full or a machine that lost power
     if broken:
         raise RunError(

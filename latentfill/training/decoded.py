@@ -15,7 +15,7 @@ from typing import BinaryIO, final
 
 import numpy as np
 
-from ..errors import DataError, ImageError
+from ..errors import DataError, ImageError, is_out_of_memory
 from ..files.contents import stamp_of
 from ..images import photos
 from ..images.fitting import fit
@@ -25,6 +25,7 @@ from .locks import hold
 
 FORMAT = 1  # raise it when the pixels would come out differently
 AT_ONCE = 256  # pictures decoded side by side; bounds the memory
+NO_MEMORY = "there is not enough memory for it"
 MAKING = "making-"  # the beginning of the name of what is not yet whole
 ABANDONED_AFTER_SECONDS = 60  # between making a folder and locking it
 
@@ -94,7 +95,9 @@ class Kept:
         def one(source: photos.Source) -> Pixels | str:
             try:
                 return fit(photos.read(source).pixels, self.size)
-            except ImageError as error:
+            except (ImageError, MemoryError) as error:
+                if is_out_of_memory(error) or not isinstance(error, ImageError):
+                    return NO_MEMORY
                 return error.what.removeprefix(f"{source.name}: ")
 
         file: BinaryIO = path.open("wb")
@@ -105,6 +108,8 @@ class Kept:
                 group = sources[start : start + min(AT_ONCE, wanted - len(names))]
                 start += len(group)
                 for source, result in zip(group, workers.map(one, group), strict=True):
+                    if result is NO_MEMORY:
+                        result = one(source)  # alone now
                     if isinstance(result, str):
                         rejected.append((source.name, result))
                     else:

@@ -11,7 +11,7 @@ import torch
 from pydantic import TypeAdapter
 
 from .. import __version__
-from ..errors import LatentfillError, RunError
+from ..errors import LatentfillError, RunError, explain
 from ..files.records import RECORD
 from ..options import Kind, NetworkOptions, RunOptions, TrainOptions, renamed
 from .checkpoints import MAKING, listed
@@ -54,7 +54,7 @@ def claim(folder: Path) -> TextIO:
     try:
         lock = hold(path)
     except OSError as error:
-        raise RunError(f"{folder} cannot be written to: {error.strerror}", "Give another --run.") from error
+        raise explain(error, folder, RunError) from error
     if lock is None:
         raise RunError(f"{holder(path)} is training in {folder}", "Wait for it, stop it, or give another --run.")
     if not (folder / HISTORY).exists():

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import LatentfillError, RunError
+from ..errors import LatentfillError, RunError, is_out_of_memory
 from ..gan import building
 from ..gan.device import choose_precision
 from ..gan.gan import Gan
@@ -108,5 +108,7 @@ def take_over(begin: Gan, *networks: nn.Module | None) -> None:
         try:
             network.load_state_dict(old.state_dict())
         except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
             what = f"the model to begin with has other networks ({str(error).splitlines()[1].strip()})"
             raise RunError(what, "Give the options it was trained with, as `latentfill info` shows them.") from error

@@ -15,8 +15,9 @@ from PIL import Image
 from torch import nn
 
 from ..images.grids import grid
+from ..images.photos import put
 from ..images.pixels import to_pixels
-from ..types import Images
+from ..types import Images, Pixels
 from .checkpoints import MAKING
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Record:
         """The sheets as grids, of which TensorBoard shows the first, and the histograms."""
         for number, (kind, images) in enumerate(exhibit.sheets.items()):
             sheet = grid(to_pixels(images))
-            Image.fromarray(sheet).save(self.folder / "samples" / f"{images_seen:010}{kind}.png")
+            self._draw(f"{images_seen:010}{kind}", sheet)
             if not number:  # a grid takes half a megabyte: once is enough there
                 self._board.add_image("G", sheet, images_seen, dataformats="HWC")
         for name, values in exhibit.histograms.items():
@@ -105,8 +106,11 @@ class Record:
     def sheet(self, name: str, images_seen: int, images: Images) -> None:
         """One more kind of sheet, whose file's name begins with its own."""
         sheet = grid(to_pixels(images))
-        Image.fromarray(sheet).save(self.folder / "samples" / f"{name}-{images_seen:010}.png")
+        self._draw(f"{name}-{images_seen:010}", sheet)
         self._board.add_image(name, sheet, images_seen, dataformats="HWC")
+
+    def _draw(self, name: str, sheet: Pixels) -> None:
+        put(self.folder / "samples" / f"{name}.png", lambda file: Image.fromarray(sheet).save(file, "PNG"))
 
     def warn(self, images_seen: int, warning: Mapping[str, Any]) -> None:
         """One line of warnings.jsonl, which no later start drops, and a text in TensorBoard."""
@@ -188,7 +192,20 @@ def _rows(path: Path, images_seen: int, columns: list[str]) -> Iterator[list[str
             continue
 
 
-def _board(folder: Path, images_seen: int) -> "SummaryWriter":
+class _NoBoard:
+    """Takes everything, and keeps nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *given, **named: None
+
+
+def _board(folder: Path, images_seen: int) -> "SummaryWriter | _NoBoard":
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        text = f"{folder}: TensorBoard writes to no folder whose name is not UTF-8; metrics.csv has all but histograms"
+        warnings.warn(text.encode(errors="backslashreplace").decode(), stacklevel=2)
+        return _NoBoard()
     from torch.utils.tensorboard import SummaryWriter  # slow to import, and only training needs it
 
     # Points of a lost future are not erased but marked as such; a fresh run has none.

@@ -7,7 +7,7 @@ from typing import TextIO
 
 import torch
 
-from ..errors import RunError
+from ..errors import RunError, explain
 from ..gan.device import choose_device
 from ..options import RunOptions, TrainOptions
 from ..types import Images
@@ -60,10 +60,7 @@ def follow(
         team.led(enter)
         yield from Loop(learner, data, folder, subject, options, run, caller, held_out, device).batches()
     except OSError as error:
-        raise RunError(
-            f"{folder} cannot be written to: {error.strerror or error}",
-            "Make room on that disk, or give another --run.",
-        ) from error
+        raise explain(error, folder, RunError) from error
     finally:
         for lock in locks:
             lock.close()

@@ -5,7 +5,7 @@ from typing import final
 
 from starlette.responses import JSONResponse
 
-from ..errors import ExtraError, LatentfillError
+from ..errors import ExtraError, LatentfillError, is_out_of_memory
 
 
 @final
@@ -26,6 +26,12 @@ def busy(waiting: int, seconds: float) -> Refused:
     return Refused(429, f"{waiting} requests are waiting already", cure, "queue", headers)
 
 
+def short_of_memory() -> Refused:
+    """The server's memory does not hold what is asked, at least not now."""
+    cure = "Send a smaller picture or ask for less, or come again in 30 s."
+    return Refused(503, "the server is short of memory", cure, "memory", {"Retry-After": "30"})
+
+
 def status_of(error: LatentfillError) -> int:
     """The status of an error: what was given cannot be used, or (503) the server lacks something."""
     if isinstance(error, Refused):
@@ -34,7 +40,8 @@ def status_of(error: LatentfillError) -> int:
 
 
 def answer(error: LatentfillError) -> JSONResponse:
-    """The error as JSON."""
+    """The error as JSON. Whatever was raised for want of memory is no fault of what was sent."""
+    error = short_of_memory() if is_out_of_memory(error) else error
     headers = error.headers if isinstance(error, Refused) else {}
     return JSONResponse(told(error), status_of(error), headers)
 
@@ -46,4 +53,5 @@ def failed() -> JSONResponse:
 
 def told(error: LatentfillError) -> dict[str, str]:
     """What is wrong and the cure; flags of the command line mean nothing to who asks by HTTP, and are left as words."""
+    error = short_of_memory() if is_out_of_memory(error) else error
     return {"error": error.what, "cure": error.cure}

@@ -10,8 +10,9 @@ from typing import Any, final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..errors import is_out_of_memory
 from ..options import ServeOptions
-from .errors import Refused, answer, failed
+from .errors import Refused, answer, failed, short_of_memory
 from .hosts import knows
 from .metrics import Metrics
 
@@ -70,11 +71,11 @@ class Guard:
         except Refused as error:
             self._metrics.refused.labels(error.reason).inc()
             await answer(error)(scope, receive, sent)
-        except Exception:  # a mistake of ours: the client learns no more than that
+        except Exception as error:  # a mistake of ours: the client learns no more than that
             log.exception("%s failed", getattr(scope.get("route"), "path", "a request"))
             if status != 499:  # too late for another answer
                 raise
-            await failed()(scope, receive, sent)
+            await (answer(short_of_memory()) if is_out_of_memory(error) else failed())(scope, receive, sent)
         finally:
             self._held -= len(body)
             self._metrics.open.dec()

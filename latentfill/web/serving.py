@@ -7,7 +7,9 @@ import socket
 import sys
 import tempfile
 from functools import partial
+from multiprocessing import parent_process
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, final
 
 import uvicorn
@@ -113,11 +115,19 @@ def _several(options: ServeOptions, listening: socket.socket) -> int:
 
 def _started(options: ServeOptions) -> "FastAPI":
     """The application of one of several processes; where it cannot be had, the first one is told to give up."""
+    Thread(target=_follow_parent, daemon=True).start()
     try:
         return application_of(options)
     except LatentfillError as error:
         print(f"latentfill serve: {error.what}\n{error.cure}", file=sys.stderr, flush=True)
         sys.exit(STARTUP_FAILURE)
+
+
+def _follow_parent() -> None:
+    """End as if told to, should the first process be killed: nobody else would end this one, and free the port."""
+    if parent := parent_process():
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _with_port(options: ServeOptions, listening: socket.socket) -> ServeOptions:

@@ -1,11 +1,14 @@
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
 from latentfill.errors import LatentfillError
-from latentfill.jobs.workers import Killed, StopSignal, share_out
+from latentfill.jobs.workers import Killed, share_out
+from latentfill.stopping import StopSignal
 
 KILL = "__import__('os').kill(__import__('os').getpid(), 9)"  # `eval` is a function that every process can import
 LEAVE = "__import__('os')._exit(3)"
@@ -84,3 +87,33 @@ def test_the_second_signal_is_not_held_back():
                 time.sleep(0.01)
     finally:
         stop.restore()
+
+
+PARENT = """
+import sys
+from latentfill.jobs.workers import share_out
+from latentfill.stopping import stoppable
+tasks = ["__import__('time').sleep(0.2) or __import__('os').getpid()"] * 2
+tasks += ["all(True for _ in iter(int, 1))", "__import__('time').sleep(60)"]
+with stoppable():
+    for _, pid in share_out(eval, tasks, 2):
+        print(pid, flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+def test_whatever_ends_the_parent_ends_its_workers_in_the_middle_of_a_task(number):
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    pids = {int(parent.stdout.readline()) for _ in range(2)}
+    time.sleep(0.3)  # they are at the long tasks now
+    parent.send_signal(number)
+    until = time.monotonic() + 8
+    while any(map(alive, pids)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not any(map(alive, pids)) and parent.wait(8)
+
+
+def test_want_of_memory_comes_back_as_what_it_is():
+    short = "(_ for _ in ()).throw(RuntimeError('DefaultCPUAllocator: can\\'t allocate memory'))"
+    with pytest.raises(MemoryError, match="DefaultCPUAllocator"):
+        list(share_out(eval, [short], 2))

@@ -26,6 +26,17 @@ def test_the_newest_comes_back_and_only_so_many_are_kept(tmp_path: Path) -> None
     assert len(list(folder.iterdir())) == 2
 
 
+def test_one_that_memory_does_not_hold_is_not_taken_for_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path, 5, state(5), keep=2)
+
+    def load(*given: object, **named: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
+
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(RuntimeError, match="can't allocate"):
+        newest(tmp_path)
+
+
 @pytest.mark.parametrize("damage", ["half", "empty", "text", "other"])
 def test_a_broken_one_is_passed_over_and_named(tmp_path: Path, damage: str) -> None:
     old, new = save(tmp_path, 5, state(5), keep=2), save(tmp_path, 10, state(10), keep=2)

@@ -276,3 +276,21 @@ def test_pictures_that_were_not_all_cut_alike_have_no_alignment(
     assert not recwarn.list
     with pytest.warns(UserWarning, match="not aligned alike"):
         assert open_dataset([one, folder], 8, 3, cache).alignment is None
+
+
+def test_a_picture_that_memory_does_not_hold_is_tried_alone_and_then_left_out(tmp_path, monkeypatch):
+    from latentfill.training import decoded
+
+    tried, real = [], decoded.photos.read
+
+    def read(source):
+        tried.append(source.name)
+        if source.name == "1.png" or (source.name == "2.png" and tried.count("2.png") == 1):
+            raise MemoryError
+        return real(source)
+
+    for i in range(4):
+        Image.fromarray(np.full((8, 8, 3), i, np.uint8)).save(tmp_path / f"{i}.png")
+    monkeypatch.setattr(decoded.photos, "read", read)
+    made = list(build([tmp_path], 8, 3, tmp_path / "cache"))[-1]
+    assert list(made.names) == ["0.png", "2.png", "3.png"] and made.rejected == [("1.png", decoded.NO_MEMORY)]

@@ -21,6 +21,7 @@ from uvicorn.supervisors import Multiprocess
 from latentfill.errors import LatentfillError, ModelError
 from latentfill.gan.checkpoint import save
 from latentfill.options import ServeOptions
+from latentfill.web import serving
 from latentfill.web.loading import load, shipped
 from latentfill.web.serving import address, bind, serve, settings
 
@@ -247,3 +248,11 @@ def test_what_was_written_of_a_model_is_its_card(model, gan, tmp_path):
 
     pushed.write(model, tmp_path / "shared", "shared", text="---\nlicense: mit\n---\n\n# Written by hand\n")
     assert load(ServeOptions(models=(str(tmp_path / "shared"),))).cards == {"shared": "# Written by hand\n"}
+
+
+def test_a_process_ends_when_the_first_one_was_killed(monkeypatch):
+    ended = []
+    monkeypatch.setattr(serving.os, "kill", lambda pid, number: ended.append((pid, number)))
+    monkeypatch.setattr(serving, "parent_process", lambda: SimpleNamespace(join=lambda: None))
+    serving._follow_parent()
+    assert ended == [(os.getpid(), signal.SIGTERM)]

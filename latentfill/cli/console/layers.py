@@ -1,8 +1,9 @@
 """How options come together: defaults < preset < YAML file < command line."""
 
+import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import MISSING, asdict, fields, is_dataclass, replace
 from difflib import get_close_matches
@@ -13,7 +14,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import tyro
 
-from ...errors import LatentfillError
+from ...errors import LatentfillError, explain
 
 T = TypeVar("T")
 command: ContextVar[str] = ContextVar("command", default="latentfill")  # as it was given, for reports
@@ -27,6 +28,7 @@ COUNTED = (
     "max-images",
 )
 COUNTS = tuple(f"--{name}" for name in COUNTED)
+PLACES = {"hole", "holes", "model", "models", "data", "begin", "cache", "to"}  # texts that may name a file or a folder
 
 
 def read_options(options: type[T], verb: str, argv: Sequence[str]) -> T:
@@ -39,8 +41,9 @@ def read_options(options: type[T], verb: str, argv: Sequence[str]) -> T:
     command.set(shlex.join(["latentfill", verb, *argv]))
     argv = _spelt_out(argv)
     config = _take(argv, "--config")
-    given = _read_yaml(Path(config)) if config else {}
+    given = _read_yaml(Path(_expand(config))) if config else {}
     default = _blank(options)
+    _check_dashes(argv, _names(default))
     preset_defaults = getattr(options, "preset_defaults", None)
     if preset_defaults is not None:
         chosen = [_chosen(name, argv, given) for name in getattr(options, "CHOSEN_BY", ("preset",))]
@@ -56,7 +59,7 @@ def read_options(options: type[T], verb: str, argv: Sequence[str]) -> T:
         default=default,
         config=(tyro.conf.OmitArgPrefixes,),
     )
-    return check(parsed)
+    return check(_at_home(parsed))
 
 
 def check(options: T) -> T:
@@ -98,6 +101,37 @@ def _spelt_out(argv: Sequence[str]) -> list[str]:
     return words
 
 
+def _check_dashes(argv: Sequence[str], names: Iterable[str]) -> None:
+    """Raise LatentfillError for a file that would be taken for an option, as of *.png where there is a -x.png."""
+    known = {"help", "h", "class", *(name.replace("_", "-") for name in names)}
+    for word in argv[: argv.index("--") if "--" in argv else None]:
+        flag = word.lstrip("-").split("=")[0].replace("_", "-").removeprefix("no-")
+        if word.startswith("-") and flag not in known and os.path.lexists(word):
+            what = f"{word} is a file, but what begins with a dash is taken for an option"
+            raise LatentfillError(what, f"Write ./{word}, or put -- before all of the files.")
+
+
+def _at_home(options: T) -> T:
+    """The same options, with the home folder for a ~ that the shell has left: in --out=~/done, in quotes, in YAML."""
+    changed = {}
+    for f in fields(options):  # type: ignore[arg-type]
+        value = getattr(options, f.name)
+        changed[f.name] = _at_home(value) if is_dataclass(value) else _placed(value, f.name)
+    return replace(options, **changed)  # type: ignore[type-var]
+
+
+def _placed(value: Any, name: str) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_placed(one, name) for one in value)
+    if isinstance(value, Path):
+        return Path(_expand(str(value)))
+    return ",".join(map(_expand, value.split(","))) if isinstance(value, str) and name in PLACES else value
+
+
+def _expand(place: str) -> str:
+    return place if os.path.lexists(place) else os.path.expanduser(place)
+
+
 def _take(argv: list[str], flag: str) -> str | None:
     for i, word in enumerate(argv):
         if word == flag:
@@ -117,7 +151,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
     try:
         read = yaml.safe_load(path.read_text()) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise explain(error, path) from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise LatentfillError(f"{path}: {error}", "Give a YAML file with lines such as `steps: 500`.") from error
     if not isinstance(read, dict):
         raise LatentfillError(f"{path} holds no options", "Give a YAML file with lines such as `steps: 500`.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ...errors import LatentfillError
 from ...options import NetworkOptions
 from .given import beginning, local, opened
+from .output import name_process
 
 if TYPE_CHECKING:
     from ...training.dataset import Dataset
@@ -24,12 +25,10 @@ SIGNS = {"discriminator": "D", "generator": "G", "hole": "hole", "latent": "z"} 
 
 def learn(options: "Options") -> int:
     """As one of the processes that torchrun started, or alone."""
-    from setproctitle import setproctitle
-
+    from ...stopping import StopSignal
     from ...training.distributed.team import enroll
-    from .stopping import StopSignal
 
-    setproctitle(f"latentfill train {options.run.name}")
+    name_process("train", options.run)
     team, parent = enroll(options.record.device), os.getppid()
     if options.record.dry_run:
         return _rehearse(options, team)
@@ -40,7 +39,7 @@ def learn(options: "Options") -> int:
         return (stop is not None and stop.came) or (team.crew.size > 1 and os.getppid() != parent)
 
     steps = STEPS[options.kind](options, team, wish)
-    stop = StopSignal(quiet=not team.leads)  # from here on there is something to save
+    stop = StopSignal("this batch", quiet=not team.leads)  # from here on there is something to save
     try:
         show(options, team, steps)
     finally:

@@ -9,7 +9,7 @@ from typing import Any, cast, final
 import torch
 from torch import Tensor
 
-from ...errors import LatentfillError, RunError
+from ...errors import LatentfillError, RunError, is_out_of_memory
 from ...gan.layers.across import together
 from ...options import RunOptions, TrainOptions
 from ...types import Images
@@ -111,8 +111,7 @@ class Loop:
 
     def _count(self) -> None:
         self.clock, self.means = Clock(self.saved), Means()
-        self.losses: dict[str, float] = {}
-        self.scores: dict[str, float] = {}
+        self.losses, self.scores = dict[str, float](), dict[str, float]()
 
     def _advance(self) -> None:
         """One batch, and all that is due after it, which the leader does."""
@@ -193,6 +192,8 @@ class Loop:
             try:
                 self.learner.load_state_dict(state)
             except (KeyError, ValueError, RuntimeError) as error:
+                if is_out_of_memory(error):
+                    raise
                 what = f"{self.folder}: its checkpoint is not of these networks ({str(error).splitlines()[0]})"
                 raise RunError(what, "Give the options it was begun with, or another --run.") from error
         self.saved = self.learner.images_seen

@@ -13,13 +13,13 @@ import torch
 
 from ...completion.completion import watch
 from ...completion.search import prepared
-from ...errors import LatentfillError
+from ...errors import LatentfillError, is_out_of_memory
 from ...gan.device import choose_precision
 from ...gan.gan import Gan
 from ...images.incomplete import Incomplete
 from ...jobs.workers import cores
 from ...options import COMPLETE_PRESETS, ServeOptions
-from ..errors import Refused
+from ..errors import Refused, short_of_memory
 from ..metrics import Metrics
 from .line import Line, Seat, Waiting
 from .question import Question
@@ -163,7 +163,8 @@ class Engine:
             return
         log.error("a search of %d failed", len(search.tickets), exc_info=error)
         if len(search.tickets) == 1:
-            search.fail(Refused(500, "the search failed", "The server's log says more; please report it.", "failed"))
+            unknown = Refused(500, "the search failed", "The server's log says more; please report it.", "failed")
+            search.fail(short_of_memory() if is_out_of_memory(error) else unknown)
             return
         for ticket in search.tickets:
             ticket.alone = True

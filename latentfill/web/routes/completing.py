@@ -9,12 +9,12 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...errors import LatentfillError
+from ...errors import LatentfillError, is_out_of_memory
 from ...images.originals import encode
 from ..engine.line import Seat
 from ..engine.question import Question
 from ..engine.ticket import Found, Ticket
-from ..errors import told
+from ..errors import short_of_memory, told
 from ..forms import Form, read_form, wanted
 from ..state import State
 from .asking import FIELDS, FILES, TEXTS, question_of
@@ -88,6 +88,10 @@ async def _events(state: State, ticket: Ticket, frames: float) -> AsyncIterator[
         yield await engine.write(partial(_told, question, found))
     except LatentfillError as error:
         yield line("error", **told(error))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        yield line("error", **told(short_of_memory()))
 
 
 def _picture(question: Question, found: Found) -> bytes:

@@ -1,0 +1,252 @@
+"""What every verb says of what the system refuses: memory, disks, pipes, signals."""
+
+import errno
+import importlib
+import os
+import signal
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from latentfill.cli.main import VERBS, run
+from latentfill.gan import building, checkpoint
+from latentfill.images import originals, photos
+from latentfill.jobs import batch, workers
+from latentfill.options import NetworkOptions
+
+SIZE = 16
+ALLOCATOR = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8192 bytes. Error code 12"
+WORDS = {
+    "align": ["in", "out"],
+    "train": ["in", "--run", "out"],
+    "complete": ["in", "--out", "out"],
+    "calibrate": ["in", "--out", "out"],
+    "evaluate": ["in", "--out", "out"],
+    "verify": ["a", "b", "center"],
+    "report": ["r"],
+    "plot": ["r"],
+    "figures": ["f"],
+    "sample": ["m", "o"],
+    "export": ["m", "o"],
+    "push": ["m", "o"],
+}
+SMALLER = {
+    **{verb: "--batch-size" for verb in ("train", "complete", "calibrate", "evaluate")},
+    **{"align": "--upsample", "sample": "--count", "serve": "--max-pixels"},
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    checkpoint.save(building.build(NetworkOptions(size=SIZE, base=4, latent=6)), path)
+    return path
+
+
+def draw(folder, count):
+    folder.mkdir(parents=True)
+    for i in range(count):
+        pixels = np.random.default_rng(i).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i:03}.png")
+    return folder
+
+
+@pytest.fixture
+def complete(model, tmp_path):
+    """Completes what is in a folder, into `out`."""
+
+    def call(*words):
+        fixed = ("--out", tmp_path / "out", "--model", model, "--steps", 1, "--every", 0, "--precision", "fp32")
+        return run(["complete", *map(str, (tmp_path / "in", *fixed, *words))])
+
+    return call
+
+
+def fails_with(monkeypatch, verb, error):
+    def fail(options):
+        raise error
+
+    monkeypatch.setattr(importlib.import_module(f"latentfill.cli.{verb}"), "run", fail)
+    return run([verb, *WORDS.get(verb, [])])
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_says_in_two_lines_what_the_system_refuses(verb, monkeypatch, capsys):
+    refused = {
+        "enough memory": RuntimeError(ALLOCATOR),
+        "there is not": MemoryError(),
+        "No space": OSError(errno.ENOSPC, "No space left on device", "out/a.png"),
+        "out/b.png": PermissionError(errno.EACCES, "Permission denied", "out/b.png"),
+        "standard output": OSError(errno.ENOSPC, "No space left on device"),
+    }
+    for words, error in refused.items():
+        assert fails_with(monkeypatch, verb, error) == 2
+        told = capsys.readouterr().err
+        assert words in told and told.count("\n") == 2, told
+        if isinstance(error, (RuntimeError, MemoryError)):
+            assert SMALLER.get(verb, "") in told
+    with pytest.raises(ZeroDivisionError):
+        fails_with(monkeypatch, verb, ZeroDivisionError())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_undoes_what_was_begun_and_is_told_in_a_line(number, monkeypatch, capfd):
+    undone = []
+
+    def work(options):
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        finally:
+            undone.append(True)
+
+    monkeypatch.setattr(importlib.import_module("latentfill.cli.complete"), "run", work)
+    before = signal.getsignal(number)
+    assert run(["complete", "in", "--out", "out"]) == 128 + number and undone
+    told = capfd.readouterr().err
+    assert told.strip() == "latentfill complete: stopped; the same command goes on"
+    assert signal.getsignal(number) is before
+
+
+def test_a_pipe_that_is_closed_ends_it_silently(complete, tmp_path, monkeypatch, capsys):
+    draw(tmp_path / "in", 3)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with monkeypatch.context() as patch, os.fdopen(writer, "w") as closed:
+        patch.setattr(sys, "stdout", closed)
+        assert complete("--batch-size", 1) == 141
+    assert "cannot be" not in capsys.readouterr().err
+    assert complete() == 0, "the same command goes on"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_a_full_disk_behind_standard_output_is_not_laid_at_the_results_door(complete, tmp_path, monkeypatch, capsys):
+    draw(tmp_path / "in", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", open("/dev/full", "w"))  # noqa: SIM115 (closing it fails, too)
+        assert complete() == 2
+        patch.setattr(sys.stdout, "write", lambda text: 0, raising=False)
+    assert "standard output cannot be written to: No space left" in capsys.readouterr().err
+
+
+def refuse(monkeypatch, number, name=""):
+    """Let files be refused whose paths hold a name."""
+    real = photos.put
+
+    def put(path, fill):
+        def full(file):
+            raise OSError(number, os.strerror(number))
+
+        real(path, full if name in str(path) else fill)
+
+    for module in (photos, originals):
+        monkeypatch.setattr(module, "put", put)
+
+
+def test_a_full_disk_stops_all_and_a_folder_that_is_closed_costs_its_own(complete, tmp_path, monkeypatch, capsys):
+    draw(tmp_path / "in" / "shut", 1)
+    draw(tmp_path / "in" / "open", 1)
+    with monkeypatch.context() as patch:
+        refuse(patch, errno.EACCES, "out/shut")
+        assert complete() == 1
+    told = capsys.readouterr()
+    assert "shut/000.png" in told.err and "Change who may write" in told.err and "open/000.png" in told.out
+    with monkeypatch.context() as patch:
+        refuse(patch, errno.ENOSPC)
+        assert complete() == 2
+    assert "No space left on device" in capsys.readouterr().err
+
+
+def short_of_memory(monkeypatch, fits):
+    """Let a search of more squares than fit fail as torch does."""
+    real = batch.watch
+
+    def watch(gan, incomplete, options):
+        if not fits(incomplete):
+            raise RuntimeError(ALLOCATOR)
+        yield from real(gan, incomplete, options)
+
+    monkeypatch.setattr(batch, "watch", watch)
+
+
+def test_what_memory_does_not_hold_side_by_side_is_searched_in_halves(complete, tmp_path, monkeypatch, capsys):
+    draw(tmp_path / "in", 11)
+    seen = []
+    short_of_memory(monkeypatch, lambda incomplete: seen.append(len(incomplete)) or len(incomplete) <= 2)
+    assert complete("--batch-size", 8) == 0
+    assert len(list((tmp_path / "out").glob("*.png"))) == 11
+    assert seen[:3] == [8, 4, 2] and max(seen[3:]) == 2, "what does not fit is not tried again and again"
+    assert "not enough memory for 8 photos side by side: now 4" in capsys.readouterr().err
+
+
+def test_a_photo_that_memory_does_not_hold_alone_is_rejected_alone(complete, tmp_path, monkeypatch, capsys):
+    draw(tmp_path / "in", 4)
+    Image.fromarray(np.full((SIZE, SIZE, 3), 255, np.uint8)).save(tmp_path / "in" / "white.png")
+    short_of_memory(monkeypatch, lambda incomplete: not (incomplete.images == 1).flatten(1).all(1).any())
+    assert complete() == 1
+    told = capsys.readouterr()
+    assert "white.png: there is not enough memory for it" in told.err and told.out.count(".png") == 4
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError(ALLOCATOR)])
+@pytest.mark.parametrize("where", ["read", "put_back"])
+def test_memory_that_one_photo_lacks_costs_that_photo(complete, tmp_path, monkeypatch, capsys, where, error):
+    draw(tmp_path / "in", 3)
+    count = [0]
+
+    def fail_once(*given, **named):
+        count[0] += 1
+        if count[0] in (2, 3):  # it is tried again when the others are done
+            raise error
+        return real(*given, **named)
+
+    module, name = (originals, "read") if where == "read" else (batch, "put_back")
+    real = getattr(module, name)
+    monkeypatch.setattr(module, name, fail_once)
+    assert complete() == 1
+    told = capsys.readouterr()
+    assert "memory" in told.err and "Save the picture again" not in told.err and told.out.count(".png") >= 1
+
+
+def test_a_batch_that_kills_its_worker_is_halved_until_the_one_is_found(complete, tmp_path, monkeypatch, capsys):
+    draw(tmp_path / "in", 8)
+
+    def share_out(work, tasks, workers_, preload):
+        for task in tasks:
+            bad = any(question.source.name == "005.png" for question in task)
+            yield task, workers.Killed("its process was killed by SIGKILL") if bad else work(task)
+
+    monkeypatch.setattr(workers, "share_out", share_out)
+    assert complete("--batch-size", 4, "--workers", 2) == 1
+    told = capsys.readouterr()
+    assert told.out.count(".png") == 7 and "005.png: its process was killed" in told.err
+
+
+def test_files_that_killed_processes_left_half_made_are_removed_in_time(complete, tmp_path):
+    draw(tmp_path / "in", 1)
+    (tmp_path / "out" / "sub").mkdir(parents=True)
+    old, new = tmp_path / "out" / "sub" / ".0123.making", tmp_path / "out" / ".4567.making"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    assert complete() == 0 and not old.exists() and new.exists()
+
+
+def test_what_is_no_plain_picture_neither_stops_nor_hangs_a_folder(complete, tmp_path, capsys):
+    folder = draw(tmp_path / "in", 2)
+    (folder / "empty.png").touch()
+    (folder / "folder.png").mkdir()
+    os.symlink("loop.png", folder / "loop.png")
+    for name in ("pipe.png", "pipe.tar", "pipe.parquet"):
+        os.mkfifo(folder / name)
+    (folder / "huge.ppm").write_bytes(b"P6 1000000 1000000 255\n")
+    signal.alarm(60)
+    try:
+        assert complete() == 1
+    finally:
+        signal.alarm(0)
+    told = capsys.readouterr()
+    assert told.out.count(".png") == 2 and "empty.png" in told.err and "huge.ppm" in told.err

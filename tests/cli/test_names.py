@@ -1,0 +1,132 @@
+"""Names as people write them, and as file systems hold them: ~, a leading dash, bytes that are no text."""
+
+import csv
+import importlib
+import io
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from latentfill.cli.console.layers import read_options
+from latentfill.cli.console.output import name_process, take_any_name
+from latentfill.cli.main import run
+from latentfill.errors import LatentfillError
+from latentfill.gan import building, checkpoint
+from latentfill.options import NetworkOptions
+
+SIZE = 16
+PLACES = {
+    "align": ["~/in", "~/out", "--points", "~/p.csv"],
+    "train": ["~/in", "--run", "~/run", "--model", "~/m", "--begin", "~/b", "--cache", "~/c"],
+    "sample": ["~/m", "~/out"],
+    "complete": ["~/a.png", "~/b.png", "--out", "~/o", "--hole", "~/h.png", "--model", "~/m", "--landmarks", "~/l"],
+    "calibrate": ["~/in", "--out", "~/o", "--model", "~/m"],
+    "evaluate": ["~/in", "--out", "~/o", "--holes", "center,~/h.png,left", "--train", "~/t", "--cache", "~/c"],
+    "serve": ["--models", "~/m", "~/n", "--token-file", "~/t"],
+    "verify": ["~/a", "~/b", "~/h.png"],
+    "report": ["~/r", "--out", "~/o"],
+    "plot": ["~/r", "--out", "~/o"],
+    "figures": ["~/f"],
+    "info": ["~/m"],
+    "export": ["~/m", "~/o"],
+    "push": ["~/m", "~/o", "--card", "~/c.md"],
+}
+ODD = os.fsdecode(b"caf\xe9")
+
+
+def options(verb, *words):
+    return read_options(importlib.import_module(f"latentfill.cli.{verb}").Options, verb, words)
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ann")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("verb", PLACES)
+def test_a_tilde_that_the_shell_has_left_is_the_home_folder(verb):
+    read = repr(options(verb, *PLACES[verb]))
+    assert "~" not in read and read.count("/home/ann/") == sum("~" in word for word in PLACES[verb])
+
+
+def test_so_it_is_after_an_equals_sign_and_in_a_file_of_options(tmp_path):
+    Path("c.yaml").write_text("images: [~/a.png, '~/b.png']\nout: ~/o\nhole: ~/h.png\n")
+    read = options("complete", "--config", "c.yaml", "--model=~/m")
+    assert [*map(str, read.images), str(read.out), read.hole, read.model] == [
+        f"/home/ann/{name}" for name in ("a.png", "b.png", "o", "h.png", "m")
+    ]
+    Path("~").mkdir()
+    Path("~/a.png").touch()
+    assert options("complete", "~/a.png", "--out", "~/o").images == (Path("~/a.png"),), "it is there, to the letter"
+
+
+@pytest.mark.parametrize("words", [["-x.png", "b.png"], ["b.png", "--hole", "-x.png"], ["b.png", "--y=.png"]])
+def test_a_file_whose_name_begins_with_a_dash_is_no_option(words):
+    for name in ("-x.png", "--y=.png", "--invert"):
+        Path(name).touch()
+    with pytest.raises(LatentfillError, match=r"is a file(.|\n)*Write \./--?[xy].*, or put -- before"):
+        options("complete", *words, "--out", "o")
+    read = options("complete", "--out", "o", "--invert", "--", "-x.png", "b.png")
+    assert read.images == (Path("-x.png"), Path("b.png")) and read.invert
+
+
+@given(
+    name=st.binary(min_size=1, max_size=40).filter(lambda name: 0 not in name),
+    encoding=st.sampled_from(["utf-8", "ascii", "latin-1"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_name_can_be_printed_and_is_read_again_as_it_was(name, encoding):
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding, newline="")
+    take_any_name(stream)
+    print(os.fsdecode(name), file=stream, end="", flush=True)
+    if encoding == "utf-8":
+        assert raw.getvalue() == name
+    name_process("complete", Path(os.fsdecode(name * 100)))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    checkpoint.save(building.build(NetworkOptions(size=SIZE, base=4, latent=6)), path)
+    return str(path)
+
+
+def test_every_verb_bears_names_that_are_no_text(model, monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="utf-8", errors="strict"))
+    take_any_name(sys.stdout)
+    source, out = Path(f"in{ODD}"), f"out{ODD}"
+    source.mkdir()
+    names = (f"{ODD}.png", "b.png", f"{ODD * 60}.png"[-250:])
+    for i, name in enumerate(names):
+        pixels = np.random.default_rng(i).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(source / name)
+    (source / f"bad{ODD}.png").write_bytes(b"none")
+    quick = ["--model", model, "--device", "cpu"]
+    assert run(["complete", str(source), "--out", out, "--steps", "1", "--every", "0", "--gif", *quick]) == 1
+    assert b"caf\xe9" in raw.getvalue() and len(list(Path(out).glob("*.png"))) == 3
+    raw.truncate(0)
+    assert run(["verify", str(source), out, "center", "--json"]) == 1
+    told = json.loads(raw.getvalue().lstrip(b"\0"))
+    assert {pair["path"] for pair in told["pairs"]} == set(names) and all(not p["changed"] for p in told["pairs"])
+    assert run(["align", str(source), f"crops{ODD}", "--no-faces", "--size", "16", "--workers", "1"]) == 1
+    assert run(["align", str(source), f"crops{ODD}", "--no-faces", "--size", "16", "--workers", "1"]) == 1
+    assert len(list(Path(f"crops{ODD}").glob("*.png"))) == 3
+    evaluate = ["--methods", "mean,fast", "--holes", "center", "--count", "3", "--batch-size", "2"]
+    assert run(["evaluate", str(source), "--out", f"e{ODD}", *evaluate[:1], "mean,telea", *evaluate[2:], *quick]) == 1
+    assert json.loads((Path(f"e{ODD}") / "report.json").read_text())
+    train = ["--size", "16", "--base", "4", "--latent", "6", "--preset", "seed", "--batch-size", "2", "--device", "cpu"]
+    assert run(["train", str(source), "--run", f"r{ODD}", *train, "--images-seen", "4", "--cache", f"c{ODD}"]) == 0
+    rows = list(csv.DictReader((Path(f"r{ODD}") / "rejected.csv").open(encoding="utf-8")))
+    assert len(rows) == 1 and "caf" in rows[0]["path"]
+    assert run(["report", f"r{ODD}"]) == 0 and run(["info", f"r{ODD}"]) == 0
+    assert run(["sample", f"r{ODD}", f"s{ODD}", "--count", "2"]) == 0
