@@ -161,8 +161,8 @@ def _pairs(before: Path, after: Path, roles: "Roles") -> "Iterator[tuple[Source,
         report(listed)
         questions = named(listed.sources, after, FolderResults(after))
         for question in questions:
-            name = after / question.source.name
-            ways = (question.file(".png"), name.with_suffix(".png"), name)
+            name, plain = after / question.source.name, question.moved or question.stem.relative_to(after).as_posix()
+            ways = (question.file(".png"), after / f"{plain}.png", name.with_suffix(".png"), name)
             yield question.source, next((way for way in ways if way.is_file()), ways[0])
         count = len(questions)
     else:

@@ -4,8 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -141,13 +140,12 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         raise _unreadable(path, error, "Give a .safetensors file made by `latentfill train`.") from error
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[Any]:
+def _open(path: Path) -> Any:
     """The tensors of a file, mapped, whatever its name: safetensors takes none that is not UTF-8."""
+    if str(path).encode(errors="replace").decode() == str(path):
+        return safe_open(path, "pt", device="cpu")
     with path.open("rb") as file:
-        plain = str(path).encode(errors="replace").decode() == str(path)
-        with safe_open(path if plain else f"/dev/fd/{file.fileno()}", "pt", device="cpu") as tensors:
-            yield tensors
+        return safe_open(f"/dev/fd/{file.fileno()}", "pt", device="cpu")
 
 
 def _unreadable(path: Path, error: Exception, otherwise: str) -> Exception:

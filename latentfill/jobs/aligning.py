@@ -1,6 +1,7 @@
 """The work of `align` on one output folder: what is to be done, what was done, and what shows it."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -97,7 +98,7 @@ def sort_out(
     for source, (row, known) in zip(sources, given, strict=True):
         task = Task(source, row)
         every.append(task)
-        if cutter.file(wish(row)).resolve() == source.path.resolve():
+        if os.path.realpath(cutter.file(wish(row))) == os.path.realpath(source.path):
             raise LatentfillError(f"{source.name} would be replaced by its crop", "Give another OUT.")
         if overwrite or known is None or not _is_settled(known, cutter, again=again):
             todo.append(task)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -54,9 +55,10 @@ class Question:
 
 def list_pictures(places: Sequence[Path], out: Path, roles: Roles) -> Listing:
     """Every picture in `places` but what lies in `out`. Raises LatentfillError if the pictures themselves do."""
-    here = out.resolve()
+    here = Path(os.path.realpath(out))
     listed = survey(places, {**roles, out: f"in {out}, the folder for the results"})
-    own = {path for source in listed.sources if (path := source.path.resolve()).parent == here}
+    real = (Path(os.path.realpath(source.path)) for source in listed.sources)  # of links in circles, too
+    own = {path for path in real if path.parent == here}
     if any(place.is_dir() and place.resolve() == here for place in places) or any(p.suffix == ".png" for p in own):
         raise LatentfillError(
             f"{out} holds the pictures to complete", "Give another --out: originals are not replaced."

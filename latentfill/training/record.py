@@ -192,6 +192,7 @@ def _rows(path: Path, images_seen: int, columns: list[str]) -> Iterator[list[str
             continue
 
 
+@final
 class _NoBoard:
     """Takes everything, and keeps nothing."""
 

@@ -131,12 +131,12 @@ def test_what_is_there_is_skipped_unless_told(tmp_path, model, capsys):
     faces = draw(tmp_path / "faces", 2)
     words = (faces, "--out", tmp_path / "out", "--model", model, "--steps", 1)
     complete(*words)
-    (tmp_path / "out" / "000.json").unlink()  # as if stopped between the two
+    (tmp_path / "out" / "000.png").unlink()  # as if stopped between the two
     before = (tmp_path / "out" / "001.png").stat().st_mtime_ns
     capsys.readouterr()
     assert complete(*words) == 0
     assert "1 of 2 are done already" in capsys.readouterr().err
-    assert (tmp_path / "out" / "000.json").exists()
+    assert (tmp_path / "out" / "000.png").exists()
     assert (tmp_path / "out" / "001.png").stat().st_mtime_ns == before
     complete(*words, "--overwrite")
     assert (tmp_path / "out" / "001.png").stat().st_mtime_ns > before

@@ -74,8 +74,8 @@ def test_a_preset_makes_its_steps_from_the_encoders_guess_or_without_one(
         outside[4:12, 4:12] = False
         assert np.array_equal(result[outside], given[outside]) and not np.array_equal(result, given)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.png")}
-    (tmp_path / "out" / "1.json").unlink()  # as if stopped while it was written
-    assert complete(*words) == 0
+    (tmp_path / "out" / "1.png").unlink()  # as if stopped before it was written
+    assert complete(*words, "--every", 1) == 0
     assert "2 of 3 are done already" in capsys.readouterr().err
     after = {path: path.stat().st_mtime_ns for path in before}
     assert {path.name for path in before if after[path] != before[path]} == {"1.png"}

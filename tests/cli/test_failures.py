@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from latentfill.cli.main import VERBS, run
+from latentfill.files.records import claim_run
 from latentfill.gan import building, checkpoint
 from latentfill.images import originals, photos
 from latentfill.jobs import batch, workers
@@ -203,7 +204,7 @@ def test_memory_that_one_photo_lacks_costs_that_photo(complete, tmp_path, monkey
             raise error
         return real(*given, **named)
 
-    module, name = (originals, "read") if where == "read" else (batch, "put_back")
+    module, name = (originals, "from_bytes") if where == "read" else (batch, "put_back")
     real = getattr(module, name)
     monkeypatch.setattr(module, name, fail_once)
     assert complete() == 1
@@ -227,12 +228,14 @@ def test_a_batch_that_kills_its_worker_is_halved_until_the_one_is_found(complete
 
 def test_files_that_killed_processes_left_half_made_are_removed_in_time(complete, tmp_path):
     draw(tmp_path / "in", 1)
-    (tmp_path / "out" / "sub").mkdir(parents=True)
-    old, new = tmp_path / "out" / "sub" / ".0123.making", tmp_path / "out" / ".4567.making"
-    for path in (old, new):
+    claim_run(tmp_path / "out")
+    names = (f"_run/.{'0' * 16}.making", f".{'1' * 16}.making", ".my.making")
+    old, new, other = (tmp_path / "out" / name for name in names)
+    for path in (old, new, other):
         path.write_bytes(b"half")
     os.utime(old, (0, 0))
-    assert complete() == 0 and not old.exists() and new.exists()
+    os.utime(other, (0, 0))
+    assert complete() == 0 and not old.exists() and new.exists() and other.exists()
 
 
 def test_what_is_no_plain_picture_neither_stops_nor_hangs_a_folder(complete, tmp_path, capsys):

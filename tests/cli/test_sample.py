@@ -30,7 +30,7 @@ def test_a_grid_is_drawn_and_named_and_nothing_else(model, tmp_path, capsys):
     assert run(Options(model, tmp_path / "out", count=5, columns=3)) == 0
     said = capsys.readouterr().out.split()
     assert said == [str(tmp_path / "out" / name) for name in ("grid.png", "samples.csv")]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["grid.png", "samples.csv"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == ["grid.png", "samples.csv"]
     assert pixels(said[0]).shape == (16, 24, 3)
 
 
