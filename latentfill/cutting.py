@@ -88,7 +88,7 @@ def cut(
         raise HoleError(f"{name}: the hole covers all of it", "Leave something from which the rest can be told.")
     if not hole.any() and observed is None:
         return Cut(original, hole, (), (), (), 0.0, (*original.notes, "the hole is empty: nothing is done"))
-    hidden = _hidden(original, hole)
+    hidden = hidden_in(original, hole)
     wanted = hole if observed is None else np.full_like(hole, 255)
     placements, notes = _placed(pixels, wanted, hidden, gan, options, given, name)
     pairs = [_crop(placement, pixels, hidden) for placement in placements]
@@ -201,7 +201,7 @@ def _crop(placement: Placement, pixels: Pixels, hidden: Hole) -> tuple[Pixels, H
     return placement.crop(diffuse(pixels, hidden)), loose
 
 
-def _hidden(original: Original, hole: Hole) -> Hole:
+def hidden_in(original: Original, hole: Hole) -> Hole:
     """The hole, and what is transparent: files keep any colour there."""
     if original.alpha is None:
         return hole
