@@ -163,8 +163,6 @@ def put_back(
     ]
     alone = options.candidates > 1 and not question.placements and question.hole.any()
     notes = (*question.notes, "there is one candidate only: no model was asked") if alone else question.notes
-    if candidates and candidates[0].images.shape[1] == 1 and question.original.values.shape[2] == 3 and tint is None:
-        notes = (*notes, "the model draws grey pictures: what it found in this colour photo has no colours of its own")
     notes = (*notes, *(trust.warnings if trust else ()))
     for row in range(len(question.placements) if candidates else 0):
         notes = (*notes, *warnings(candidates[0].notes, row))

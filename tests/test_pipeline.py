@@ -171,10 +171,11 @@ def test_landmarks_are_used_beside_the_faces_that_are_found():
     assert abs(placement.to_crop(LANDMARKS + np.array([320, 0]))[0, 0] - 0.3638 * 16) < 1
 
 
-def test_hidden_colours_of_transparent_pixels_are_not_known():
-    photo, alpha = noise(40, 70), np.full((40, 70), 255, np.uint8)
-    alpha[5:30, 20:50] = 0
-    hole = hole_at((40, 70), 10, 25, 20, 35)
+@pytest.mark.parametrize("shape", [(40, 40), (16, 16)])
+def test_hidden_colours_of_transparent_pixels_are_not_known(shape):
+    photo, alpha = noise(*shape), np.full(shape, 255, np.uint8)
+    alpha[5:12, 2:50] = 0
+    hole = hole_at(shape, 10, 6, 14, 13)
     made = cut(Original(photo, alpha), hole, PLAIN, PhotoOptions())
     other = np.where(alpha[..., None] == 0, np.uint8(0), photo)
     again = cut(Original(other, alpha), hole, PLAIN, PhotoOptions())

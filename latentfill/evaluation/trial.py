@@ -49,7 +49,7 @@ def read(
         if len(pixels) == count:
             break
         try:
-            photo = photos.read(source, limits or ReadLimits()).pixels
+            photo = photos.read(source, limits or ReadLimits()).opaque()
         except ImageError as error:
             rejected.append((source.name, error.what.removeprefix(f"{source.name}: ")))
             continue

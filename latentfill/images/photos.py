@@ -45,6 +45,13 @@ class Photo:
         if self.alpha is not None and self.alpha.shape != self.pixels.shape[:2]:
             raise ValueError(f"pixels are {self.pixels.shape} but alpha is {self.alpha.shape}")
 
+    def opaque(self) -> Pixels:
+        """The picture on white: where it is transparent a file holds any colour, which nobody is meant to see."""
+        if self.alpha is None:
+            return self.pixels
+        share = self.alpha[..., None].astype(np.uint16)
+        return ((self.pixels * share + 255 * (255 - share) + 127) // 255).astype(np.uint8)
+
 
 def read(source: Source, limits: ReadLimits = DEFAULT_LIMITS) -> Photo:
     """Decode to RGB, 8 bits, upright; of an animation the first frame.

@@ -57,7 +57,7 @@ class Cutter:
         What is wrong with the photo is told in the row. Raises LatentfillError for what would stop all others too.
         """
         try:
-            photo = photos.read(task.source, self.limits).pixels
+            photo = photos.read(task.source, self.limits).opaque()
         except ImageError as error:
             return replace(task.row, kind=UNREADABLE, reason=error.what.removeprefix(f"{task.source.name}: "))
         try:

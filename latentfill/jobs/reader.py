@@ -100,7 +100,7 @@ class Reader:
             drawn = shape if self.spec.kind in holes.AT_PHOTO_SIZE or question.hole is not None else (size, size)
             hole = self._hole(question, original, drawn)
             hole = hole if drawn == (size, size) else fit_hole(hole, size)
-            original = originals.Original(fit(original.photo().pixels, size))
+            original = originals.Original(fit(original.photo().opaque(), size))
         points = self._landmarks.get(source.name, ())
         if options.landmarks is not None and not len(points):
             print(f"{source.name}: {options.landmarks} has no landmarks for it", file=sys.stderr)
@@ -132,7 +132,7 @@ class Reader:
         size: int = self._gan.network.size
         if self._options.degrade is None:
             size = size // sight.view.factor
-        return originals.Original(fit(original.photo().pixels, size))
+        return originals.Original(fit(original.photo().opaque(), size))
 
     def _hole(self, question: Question, original: originals.Original, shape: tuple[int, int]) -> Hole:
         """Drawn, or its own; and of the first picture it is said how its hole was understood, of any if that looks

@@ -22,7 +22,7 @@ from ..images.pixels import to_grey
 from ..types import PixelBatch, Pixels
 from .locks import hold
 
-FORMAT = 1  # raise it when the pixels would come out differently
+FORMAT = 2  # raise it when the pixels would come out differently
 AT_ONCE = 256  # pictures decoded side by side; bounds the memory
 MAKING = "making-"  # the beginning of the name of what is not yet whole
 ABANDONED_AFTER_SECONDS = 60  # between making a folder and locking it
@@ -92,7 +92,7 @@ class Kept:
     ) -> Iterator[tuple[int, int]]:
         def one(source: photos.Source) -> Pixels | str:
             try:
-                return fit(photos.read(source).pixels, self.size)
+                return fit(photos.read(source).opaque(), self.size)
             except ImageError as error:
                 return error.what.removeprefix(f"{source.name}: ")
 

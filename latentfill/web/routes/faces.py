@@ -44,7 +44,7 @@ def faces_of(state: State, form: Form) -> dict[str, Any]:
     gan, data = state.gan(form.text("model", None)), form.data("photo")
     if data is None:
         raise Refused(422, "photo: it is missing", "Send a picture in the field 'photo'.")
-    pixels = photo_of(data, state.options).photo().pixels
+    pixels = photo_of(data, state.options).photo().opaque()
     alignment = alignment_of(gan)
     found = find(pixels, alignment.landmarks, upsample=0) if alignment is not None else []
     squares = [
