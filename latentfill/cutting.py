@@ -14,7 +14,7 @@ from .errors import HoleError, ImageError, LatentfillError
 from .faces.detector import SURE
 from .faces.templates import are_flat, are_mirrored
 from .filling.outside import diffuse
-from .filling.placing import find_faces, seen_by, upright
+from .filling.placing import describe_doubts, find_faces, seen_by, upright
 from .filling.tint import find_tint
 from .gan.gan import Gan
 from .images.fitting import central_square
@@ -172,7 +172,7 @@ def _placed(
         raise ImageError(f"{name}: no face was found", GIVE)
     if not squares:
         return (), (f"no face was found at the hole, but {found.elsewhere} elsewhere. If it hides a face: {GIVE}",)
-    return tuple(squares), ()
+    return tuple(squares), describe_doubts([face for face, _ in certain], found.turned)
 
 
 def _told(observed: Observed, placements: Sequence[Placement], hole: Hole, gan: Gan, name: str) -> tuple[str, ...]:

@@ -7,9 +7,12 @@ import torch
 from PIL import Image
 
 import latentfill
+from latentfill import cutting
 from latentfill.completion.completion import complete
 from latentfill.cutting import alignment_of, cut
 from latentfill.errors import HoleError, ImageError, LatentfillError
+from latentfill.faces.detector import find
+from latentfill.filling.placing import Found, upright
 from latentfill.gan.building import build
 from latentfill.images.originals import Original
 from latentfill.options import Alignment, CompleteOptions, NetworkOptions, PhotoOptions
@@ -245,3 +248,21 @@ def test_a_model_of_grey_pictures_says_so_of_a_colour_photo():
     photo = np.asarray(Image.fromarray(ASTRONAUT).resize((70, 40)))
     told = ["draws grey" in str(latentfill.fill(p, hole, grey, OPTIONS).notes) for p in (photo, photo[..., :1])]
     assert told == [True, False]
+
+
+@pytest.mark.parametrize(("score", "told"), [(-0.47, "doubtful (score -0.47)"), (0.1, "")])
+def test_a_doubtful_face_is_told(score, told, monkeypatch):
+    face = replace(find(ASTRONAUT)[0], score=score)
+    found = Found((face,), (upright(face.points, 16, alignment_of(FACES)),), 0)
+    monkeypatch.setattr(cutting, "find_faces", lambda *_, **__: found)
+    notes = " ".join(cut(Original(ASTRONAUT), hole_at((512, 512), 120, 210, 150, 240), FACES, PhotoOptions()).notes)
+    assert told in notes and ("doubtful" in notes) == bool(told)
+
+
+def test_a_photo_on_its_side_is_completed_and_it_is_said():
+    hole = hole_at((512, 512), 106, 203, 160, 245)
+    side = latentfill.fill(np.rot90(ASTRONAUT).copy(), np.rot90(hole).copy(), FACES, OPTIONS)
+    assert any("on its side" in note for note in side.notes)
+    middle = side.placements[0].to_photo(np.array([[8.0, 8.0]]))[0]
+    straight = upright(LANDMARKS, 16, alignment_of(FACES)).to_photo(np.array([[8.0, 8.0]]))[0]
+    assert np.abs(middle - [straight[1], 512 - straight[0]]).max() < 12
