@@ -17,7 +17,7 @@ from ..gan.gan import Gan
 from ..images import holes, originals, photos
 from ..images.fitting import fit, fit_hole
 from ..observing.observed import degrade
-from ..options import Alignment
+from ..options import Alignment, ReadLimits
 from ..types import Hole
 from .answers import Question, hole_of, hole_seed, sight_of
 
@@ -140,7 +140,7 @@ class Reader:
         """
         source = question.source
         if question.hole is not None:
-            return _given(question.hole, shape, source.name, invert=self.spec.invert)
+            return _given(question.hole, shape, source.name, self._options.limits, invert=self.spec.invert)
         seed = hole_seed(self._options.search.seed, PurePosixPath(source.name).name)
         photo = original.photo() if original.values.shape[:2] == shape else None
         hole = holes.draw(self.spec, shape, seed=seed, photo=photo, name=source.name)
@@ -155,10 +155,11 @@ class Reader:
         return hole
 
 
-def _given(data: bytes, shape: tuple[int, int], name: str, *, invert: bool) -> Hole:
+def _given(data: bytes, shape: tuple[int, int], name: str, limits: ReadLimits, *, invert: bool) -> Hole:
     """A hole that came with its picture, encoded."""
     try:
-        white = holes.white_in(photos.read(photos.Source(f"{name}: its hole", Path(), size=len(data), data=data)))
+        source = photos.Source(f"{name}: its hole", Path(), size=len(data), data=data)
+        white = holes.white_in(photos.read(source, limits))
     except ImageError as error:
         raise HoleError(error.what, error.cure) from error
     if white.shape != shape:
