@@ -35,7 +35,7 @@ def read_faces(place: Path, size: int, part: str, count: int) -> tuple[list[str]
     order = np.random.Generator(np.random.Philox(key=0)).permutation(len(sources))
     half = order[: len(order) // 2] if part == "test" else order[len(order) // 2 :]
     chosen = [sources[i] for i in half[:count]]
-    return [s.name for s in chosen], [fit(photos.read(s).pixels, size) for s in chosen]
+    return [s.name for s in chosen], [fit(photos.read(s).opaque(), size) for s in chosen]
 
 
 def holes_for(spec: str, names: Names, size: int) -> list[UInt8[ndarray, "_ _"]]:

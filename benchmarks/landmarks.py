@@ -75,7 +75,7 @@ def agreement(sources: dict[str, photos.Source], faces: Sequence[Annotated], ups
         alignment, pixels, shares, off, moved, hits, others = Alignment(name), [], [], [], [], 0, 0
         corners = np.array([[0.0, 0], [SIZE, 0], [0, SIZE], [SIZE, SIZE]])
         for photo, several in by_photo.items():
-            picture = photos.read(sources[photo]).pixels
+            picture = photos.read(sources[photo]).opaque()
             found = find(picture, name, upsample=upsample)
             others += sum(all(overlap(face, one) <= SAME for one in several) for face in found)
             for face in several:
@@ -123,13 +123,13 @@ def found_in(sources: Sequence[photos.Source]) -> None:
     rows = []
     for name in SETS:
         alignment = Alignment(name)
-        cut_best(photos.read(sources[0]).pixels, alignment, 1)  # loads the models
+        cut_best(photos.read(sources[0]).opaque(), alignment, 1)  # loads the models
         for upsample in (0, 1):
             seconds, straight, failures = np.zeros(3), [], []
             for source in sources:
                 start = time.process_time()
                 try:
-                    picture = photos.read(source).pixels
+                    picture = photos.read(source).opaque()
                 except ImageError as error:
                     failures.append((source.name, error.what))
                     continue

@@ -82,7 +82,7 @@ def main() -> None:
     size = gan.network.size
     rows: dict[str, list[tuple[float, float, float, int, float]]] = {}
     for number, source in enumerate(list(listing.find(words.photos))[: words.count]):
-        photo = photos.read(source).pixels
+        photo = photos.read(source).opaque()
         if not (faces := find(photo, everyone=False)):
             continue
         placement = upright(faces[0].points, size, Alignment())

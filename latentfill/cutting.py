@@ -14,7 +14,8 @@ from .errors import HoleError, ImageError, LatentfillError
 from .faces.detector import SURE
 from .faces.templates import are_flat, are_mirrored
 from .filling.outside import diffuse
-from .filling.placing import find_faces, seen_by, upright
+from .filling.placing import describe_doubts, find_faces, seen_by, upright
+from .filling.tint import find_tint
 from .gan.gan import Gan
 from .images.fitting import central_square
 from .images.holes import WHITE
@@ -80,15 +81,18 @@ def cut(
             f"{name} is {width} x {height} pixels, but its hole {hole.shape[1]} x {hole.shape[0]}", "Make them equal."
         )
     hole, pixels = np.where(hole >= WHITE, np.uint8(255), np.uint8(0)), original.photo().pixels
+    hidden = hidden_in(original, hole)
+    told = original.notes
+    if gan.network.channels == 1 and original.values.shape[2] == 3 and find_tint(pixels, hidden == 0, hole > 0) is None:
+        told = (*told, "the model draws grey pictures: what it finds in a colour photo has no colours of its own")
     given = _faces_given(landmarks, height, width, name)
     if (height, width) == (gan.network.size, gan.network.size):
         whole = Placement.square(0.0, 0.0, float(height), height)
-        return Cut(original, hole, (whole,), (pixels,), (hole,), 1.0, original.notes, observed)
+        return Cut(original, hole, (whole,), (pixels,), (hidden,), 1.0, told, observed)
     if hole.all():
         raise HoleError(f"{name}: the hole covers all of it", "Leave something from which the rest can be told.")
     if not hole.any() and observed is None:
-        return Cut(original, hole, (), (), (), 0.0, (*original.notes, "the hole is empty: nothing is done"))
-    hidden = _hidden(original, hole)
+        return Cut(original, hole, (), (), (), 0.0, (*told, "the hole is empty: nothing is done"))
     wanted = hole if observed is None else np.full_like(hole, 255)
     placements, notes = _placed(pixels, wanted, hidden, gan, options, given, name)
     pairs = [_crop(placement, pixels, hidden) for placement in placements]
@@ -101,7 +105,7 @@ def cut(
     if seen < 1:
         notes = (*notes, f"{100 * (1 - seen):.3g} % of the hole is outside of what the model sees: {options.outside}")
     crops, gaps = tuple(crop for crop, _ in pairs), tuple(gap for _, gap in pairs)
-    return Cut(original, hole, placements, crops, gaps, seen, (*original.notes, *notes), observed)
+    return Cut(original, hole, placements, crops, gaps, seen, (*told, *notes), observed)
 
 
 def cut_observed(
@@ -123,11 +127,12 @@ def cut_observed(
         raise LatentfillError(
             "the model draws grey pictures, so it knows no colours", "Take a model of colour pictures."
         )
-    if sight.view.factor > 1 and hole.shape == original.values.shape[:2] and hole.any() and not hole.all():
+    hidden = hidden_in(original, hole) if hole.shape == original.values.shape[:2] else np.zeros_like(hole)
+    if sight.view.factor > 1 and hidden.any() and not hidden.all():
         # so that what is hidden does not show around the hole once the picture is enlarged smoothly
-        around = diffuse(original.photo().pixels, hole)[..., : original.values.shape[2]]
+        around = diffuse(original.photo().pixels, hidden)[..., : original.values.shape[2]]
         unit = np.iinfo(original.values.dtype).max // 255
-        filled = np.where(hole[..., None] > 0, around.astype(original.values.dtype) * unit, original.values)
+        filled = np.where(hidden[..., None] > 0, around.astype(original.values.dtype) * unit, original.values)
         original = replace(original, values=filled)
     observed = look(original, sight, gan.network.size, name, most)
     times = observed.shown.values.shape[0] / original.values.shape[0]
@@ -167,7 +172,7 @@ def _placed(
         raise ImageError(f"{name}: no face was found", GIVE)
     if not squares:
         return (), (f"no face was found at the hole, but {found.elsewhere} elsewhere. If it hides a face: {GIVE}",)
-    return tuple(squares), ()
+    return tuple(squares), describe_doubts([face for face, _ in certain], found.turned)
 
 
 def _told(observed: Observed, placements: Sequence[Placement], hole: Hole, gan: Gan, name: str) -> tuple[str, ...]:
@@ -201,7 +206,7 @@ def _crop(placement: Placement, pixels: Pixels, hidden: Hole) -> tuple[Pixels, H
     return placement.crop(diffuse(pixels, hidden)), loose
 
 
-def _hidden(original: Original, hole: Hole) -> Hole:
+def hidden_in(original: Original, hole: Hole) -> Hole:
     """The hole, and what is transparent: files keep any colour there."""
     if original.alpha is None:
         return hole

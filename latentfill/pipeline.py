@@ -12,10 +12,11 @@ from .completion.observations import Sight
 from .completion.observations import parse as parse_sight
 from .completion.sampling.diagnosis import warnings
 from .crops import pose
-from .cutting import Cut, cut, cut_observed
+from .cutting import Cut, cut, cut_observed, hidden_in
 from .errors import HoleError
 from .filling import outside
 from .filling.pasting import Piece, paste
+from .filling.tint import GREY, Tint, find_tint
 from .gan.gan import Gan
 from .images import originals
 from .images.archives import Source
@@ -151,9 +152,10 @@ def put_back(
     The rows of a candidate are the squares of the cut. Without a square there is one candidate, and no model in it.
     """
     made: list[Original] = []
+    tint = _tint(question) if candidates else None
     for levels in [list(to_levels(candidate.images)) for candidate in candidates] or [[]]:
         pieces = [Piece(*pair) for pair in zip(question.placements, levels, strict=True)]
-        made.append(_joined(question, pieces, options, photo_options))
+        made.append(_joined(question, pieces, options, photo_options, tint))
     losses = [
         {name: term[row].item() for name, term in candidate.terms.items()}
         for candidate in candidates[:1]
@@ -167,7 +169,23 @@ def put_back(
     return Filled(tuple(made), question.placements, tuple(losses), notes, trust)
 
 
-def _joined(question: Cut, pieces: Sequence[Piece], options: CompleteOptions, photo_options: PhotoOptions) -> Original:
+def _tint(question: Cut) -> Tint | None:
+    """The tint of a photo of one colour; of one that was only observed, and is to agree with that, grey alone."""
+    values, observed = question.original.values, question.observed
+    rgb = values if values.shape[2] == 3 else np.repeat(values, 3, 2)
+    if observed is None:
+        return find_tint(rgb, hidden_in(question.original, question.hole) == 0, question.hole > 0)
+    grey = not observed.sight.view.grey and not np.ptp(rgb, axis=2).any()
+    return GREY if grey else None
+
+
+def _joined(
+    question: Cut,
+    pieces: Sequence[Piece],
+    options: CompleteOptions,
+    photo_options: PhotoOptions,
+    tint: Tint | None,
+) -> Original:
     original, hole = question.original, question.hole
     whole = len(pieces) == 1 and pieces[0].placement.exact
     how = ("overlay" if whole else "poisson") if options.blend == "auto" else options.blend
@@ -184,8 +202,11 @@ def _joined(question: Cut, pieces: Sequence[Piece], options: CompleteOptions, ph
         grain=photo_options.grain,
         seed=options.seed,
     )
-    if values.shape[2] == 1:
-        filled = np.where(hole[..., None] > 0, _luma(filled), values if question.observed is None else _luma(rgb))
+    tint = GREY if values.shape[2] == 1 else tint
+    if tint is not None:
+        found = hole > 0 if question.observed is None else np.ones_like(hole, bool)
+        filled[found] = tint.apply(filled[found])
+    filled = filled[..., : values.shape[2]]
     alpha = original.alpha
     if alpha is not None:  # what was found can be seen
         alpha = np.where(hole > 0, np.iinfo(alpha.dtype).max, alpha).astype(alpha.dtype)
@@ -209,8 +230,3 @@ def _opened(photo: object, limits: ReadLimits | None) -> Original:
 
 def _told(value: object) -> str:
     return f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
-
-
-def _luma(rgb: np.ndarray) -> np.ndarray:
-    grey: np.ndarray = np.round(rgb @ np.array([0.299, 0.587, 0.114])).astype(rgb.dtype)[..., None]
-    return grey

@@ -3,14 +3,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import skimage.data
+import torch
 from PIL import Image
 
 import latentfill
+from latentfill import cutting
+from latentfill.completion.completion import complete
 from latentfill.cutting import alignment_of, cut
 from latentfill.errors import HoleError, ImageError, LatentfillError
+from latentfill.faces.detector import find
+from latentfill.filling.placing import Found, upright
 from latentfill.gan.building import build
 from latentfill.images.originals import Original
 from latentfill.options import Alignment, CompleteOptions, NetworkOptions, PhotoOptions
+from latentfill.pipeline import ask, put_back
+from latentfill.web.routes.edits import shrunk
 
 PLAIN = build(NetworkOptions(size=16, base=4, latent=6))
 FACES = replace(PLAIN, about={"alignment": {"landmarks": "inner-eyes-and-bottom-lip", "margin": 1.0, "size": 16}})
@@ -167,10 +174,11 @@ def test_landmarks_are_used_beside_the_faces_that_are_found():
     assert abs(placement.to_crop(LANDMARKS + np.array([320, 0]))[0, 0] - 0.3638 * 16) < 1
 
 
-def test_hidden_colours_of_transparent_pixels_are_not_known():
-    photo, alpha = noise(40, 70), np.full((40, 70), 255, np.uint8)
-    alpha[5:30, 20:50] = 0
-    hole = hole_at((40, 70), 10, 25, 20, 35)
+@pytest.mark.parametrize("shape", [(40, 40), (16, 16)])
+def test_hidden_colours_of_transparent_pixels_are_not_known(shape):
+    photo, alpha = noise(*shape), np.full(shape, 255, np.uint8)
+    alpha[5:12, 2:50] = 0
+    hole = hole_at(shape, 10, 6, 14, 13)
     made = cut(Original(photo, alpha), hole, PLAIN, PhotoOptions())
     other = np.where(alpha[..., None] == 0, np.uint8(0), photo)
     again = cut(Original(other, alpha), hole, PLAIN, PhotoOptions())
@@ -207,3 +215,54 @@ def test_misuse_from_python_is_told(change, told):
     words = dict(photo=noise(40, 70), hole=hole_at((40, 70), 10, 25, 20, 35), gan=PLAIN, options=OPTIONS)
     with pytest.raises((TypeError, ValueError, LatentfillError), match=told):
         latentfill.fill(**{**words, **change})
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+@pytest.mark.parametrize("toned", [(1, 1, 1), (1, 0.9, 0.7)], ids=["grey", "sepia"])
+@pytest.mark.parametrize("way", ["faces", "model's size", "shrunk"])
+def test_a_photo_of_one_colour_stored_as_rgb_stays_one(way, toned, depth):
+    side = 16 if way == "model's size" else 512
+    grey = np.asarray(Image.fromarray(ASTRONAUT).convert("L").resize((side, side)))
+    unit = np.iinfo(depth).max // 255
+    photo = np.rint(grey[..., None] * np.array(toned) * unit).astype(depth)
+    hole = hole_at((16, 16), 6, 6, 10, 11) if side == 16 else hole_at((512, 512), 106, 203, 160, 245)
+    question, incomplete = ask(Original(photo), hole, FACES, PhotoOptions())
+    completion = complete(FACES, incomplete, OPTIONS).candidates[0]
+    completion = replace(completion, images=torch.randn_like(completion.images).clamp(-1, 1))
+    question = shrunk(question, 300) if way == "shrunk" else question
+    made = put_back(question, [completion], OPTIONS, PhotoOptions()).candidates[0].values
+    found = made[question.hole > 0] / (1 if way == "shrunk" else unit)
+    luma = (found @ np.array([0.299, 0.587, 0.114]) / np.dot([0.299, 0.587, 0.114], toned))[..., None]
+    assert np.abs(found - luma * np.array(toned))[luma[..., 0] < 200].max() <= 2, "the brightest have no such tone"
+    assert luma.std() > 20, "noise was found, and only its colours go"
+
+
+def test_a_colour_photo_keeps_the_colours_that_were_found():
+    hole = hole_at((512, 512), 106, 203, 160, 245)
+    filled = latentfill.fill(ASTRONAUT, hole, FACES, OPTIONS)
+    assert np.ptp(filled.photo[hole > 0].astype(int), axis=1).max() > 20
+
+
+def test_a_model_of_grey_pictures_says_so_of_a_colour_photo():
+    grey, hole = build(NetworkOptions(size=16, base=4, latent=6, channels=1)), hole_at((40, 70), 10, 20, 30, 50)
+    photo = np.asarray(Image.fromarray(ASTRONAUT).resize((70, 40)))
+    told = ["draws grey" in str(latentfill.fill(p, hole, grey, OPTIONS).notes) for p in (photo, photo[..., :1])]
+    assert told == [True, False]
+
+
+@pytest.mark.parametrize(("score", "told"), [(-0.47, "doubtful (score -0.47)"), (0.1, "")])
+def test_a_doubtful_face_is_told(score, told, monkeypatch):
+    face = replace(find(ASTRONAUT)[0], score=score)
+    found = Found((face,), (upright(face.points, 16, alignment_of(FACES)),), 0)
+    monkeypatch.setattr(cutting, "find_faces", lambda *_, **__: found)
+    notes = " ".join(cut(Original(ASTRONAUT), hole_at((512, 512), 120, 210, 150, 240), FACES, PhotoOptions()).notes)
+    assert told in notes and ("doubtful" in notes) == bool(told)
+
+
+def test_a_photo_on_its_side_is_completed_and_it_is_said():
+    hole = hole_at((512, 512), 106, 203, 160, 245)
+    side = latentfill.fill(np.rot90(ASTRONAUT).copy(), np.rot90(hole).copy(), FACES, OPTIONS)
+    assert any("on its side" in note for note in side.notes)
+    middle = side.placements[0].to_photo(np.array([[8.0, 8.0]]))[0]
+    straight = upright(LANDMARKS, 16, alignment_of(FACES)).to_photo(np.array([[8.0, 8.0]]))[0]
+    assert np.abs(middle - [straight[1], 512 - straight[0]]).max() < 12

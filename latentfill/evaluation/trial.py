@@ -48,7 +48,7 @@ def read(
         if len(pixels) == count:
             break
         try:
-            photo = photos.read(source, limits or ReadLimits()).pixels
+            photo = photos.read(source, limits or ReadLimits()).opaque()
             square = fit(photo, gan.network.size)
         except ImageError as error:
             rejected.append((source.name, error.what.removeprefix(f"{source.name}: ")))

@@ -7,14 +7,11 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from ..files import records
 from ..types import Pixels
 from .animation import write_gif
-from .style import GREY, INK, ORANGE, RED, Format, save, to_pixels
+from .style import GREY, INK, ORANGE, RED, Axes, Figure, Format, Rectangle, save, to_pixels
 
 Cells = Float[np.ndarray, "_ _"]
 

@@ -6,15 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
-import matplotlib
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from ..errors import RunError
-from .style import COLOURS, GREY, PRINT, Format, save
+from .style import COLOURS, GREY, PRINT, Axes, Figure, Format, MaxNLocator, StrMethodFormatter, matplotlib, save
 
 Column = Float[np.ndarray, " n"]
 

@@ -3,14 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.style import library
 
-from .style import TEXT_STAYS_TEXT, Format, Style, save
+from .style import TEXT_STAYS_TEXT, Axes, Figure, Format, Style, library, matplotlib, save
 
 SEED = 0
 SLICE = 1.0  # the x that is given

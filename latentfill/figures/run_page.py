@@ -9,7 +9,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from PIL import Image
 
@@ -18,7 +17,7 @@ from ..evaluation.page import STYLE
 from ..files import records
 from ..gan import checkpoint
 from . import curves
-from .style import PRINT
+from .style import PRINT, matplotlib
 
 FRAMES = 60  # of the animation, evenly over the training
 SIDE = 512  # pixels at most of its frames: eight samples of 64 a row

@@ -1,17 +1,32 @@
-"""How every figure looks, and how one is saved: no screen, no state, the same bytes for the same numbers."""
+"""How every figure looks, and how one is saved: no screen, no state, the same bytes for the same numbers.
+
+The one place that imports matplotlib.
+"""
 
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
 
 from ..files import records
 from ..types import Pixels
+
+# matplotlib cannot even be imported where this names a backend that is not installed, such as a notebook's
+_backend = os.environ.pop("MPLBACKEND", None)
+try:
+    import matplotlib as matplotlib
+    from matplotlib.axes import Axes as Axes
+    from matplotlib.figure import Figure as Figure
+    from matplotlib.patches import Rectangle as Rectangle
+    from matplotlib.style import library as library
+    from matplotlib.ticker import MaxNLocator as MaxNLocator
+    from matplotlib.ticker import StrMethodFormatter as StrMethodFormatter
+finally:
+    if _backend is not None:
+        os.environ["MPLBACKEND"] = _backend
 
 Format = Literal["pdf", "svg", "png"]
 Style = Any  # matplotlib wants a dictionary whose type names every key

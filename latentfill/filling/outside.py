@@ -8,16 +8,20 @@ from PIL import Image
 from scipy import ndimage
 
 from ..errors import ExtraError
+from ..images.placement import Box
 from ..types import Hole, Pixels
+from .membrane import stretch
 
 Values = Float32[np.ndarray, "_ _ 3"]
 Known = Bool[np.ndarray, "_ _"]
-Weights = Float32[np.ndarray, "_ _ 1"]
-Level = tuple[Values, Weights]  # sums over known pixels, and how many these are
 
 BUDGET = {"biharmonic": 8_000, "telea": 60_000}  # pixels of a hole that are filled in 0.1 s on one core
 RADIUS = 3  # pixels that Telea's method looks around; more blurs
 FINE = 257  # steps per level: OpenCV adds up to 1.9 steps with each pixel it goes on, a glow if they are whole levels
+LARGEST = 4_000_000  # pixels around a hole over which a membrane is stretched in a second,
+LONGEST = 7_500  # sides of pixels that its edge may have,
+FINEST = 0.3  # and how many for each of its pixels
+LEAST = 1e-3  # weight of the known pixels in a mean of several; less is none
 MIDDLE = 128.0  # grey, where nothing at all is known
 
 
@@ -27,8 +31,8 @@ def fill(
     """The photo, 0..255, with its hole [h, w] filled: float32 [h, w, 3], known pixels as they are given.
 
     `biharmonic` is the surface that bends least (Damelin and Hoang 2018, in scikit-image), `telea` marches inwards and
-    carries lines on (Telea 2004, in OpenCV). What is too large for them is filled on a picture of the means of 2x2,
-    4x4, ... known pixels and enlarged; what the known pixels differ from that is spread into the hole as well.
+    carries lines on (Telea 2004, in OpenCV). What is too large for them is filled on a picture of means over 2x2,
+    4x4, ... pixels and enlarged; what the known pixels differ from that is continued into the hole as well.
 
     Raises ExtraError if the library is not installed.
     """
@@ -40,21 +44,18 @@ def fill(
         return values
     if not known.any():
         return np.full_like(values, MIDDLE)
-    levels = [_first(values, known)]
-    while (levels[-1][1] == 0).sum() > BUDGET[how]:
-        levels.append(_halved(levels[-1]))
-    means, missing = _means(levels[-1]), levels[-1][1][..., 0] == 0
-    if how == "biharmonic":
-        means, missing = _framed(means, missing)
-    small = _biharmonic(means, missing) if how == "biharmonic" else _telea(means, missing)
-    if len(levels) > 1:
-        large = _enlarged(small, 2 ** (len(levels) - 1), known.shape)
-        small = large + _spread(_first(values - large, known))
-    return np.where(known[..., None], values, np.clip(small, 0, 255))
+    small, there = values, known
+    while (~there).sum() > BUDGET[how]:
+        small, there = _halved(small, there)
+    filled = _biharmonic(*_framed(small, ~there)) if how == "biharmonic" else _telea(small, ~there)
+    if small is not values:
+        large = _resized(filled, known.shape, Image.Resampling.BICUBIC)
+        filled = large + _continued(values - large, known)
+    return np.where(known[..., None], values, np.clip(filled, 0, 255))
 
 
 def diffuse(photo: Pixels, hole: Hole) -> Pixels:
-    """The photo with its hole [h, w] filled by means of ever larger neighbourhoods (pull-push, Gortler et al. 1996).
+    """The photo with its hole [h, w] filled as smoothly as a soap film, from the nearest known pixels on.
 
     A quick guess without edges: faces are looked for on it.
     """
@@ -63,18 +64,17 @@ def diffuse(photo: Pixels, hole: Hole) -> Pixels:
         return photo.copy()
     if not known.any():
         return np.full_like(photo, round(MIDDLE))
-    guess = _spread(_first(photo.astype(np.float32), known))
+    guess = _continued(photo.astype(np.float32), known)
     return np.where(known[..., None], photo, np.rint(guess).astype(np.uint8))
 
 
 def _framed(values: Values, missing: Known) -> tuple[Values, Known]:
-    """The hole without the outermost pixels, which get a mean of what is near: a bent surface would run away there."""
+    """The hole without the outermost pixels, which get what `diffuse` says: a bent surface would run away there."""
     frame = ndimage.binary_erosion(missing, iterations=3, border_value=1)  # near known pixels it has no room to
     frame[1:-1, 1:-1] = False
     if not frame.any() or missing.all():
         return values, missing
-    guess = _spread((np.where(missing[..., None], np.float32(0), values), (~missing).astype(np.float32)[..., None]))
-    return np.where(frame[..., None], guess, values), missing & ~frame
+    return np.where(frame[..., None], _continued(values, ~missing), values), missing & ~frame
 
 
 def _known(photo: np.ndarray, hole: Hole) -> Known:
@@ -84,55 +84,40 @@ def _known(photo: np.ndarray, hole: Hole) -> Known:
     return known
 
 
-def _first(values: Values, known: Known) -> Level:
+def _continued(values: Values, known: Known) -> Values:
+    """The values with a membrane over the hole, which nothing but the known pixels at its edge holds.
+
+    A hole that is large, has a long edge, or is so fine that most of it touches known pixels, is filled so on a smaller
+    picture of means and then enlarged.
+    """
+    rows, columns = ndimage.find_objects((~known).astype(np.uint8))[0]
+    box = Box(rows.start, columns.start, rows.stop, columns.stop).grown(1, *known.shape)
+    missing = ~known[box.slices]
+    framed = np.pad(missing, 1)
+    edge = sum(np.count_nonzero(a != b) for a, b in ((framed[1:], framed[:-1]), (framed[:, 1:], framed[:, :-1])))
+    if missing.size <= LARGEST and edge <= min(LONGEST, FINEST * np.count_nonzero(missing)):
+        result = values.copy()
+        result[box.slices] = stretch(values[box.slices], missing)
+        return result
+    small, there = _halved(values, known)
+    small = small if there.all() else _continued(small, there)
+    return np.where(known[..., None], values, _resized(small, known.shape, Image.Resampling.BILINEAR))
+
+
+def _halved(values: Values, known: Known) -> tuple[Values, Known]:
+    """Means of the known pixels, at half the size; those of a mirrored picture are the mirrored ones."""
+    shape = tuple((side + 1) // 2 for side in known.shape)
     weights = known[..., None].astype(np.float32)
-    return values * weights, weights
+    total, weight = (_resized(part, shape, Image.Resampling.BILINEAR) for part in (values * weights, weights))
+    there = weight > LEAST
+    return total / np.where(there, weight, 1), there[..., 0]
 
 
-def _halved(level: Level) -> Level:
-    """Each pixel from four; the last row or column of an odd side stands alone."""
-
-    def sums(values: np.ndarray) -> np.ndarray:
-        height, width = values.shape[:2]
-        if height % 2 or width % 2:
-            values = np.pad(values, ((0, height % 2), (0, width % 2), (0, 0)))
-        rows = values[::2] + values[1::2]
-        return np.asarray(rows[:, ::2] + rows[:, 1::2])
-
-    return sums(level[0]), sums(level[1])
-
-
-def _means(level: Level) -> Values:
-    return np.asarray(level[0] / np.maximum(level[1], 1))
-
-
-def _spread(level: Level) -> Values:
-    """The means of each level where it has any, those of the next one, interpolated, where it has none."""
-    means, known = _means(level), level[1] > 0
-    if known.all():
-        return means
-    return np.where(known, means, _doubled(_spread(_halved(level)), known.shape[:2]))
-
-
-def _doubled(values: Values, shape: tuple[int, ...]) -> Values:
-    """Twice as large, linear between the centres of the pixels; cut to the shape."""
-    for axis in (0, 1):
-        values = values.swapaxes(0, axis)
-        padded = np.concatenate([values[:1], values, values[-1:]]) * np.float32(0.25)
-        most = values * np.float32(0.75)
-        twice = np.empty((2 * len(values), *values.shape[1:]), np.float32)
-        np.add(most, padded[:-2], out=twice[::2])
-        np.add(most, padded[2:], out=twice[1::2])
-        values = twice[: shape[axis]].swapaxes(0, axis)
-    return values
-
-
-def _enlarged(values: Values, times: int, shape: tuple[int, ...]) -> Values:
-    """So many times as large, bicubic; cut to the shape."""
-    height, width = shape
-    box = (0, 0, width / times, height / times)
-    channels = [Image.fromarray(np.ascontiguousarray(values[..., i])) for i in range(3)]
-    return np.dstack([np.asarray(c.resize((width, height), Image.Resampling.BICUBIC, box=box)) for c in channels])
+def _resized(
+    values: Float32[np.ndarray, "_ _ c"], shape: tuple[int, ...], method: Image.Resampling
+) -> Float32[np.ndarray, "_ _ c"]:
+    planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(values, 2, 0)]
+    return np.dstack([np.asarray(plane.resize((shape[1], shape[0]), method)) for plane in planes])
 
 
 def _biharmonic(values: Values, missing: Known) -> Values:

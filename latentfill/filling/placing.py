@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 from PIL import Image
 
-from ..faces.detector import Face, find, suppress
+from ..faces.detector import SURE, Face, find, suppress
 from ..faces.templates import place, shear
 from ..images.placement import Box, Placement, Points
 from ..options import Alignment, LandmarkSet
@@ -27,11 +27,15 @@ STEEP = 1.3  # faces sheared more than this were not in the training data: their
 @final
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The faces at a hole, best first, their squares, and how many more there are in the photo."""
+    """The faces at a hole, best first, their squares, and how many more there are in the photo.
+
+    `turned` says by how many degrees the photo is turned to the left, going by them.
+    """
 
     faces: tuple[Face, ...]
     placements: tuple[Placement, ...]
     elsewhere: int
+    turned: int = 0
 
 
 def find_faces(photo: Pixels, hole: Hole, hidden: Hole, size: int, alignment: Alignment, *, upsample: int = 1) -> Found:
@@ -42,8 +46,46 @@ def find_faces(photo: Pixels, hole: Hole, hidden: Hole, size: int, alignment: Al
     Both the photo as it is and the photo with the hole filled by diffusion are searched, since what is in the hole may
     be the face itself (a scratch over it, glasses to be removed) or nothing of it. First the whole photo, then, as
     long as less than half of the hole is in found faces, its surroundings enlarged, and at last with lowered
-    thresholds, at which a face counts only if much of the hole lies in it.
+    thresholds, at which a face counts only if much of the hole lies in it. If none is beyond doubt then, the photo may
+    lie on its side: it is searched turned, too.
     """
+    faces = _search(photo, hole, hidden, size, alignment, upsample)
+    turned = 0
+    if all(face.score < 0 for face in faces):
+        others, turned = find_turned(photo, hidden, alignment.landmarks)
+        faces = others or faces
+    return replace(_chosen(faces, hole, size, alignment), turned=turned)
+
+
+def find_turned(photo: Pixels, hidden: Hole, landmarks: LandmarkSet) -> tuple[list[Face], int]:
+    """The faces beyond doubt in a photo that lies on its side or its head, and by how much it is turned to the left."""
+    best: tuple[list[Face], int] = [], 0
+    for quarters in (1, 2, 3):
+        view, gap = (np.ascontiguousarray(np.rot90(plane, -quarters)) for plane in (photo, hidden))
+        faces = [
+            f for f in _View(view, gap, Box(0, 0, *gap.shape), WHOLE_PIXELS).faces(landmarks, 0) if f.score >= SURE
+        ]
+        if max((f.score for f in faces), default=0) > max((f.score for f in best[0]), default=0):
+            best = [_turned(face, quarters, *photo.shape[:2]) for face in faces], 90 * quarters
+    return best
+
+
+def _turned(face: Face, quarters: int, height: int, width: int) -> Face:
+    """A face in a photo of that size, from where it is in the photo turned to the right so often."""
+    box = np.array([[face.left, face.top], [face.right, face.bottom]])
+    box, points, landmarks = (_turned_points(p, quarters, height, width) for p in (box, face.points, face.landmarks))
+    (left, top), (right, bottom) = box.min(0).tolist(), box.max(0).tolist()
+    return replace(face, left=left, top=top, right=right, bottom=bottom, points=points, landmarks=landmarks)
+
+
+def _turned_points(points: np.ndarray, quarters: int, height: int, width: int) -> np.ndarray:
+    for i in range(quarters):  # a quarter to the left takes what is on the right to the top
+        points = np.stack([points[:, 1], (width, height)[(quarters - i) % 2] - points[:, 0]], 1)
+    return points
+
+
+def _search(photo: Pixels, hole: Hole, hidden: Hole, size: int, alignment: Alignment, upsample: int) -> list[Face]:
+    """All faces, surely or perhaps, until they hold enough of the hole."""
     boxes = (Box(0, 0, *hole.shape), _around(hole))
     views = [_View(photo, hidden, *view) for view in zip(boxes, (WHOLE_PIXELS, NEAR_PIXELS), strict=True)]
     faces: list[Face] = []
@@ -52,8 +94,20 @@ def find_faces(photo: Pixels, hole: Hole, hidden: Hole, size: int, alignment: Al
             found = [face for face in view.faces(alignment.landmarks, doublings) if face.score >= threshold]
             faces = _with_new(faces, found, hole, size, alignment, threshold < 0)
             if seen_by([upright(face.points, size, alignment) for face in faces], hole) >= SEEN:
-                return _chosen(faces, hole, size, alignment)
-    return _chosen(faces, hole, size, alignment)
+                return faces
+    return faces
+
+
+def describe_doubts(faces: Sequence[Face], turned: int) -> tuple[str, ...]:
+    """What a user should know of faces that a model is asked about, in a photo turned so to the left."""
+    least = min((face.score for face in faces), default=0.0)
+    if faces and turned:
+        lies = "stand on its head" if turned == 180 else "lie on its side"
+        return (f"the photo seems to {lies}: its faces are looked for and completed so",)
+    if least >= 0:
+        return ()
+    cure = "turn the photo upright if it lies on its side, or give landmarks (--landmarks)"
+    return (f"the face at the hole is doubtful (score {least:.2f}), and may be none: {cure}",)
 
 
 def seen_by(placements: Sequence[Placement], hole: Hole) -> float:

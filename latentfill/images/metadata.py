@@ -21,6 +21,13 @@ DESCRIBES = {  # of a TIFF's tags, those that describe the picture; the others s
     *(0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x8298),
     *range(0x9C9B, 0x9CA0),
 }
+SIZES = {b"pHYs": 9, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"tIME": 7}
+TEXTS = {b"tEXt": "a text", b"zTXt": "a text", b"iTXt": "a text", b"iCCP": "an ICC profile"}
+ALL_TEXTS = 2**25  # bytes of all texts of a PNG: readers refuse more
+JPEG = b"\xff\xd8"
+JPEG_BESIDE = {*range(0xE0, 0xF0), 0xFE} - {0xE1, 0xEE}  # application data and comments, but EXIF and what YCCK needs
+SPACES = {1: b"GRAY", 3: b"RGB "}  # what profiles are of, by the channels of the picture
+OTHERS = (b"CMYK", b"Lab ", *SPACES.values())
 DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 
 
@@ -50,6 +57,28 @@ def read_chunks(image: Image.Image, data: bytes) -> tuple[tuple[Chunk, ...], str
     if isinstance(comment, bytes) and comment.strip(b"\0"):
         chunks.append((b"tEXt", b"Comment\0" + comment.replace(b"\0", b"")[:LARGEST_TEXT]))
     return tuple(chunks), lost
+
+
+def mended(data: bytes) -> tuple[bytes, list[str]]:
+    """A PNG or JPEG file without what stands beside its pixels and keeps readers from them; and what that was."""
+    if data.startswith(SIGNATURE):
+        return _mended_png(data)
+    return _mended_jpeg(data) if data.startswith(JPEG) else (data, [])
+
+
+def read_icc(image: Image.Image, channels: int) -> tuple[bytes | None, str]:
+    """The ICC profile for a picture of so many channels, and why it could not be kept ("" if it could)."""
+    icc: bytes | None = image.info.get("icc_profile")
+    if icc and len(icc) > LARGEST_TEXT:
+        return None, f"an ICC profile of {len(icc):,} bytes, which PNG readers refuse"
+    if icc and not fits(icc, channels):
+        return None, f"an ICC profile of {icc[16:20].decode().strip()}, which this picture is not"
+    return icc or None, ""
+
+
+def fits(icc: bytes, channels: int) -> bool:
+    """Whether a profile is of such a picture, as far as it says what it is of."""
+    return icc[16:20] == SPACES[channels] or icc[16:20] not in OTHERS
 
 
 def png_chunks(data: bytes) -> Iterator[Chunk]:
@@ -91,6 +120,59 @@ def upright(exif: bytes) -> bytes:
     if thumbnails:
         _blank(data, order, thumbnails)
     return bytes(data)
+
+
+def _mended_png(data: bytes) -> tuple[bytes, list[str]]:
+    """Without texts and profiles that are too large, damaged chunks, and further pictures of an animation."""
+    kept, lost, texts, at = [SIGNATURE], [], 0, len(SIGNATURE)
+    for kind, body in png_chunks(data):
+        stored = data[at : at + 12 + len(body)]
+        at += len(stored)
+        whole = stored[8 + len(body) :] == packed((kind, body))[-4:] if kind[:1].islower() else True
+        length = _length(kind, body) if kind in TEXTS else 0
+        if kind in (b"fcTL", b"fdAT"):
+            lost.append("further pictures of an animation")
+        elif not whole or len(body) != SIZES.get(kind, len(body)) or length is None:
+            lost.append(f"a damaged part of the file ({kind.decode('latin-1')})")
+        elif length > LARGEST_TEXT:
+            lost.append(f"{TEXTS[kind]} of more than {LARGEST_TEXT:,} bytes")
+        elif texts + length > ALL_TEXTS:
+            lost.append(f"texts of more than {ALL_TEXTS:,} bytes in all")
+        else:
+            texts += length
+            kept.append(stored)
+    return b"".join(kept), list(dict.fromkeys(lost))
+
+
+def _length(kind: bytes, body: bytes) -> int | None:
+    """Bytes that a text or a profile has once it is unpacked, at most LARGEST_TEXT + 1; None if it cannot be."""
+    name, found, rest = body.partition(b"\0")
+    if not name or not found:
+        return None
+    if kind == b"tEXt" or (kind == b"iTXt" and rest[:1] == b"\0"):
+        return len(rest)
+    start = 2 if kind == b"iTXt" else 1
+    if rest[start - 1 : start] != b"\0":
+        return None
+    if kind == b"iTXt":
+        rest = b"\0" + rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+    try:
+        return len(zlib.decompressobj().decompress(rest[1:], LARGEST_TEXT + 1))
+    except zlib.error:
+        return None
+
+
+def _mended_jpeg(data: bytes) -> tuple[bytes, list[str]]:
+    """Without application data and comments, as far as the header goes."""
+    kept, at = [JPEG], 2
+    while data[at : at + 1] == b"\xff" and at + 4 <= len(data) and data[at + 1] not in (0xDA, 0xD9):
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
+        short = data[at + 1] == 0xEE and end - at < 16  # Adobe's, which says how colours are coded, has 14 bytes
+        if data[at + 1] not in JPEG_BESIDE and not short:
+            kept.append(data[at:end])
+        at = end
+    bare = b"".join([*kept, data[at:]])
+    return bare, ["application data of the JPEG, part of which is damaged"] if len(bare) < len(data) else []
 
 
 def _raw_exif(image: Image.Image) -> bytes:

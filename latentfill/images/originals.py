@@ -35,7 +35,7 @@ Decoded = tuple[Values, Alpha | None]
 COLOUR_TYPES = {(1, False): 0, (3, False): 2, (1, True): 4, (3, True): 6}  # of PNG: (channels, alpha)
 SUB = 1  # PNG's filter "difference to the pixel on the left"; with RLE smaller than Pillow's level 1, and twice as fast
 ROWS = 64  # filtered and compressed at once: what the processor's cache holds
-OTHER_SPACES = ("CMYK", "LAB", "YCbCr")  # modes whose profile does not describe the RGB they become
+OTHER_SPACES = ("CMYK", "LAB", "YCbCr")  # modes whose profile is used, or does not describe the RGB they become
 
 
 @final
@@ -142,13 +142,15 @@ def _compressed(original: Original) -> bytes:
     return b"".join([*parts, coder.flush()])
 
 
-def _original(image: Image.Image, data: bytes) -> Original:
-    notes: list[str] = []
+def _original(image: Image.Image, data: bytes, lost: tuple[str, ...]) -> Original:
+    notes = [f"not kept: {what}" for what in lost]
     if getattr(image, "is_animated", False):
         notes.append("the first of several pictures in the file")
-    icc, exif, chunks = _described(image, data, notes)
+    decoding: list[str] = []
     how = orientation(image)
-    values, alpha = _decode(image, data, notes)
+    values, alpha = _decode(image, data, decoding)
+    icc, exif, chunks = _described(image, data, values.shape[2], notes)
+    notes += decoding
     if how >= 5:  # height and width change places
         chunks = tuple((k, d[4:8] + d[:4] + d[8:]) if k == b"pHYs" else (k, d) for k, d in chunks)
     upright = None if alpha is None else turned(alpha, how)
@@ -156,20 +158,14 @@ def _original(image: Image.Image, data: bytes) -> Original:
 
 
 def _described(
-    image: Image.Image, data: bytes, notes: list[str]
+    image: Image.Image, data: bytes, channels: int, notes: list[str]
 ) -> tuple[bytes | None, bytes | None, tuple[Chunk, ...]]:
     """The ICC profile, EXIF data and PNG chunks that fit what the picture becomes."""
     exif, lost = metadata.read_exif(image)
     chunks, lost_too = metadata.read_chunks(image, data)
-    icc: bytes | None = image.info.get("icc_profile")
-    lost_icc = ""
-    if icc and image.mode in OTHER_SPACES:
-        icc = None  # it is used, or has no meaning any more
-    elif icc and len(icc) > metadata.LARGEST_TEXT:
-        lost_icc = f"an ICC profile of {len(icc):,} bytes, which PNG readers refuse"
-        icc = None
+    icc, lost_icc = (None, "") if image.mode in OTHER_SPACES else metadata.read_icc(image, channels)
     notes += [f"not kept: {what}" for what in (lost, lost_too, lost_icc) if what]
-    return icc or None, exif, chunks
+    return icc, exif, chunks
 
 
 def _decode(image: Image.Image, data: bytes, notes: list[str]) -> Decoded:

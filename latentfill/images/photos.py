@@ -20,11 +20,13 @@ from PIL import Image, UnidentifiedImageError
 from ..errors import ImageError, LatentfillError, cure, is_out_of_memory
 from ..options import ReadLimits
 from ..types import Pixels
+from . import metadata
 from .archives import RUN, SUFFIXES, Source
 
 __all__ = ["SUFFIXES", "Alpha", "Photo", "Source", "read", "write"]
 
 T = TypeVar("T")
+Take = Callable[[Image.Image, bytes, tuple[str, ...]], T]
 Alpha = UInt8[np.ndarray, "_ _"]  # 255 = opaque
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # no others: some decoders start programs
 WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
@@ -51,6 +53,13 @@ class Photo:
         if self.alpha is not None and self.alpha.shape != self.pixels.shape[:2]:
             raise ValueError(f"pixels are {self.pixels.shape} but alpha is {self.alpha.shape}")
 
+    def opaque(self) -> Pixels:
+        """The picture on white: where it is transparent a file holds any colour, which nobody is meant to see."""
+        if self.alpha is None:
+            return self.pixels
+        share = self.alpha[..., None].astype(np.uint16)
+        return ((self.pixels * share + 255 * (255 - share) + 127) // 255).astype(np.uint8)
+
 
 def read(source: Source, limits: ReadLimits = DEFAULT_LIMITS) -> Photo:
     """Decode to RGB, 8 bits, upright; of an animation the first frame.
@@ -60,12 +69,13 @@ def read(source: Source, limits: ReadLimits = DEFAULT_LIMITS) -> Photo:
 
     Raises ImageError, which names the source, for whatever cannot be read, decoded or is over the limits.
     """
-    return decode(source, limits, lambda image, data: _photo(image))
+    return decode(source, limits, lambda image, *_: _photo(image))
 
 
-def decode(source: Source, limits: ReadLimits, take: Callable[[Image.Image, bytes], T]) -> T:
-    """What `take` makes of a picture, which is loaded but not yet upright, and of its file's bytes.
+def decode(source: Source, limits: ReadLimits, take: Take[T]) -> T:
+    """What `take` makes of a picture, which is loaded but not yet upright, of its file's bytes, and of what was lost.
 
+    What lies beside the pixels never costs them: if need be the file is read without it, and `take` is told.
     The bytes are counted before decoding, the pixels after reading the header. Raises ImageError, which names the
     source, for whatever goes wrong, in `take` too.
     """
@@ -76,23 +86,20 @@ def decode(source: Source, limits: ReadLimits, take: Callable[[Image.Image, byte
     return decode_bytes(data, source.name, limits, take)
 
 
-def decode_bytes(data: bytes, name: str, limits: ReadLimits, take: Callable[[Image.Image, bytes], T]) -> T:
+def decode_bytes(data: bytes, name: str, limits: ReadLimits, take: Take[T]) -> T:
     """The same of a picture file that is in memory, and need not be a file."""
     if not data:
         raise ImageError(f"{name}: the file is empty", "Make or fetch the file again.")
     try:
-        with warnings.catch_warnings():  # the pixels are counted here, before they are decoded
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-        width, height = image.size
-        if width * height > limits.max_pixels:
-            raise _too_large(name, f"{width} x {height} = {width * height:,} pixels", limits)
-        if not width * height:
-            raise ValueError(f"{width} x {height} pixels are none at all")
-        if _scrambled(image):
-            raise ValueError("16 bits per channel in separate planes, which the decoder mixes up")
-        image.load()  # a TIFF is turned here, and then says so
-        return take(image, data)
+        try:
+            return take(_loaded(data, name, limits), data, ())
+        except (LatentfillError, Image.DecompressionBombError):
+            raise
+        except Exception:
+            bare, lost = metadata.mended(data)
+            if not lost:
+                raise
+            return take(_loaded(bare, name, limits), bare, tuple(lost))
     except LatentfillError:
         raise
     except UnidentifiedImageError as error:
@@ -104,6 +111,21 @@ def decode_bytes(data: bytes, name: str, limits: ReadLimits, take: Callable[[Ima
         if is_out_of_memory(error):
             raise _too_much(name) from error
         raise ImageError(f"{name}: {error or type(error).__name__}", AGAIN) from error
+
+
+def _loaded(data: bytes, name: str, limits: ReadLimits) -> Image.Image:
+    with warnings.catch_warnings():  # the pixels are counted here, before they are decoded
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    width, height = image.size
+    if width * height > limits.max_pixels:
+        raise _too_large(name, f"{width} x {height} = {width * height:,} pixels", limits)
+    if not width * height:
+        raise ValueError(f"{width} x {height} pixels are none at all")
+    if _scrambled(image):
+        raise ValueError("16 bits per channel in separate planes, which the decoder mixes up")
+    image.load()  # a TIFF is turned here, and then says so
+    return image
 
 
 def write(path: Path, pixels: Pixels, alpha: Alpha | None = None) -> None:

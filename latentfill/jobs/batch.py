@@ -140,7 +140,7 @@ class Batch:
     def _animate(self) -> None:
         completed = sorted((self.folder / "completed").glob("*.png"), key=lambda path: int(path.stem))
         if completed:
-            frames = (photos.read(photos.Source(path.name, path)).pixels for path in completed)
+            frames = (photos.read(photos.Source(path.name, path)).opaque() for path in completed)
             write_gif(self.folder / "completed.gif", frames)
 
     def _logs(self) -> list[Path]:

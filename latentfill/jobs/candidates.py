@@ -31,10 +31,10 @@ def offer(folder: Path, cut: Cut, filled: Filled) -> None:
     """Write 1.png, 2.png, ... and sheet.png: the photo, its hole, and each candidate, around the hole."""
     for number, candidate in enumerate(filled.candidates, 1):
         originals.write(folder / f"{number}.png", candidate)
-    before = cut.original.photo().pixels
+    before = cut.original.photo().opaque()
     asked = np.where(cut.hole[..., None] > 0, np.uint8(255), before)
     box = around(cut.hole)
-    cells = [cell(p, box) for p in (before, asked, *(c.photo().pixels for c in filled.candidates))]
+    cells = [cell(p, box) for p in (before, asked, *(c.photo().opaque() for c in filled.candidates))]
     photos.write(folder / "sheet.png", grid(cells, min(len(cells), 6)))
 
 

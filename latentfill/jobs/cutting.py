@@ -64,7 +64,7 @@ class Cutter:
         try:
             data = source.bytes(self.limits.max_bytes)
             row = replace(row, sha256=digest(data))
-            photo = photos.read(replace(source, data=data, size=len(data)), self.limits).pixels
+            photo = photos.read(replace(source, data=data, size=len(data)), self.limits).opaque()
         except ImageError as error:
             return replace(row, kind=UNREADABLE, reason=error.what.removeprefix(f"{source.name}: "))
         try:

@@ -18,7 +18,7 @@ from ..gan.gan import Gan
 from ..images import holes, originals, photos
 from ..images.fitting import fit, fit_hole
 from ..observing.observed import degrade
-from ..options import Alignment
+from ..options import Alignment, ReadLimits
 from ..types import Hole
 from .answers import Question, hole_of, hole_seed, made_of, sight_of
 
@@ -125,7 +125,7 @@ class Reader:
             drawn = shape if self.spec.kind in holes.AT_PHOTO_SIZE or question.hole is not None else (size, size)
             hole = self._hole(question, original, drawn)
             hole = hole if drawn == (size, size) else fit_hole(hole, size)
-            original = originals.Original(fit(original.photo().pixels, size))
+            original = originals.Original(fit(original.photo().opaque(), size))
         points = self.landmarks.get(source.name, ())
         if options.landmarks is not None and not len(points):
             print(f"{source.name}: {options.landmarks} has no landmarks for it", file=sys.stderr)
@@ -158,7 +158,7 @@ class Reader:
         size: int = self._gan.network.size
         if self._options.degrade is None:
             size = size // sight.view.factor
-        return originals.Original(fit(original.photo().pixels, size))
+        return originals.Original(fit(original.photo().opaque(), size))
 
     def _hole(self, question: Question, original: originals.Original, shape: tuple[int, int]) -> Hole:
         """Drawn, or its own; and of the first picture it is said how its hole was understood, of any if that looks
@@ -166,7 +166,7 @@ class Reader:
         """
         source = question.source
         if question.hole is not None:
-            return _given(question.hole, shape, source.name, invert=self.spec.invert)
+            return _given(question.hole, shape, source.name, self._options.limits, invert=self.spec.invert)
         seed = hole_seed(self._options.search.seed, PurePosixPath(source.name).name)
         photo = original.photo() if original.values.shape[:2] == shape else None
         hole = holes.draw(self.spec, shape, seed=seed, photo=photo, name=source.name)
@@ -181,10 +181,11 @@ class Reader:
         return hole
 
 
-def _given(data: bytes, shape: tuple[int, int], name: str, *, invert: bool) -> Hole:
+def _given(data: bytes, shape: tuple[int, int], name: str, limits: ReadLimits, *, invert: bool) -> Hole:
     """A hole that came with its picture, encoded."""
     try:
-        white = holes.white_in(photos.read(photos.Source(f"{name}: its hole", Path(), size=len(data), data=data)))
+        source = photos.Source(f"{name}: its hole", Path(), size=len(data), data=data)
+        white = holes.white_in(photos.read(source, limits))
     except ImageError as error:
         raise HoleError(error.what, error.cure) from error
     if white.shape != shape:

@@ -12,6 +12,7 @@ from ..completion.observations import Sight, View, degraded
 from ..completion.readings import Exactly, Jpeg, Levels, Noise, Reading
 from ..errors import HoleError, ImageError
 from ..images.holes import to_known
+from ..images.metadata import fits
 from ..images.originals import Original
 from ..images.placement import Placement
 from ..types import Hole, Images, Known
@@ -19,7 +20,6 @@ from .agreeing import agree, images_of, padded, values_of
 
 MOST_FACTOR = 16  # of what a square may be taken to be smaller: beyond it a face of 64 pixels has 4
 JPEG_SHARE = 0.05  # of the mean divisor: the deviation of a JPEG's pixels, which falls short of uniform in most bins
-GREY_ICC = b"GRAY"  # colour space of a profile, in its bytes 16 to 19
 
 
 @final
@@ -85,7 +85,7 @@ def look(original: Original, sight: Sight, size: int, name: str = "the photo", m
     elif sight.view.grey:
         shown = replace(original, values=values_of(seen, original))
     if sight.view.grey:
-        icc = None if original.icc is not None and original.icc[16:20] == GREY_ICC else original.icc
+        icc = original.icc if original.icc is None or fits(original.icc, 3) else None
         shown = replace(shown, values=np.repeat(shown.values[..., :1], 3, 2), icc=icc)
     return Observed(sight, seen, shown)
 
@@ -103,7 +103,9 @@ def degrade(original: Original, sight: Sight, seed: int, name: str = "the photo"
     seen = _decoded(sight.reading, degraded(sight, images, [seed]))
     alpha = None if original.alpha is None else original.alpha[factor // 2 :: factor, factor // 2 :: factor]
     alpha = None if alpha is None else np.ascontiguousarray(alpha[:height, :width])
-    return replace(original, values=values_of(seen, original), alpha=alpha)
+    values = values_of(seen, original)
+    icc = original.icc if original.icc is None or fits(original.icc, values.shape[2]) else None
+    return replace(original, values=values, alpha=alpha, icc=icc)
 
 
 def sight_of(sight: Sight, placement: Placement) -> Sight:

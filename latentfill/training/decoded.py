@@ -23,7 +23,7 @@ from ..images.pixels import to_grey
 from ..types import PixelBatch, Pixels
 from .locks import hold
 
-FORMAT = 1  # raise it when the pixels would come out differently
+FORMAT = 2  # raise it when the pixels would come out differently
 AT_ONCE = 256  # pictures decoded side by side; bounds the memory
 NO_MEMORY = "there is not enough memory for it"
 MAKING = "making-"  # the beginning of the name of what is not yet whole
@@ -94,7 +94,7 @@ class Kept:
     ) -> Iterator[tuple[int, int]]:
         def one(source: photos.Source) -> Pixels | str:
             try:
-                return fit(photos.read(source).pixels, self.size)
+                return fit(photos.read(source).opaque(), self.size)
             except (ImageError, MemoryError) as error:
                 if is_out_of_memory(error) or not isinstance(error, ImageError):
                     return NO_MEMORY

@@ -17,6 +17,7 @@ from starlette.requests import Request
 
 from ..errors import ImageError
 from ..images import originals
+from ..images.metadata import mended
 from ..images.originals import Original
 from ..images.photos import FORMATS
 from ..options import ReadLimits, ServeOptions
@@ -169,7 +170,11 @@ async def aside(work: Callable[[], T]) -> T:
 
 def _size(data: bytes, name: str) -> tuple[int, int]:
     try:
-        with Image.open(BytesIO(data), formats=FORMATS) as image:
+        try:
+            image = Image.open(BytesIO(data), formats=FORMATS)
+        except Exception:  # of what lies beside the pixels, perhaps
+            image = Image.open(BytesIO(mended(data)[0]), formats=FORMATS)
+        with image:
             return image.size
     except UnidentifiedImageError as error:
         cure = "Send a PNG, JPEG, WebP, TIFF, GIF or BMP."

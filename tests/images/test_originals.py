@@ -18,6 +18,7 @@ from latentfill.images.photos import Source
 from latentfill.options import ReadLimits
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+GREY = SRGB[:16] + b"GRAY" + SRGB[20:]
 LAB = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
 
 
@@ -84,7 +85,7 @@ def parts(draw):
     kind = np.dtype(f"uint{bits}")
     values = draw(arrays(kind, (height, width, channels)))
     alpha = draw(st.none() | arrays(kind, (height, width)))
-    icc = draw(st.none() | st.just(SRGB) | st.binary(min_size=1, max_size=40))
+    icc = draw(st.none() | st.just(SRGB if values.shape[2] == 3 else GREY) | st.binary(min_size=1, max_size=40))
     data = draw(st.none() | st.builds(exif, st.just(1), st.just(b""), st.sampled_from("<>")))
     texts = draw(
         st.lists(st.sampled_from([(b"tEXt", b"Title\0A cat"), (b"gAMA", struct.pack(">I", 45455))]), unique=True)
@@ -261,8 +262,9 @@ def test_cmyk_with_a_profile_that_does_not_fit_is_converted_plainly(tmp_path, pr
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif"])
 def test_an_icc_profile_is_carried_along_as_it_is(tmp_path, profile, name):
     for image in (Image.fromarray(noise(8, 8, 3)), Image.fromarray(noise(8, 8))):
-        found = saved(tmp_path, image, name, icc_profile=profile)
-        assert found.icc == profile and not found.notes
+        fitting = GREY if image.mode == "L" and profile == SRGB and name != "a.webp" else profile
+        found = saved(tmp_path, image, name, icc_profile=fitting)
+        assert found.icc == fitting and not found.notes
         assert_equal(again(tmp_path, found), found)
 
 
@@ -407,3 +409,78 @@ def test_misuse_is_named():
         Original(noise(4, 4, 3), noise(4, 4, bits=16))
     with pytest.raises(ValueError, match=r"but alpha is uint8 \(4, 5\)"):
         Original(noise(4, 4, 3), noise(4, 5))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])
+@pytest.mark.parametrize(("mode", "profile"), [("L", SRGB), ("RGB", GREY), ("P", GREY)])
+def test_a_profile_of_other_channels_is_left_out_and_it_is_said(tmp_path, name, mode, profile):
+    if (mode, name) == ("P", "a.jpg"):
+        pytest.skip("JPEG has no palettes")
+    image = Image.fromarray(noise(8, 8, 3)).convert(mode)
+    found = saved(tmp_path, image, name, icc_profile=profile)
+    assert found.icc is None and len(found.notes) == 1 and found.notes[0].startswith("not kept: an ICC profile of ")
+    assert again(tmp_path, found).icc is None
+
+
+def chunk(kind, data, crc=None):
+    return (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data) if crc is None else crc)
+    )
+
+
+LARGE = 1_200_000
+BESIDE = {
+    "a large compressed text": chunk(b"zTXt", b"workflow\0\0" + zlib.compress(bytes(LARGE))),
+    "a large international text": chunk(b"iTXt", b"workflow\0\1\0\0\0" + zlib.compress(b"x" * LARGE)),
+    "large texts": chunk(b"tEXt", b"Comment\0" + b"x" * LARGE) * 60,
+    "a large profile": chunk(b"iCCP", b"ICC\0\0" + zlib.compress(bytes(2_000_000))),
+    "an unknown compression": chunk(b"iCCP", b"ICC\0\7" + zlib.compress(SRGB)) + chunk(b"zTXt", b"a\0\7b"),
+    "a wrong checksum": chunk(b"tEXt", b"Comment\0hello", 1) + chunk(b"pHYs", bytes(9), 7),
+    "short parts": b"".join(chunk(kind, b"\1") for kind in (b"pHYs", b"gAMA", b"cHRM", b"tIME", b"cICP", b"eXIf")),
+    "nothing in them": b"".join(chunk(kind, b"") for kind in (b"pHYs", b"gAMA", b"sRGB", b"iCCP", b"tEXt", b"zTXt")),
+    "a damaged animation": chunk(b"acTL", bytes(8)) + chunk(b"fcTL", b"\0"),
+}
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+def test_what_lies_beside_the_pixels_of_a_png_never_costs_them(tmp_path, beside):
+    values = noise(6, 9, 3)
+    whole = png(values, 2)
+    (tmp_path / "a.png").write_bytes(whole[:33] + BESIDE[beside] + whole[33:])
+    found = read(source(tmp_path / "a.png"))
+    assert np.array_equal(found.values, values)
+    assert np.array_equal(photos.read(source(tmp_path / "a.png")).pixels, values)
+    assert any(note.startswith("not kept: ") for note in found.notes)
+    back = again(tmp_path, found)
+    assert_equal(back, found)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"\xff\xe2\0\x0eICC_PROFILE\0",
+        b"\xff\xe0\0\x06JFIF",
+        b"\xff\xee\0\x07Adobe",
+        b"\xff\xe2\0\x08MPF\0\1\2",
+    ],
+)
+def test_what_lies_beside_the_pixels_of_a_jpeg_never_costs_them(tmp_path, part):
+    file = io.BytesIO()
+    Image.fromarray(noise(9, 7, 3)).save(file, "JPEG", exif=b"Exif\0\0" + exif(orientation=6))
+    expected = read(Source("a.jpg", tmp_path, size=len(file.getvalue()), data=file.getvalue()))
+    broken = file.getvalue()[:2] + part + file.getvalue()[2:]
+    found = read(Source("a.jpg", tmp_path, size=len(broken), data=broken))
+    assert np.array_equal(found.values, expected.values)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.binary(max_size=60), st.sampled_from([b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"pHYs", b"gAMA", b"sRGB", b"eXIf"])
+)
+def test_no_bytes_beside_the_pixels_of_a_png_cost_them(tmp_path_factory, data, kind):
+    values = noise(3, 4, 3)
+    whole = png(values, 2)
+    encoded = whole[:33] + chunk(kind, data) + whole[33:]
+    found = read(Source("a.png", tmp_path_factory.getbasetemp(), size=len(encoded), data=encoded))
+    assert np.array_equal(found.values, values)
+    assert_equal(again(tmp_path_factory.getbasetemp(), found), found)

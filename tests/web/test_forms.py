@@ -104,6 +104,9 @@ def test_fields_are_known_and_come_once():
 
 def test_a_photo_is_read_as_it_is():
     assert np.array_equal(photo_of(png(), SERVE).values, np.arange(105, dtype=np.uint8).reshape(5, 7, 3))
+    text = b"zTXta\0\0" + zlib.compress(bytes(2**21))
+    beside = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    assert photo_of(png()[:33] + beside + png()[33:], SERVE).notes == ("not kept: a text of more than 1,048,576 bytes",)
 
 
 def test_a_photo_with_too_many_pixels_is_refused_before_it_is_decoded(monkeypatch):

@@ -92,7 +92,9 @@ def shrunk(cut: Cut, side: int) -> Cut:
     times = _times(cut, side)
     if times == 1 or cut.observed is not None:
         return cut
-    small = np.asarray(Image.fromarray(cut.original.photo().pixels).reduce(times))
+    photo = cut.original.photo()
+    small = np.asarray(Image.fromarray(photo.pixels).reduce(times))
+    alpha = None if photo.alpha is None else np.asarray(Image.fromarray(photo.alpha).reduce(times))
     rows, columns = small.shape[:2]
     height, width = cut.hole.shape
     blocks = np.pad(cut.hole, ((0, rows * times - height), (0, columns * times - width)))
@@ -101,7 +103,7 @@ def shrunk(cut: Cut, side: int) -> Cut:
     for one in cut.placements:
         across, down = ((a / times, b / times, c / times) for a, b, c in one.matrix)
         placements.append(Placement((across, down), one.size))
-    return replace(cut, original=Original(small), hole=hole, placements=tuple(placements))
+    return replace(cut, original=Original(small, alpha), hole=hole, placements=tuple(placements))
 
 
 def names(counts: Sequence[int]) -> list[str]:

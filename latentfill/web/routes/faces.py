@@ -3,12 +3,13 @@
 from functools import partial
 from typing import Any
 
+import numpy as np
 from fastapi import APIRouter
 from starlette.requests import Request
 
 from ...cutting import alignment_of
 from ...faces.detector import find
-from ...filling.placing import upright
+from ...filling.placing import find_turned, upright
 from ..errors import Refused
 from ..forms import Form, photo_of, read_form
 from ..state import State
@@ -32,7 +33,10 @@ def router(state: State) -> APIRouter:
 
     @routes.post("/faces", openapi_extra=form_body(FIELDS, ("photo",)), responses=answers("application/json"))
     async def faces(request: Request) -> dict[str, Any]:
-        """Where the faces are: the square of each that the model would be shown, the surest face first."""
+        """Where the faces are: the square of each that the model would be shown, the surest face first.
+
+        In a photo without an upright face they may lie on their side. Doubtful ones are not among them.
+        """
         form = await read_form(request, ("photo",), ("model",))
         return await unless_left(request, looked(form))
 
@@ -44,9 +48,11 @@ def faces_of(state: State, form: Form) -> dict[str, Any]:
     gan, data = state.gan(form.text("model", None)), form.data("photo")
     if data is None:
         raise Refused(422, "photo: it is missing", "Send a picture in the field 'photo'.")
-    pixels = photo_of(data, state.options).photo().pixels
+    pixels = photo_of(data, state.options).photo().opaque()
     alignment = alignment_of(gan)
     found = find(pixels, alignment.landmarks, upsample=0) if alignment is not None else []
+    if alignment is not None and not found:
+        found, _ = find_turned(pixels, np.zeros(pixels.shape[:2], np.uint8), alignment.landmarks)
     squares = [
         {"outline": outline(upright(face.points, gan.network.size, alignment)), "score": round(face.score, 3)}
         for face in found

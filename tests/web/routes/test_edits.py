@@ -88,10 +88,11 @@ def test_a_photo_is_shrunk_with_its_hole_and_its_squares():
     hole = np.zeros((30, 50), np.uint8)
     hole[4, 7] = 255
     square = Placement(((2.0, 0.0, 6.0), (0.0, 2.0, 3.0)), 8)
-    small = shrunk(Cut(Original(values), hole, (square,), (), (), 1.0), 20)
+    small = shrunk(Cut(Original(values, values[..., 2]), hole, (square,), (), (), 1.0), 20)
     assert small.original.values.shape == (10, 17, 3) and small.hole.shape == (10, 17)
     assert np.argwhere(small.hole).tolist() == [[1, 2]]
-    assert np.abs(small.original.values[0, 0] - values[:3, :3].mean((0, 1))).max() <= 1
+    shown = np.append(small.original.values[0, 0], small.original.alpha[0, 0])
+    assert np.abs(shown - values[:3, :3].mean((0, 1))[[0, 1, 2, 2]]).max() <= 1
     points = np.array([[1.0, 2.0], [8.0, 8.0]])
     assert np.allclose(small.placements[0].to_photo(points), square.to_photo(points) / 3)
 

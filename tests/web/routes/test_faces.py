@@ -30,3 +30,10 @@ def test_a_model_of_something_else_has_no_faces(client, form):
 def test_what_is_no_photo_is_told(client):
     assert client.post(FACES, files={"photo": ("a.png", b"x")}).status_code == 415
     assert client.post(FACES, files={"picture": ("a.png", b"x")}).status_code == 422
+
+
+def test_the_faces_of_a_photo_on_its_side_are_told(client):
+    photo = np.ascontiguousarray(np.rot90(astronaut()[:300, 100:400]))
+    told = client.post(FACES, files={"photo": ("a.png", png(photo))}, data={"model": "faces"}).json()
+    corners = np.array(told["faces"][0]["outline"])
+    assert np.abs(corners.mean(0) - [134, 300 - 124]).max() < 10, "the middle of the upright one, turned"
