@@ -17,8 +17,9 @@ from .filling.outside import diffuse
 from .filling.placing import find_faces, seen_by, upright
 from .gan.gan import Gan
 from .images.fitting import central_square
-from .images.holes import WHITE
 from .images.originals import Original
+from .images.painted.pictures import WHITE, check_size
+from .images.painted.widening import grow
 from .images.placement import Placement
 from .observing.observed import Observed, look, sight_of
 from .options import Alignment, PhotoOptions
@@ -28,6 +29,8 @@ Threes = Float[np.ndarray, "n 3 2"]
 GIVE = "Give its landmarks (--landmarks), or have the model complete the middle of the photo (--place center)."
 SCATTERED = 0.25  # share of a crop that a fine hole may touch more than it hides before its crop is cut differently
 NOTHING_LOST = Sight(View())
+EMPTY = "the hole is empty: nothing is done"
+INVENTED = "the hole covers all of it: all of the result is invented"
 LITTLE = 0.15  # with less of a crop known, what is found could be anybody
 
 
@@ -75,19 +78,18 @@ def cut(
     """
     _check_options(options)
     height, width = original.values.shape[:2]
-    if hole.shape != (height, width):
-        raise HoleError(
-            f"{name} is {width} x {height} pixels, but its hole {hole.shape[1]} x {hole.shape[0]}", "Make them equal."
-        )
-    hole, pixels = np.where(hole >= WHITE, np.uint8(255), np.uint8(0)), original.photo().pixels
+    check_size(hole.shape, (height, width), "the hole", name)
+    hole = _widened(hole, options)
+    pixels = original.photo().pixels
     given = _faces_given(landmarks, height, width, name)
     if (height, width) == (gan.network.size, gan.network.size):
         whole = Placement.square(0.0, 0.0, float(height), height)
-        return Cut(original, hole, (whole,), (pixels,), (hole,), 1.0, original.notes, observed)
+        empty = () if hole.any() or observed is not None else (EMPTY,)
+        return Cut(original, hole, (whole,), (pixels,), (hole,), 1.0, (*original.notes, *empty), observed)
     if hole.all():
         raise HoleError(f"{name}: the hole covers all of it", "Leave something from which the rest can be told.")
     if not hole.any() and observed is None:
-        return Cut(original, hole, (), (), (), 0.0, (*original.notes, "the hole is empty: nothing is done"))
+        return Cut(original, hole, (), (), (), 0.0, (*original.notes, EMPTY))
     hidden = _hidden(original, hole)
     wanted = hole if observed is None else np.full_like(hole, 255)
     placements, notes = _placed(pixels, wanted, hidden, gan, options, given, name)
@@ -123,6 +125,7 @@ def cut_observed(
         raise LatentfillError(
             "the model draws grey pictures, so it knows no colours", "Take a model of colour pictures."
         )
+    hole, options = _widened(hole, options), replace(options, grow=0)
     if sight.view.factor > 1 and hole.shape == original.values.shape[:2] and hole.any() and not hole.all():
         # so that what is hidden does not show around the hole once the picture is enlarged smoothly
         around = diffuse(original.photo().pixels, hole)[..., : original.values.shape[2]]
@@ -199,6 +202,11 @@ def _crop(placement: Placement, pixels: Pixels, hidden: Hole) -> tuple[Pixels, H
     if np.count_nonzero(loose) == loose.size:
         return placement.crop(pixels), strict
     return placement.crop(diffuse(pixels, hidden)), loose
+
+
+def _widened(hole: Hole, options: PhotoOptions) -> Hole:
+    """Black and white alone, and as wide as is asked for."""
+    return grow(np.where(hole >= WHITE, np.uint8(255), np.uint8(0)), options.grow)
 
 
 def _hidden(original: Original, hole: Hole) -> Hole:

@@ -17,6 +17,7 @@ ROOT = PROJECT / "latentfill"
 EVERYWHERE = {"types", "options", "errors", ""}
 MAY_IMPORT = {
     "images": set(),
+    "painted": {"archives", "photos", "pixels", "shapes"},
     "faces": {"images"},
     "filling": {"images", "faces"},
     "options": set(),

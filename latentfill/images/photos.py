@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, TypeVar, final
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
 from ..errors import ImageError, LatentfillError
 from ..options import ReadLimits
@@ -22,7 +22,10 @@ __all__ = ["SUFFIXES", "Alpha", "Photo", "Source", "find", "read", "write"]
 
 T = TypeVar("T")
 Alpha = UInt8[np.ndarray, "_ _"]  # 255 = opaque
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # no others: some decoders start programs
+HAS_AVIF = "avif" in features.modules and features.check_module("avif")  # Pillow may be older, or built without
+# no others: some decoders start programs
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", *(["AVIF"] if HAS_AVIF else []))
+READ = "PNG, JPEG, WebP, AVIF, TIFF, GIF or BMP"  # for people
 WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {"compress_level": 1}),  # a third of the time of the usual 6, for a twentieth more bytes
     ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
@@ -86,12 +89,22 @@ def decode_bytes(data: bytes, name: str, limits: ReadLimits, take: Callable[[Ima
     except LatentfillError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name}: not a picture, or of a kind that is not read", AGAIN) from error
+        raise ImageError(f"{name}: {name_unread(data)}", AGAIN) from error
     except Image.DecompressionBombError as error:
         what = f"{name}: more than 178 million pixels, which is not decoded at all"
         raise ImageError(what, "Save the picture smaller.") from error
     except Exception as error:  # decoders meet any bytes, and raise any error
         raise ImageError(f"{name}: {error or type(error).__name__}", AGAIN) from error
+
+
+def name_unread(data: bytes) -> str:
+    """What a file is that no decoder here takes, for people."""
+    brand = data[8:12] if data[4:8] == b"ftyp" else b""  # of ISO's container, in which phones keep their pictures
+    if brand in (b"avif", b"avis"):
+        return "an AVIF picture, which the Pillow that is installed does not read"
+    if brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"):
+        return "a HEIC picture, which is not read"
+    return "not a picture, or of a kind that is not read"
 
 
 def write(path: Path, pixels: Pixels, alpha: Alpha | None = None) -> None:

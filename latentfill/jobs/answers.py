@@ -135,6 +135,7 @@ def otherwise(told: dict[str, Any], asked: dict[str, Any]) -> str | None:
     """How what is `told` of an answer differs from what is asked for now, if it does."""
     # what is not told was not yet to be chosen
     told = {**LEFT_ALONE, **told, "options": {**asdict(CompleteOptions()), **told.get("options", {})}}
+    told["photo"] = {"grow": 0, **told.get("photo", {})}
     return next(_differences(told, asked), None)
 
 

@@ -20,11 +20,19 @@ from .engine.engine import Engine
 from .errors import Refused, answer
 from .guard import Guard
 from .metrics import Metrics
-from .routes import completing, edits, faces, health, models, sampling
+from .routes import completing, decoding, edits, faces, health, models, sampling
 from .state import State
 
 OPENAPI = "/api/v1/openapi.json"
-ROUTERS = (health.router, models.router, sampling.router, completing.router, faces.router, edits.router)
+ROUTERS = (
+    health.router,
+    models.router,
+    sampling.router,
+    completing.router,
+    decoding.router,
+    faces.router,
+    edits.router,
+)
 
 
 def create_app(

@@ -42,6 +42,7 @@ def complete(folder, *words, out="out"):
         (("fast", "--observe", "grey"), "was made without --observe, not with grey"),
         (("fast", "--fit"), "was made without --fit"),
         (("fast", "--no-grain"), "was made with --grain"),
+        (("fast", "--grow", "2"), "was made with --grow 0, not 2"),
         (("best",), "was made with --preset fast, not best"),
         (("fast", "--hole", "left"), "was made with --hole center, not left"),
     ],
@@ -58,9 +59,9 @@ def test_a_model_of_the_same_name_with_other_weights_is_another(done, capsys):
     assert "its weights have changed since" in capsys.readouterr().err
     path = done / "out" / "a.json"
     story = json.loads(path.read_text())
-    del story["weights"]  # as it was written before
+    del story["weights"], story["photo"]["grow"]  # as it was written before
     path.write_text(json.dumps(story))
-    assert complete(done) == 0
+    assert complete(done) == 0 and complete(done, "fast", "--grow", "2") == 2
 
 
 def test_where_nothing_is_missing_nothing_is_searched_and_where_all_is_that_is_said(done, capsys):
