@@ -138,6 +138,7 @@ def desk(stubbed, visiting):
 @pytest.fixture
 def page(desk, stub, visit):
     """A page that others have used before, loaded anew: nothing of theirs goes on in it."""
+    desk.evaluate("sessionStorage.removeItem('latentfill-tab')")  # what it has kept is of another tab
     desk.goto(stub.address)
     ready(desk)
     yield desk
@@ -329,7 +330,7 @@ def test_a_hole_comes_from_a_file_or_from_transparency(page):
     hole[5:15, 60:80] = 255
     open_photo(page)
     page.locator("#hole-file").set_input_files(file_of(hole[:40], "small.png"))
-    expecting(page.locator("#notice")).to_contain_text("The hole is 96 × 40, the photo 96 × 80 pixels.")
+    expecting(page.locator("#notice")).to_contain_text("The hole is 96 x 40 pixels, but the photo is 96 x 80.")
     page.locator("#hole-file").set_input_files(file_of(hole, "hole.png"))
     expecting(page.locator("#run")).to_be_enabled()
     assert np.array_equal(hole_of(page), hole > 0)
@@ -397,9 +398,9 @@ def test_what_goes_wrong_is_told_with_its_cure(page, stub):
     page.locator("#file").set_input_files({"name": "a.txt", "mimeType": "text/plain", "buffer": b"no"})
     expecting(notice).to_contain_text("a.txt is not a picture. Choose a JPEG, PNG or WebP file.")
     page.locator("#file").set_input_files({"name": "b.png", "mimeType": "image/png", "buffer": b"\x89PNG broken"})
-    expecting(notice).to_contain_text("b.png cannot be read as a picture.")
+    expecting(notice).to_contain_text("b.png: not a picture, or of a kind that is not read.")
     page.locator("#file").set_input_files(file_of(np.zeros((1200, 1000, 3), np.uint8)))
-    expecting(notice).to_contain_text("1000 × 1200 pixels; the server takes up to 1 million pixels.")
+    expecting(notice).to_contain_text("1000 x 1200 = 1,200,000 pixels, more than the limit of 1,000,000.")
     notice.get_by_role("button", name="Open a smaller copy").click()
     expecting(page.locator("#canvas")).to_be_visible()
     open_photo(page)
