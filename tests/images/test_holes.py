@@ -392,8 +392,8 @@ def test_a_painted_hole_that_leaves_little_is_questioned(tmp_path):
     def said(grey, **more):
         return notes_of(str(save(tmp_path / f"{len(list(tmp_path.iterdir()))}.png", grey)), grey.shape, **more)
 
-    assert "95 % to be found (white): are white and black exchanged? If so, run again with --invert." in said(little)
-    assert "without --invert" in said(255 - little, invert=True)
+    assert "95 % to be found (white): are white and black exchanged? If so, invert it (--invert)" in said(little)
+    assert "do not invert it" in said(255 - little, invert=True)
     framed = little.copy()
     framed[5:14, 5:14] = 0
     assert "exchanged" in said(framed)

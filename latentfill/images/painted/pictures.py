@@ -61,7 +61,7 @@ def interpret(photo: Photo, *, invert: bool = False) -> HolePicture:
     if coloured := int(np.count_nonzero((apart > COLOURED) & opaque)):
         notes.append(
             f"{_counted(coloured)} of the hole {_are(coloured)} coloured: a colour counts as white if its brightness "
-            f"(0.299 red + 0.587 green + 0.114 blue) is {WHITE} and above"
+            f"is {WHITE} and above"
         )
     half = (light >= WHITE) & (light < BRIGHT) if invert else (light >= BLACK) & (light < WHITE)
     kind = f"grey ({WHITE} and above)" if invert else f"grey (below {WHITE})"
@@ -102,8 +102,8 @@ def doubt(missing: Missing, *, invert: bool) -> str | None:
     share = float(missing.mean())
     round_about = all(edge.any() for edge in (missing[0], missing[-1], missing[:, 0], missing[:, -1]))
     if share > 0.9 or (share > 0.7 and round_about):
-        opposite = "without --invert" if invert else "with --invert"
-        return f"{describe(missing)}: are white and black exchanged? If so, run again {opposite}."
+        how = "do not invert it (--no-invert)" if invert else "invert it (--invert)"
+        return f"{describe(missing)}: are white and black exchanged? If so, {how}"
     return None
 
 
@@ -115,12 +115,12 @@ def describe(hole: Hole | Missing) -> str:
 def _with_notes(
     missing: Missing, half: Missing, notes: list[str], kind: str, stay: str, empty: str, invert: bool
 ) -> HolePicture:
+    if not missing.any():
+        return HolePicture(missing, (*notes, f"nothing is to be found: {empty}"))
+    if exchanged := doubt(missing, invert=invert):
+        notes.append(exchanged)
     soft = int(np.count_nonzero(half))
     wider = reach(missing, half, FARTHEST) if soft else 0
-    if not missing.any():
-        notes.append(f"nothing is to be found: {empty}")
-    elif exchanged := doubt(missing, invert=invert):
-        notes.append(exchanged)
     if soft:
         cure = f": widening the hole by {wider} (--grow {wider}) fills those at its edge, too" if wider else ""
         notes.append(f"{_counted(soft)} {_are(soft)} {kind} and {'stays' if soft == 1 else 'stay'} {stay}{cure}")

@@ -52,7 +52,7 @@ export class Completing {
     const turn = ++this.#opened;
     const patience = setTimeout(() => notice(`Opening ${file.name || "the picture"}…`), 800);
     try {
-      const photo = await read(file, this.#api, this.#models.limits);
+      const photo = await read(file, this.#api, this.#models.limits).finally(() => clearTimeout(patience));
       if (turn !== this.#opened) return; // another one was opened meanwhile
       silence();
       this.#photo = photo;
@@ -69,8 +69,6 @@ export class Completing {
     } catch (error) {
       if (turn !== this.#opened) return;
       complain(error, error.smaller ? ["Open a smaller copy", async () => this.open(await error.smaller())] : null);
-    } finally {
-      clearTimeout(patience);
     }
   }
 

@@ -31,8 +31,7 @@ export class HoleMenu {
       notice("Your photo and what you painted are here again.", { more: "Only this browser has kept them." });
     } else if (photo.hole) {
       painting.once((hole) => hole.read(photo.hole));
-      notice("What is transparent is the hole.", { more: "Paint more, or complete it as it is." });
-      this.#tell(photo);
+      this.#tell("What is transparent is the hole.", photo, "Paint more, or complete it as it is.");
     }
   }
 
@@ -47,7 +46,7 @@ export class HoleMenu {
       if (photo !== this.#photo || !this.#edit()) return;
       silence();
       this.#painting.once((hole) => hole.read(read.hole));
-      this.#tell(read);
+      if (read.notes.length) this.#tell("Please look at the hole.", read);
     } catch (error) {
       complain(error);
     }
@@ -69,11 +68,10 @@ export class HoleMenu {
     if (pixels) say(`Widened by ${pixels} pixels.`);
   }
 
-  /** What the server has noted of a hole; one with soft edges can be widened at once. */
-  #tell({ notes, grow }) {
-    if (!notes.length) return;
-    const [first, ...more] = notes.map(sentence);
+  /** What the server has noted of a hole, without how the command line has it; soft edges can be widened at once. */
+  #tell(words, { notes, grow }, more = "") {
     const action = grow ? [`Widen by ${grow} px`, () => this.widen(grow, true)] : null;
-    notice(first, { more: more.join(" "), action });
+    const noted = notes.map((note) => sentence(note.replace(/ \(--[^)]*\)/, "")));
+    notice(words, { more: noted.join(" ") || more, action });
   }
 }
