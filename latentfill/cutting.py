@@ -18,8 +18,9 @@ from .filling.placing import describe_doubts, find_faces, seen_by, upright
 from .filling.tint import find_tint
 from .gan.gan import Gan
 from .images.fitting import central_square
-from .images.holes import WHITE
 from .images.originals import Original
+from .images.painted.pictures import WHITE, check_size
+from .images.painted.widening import grow
 from .images.placement import Placement
 from .observing.observed import Observed, look, sight_of
 from .options import Alignment, PhotoOptions
@@ -28,7 +29,8 @@ from .types import Hole, Pixels
 Threes = Float[np.ndarray, "n 3 2"]
 GIVE = "Give its landmarks (--landmarks), or have the model complete the middle of the photo (--place center)."
 SCATTERED = 0.25  # share of a crop that a fine hole may touch more than it hides before its crop is cut differently
-NOTHING_LOST = Sight(View())
+EMPTY = "the hole is empty: nothing is done"
+INVENTED = "the hole covers all of it: all of the result is invented"
 LITTLE = 0.15  # with less of a crop known, what is found could be anybody
 
 
@@ -76,23 +78,20 @@ def cut(
     """
     _check_options(options)
     height, width = original.values.shape[:2]
-    if hole.shape != (height, width):
-        raise HoleError(
-            f"{name} is {width} x {height} pixels, but its hole {hole.shape[1]} x {hole.shape[0]}", "Make them equal."
-        )
-    hole, pixels = np.where(hole >= WHITE, np.uint8(255), np.uint8(0)), original.photo().pixels
-    hidden = hidden_in(original, hole)
-    told = original.notes
+    check_size(hole.shape, (height, width), "the hole", name)
+    hole, pixels = _widened(hole, options), original.photo().pixels
+    hidden, told = hidden_in(original, hole), original.notes
     if gan.network.channels == 1 and original.values.shape[2] == 3 and find_tint(pixels, hidden == 0, hole > 0) is None:
         told = (*told, "the model draws grey pictures: what it finds in a colour photo has no colours of its own")
     given = _faces_given(landmarks, height, width, name)
     if (height, width) == (gan.network.size, gan.network.size):
         whole = Placement.square(0.0, 0.0, float(height), height)
-        return Cut(original, hole, (whole,), (pixels,), (hidden,), 1.0, told, observed)
+        empty = () if hole.any() or observed is not None else (EMPTY,)
+        return Cut(original, hole, (whole,), (pixels,), (hidden,), 1.0, (*told, *empty), observed)
     if hole.all():
         raise HoleError(f"{name}: the hole covers all of it", "Leave something from which the rest can be told.")
     if not hole.any() and observed is None:
-        return Cut(original, hole, (), (), (), 0.0, (*told, "the hole is empty: nothing is done"))
+        return Cut(original, hole, (), (), (), 0.0, (*told, EMPTY))
     wanted = hole if observed is None else np.full_like(hole, 255)
     placements, notes = _placed(pixels, wanted, hidden, gan, options, given, name)
     pairs = [_crop(placement, pixels, hidden) for placement in placements]
@@ -104,7 +103,7 @@ def cut(
         notes = (*notes, *_told(observed, placements, hole, gan, name))
     if seen < 1:
         notes = (*notes, f"{100 * (1 - seen):.3g} % of the hole is outside of what the model sees: {options.outside}")
-    crops, gaps = tuple(crop for crop, _ in pairs), tuple(gap for _, gap in pairs)
+    crops, gaps = tuple(zip(*pairs, strict=True)) if pairs else ((), ())
     return Cut(original, hole, placements, crops, gaps, seen, (*told, *notes), observed)
 
 
@@ -127,6 +126,7 @@ def cut_observed(
         raise LatentfillError(
             "the model draws grey pictures, so it knows no colours", "Take a model of colour pictures."
         )
+    hole, options = _widened(hole, options), replace(options, grow=0)
     hidden = hidden_in(original, hole) if hole.shape == original.values.shape[:2] else np.zeros_like(hole)
     if sight.view.factor > 1 and hidden.any() and not hidden.all():
         # so that what is hidden does not show around the hole once the picture is enlarged smoothly
@@ -178,7 +178,7 @@ def _placed(
 def _told(observed: Observed, placements: Sequence[Placement], hole: Hole, gan: Gan, name: str) -> tuple[str, ...]:
     """What the model can do for an observed photo. Raises ImageError if that is nothing."""
     sights = [sight_of(observed.sight, placement) for placement in placements]
-    if sights and not hole.any() and all(sight == NOTHING_LOST for sight in sights):
+    if sights and not hole.any() and all(sight == Sight(View()) for sight in sights):
         side = round(max(p.scale for p in placements) * gan.network.size / observed.sight.view.factor)
         raise ImageError(
             f"{name}: what the model could add is there already, its square being {side} pixels wide",
@@ -204,6 +204,11 @@ def _crop(placement: Placement, pixels: Pixels, hidden: Hole) -> tuple[Pixels, H
     if np.count_nonzero(loose) == loose.size:
         return placement.crop(pixels), strict
     return placement.crop(diffuse(pixels, hidden)), loose
+
+
+def _widened(hole: Hole, options: PhotoOptions) -> Hole:
+    """Black and white alone, and as wide as is asked for."""
+    return grow(np.where(hole >= WHITE, np.uint8(255), np.uint8(0)), options.grow)
 
 
 def hidden_in(original: Original, hole: Hole) -> Hole:

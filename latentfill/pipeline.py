@@ -12,7 +12,7 @@ from .completion.observations import Sight
 from .completion.observations import parse as parse_sight
 from .completion.sampling.diagnosis import warnings
 from .crops import pose
-from .cutting import Cut, cut, cut_observed, hidden_in
+from .cutting import INVENTED, Cut, cut, cut_observed, hidden_in
 from .errors import HoleError
 from .filling import outside
 from .filling.pasting import Piece, paste
@@ -20,9 +20,10 @@ from .filling.tint import GREY, Tint, find_tint
 from .gan.gan import Gan
 from .images import originals
 from .images.archives import Source
-from .images.holes import draw, parse
+from .images.holes import DrawnHole, draw_with_notes, parse
 from .images.incomplete import Incomplete
 from .images.originals import Original
+from .images.painted.pictures import interpret_array
 from .images.pixels import to_levels
 from .images.placement import Placement
 from .models import load
@@ -88,9 +89,10 @@ def fill(
     original, name = _opened(photo, limits), Path(photo).name if isinstance(photo, str | Path) else "the photo"
     if hole is None and observe is None:
         raise ValueError("nothing is asked: give a hole, or say with observe what the photo is")
-    drawn, lowres = draw_hole("full" if hole is None else hole, original, options.seed, name, gan.network.size)
+    size = gan.network.size
+    drawn = draw_hole("full" if hole is None else hole, original, options.seed, name, size, limits)
     sight = None if observe is None else parse_sight(observe)
-    question, incomplete = ask(original, drawn, gan, photo_options, landmarks, name, sight=sight, lowres=lowres)
+    question, incomplete = ask(original, drawn, gan, photo_options, landmarks, name, sight=sight)
     if incomplete is None:
         return put_back(question, (), options, photo_options)
     found = complete(gan, incomplete, options)
@@ -100,44 +102,48 @@ def fill(
 
 def ask(
     original: Original,
-    hole: Hole,
+    hole: Hole | DrawnHole,
     gan: Gan,
     options: PhotoOptions,
     landmarks: Sequence[Any] | np.ndarray = (),
     name: str = "the photo",
     *,
     sight: Sight | None = None,
-    lowres: bool = False,
     most: int | None = None,
 ) -> tuple[Cut, Incomplete | None]:
     """The squares of a photo, or of one that is only such an observation, and what a model is asked; None if nothing.
 
     What is wanted of an observed photo may have at most `most` pixels. Raises as `cut` does.
     """
+    drawn = hole if isinstance(hole, DrawnHole) else DrawnHole(hole)
     if sight is None:
-        question = cut(original, hole, gan, options, landmarks, name)
+        question = cut(original, drawn.hole, gan, options, landmarks, name)
     else:
-        question = cut_observed(original, hole, sight, gan, options, landmarks, name, most=most)
+        question = cut_observed(original, drawn.hole, sight, gan, options, landmarks, name, most=most)
+    invented = (INVENTED,) if sight is None and question.hole.all() and not drawn.lowres else ()
+    question = replace(question, notes=(*drawn.notes, *question.notes, *invented))
     if not question.placements:
         return question, None
-    return question, pose(gan, question.crops, question.crop_holes, lowres=lowres, sights=question.sights)
+    return question, pose(gan, question.crops, question.crop_holes, lowres=drawn.lowres, sights=question.sights)
 
 
-def draw_hole(hole: object, original: Original, seed: int, name: str, size: int) -> tuple[Hole, bool]:
-    """The hole that an array is or a text describes, and whether the means of blocks are known."""
+def draw_hole(
+    hole: object, original: Original, seed: int, name: str, size: int, limits: ReadLimits | None = None
+) -> DrawnHole:
+    """The hole that an array is or a text describes; `size` is the model's, the limits are those of files."""
     if isinstance(hole, str | Path):
         spec = parse(str(hole))
         if spec.kind == "lowres" and original.values.shape[:2] != (size, size):
             raise HoleError(f"{name}: lowres is for pictures of the model's size", "Resize it, or choose another hole.")
-        drawn = draw(spec, original.values.shape[:2], seed=seed, photo=original.photo(), name=name)
-        return drawn, spec.kind == "lowres"
+        shape, photo = original.values.shape[:2], original.photo()
+        return draw_with_notes(spec, shape, seed=seed, photo=photo, name=name, limits=limits or ReadLimits())
     if not isinstance(hole, np.ndarray) or hole.dtype not in (np.uint8, np.bool_):
         raise TypeError(
             f"a hole is a text, a file, or an array of bool or uint8 (255 = to be found), not {_told(hole)}"
         )
     if hole.ndim != 2:
         raise ValueError(f"a hole is [H, W], not {list(hole.shape)}")
-    return (np.where(hole, np.uint8(255), np.uint8(0)) if hole.dtype == np.bool_ else hole), False
+    return DrawnHole.of(interpret_array(hole))
 
 
 def put_back(

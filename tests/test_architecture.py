@@ -14,9 +14,10 @@ import latentfill
 
 PROJECT = Path(__file__).parents[1]
 ROOT = PROJECT / "latentfill"
-EVERYWHERE = {"types", "options", "errors", ""}
+EVERYWHERE = {"types", "options", "errors", "writing", ""}
 MAY_IMPORT = {
     "images": set(),
+    "painted": {"archives", "photos", "pixels", "shapes"},
     "faces": {"images"},
     "files": {"images"},
     "filling": {"images", "faces"},

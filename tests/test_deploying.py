@@ -104,5 +104,5 @@ def test_every_option_that_the_docs_name_is_there():
     for row in re.findall(r"^\| (`--.*?) \| (.*?) \|", text, re.M):  # the table of limits
         for name, told in zip(re.findall(r"--[a-z-]+", row[0]), row[1].split(", "), strict=True):
             default = getattr(ServeOptions(), name[2:].replace("-", "_"))
-            shown = {"32 MiB": 32 * 2**20, "24 million": 24_000_000, "all": 0}.get(told, told)
+            shown = {"64 MiB": 64 * 2**20, "50 million": 50_000_000, "all": 0}.get(told, told)
             assert float(shown) == default, name

@@ -15,6 +15,7 @@ from latentfill.faces.detector import find
 from latentfill.filling.placing import Found, upright
 from latentfill.gan.building import build
 from latentfill.images.originals import Original
+from latentfill.images.painted.widening import grow
 from latentfill.options import Alignment, CompleteOptions, NetworkOptions, PhotoOptions
 from latentfill.pipeline import ask, put_back
 from latentfill.web.routes.edits import shrunk
@@ -132,7 +133,7 @@ def test_a_file_is_opened_and_saved_with_all_it_held(tmp_path):
     [
         (noise(200, 200), hole_at((200, 200), 90, 90, 110, 110), FACES, ImageError, "no face was found.*--landmarks"),
         (noise(40, 70), hole_at((40, 70), 0, 0, 40, 70), PLAIN, HoleError, "covers all of it"),
-        (noise(40, 70), hole_at((70, 40), 0, 0, 4, 7), PLAIN, HoleError, "70 x 40 pixels, but its hole 40 x 70"),
+        (noise(40, 70), hole_at((70, 40), 0, 0, 4, 7), PLAIN, HoleError, "40 x 70 pixels, but the photo is 70 x 40"),
     ],
     ids=["no face", "all hole", "another size"],
 )
@@ -266,3 +267,23 @@ def test_a_photo_on_its_side_is_completed_and_it_is_said():
     middle = side.placements[0].to_photo(np.array([[8.0, 8.0]]))[0]
     straight = upright(LANDMARKS, 16, alignment_of(FACES)).to_photo(np.array([[8.0, 8.0]]))[0]
     assert np.abs(middle - [straight[1], 512 - straight[0]]).max() < 12
+
+
+def test_that_all_is_invented_is_told_unless_means_are_known():
+    photo = noise(16, 16)
+    for hole, told in ((np.ones((16, 16), bool), True), ("left", False), ("lowres", False)):
+        notes = " ".join(latentfill.fill(photo, hole, PLAIN, OPTIONS).notes)
+        assert ("all of the result is invented" in notes) == told
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (40, 70)])
+@pytest.mark.parametrize("observe", [None, "grey"])
+def test_a_hole_is_widened_before_anything_is_made_of_it(shape, observe):
+    photo, hole = noise(*shape), hole_at(shape, 5, 5, 8, 9)
+    wider = grow(hole, 3)
+    more = dict(observe=observe)
+    made = latentfill.fill(photo, hole, PLAIN, OPTIONS, photo_options=PhotoOptions(grow=3), **more)
+    assert np.array_equal(made.photo, latentfill.fill(photo, wider, PLAIN, OPTIONS, **more).photo)
+    if observe is None:
+        changed = (made.photo != photo).any(-1)
+        assert changed[wider > 0].mean() > 0.9 and not changed[wider == 0].any()

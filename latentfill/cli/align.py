@@ -3,6 +3,7 @@
 import json
 import sys
 from collections import Counter
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -81,7 +82,6 @@ class Options:
 def run(options: Options) -> int:
     """Align every photo. Returns 1 if some cannot be read or nothing could be aligned, 130 when stopped."""
     from ..files.listing import report
-    from ..files.records import claim_run
     from ..images.photos import sweep
     from ..jobs import aligning
     from ..jobs.ledger import Ledger
@@ -93,14 +93,11 @@ def run(options: Options) -> int:
     listed = aligning.find_photos(places, out)
     report(listed)
     sources = listed.sources[: options.max_images]
-    with blame(out):
-        claim_run(out)
-        lock = held(out)
-        try:
-            sweep(out)
-            layout, choices, anew = _layout(options), _choices(options), options.overwrite
-            same = aligning.check_same(out, sources, layout, choices, overwrite=anew)
-            ledger = Ledger(out / "_run" / "photos.jsonl")
+    with blame(out), closing(held(out)):
+        sweep(out)
+        layout, choices, anew = _layout(options), _choices(options), options.overwrite
+        same = aligning.check_same(out, sources, layout, choices, overwrite=anew)
+        with closing(Ledger(out / "_run" / "photos.jsonl")) as ledger:
             try:
                 every, todo = aligning.sort_out(sources, ledger, cutter, naming.stem, again=not same, overwrite=anew)
                 if _work_off(options, cutter, ledger, len(every), todo):
@@ -109,17 +106,13 @@ def run(options: Options) -> int:
                     _show(options, cutter, ledger)
                 return _report(options, naming, [ledger.rows[task.row.place] for task in every])
             finally:
-                ledger.close()
                 aligning.write_rejected(out / "rejected.csv", ledger.rows.values())
-        finally:
-            lock.close()
 
 
 def _checked(options: Options) -> Options:
     if len(options.paths) < 2:
-        raise LatentfillError(
-            "photos, or the folder for the crops, are missing", "Write latentfill align PHOTOS... OUT."
-        )
+        what = "photos, or the folder for the crops, are missing"
+        raise LatentfillError(what, "Write latentfill align PHOTOS... OUT.")
     if options.everyone and options.skip_multi:
         raise LatentfillError("--everyone and --skip-multi exclude each other", "Give one of them.")
     return options
@@ -225,11 +218,10 @@ def _show(options: Options, cutter: "Cutter", ledger: "Ledger") -> None:
     draw_overviews(out / "_run", list(crops), options.size)
     if options.duplicates:
         signed = {path: signature for path, signature in crops.items() if signature}
-        groups = write_duplicates(out / "_run" / "duplicates.csv", signed, out)
-        if groups:
+        where = out / "_run" / "duplicates.csv"
+        if groups := write_duplicates(where, signed, out):
             crossing = sum(len({name.split("/")[0] for name in group}) > 1 for group in groups) if options.split else 0
             told = f", {crossing:,} of them in both train and test" if crossing else ""
-            where = out / "_run" / "duplicates.csv"
             print(f"near-duplicates: {len(groups):,} groups{told}: {where}", file=sys.stderr)
 
 

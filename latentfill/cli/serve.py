@@ -1,6 +1,7 @@
 """latentfill serve: the page to paint on, and the HTTP API."""
 
 import os
+import re
 from dataclasses import dataclass, field, replace
 
 from ..errors import ExtraError, LatentfillError, cure
@@ -50,7 +51,10 @@ def checked(options: ServeOptions) -> ServeOptions:
     if token is None and not options.allow_remote_without_token and not is_loopback(options.host):
         what = f"--host {options.host} can be reached from other machines, and there is no token"
         raise LatentfillError(what, "Give --token-file FILE, or --allow-remote-without-token if all may use it.")
-    return replace(options, token=token, token_file=None)
+    root = options.root_path.rstrip("/")
+    if root and not re.fullmatch(r"(/[\w.~-]+)+", root, re.ASCII):
+        raise LatentfillError(f"--root-path {options.root_path!r} is no path", "Give one such as /fill.")
+    return replace(options, token=token, token_file=None, root_path=root)
 
 
 def _token(options: ServeOptions) -> str | None:

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, final
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Interval, Le
 from tyro.conf import Positional, arg
 
 from ..errors import ImageError, LatentfillError
-from ..options import CompleteOptions, ReadLimits
+from ..options import CompleteOptions, PhotoOptions, ReadLimits
 
 if TYPE_CHECKING:
     from ..files.listing import Roles
@@ -40,6 +40,8 @@ class Options:
     """the hole, as it was given to `complete`"""
     invert: bool = False
     """the hole was given with --invert"""
+    grow: Annotated[int, Interval(ge=0, le=500)] = PhotoOptions.grow
+    """by how many pixels `complete` was told to widen the hole"""
     seed: Annotated[int, Ge(0), Le(2**31 - 1)] = CompleteOptions.seed
     """the seed of `complete`, for holes that are drawn at random"""
     limits: ReadLimits = field(default_factory=ReadLimits)
@@ -135,16 +137,19 @@ def _verify(source: "Source", after: Path, spec: "HoleSpec", options: Options) -
     from ..files.contents import check_apart
     from ..images import holes, originals
     from ..images.archives import Source
+    from ..images.painted.widening import grow
     from ..jobs.answers import hole_seed
 
     check_apart(spec, source)
     before = originals.read(source, options.limits)
     seed = hole_seed(options.seed, PurePosixPath(source.name).name)
-    hole = holes.draw(spec, before.values.shape[:2], seed=seed, photo=before.photo(), name=source.name)
-    if told := holes.warning(spec, hole):
-        print(f"{source.name}: {told}", file=sys.stderr)
+    shape, photo = before.values.shape[:2], before.photo()
+    drawn = holes.draw_with_notes(spec, shape, seed=seed, photo=photo, name=source.name, limits=options.limits)
+    for note in drawn.notes:
+        print(f"{source.name}: {note}", file=sys.stderr)
     if not after.is_file():
         raise ImageError(f"{source.name}: its completion {after} is not there", NOTHING_LOST)
+    hole = grow(drawn.hole, options.grow)
     return compare(before, originals.read(Source(str(after), after), options.limits), hole)
 
 

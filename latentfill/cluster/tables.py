@@ -13,9 +13,9 @@ from ..errors import DataError
 from ..files.contents import digest_photo
 from ..files.listing import Listing, Roles
 from ..files.naming import Results, inside
-from ..images.archives import RUN
 from ..images.photos import Source
 from ..jobs.answers import Question, list_pictures, named
+from ..writing import RUN
 
 SUFFIX = ".parquet"
 LARGEST_GROUP = 2**31  # bytes of rows that are stored together, and have to be read together

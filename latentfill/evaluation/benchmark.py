@@ -3,10 +3,12 @@
 import hashlib
 import json
 import re
+import sys
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, final
 
@@ -217,12 +219,23 @@ def warm_up(method: Method, shown: PixelBatch, holes: Where) -> None:
 
 
 def _drawn(spec: HoleSpec, size: int, shape: tuple[int, int], seed: int, name: str) -> Hole:
-    if spec.kind in ("file", "folder"):
-        try:
-            return fit_hole(kinds.draw(spec, shape, seed=seed, name=name), size)
-        except HoleError:
-            return kinds.draw(spec, (size, size), seed=seed, name=name)
-    return kinds.draw(spec, (size, size), seed=seed, name=name)
+    if spec.kind not in ("file", "folder"):
+        return kinds.draw(spec, (size, size), seed=seed, name=name)
+    try:
+        drawn = kinds.draw_with_notes(spec, shape, seed=seed, name=name)
+        hole = fit_hole(drawn.hole, size)
+    except HoleError:
+        drawn = kinds.draw_with_notes(spec, (size, size), seed=seed, name=name)
+        hole = drawn.hole
+    for note in drawn.notes:
+        _tell_once(f"{spec.path}: {note}")
+    return hole
+
+
+@lru_cache(maxsize=256)
+def _tell_once(note: str) -> None:
+    """Of a hole that serves for many pictures."""
+    print(note, file=sys.stderr)
 
 
 def _file_name(hole: str) -> str:

@@ -4,6 +4,7 @@ The one place that imports matplotlib.
 """
 
 import io
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal

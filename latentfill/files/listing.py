@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NoReturn, final
 
 from ..errors import DataError
-from ..images.archives import RUN, SUFFIXES, Source, is_archive, is_picture, is_shown, read_archive, reason_of, suffix
+from ..images.archives import SUFFIXES, Source, is_archive, is_picture, is_shown, read_archive, reason_of, suffix
+from ..writing import RUN
 from .pipes import PIPE, PIPES, is_pipe, read_pipe
 from .records import digest_file, entries_of, is_answer, is_run, read_answer
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, final
 
 from ..errors import LatentfillError
-from ..images.archives import RUN
-from ..images.photos import put, put_rows
+from ..writing import RUN, put, put_rows
 
 RECORD = ".latentfill"
 FORMAT = 1

@@ -13,12 +13,13 @@ from pathlib import Path, PurePosixPath
 from typing import final
 
 from ..errors import ImageError
+from ..writing import RUN
 
 SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm")
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp"}
+    | {".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"}
 )
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
-RUN = "_run"  # the folder in which verbs keep what they draw and note beside their results
 IN_A_RUN = tuple(f"{RUN}/{name}" for name in (".latentfill", ".lock", "rejected.csv", "photos.jsonl"))
 MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # how gzip, bzip2, xz and zstd files begin
 Encoded = bytes  # a picture as files hold it; `bytes` is taken, below

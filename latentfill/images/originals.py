@@ -174,10 +174,11 @@ def _decode(image: Image.Image, data: bytes, notes: list[str]) -> Decoded:
         raise ValueError("floating-point pixels, whose range is not known")
     if mode.startswith("I"):
         return _decode_16_bit_grey(image)
-    if _depth(image, data) == 16:
-        if (deep := _decode_16_bit(image, data)) is not None:
-            return deep
-        notes.append("16 bits per channel became 8")
+    depth = _depth(image, data)
+    if depth == 16 and (deep := _decode_16_bit(image, data)) is not None:
+        return deep
+    if depth > 8:
+        notes.append(f"{depth} bits per channel became 8")
     wanted = ("L" if mode in ("1", "L", "LA", "La") else "RGB") + ("A" if transparent else "")
     if mode in OTHER_SPACES:
         notes.append(f"{mode} was converted to RGB")
@@ -199,6 +200,9 @@ def _depth(image: Image.Image, data: bytes) -> int:
     if image.format == "PPM" and data[:2] in (b"P3", b"P6"):
         largest = re.sub(rb"#[^\n]*\n", b" ", data[:4096]).split(None, 4)[3]
         return 16 if int(largest) > 255 else 8
+    if image.format == "AVIF":
+        flags = data[data.find(b"av1C") + 6]  # of its configuration of AV1: high_bitdepth, twelve_bit
+        return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
     return 8
 
 

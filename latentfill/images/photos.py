@@ -1,34 +1,32 @@
 """Read and write picture files. Where they lie is the matter of `archives`."""
 
-import csv
 import io
-import os
-import re
-import secrets
-import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, final
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
-from ..errors import ImageError, LatentfillError, cure, is_out_of_memory
+from ..errors import ImageError, LatentfillError, is_out_of_memory
 from ..options import ReadLimits
 from ..types import Pixels
+from ..writing import put, put_rows, sweep
 from . import metadata
-from .archives import RUN, SUFFIXES, Source
+from .archives import SUFFIXES, Source
 
-__all__ = ["SUFFIXES", "Alpha", "Photo", "Source", "read", "write"]
+__all__ = ["SUFFIXES", "Alpha", "Photo", "Source", "put", "put_rows", "read", "sweep", "write"]
 
 T = TypeVar("T")
 Take = Callable[[Image.Image, bytes, tuple[str, ...]], T]
 Alpha = UInt8[np.ndarray, "_ _"]  # 255 = opaque
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # no others: some decoders start programs
+HAS_AVIF = "avif" in features.modules and features.check_module("avif")  # Pillow may be older, or built without
+# no others: some decoders start programs
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", *(["AVIF"] if HAS_AVIF else []))
+READ = "PNG, JPEG, WebP, AVIF, TIFF, GIF or BMP"  # for people
 WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {"compress_level": 1}),  # a third of the time of the usual 6, for a twentieth more bytes
     ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
@@ -36,8 +34,6 @@ WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
     ".webp": ("WEBP", {"lossless": True, "exact": True}),  # exact: the colours of transparent pixels too
 }
 AGAIN = "Save the picture again as PNG or JPEG."
-ABANDONED_AFTER_SECONDS = 3600.0  # no file takes so long
-MAKING = re.compile(r"\.[0-9a-f]{16}\.making")
 DEFAULT_LIMITS = ReadLimits()
 
 
@@ -103,7 +99,7 @@ def decode_bytes(data: bytes, name: str, limits: ReadLimits, take: Take[T]) -> T
     except LatentfillError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name}: not a picture, or of a kind that is not read", AGAIN) from error
+        raise ImageError(f"{name}: {name_unread(data)}", AGAIN) from error
     except Image.DecompressionBombError as error:
         what = f"{name}: more than 178 million pixels, which is not decoded at all"
         raise ImageError(what, "Save the picture smaller.") from error
@@ -128,6 +124,16 @@ def _loaded(data: bytes, name: str, limits: ReadLimits) -> Image.Image:
     return image
 
 
+def name_unread(data: bytes) -> str:
+    """What a file is that no decoder here takes, for people."""
+    brand = data[8:12] if data[4:8] == b"ftyp" else b""  # of ISO's container, in which phones keep their pictures
+    if brand in (b"avif", b"avis"):
+        return "an AVIF picture, which the Pillow that is installed does not read"
+    if brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"):
+        return "a HEIC picture, which is not read"
+    return "not a picture, or of a kind that is not read"
+
+
 def write(path: Path, pixels: Pixels, alpha: Alpha | None = None) -> None:
     """Save as the suffix says: `.png` and `.webp` without loss, `.jpg` at quality 95 with full colour.
 
@@ -146,42 +152,6 @@ def encoder(path: Path, pixels: Pixels, alpha: Alpha | None = None) -> Callable[
     photo = Photo(pixels, alpha)  # checks that they fit
     image = Image.fromarray(photo.pixels if alpha is None else np.dstack([photo.pixels, alpha]))
     return lambda file: image.save(file, kind, **settings)
-
-
-def put(path: Path, fill: Callable[[BinaryIO], object], before: Callable[[Path], object] = lambda making: None) -> None:
-    """Make a file of what `fill` writes to it: whole or not at all, its folder as needed, else raise ImageError.
-
-    `before` is called with the whole file, which then moves into its place.
-    """
-    making = path.with_name(f".{secrets.token_hex(8)}.making")  # hidden: no listing takes it for a picture
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with making.open("xb") as file:
-            fill(file)
-        before(making)
-        os.replace(making, path)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        mend = cure(error) if isinstance(error, OSError) else "Choose another place, or another kind."
-        raise ImageError(f"{path}: cannot be written ({reason})", mend) from error
-    finally:
-        if making.exists():
-            making.unlink()
-
-
-def put_rows(path: Path, rows: Iterable[Sequence[object]], save: Callable[..., None] = put) -> None:
-    """Make a CSV file, whole or not at all. Of names of files, bytes that are no text are escaped."""
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
-    save(path, lambda file: file.write(text.getvalue().encode(errors="backslashreplace")))
-
-
-def sweep(folder: Path) -> None:
-    """Remove what killed processes had half made in a folder of results, but nothing that may still be made."""
-    for left in (*folder.glob(".*.making"), *(folder / RUN).rglob(".*.making")):
-        with suppress(OSError):
-            if MAKING.fullmatch(left.name) and time.time() - left.stat().st_mtime > ABANDONED_AFTER_SECONDS:
-                left.unlink()
 
 
 def orientation(image: Image.Image) -> int:

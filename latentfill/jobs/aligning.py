@@ -16,7 +16,7 @@ from .. import __version__
 from ..errors import ImageError, LatentfillError
 from ..files import listing
 from ..files.contents import digest_photo
-from ..files.records import check_free, claim_run, is_ours, remove, save, save_table
+from ..files.records import check_free, is_ours, remove, save, save_table
 from ..images import photos
 from ..images.fitting import fit
 from ..images.grids import grid
@@ -57,7 +57,7 @@ def check_same(
     """
     for name in ("rejected.csv", "alignment.json"):
         check_free(out / name)
-    path = claim_run(out) / "options.json"
+    path = out / "_run" / "options.json"
     now = json.loads(json.dumps({"layout": layout, "choices": choices}))
     try:
         was = json.loads(path.read_text())

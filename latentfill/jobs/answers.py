@@ -163,6 +163,7 @@ def check_same(
     Two names of one hole, or of one model, are no difference.
     """
     told = {**LEFT_ALONE, **told, "options": {**asdict(CompleteOptions()), **told.get("options", {})}}
+    told["photo"] = {"grow": 0, **told.get("photo", {})}
     same_hole = now.get("hole") is not None and was.get("hole") == now["hole"]
     if same_hole and told["hole"].endswith(INVERTED) == asked["hole"].endswith(INVERTED):
         told["hole"] = asked["hole"]

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from ..completion.observations import Sight
-from ..cutting import Cut, alignment_of, cut, cut_observed
-from ..errors import ExtraError, HoleError, ImageError, LatentfillError, is_out_of_memory
+from ..cutting import INVENTED, Cut, alignment_of, cut, cut_observed
+from ..errors import ExtraError, ImageError, LatentfillError, is_out_of_memory
 from ..faces import landmarks
 from ..files.contents import MadeOf, check_apart
 from ..files.records import digest
 from ..gan.gan import Gan
 from ..images import holes, originals, photos
 from ..images.fitting import fit, fit_hole
+from ..images.painted.pictures import check_size, decode_hole
 from ..observing.observed import degrade
-from ..options import Alignment, ReadLimits
+from ..options import Alignment
 from ..types import Hole
 from .answers import Question, hole_of, hole_seed, made_of, sight_of
 
@@ -116,20 +117,21 @@ class Reader:
         if self.sight is not None and options.fit:
             original = self._fitted(original, self.sight)
             shape = original.values.shape[:2]
-            hole = self._hole(question, original, shape)
+            drawn = self._hole(question, original, shape)
         elif shape == (size, size) or not options.fit:
             if self.lowres and shape != (size, size):
                 raise ImageError(f"{source.name}: lowres is for pictures of the model's size", "Give --fit as well.")
-            hole = self._hole(question, original, shape)
+            drawn = self._hole(question, original, shape)
         else:
-            drawn = shape if self.spec.kind in holes.AT_PHOTO_SIZE or question.hole is not None else (size, size)
-            hole = self._hole(question, original, drawn)
-            hole = hole if drawn == (size, size) else fit_hole(hole, size)
+            whole = self.spec.kind in holes.AT_PHOTO_SIZE or question.hole is not None
+            drawn = self._hole(question, original, shape if whole else (size, size))
+            drawn = replace(drawn, hole=fit_hole(drawn.hole, size)) if whole else drawn
             original = originals.Original(fit(original.photo().opaque(), size))
         points = self.landmarks.get(source.name, ())
         if options.landmarks is not None and not len(points):
             print(f"{source.name}: {options.landmarks} has no landmarks for it", file=sys.stderr)
-        made = self._cut(question, original, hole, points)
+        made = self._cut(question, original, drawn.hole, points)
+        made = replace(made, notes=(*drawn.notes, *made.notes))
         for note in made.notes:
             print(f"{source.name}: {note}", file=sys.stderr)
         return question, made
@@ -160,38 +162,24 @@ class Reader:
             size = size // sight.view.factor
         return originals.Original(fit(original.photo().opaque(), size))
 
-    def _hole(self, question: Question, original: originals.Original, shape: tuple[int, int]) -> Hole:
-        """Drawn, or its own; and of the first picture it is said how its hole was understood, of any if that looks
-        wrong.
-        """
-        source = question.source
+    def _hole(self, question: Question, original: originals.Original, shape: tuple[int, int]) -> holes.DrawnHole:
+        """Drawn, or its own; and of the first picture it is said how its hole was understood."""
+        source, limits = question.source, self._options.limits
         if question.hole is not None:
-            return _given(question.hole, shape, source.name, self._options.limits, invert=self.spec.invert)
-        seed = hole_seed(self._options.search.seed, PurePosixPath(source.name).name)
-        photo = original.photo() if original.values.shape[:2] == shape else None
-        hole = holes.draw(self.spec, shape, seed=seed, photo=photo, name=source.name)
-        told = holes.warning(self.spec, hole)
-        if self.sight is not None and not hole.any():
-            told = None if self._described else f"all of it is found anew, to agree with {self.sight.name}"
-        elif told is None and not self._described:
-            told = holes.describe(hole)
-        if told is not None:
-            print(f"{source.name}: {told}", file=sys.stderr)
+            found = decode_hole(question.hole, f"{source.name}: its hole", limits, invert=self.spec.invert)
+            check_size(found.missing.shape, shape, f"{source.name}: its hole", "the picture")
+            drawn = holes.DrawnHole.of(found)
+        else:
+            seed = hole_seed(self._options.search.seed, PurePosixPath(source.name).name)
+            photo = original.photo() if original.values.shape[:2] == shape else None
+            drawn = holes.draw_with_notes(self.spec, shape, seed=seed, photo=photo, name=source.name, limits=limits)
+        if self.sight is not None and not drawn.hole.any():
+            agreed = f"all of it is found anew, to agree with {self.sight.name}"
+            drawn = replace(drawn, notes=() if self._described else (agreed,))
+        elif not drawn.notes and not self._described:
+            print(f"{source.name}: {holes.describe(drawn.hole)}", file=sys.stderr)
         self._described = True
-        return hole
-
-
-def _given(data: bytes, shape: tuple[int, int], name: str, limits: ReadLimits, *, invert: bool) -> Hole:
-    """A hole that came with its picture, encoded."""
-    try:
-        source = photos.Source(f"{name}: its hole", Path(), size=len(data), data=data)
-        white = holes.white_in(photos.read(source, limits))
-    except ImageError as error:
-        raise HoleError(error.what, error.cure) from error
-    if white.shape != shape:
-        sizes = [f"{width} x {height}" for height, width in (white.shape, shape)]
-        raise HoleError(f"{name}: its hole is {sizes[0]} pixels, the picture {sizes[1]}", "Make them equal.")
-    return np.where(white ^ invert, np.uint8(255), np.uint8(0))
+        return drawn
 
 
 def reason(name: str, error: LatentfillError) -> str:
@@ -215,10 +203,9 @@ def write_rejected(table: Path, rejected: Sequence[tuple[str, str]]) -> None:
 def _spared(made: Cut) -> Cut:
     """Without a square in which nothing is missing; and of one in which all is missing that is said."""
     if not made.hole.any():
-        notes = (*made.notes, "the hole is empty: nothing is done")
-        return replace(made, placements=(), crops=(), crop_holes=(), seen=0.0, notes=notes)
+        return replace(made, placements=(), crops=(), crop_holes=(), seen=0.0)
     if made.hole.all():
-        return replace(made, notes=(*made.notes, "the hole covers all of it: all of the result is invented"))
+        return replace(made, notes=(*made.notes, INVENTED))
     return made
 
 

@@ -49,3 +49,5 @@ class PhotoOptions:
     """what fills the part of a hole that the model does not see: the smoothest continuation, or Telea's method"""
     grain: bool = True
     """give the filled part the grain of the photo around it"""
+    grow: Annotated[int, Interval(ge=0, le=500)] = 0
+    """widen the hole by so many pixels on all sides: for soft edges, and for the rest of a mark that is painted out"""

@@ -28,6 +28,9 @@ class ServeOptions:
     """file whose first line is the token"""
     hosts: tuple[str, ...] = ()
     """further names under which the server may be asked, such as that of a proxy before it: fill.example.org"""
+    root_path: str = ""
+    """path below which a proxy shows this server, such as /fill: for the description of the API, and for proxies that
+    leave it in the addresses they pass on"""
     allow_remote_without_token: bool = False
     """listen beyond this machine without a token: whoever reaches the port may use it"""
     workers: Positive = 1
@@ -36,10 +39,10 @@ class ServeOptions:
     """requests that may wait in each process; further ones are told to come back later (429)"""
     batch: Positive = 16
     """squares of pictures searched side by side"""
-    max_bytes: Positive = 32 * 2**20
-    """the largest request, in bytes (32 MiB)"""
-    max_pixels: Annotated[int, Interval(gt=0, le=178_000_000)] = 24_000_000
-    """the largest picture, width times height"""
+    max_bytes: Positive = 64 * 2**20
+    """the largest request, in bytes (64 MiB)"""
+    max_pixels: Annotated[int, Interval(gt=0, le=178_000_000)] = 50_000_000
+    """the largest picture, width times height: what phones take"""
     max_steps: Positive = 2000
     """gradients that one completion may ask for"""
     max_seconds: Annotated[float, Gt(0)] = 60.0

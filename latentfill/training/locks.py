@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ..errors import LatentfillError
+from ..files.records import claim_run
 
 try:
     import fcntl
@@ -36,7 +37,7 @@ def hold(path: Path) -> TextIO | None:
 
 def held(out: Path) -> TextIO:
     """The sole right to write to a folder of results, until it is closed. Raises LatentfillError if another has it."""
-    path = out / "_run" / ".lock"
+    path = claim_run(out) / ".lock"
     if lock := hold(path):
         return lock
     raise LatentfillError(f"{holder(path)} is writing to {out}", "Wait for it, stop it, or give another folder.")

@@ -20,11 +20,19 @@ from .engine.engine import Engine
 from .errors import Refused, answer
 from .guard import Guard
 from .metrics import Metrics
-from .routes import completing, edits, faces, health, models, sampling
+from .routes import completing, decoding, edits, faces, health, models, sampling
 from .state import State
 
 OPENAPI = "/api/v1/openapi.json"
-ROUTERS = (health.router, models.router, sampling.router, completing.router, faces.router, edits.router)
+ROUTERS = (
+    health.router,
+    models.router,
+    sampling.router,
+    completing.router,
+    decoding.router,
+    faces.router,
+    edits.router,
+)
 
 
 def create_app(
@@ -59,7 +67,7 @@ def create_app(
         app.include_router(router(state))
     page = assets.read()
     app.router.routes.extend(Route(path, _file(one), methods=["GET"]) for path, one in page.items())
-    app.router.routes.append(Route(reference.PATH, _reference(app), methods=["GET"]))
+    app.router.routes.append(Route(reference.PATH, _reference(app, options.root_path), methods=["GET"]))
     app.add_exception_handler(LatentfillError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -80,12 +88,12 @@ def _file(one: assets.Asset) -> Any:
     return show
 
 
-def _reference(app: FastAPI) -> Any:
+def _reference(app: FastAPI, root_path: str) -> Any:
     made: list[assets.Asset] = []
 
     async def show(request: Request) -> Response:
         if not made:
-            made.append(assets.asset(reference.page(app.openapi()), ".html"))
+            made.append(assets.asset(reference.page(app.openapi(), root_path), ".html"))
         return made[0].answer(request)
 
     return show

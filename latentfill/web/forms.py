@@ -19,7 +19,8 @@ from ..errors import ImageError
 from ..images import originals
 from ..images.metadata import mended
 from ..images.originals import Original
-from ..images.photos import FORMATS
+from ..images.painted.pictures import HolePicture, check_size, decode_hole
+from ..images.photos import FORMATS, READ, name_unread
 from ..options import ReadLimits, ServeOptions
 from .errors import Refused
 from .multipart import Part, taken_apart
@@ -136,19 +137,37 @@ def changed(name: str, default: T, given: Any) -> T:
     return made
 
 
-def photo_of(data: bytes, options: ServeOptions, name: str = "photo") -> Original:
-    """A picture within the limits, its pixels counted from the header, before any is decoded.
+def photo_of(
+    data: bytes, options: ServeOptions, name: str = "photo", *, weigh: Callable[[int], None] = lambda pixels: None
+) -> Original:
+    """A picture within the limits; its pixels are counted from the header, and weighed, before any is decoded.
 
     Raises Refused: 422 if it is damaged, 415 if it is no picture, 413 if it has too many pixels.
     """
-    width, height = _size(data, name)
-    if width * height > options.max_pixels:
-        what = f"{name}: {width} x {height} = {width * height:,} pixels, more than the limit of {options.max_pixels:,}"
-        raise Refused(413, what, "Send a smaller picture.", "pixels")
-    try:
-        return originals.from_bytes(data, ReadLimits(options.max_bytes, options.max_pixels), name)
-    except ImageError as error:
-        raise Refused(422, error.what, error.cure) from error
+    width, height = _size(data, name, options)
+    weigh(width * height)
+    return _decoded(partial(originals.from_bytes, data), options, name)
+
+
+def hole_of(
+    data: bytes,
+    options: ServeOptions,
+    size: tuple[int, int] | None,
+    name: str = "hole",
+    *,
+    weigh: Callable[[int], None] = lambda pixels: None,
+) -> HolePicture:
+    """What a picture of a hole says, if it has the size (height, width) of its photo.
+
+    Raises HoleError for another size, as far as the header tells before it is decoded, and Refused as `photo_of` does.
+    """
+    width, height = _size(data, name, options)
+    if size is not None and sorted((width, height)) != sorted(size):  # EXIF data may turn it
+        check_size((height, width), size, "the hole", "the photo")
+    weigh(width * height)
+    found = _decoded(lambda limits, name: decode_hole(data, name, limits), options, name)
+    check_size(found.missing.shape, size or found.missing.shape, "the hole", "the photo")
+    return found
 
 
 def wanted(request: Request, *kinds: str) -> str:
@@ -168,21 +187,32 @@ async def aside(work: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(_threads, work)
 
 
-def _size(data: bytes, name: str) -> tuple[int, int]:
+def _decoded(decode: Callable[[ReadLimits, str], T], options: ServeOptions, name: str) -> T:
+    try:
+        return decode(ReadLimits(options.max_bytes, options.max_pixels), name)
+    except ImageError as error:
+        raise Refused(422, error.what, error.cure) from error
+
+
+def _size(data: bytes, name: str, options: ServeOptions) -> tuple[int, int]:
+    """Width and height, by the header. Raises Refused for what is no picture or too large."""
     try:
         try:
             image = Image.open(BytesIO(data), formats=FORMATS)
         except Exception:  # of what lies beside the pixels, perhaps
             image = Image.open(BytesIO(mended(data)[0]), formats=FORMATS)
         with image:
-            return image.size
+            width, height = image.size
     except UnidentifiedImageError as error:
-        cure = "Send a PNG, JPEG, WebP, TIFF, GIF or BMP."
-        raise Refused(415, f"{name}: not a picture, or of a kind that is not read", cure) from error
+        raise Refused(415, f"{name}: {name_unread(data)}", f"Send a {READ}.") from error
     except Image.DecompressionBombError as error:
         raise Refused(413, f"{name}: far too many pixels", "Send a smaller picture.", "pixels") from error
     except Exception as error:  # decoders meet any bytes, and raise any error
         raise Refused(422, f"{name}: the picture is damaged", "Save it again as PNG or JPEG.") from error
+    if width * height > options.max_pixels:
+        what = f"{name}: {width} x {height} = {width * height:,} pixels, more than the limit of {options.max_pixels:,}"
+        raise Refused(413, what, "Send a smaller picture.", "pixels")
+    return width, height
 
 
 @lru_cache(64)

@@ -18,7 +18,7 @@ from .metrics import Metrics
 
 log = logging.getLogger("latentfill.web")
 JSON_BYTES = 256 * 1024  # of a request that brings no picture
-HELD = 16  # so many of the largest requests are held in memory at once
+HELD = 8  # so many of the largest requests are held in memory at once
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -48,7 +48,8 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        await self._answer(scope, receive, send)
+        root = self._options.root_path
+        await self._answer({**scope, "root_path": root} if root else scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun, status, body = time.monotonic(), 499, b""  # 499: the client has left before there was an answer
@@ -92,10 +93,16 @@ class Guard:
         own = {f"{scheme}://{hosts[0].lower()}" for scheme in ("http", "https")}  # a proxy may have the certificate
         foreign, site = set(map(str.lower, headers.getlist("origin"))) - own, headers.get("sec-fetch-site", "none")
         navigates = scope["method"] in ("GET", "HEAD") and headers.get("sec-fetch-mode") == "navigate"
-        if foreign or (site in ("cross-site", "same-site") and not (navigates and scope["path"] in self._open)):
+        is_open = self._within(scope["path"]) in self._open
+        if foreign or (site in ("cross-site", "same-site") and not (navigates and is_open)):
             raise Refused(403, "another site's page may not ask here", "Open this server's own page.", "origin")
-        if self._options.token is not None and scope["path"] not in self._open:
+        if self._options.token is not None and not is_open:
             self._check_token(headers.get("authorization", ""), self._options.token)
+
+    def _within(self, path: str) -> str:
+        """A path as the routes know it: without that of a proxy which leaves its own before it."""
+        root = self._options.root_path
+        return path.removeprefix(root) if root and path.startswith(f"{root}/") else path
 
     def _check_token(self, shown: str, token: str) -> None:
         scheme, _, word = shown.partition(" ")

@@ -8,19 +8,23 @@ PATH = "/docs"
 Json = Mapping[str, Any]
 
 
-def page(openapi: Json) -> bytes:
-    """HTML of all that can be asked, each address with what it takes and what it answers."""
+def page(openapi: Json, root_path: str = "") -> bytes:
+    """HTML of all that can be asked, each address with what it takes and what it answers.
+
+    Its links are relative, as it may lie below a path; `root_path` is told to those who write programs.
+    """
     title = f"{openapi['info']['title']} {openapi['info']['version']}: the API"
     asked = [(path, method, one) for path, methods in openapi["paths"].items() for method, one in methods.items()]
     lines = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f'<title>{escape(title)}</title><link rel="icon" href="/icon.svg">',
-        '<link rel="stylesheet" href="/docs.css"></head>',
+        f'<title>{escape(title)}</title><link rel="icon" href="icon.svg">',
+        '<link rel="stylesheet" href="docs.css"></head>',
         f"<body><main><h1>{escape(title)}</h1>",
-        f"<p>{escape(openapi['info'].get('summary', ''))} The same as <a href='/api/v1/openapi.json'>OpenAPI</a>. "
-        "<a href='/'>The page</a>.</p>",
+        f"<p>{escape(openapi['info'].get('summary', ''))} The same as <a href='api/v1/openapi.json'>OpenAPI</a>. "
+        "<a href='./'>The page</a>.</p>",
+        *([f"<p>All addresses begin with <code>{escape(root_path)}</code>.</p>"] if root_path else []),
         "<p>Errors are JSON: <code>error</code> says what is wrong, <code>cure</code> what to do about it. Where the "
         "server has a token, send <code>Authorization: Bearer TOKEN</code>.</p>",
         "<nav><ul>",

@@ -77,3 +77,10 @@ def test_flags_are_the_fields_of_the_options():
     assert (read.port, read.models, read.hosts, read.max_seconds, read.workers) == (0, ("a", "b"), ("x.org",), 5.0, 3)
     with pytest.raises(LatentfillError, match="--port 65536"):
         read_options(Options, "serve", ["--port", "65536"])
+
+
+def test_a_root_path_is_a_path():
+    assert checked(ServeOptions(root_path="/fill/")).root_path == "/fill"
+    for path in ("fill", "/fill it", "/a//b", "/a?b", "https://fill.example.org"):
+        with pytest.raises(LatentfillError, match="is no path"):
+            checked(ServeOptions(root_path=path))

@@ -56,6 +56,14 @@ def test_what_changes_in_the_hole_alone_does_not_count_and_one_level_outside_doe
     assert "12 of 12 known pixels differ" in capsys.readouterr().out
 
 
+def test_a_hole_that_was_widened_is_so_here_as_well(tmp_path, capsys):
+    before, hole = picture(), draw("rectangle:2,1,2,2")
+    after = completed(before, hole, at=(0, 2, 0))
+    words = ["verify", put(tmp_path / "cat.png", before), put(tmp_path / "after.png", after), "rectangle:2,1,2,2"]
+    assert run(words) == 1 and run([*words, "--grow", "1"]) == 0
+    assert capsys.readouterr().out.endswith("0 of 68 known pixels differ\n")
+
+
 def test_a_known_pixel_whose_transparency_changes_is_changed():
     before = picture(alpha=True)
     hole = draw()

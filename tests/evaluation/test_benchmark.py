@@ -143,6 +143,13 @@ def test_a_picture_of_a_hole_has_the_size_of_its_picture_or_the_models(tmp_path,
     assert (task.holes[:, :4] == 255).all() and (task.holes[:, 4:] == 0).all()
 
 
+def test_what_is_odd_about_a_picture_of_a_hole_is_told_once(tmp_path, capsys):
+    Image.fromarray(np.full((8, 8, 3), [0, 255, 0], np.uint8)).save(tmp_path / "green.png")
+    for _ in range(2):
+        ask(str(tmp_path / "green.png"), pictures(), 0)
+    assert capsys.readouterr().err.count("green.png: 64 pixels of the hole are coloured") == 1
+
+
 def test_a_picture_that_misses_nothing_is_left_out(tmp_path):
     for i in range(3):
         Image.fromarray(np.full((8, 8), 255 * (i == 1), np.uint8)).save(tmp_path / f"{i}.png")

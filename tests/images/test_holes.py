@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from latentfill.errors import HoleError, ImageError
-from latentfill.images.holes import AT_PHOTO_SIZE, KINDS, PAINTED, HoleSpec, describe, draw, parse, to_known, warning
+from latentfill.images.holes import (
+    AT_PHOTO_SIZE,
+    KINDS,
+    PAINTED,
+    HoleSpec,
+    describe,
+    draw,
+    draw_with_notes,
+    parse,
+    to_known,
+)
 from latentfill.images.photos import Photo
 
 DRAWN = ["center", "center:0.1", "left", "half", "random", "random:0.8", "grid", "full", "lowres", "pattern"]
@@ -197,6 +207,16 @@ def test_holes_in_a_folder_are_paired_by_name(tmp_path):
         hole(str(tmp_path), (1, 9), name="both.webp")
 
 
+def test_a_hole_in_a_folder_may_be_called_as_other_programs_call_it(tmp_path):
+    for i, name in enumerate(["a_mask.png", "b-mask.jpg", "c_hole.png", "d-hole.webp", "e.png", "e_mask.png"]):
+        save(tmp_path / name, [[255] * (i + 1) + [0] * (8 - i)])
+    for i, name in enumerate("abcde"):
+        assert (hole(str(tmp_path), (1, 9), name=f"x/{name}.jpg") == 255).sum() == i + 1, "as the photo, before others"
+    save(tmp_path / "a-hole.png", [[255] * 9])
+    with pytest.raises(HoleError, match=r"a\.jpg could mean a_mask\.png or a-hole\.png"):
+        hole(str(tmp_path), (1, 9), name="a.jpg")
+
+
 def test_a_rectangle_is_left_top_width_height():
     expected = np.zeros((6, 8), np.uint8)
     expected[2:5, 1:3] = 255
@@ -235,13 +255,16 @@ def test_shapes_are_joined_and_cut_off_at_the_border():
     assert hole("rectangle:900,900,9,9+ellipse:7,5,1", (6, 8)).any(), "one of them is enough"
 
 
+def notes_of(text, size=(6, 8), *, invert=False, **more):
+    return " ".join(draw_with_notes(parse(text, invert=invert), size, seed=0, **more).notes)
+
+
 def test_shapes_are_drawn_at_the_photos_size_and_questioned_if_nothing_or_all_is_left():
     assert set(AT_PHOTO_SIZE) - set(PAINTED) == {"rectangle", "ellipse"} <= set(KINDS)
-    everything = hole("rectangle:0,0,100%,100%")
-    assert "nothing is known" in warning(parse("rectangle:0,0,100%,100%"), everything)
-    assert "nothing is to be found" in warning(parse("rectangle:0,0,100%,100%", invert=True), 255 - everything)
-    assert warning(parse("ellipse:1,1,1"), hole("ellipse:1,1,1")) is None
-    assert warning(parse("ellipse:1,1,1", invert=True), 255 - hole("ellipse:1,1,1")) is None, "asked for"
+    everything = "rectangle:0,0,100%,100%"
+    assert "nothing is known" in notes_of(everything)
+    assert "nothing is to be found" in notes_of(everything, invert=True)
+    assert not notes_of("ellipse:1,1,1") and not notes_of("ellipse:1,1,1", invert=True), "asked for"
 
 
 @pytest.mark.parametrize("text", [t for t in DRAWN if t != "lowres"])
@@ -363,25 +386,26 @@ def test_a_hole_is_described_with_its_polarity():
 
 
 def test_a_painted_hole_that_leaves_little_is_questioned(tmp_path):
-    spec = parse(str(save(tmp_path / "h.png", [[0]])))
     little = np.full((20, 20), 255, np.uint8)
     little[:2, :10] = 0
-    assert "95 % to be found (white): are white and black exchanged? If so, run again with --invert." in warning(
-        spec, little
-    )
-    assert "without --invert" in warning(parse(str(spec.path), invert=True), little)
+
+    def said(grey, **more):
+        return notes_of(str(save(tmp_path / f"{len(list(tmp_path.iterdir()))}.png", grey)), grey.shape, **more)
+
+    assert "95 % to be found (white): are white and black exchanged? If so, invert it (--invert)" in said(little)
+    assert "do not invert it" in said(255 - little, invert=True)
     framed = little.copy()
     framed[5:14, 5:14] = 0
-    assert "exchanged" in warning(spec, framed)
+    assert "exchanged" in said(framed)
     beside = np.full((20, 20), 255, np.uint8)
     beside[:, :5] = 0
-    assert warning(spec, beside) is None  # 75 %, but one border is whole
-    assert warning(parse("random:0.95"), little) is None
-    assert warning(spec, 255 - little) is None
+    assert not said(beside)  # 75 %, but one border is whole
+    assert not notes_of("random:0.95") and not said(255 - little)
 
 
 def test_a_painted_hole_without_white_is_questioned(tmp_path):
-    nothing = np.zeros((4, 4), np.uint8)
-    assert "nothing is to be found: no pixel of the hole is white" in warning(HoleSpec("file"), nothing)
-    assert "tolerance" in warning(HoleSpec("colour"), nothing)
-    assert warning(parse("full"), nothing) is None
+    nothing = save(tmp_path / "h.png", np.zeros((6, 8)))
+    assert "no pixel of the hole is white; its largest value is 0; white is 128 and above" in notes_of(str(nothing))
+    assert "tolerance" in notes_of("colour:#fff", photo=a_photo())
+    assert "no pixel is transparent" in notes_of("alpha", photo=a_photo(alpha=np.full((6, 8), 255, np.uint8)))
+    assert not notes_of("full")

@@ -42,6 +42,7 @@ def complete(folder, *words, out="out"):
         (("fast", "--observe", "grey"), "was made without --observe, not with grey"),
         (("fast", "--fit"), "was made without --fit"),
         (("fast", "--no-grain"), "was made with --grain"),
+        (("fast", "--grow", "2"), "was made with --grow 0, not 2"),
         (("best",), "was made with --preset fast, not best"),
         (("fast", "--hole", "left"), "was made with --hole center, not left"),
     ],
@@ -60,9 +61,11 @@ def test_a_model_of_the_same_name_with_other_weights_is_another(done, capsys):
     story = json.loads(path.read_text())
     for name in ("weights", "calibration", "made_of", "output", "seal", "latentfill"):
         del story[name]  # as it was written before
+    del story["photo"]["grow"]
     path.write_text(json.dumps(story))
     assert complete(done) == 0
     assert "1 of 1 are done already" in capsys.readouterr().err
+    assert complete(done, "fast", "--grow", "2") == 2
 
 
 def test_where_nothing_is_missing_nothing_is_searched_and_where_all_is_that_is_said(done, capsys):

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,13 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from PIL import Image
 
+from latentfill.errors import LatentfillError
+from latentfill.options import ServeOptions
 from latentfill.web import assets
+from latentfill.web.errors import answer
+from latentfill.web.forms import Form
 from latentfill.web.guard import HEADERS
+from latentfill.web.routes import decoding
 
 SIZE = 64
 END = np.array([200, 120, 60])
@@ -68,6 +74,18 @@ def create(stub: Stub) -> FastAPI:
         listed = [{"name": name, "alignment": name == "faces", "classes": [], "card": card, **about} for name in NAMES]
         limits = {"max_bytes": 2**25, "max_pixels": stub.max_pixels, "max_images": 64}
         return {"default": "faces", "limits": limits, "models": listed}
+
+    @app.post("/api/v1/decode")
+    async def decode(request: Request) -> Response:
+        form = await request.form()
+        parts = {n: one.encode() if isinstance(one, str) else await one.read() for n, one in form.items()}
+        state: Any = SimpleNamespace(
+            options=ServeOptions(max_pixels=stub.max_pixels), engine=SimpleNamespace(weigh=lambda seat, pixels: None)
+        )
+        try:
+            return Response(decoding.decode(state, Form(parts), state), media_type="application/json")
+        except LatentfillError as error:
+            return answer(error)
 
     @app.post("/api/v1/faces")
     async def faces(request: Request) -> dict[str, Any]:

@@ -12,6 +12,24 @@ def test_what_is_not_there_is_said_as_json(serve):
     assert client.get("/docs/").status_code == 404 and client.get("/redoc").status_code == 404
 
 
+def test_it_works_below_a_path_whether_a_proxy_leaves_that_in_the_address_or_not(serve):
+    client, token = (
+        serve(root_path="/fill", token="open sesame, please"),
+        {"authorization": "Bearer open sesame, please"},
+    )
+    for root in ("", "/fill"):
+        assert (
+            client.get(f"{root}/").text.startswith("<!doctype html>")
+            and client.get(f"{root}/main.js").status_code == 200
+        )
+        assert "<code>/fill</code>" in client.get(f"{root}/docs").text
+        assert client.get(f"{root}/api/v1/openapi.json").json()["servers"] == [{"url": "/fill"}]
+        assert client.get(f"{root}/api/v1/models").status_code == 401
+        assert client.get(f"{root}/api/v1/models", headers=token).json()["default"] == "tiny"
+    for path in ("/filler/", "/fill/fill/", "/fill", "/fill//"):
+        assert client.get(path).status_code == 401, path
+
+
 def test_each_error_has_its_status():
     assert status_of(ImageError("what", "cure")) == status_of(LatentfillError("what", "cure")) == 422
     assert status_of(ExtraError("what", "cure")) == 503

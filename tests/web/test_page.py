@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from latentfill.images.painted.widening import grow
+from latentfill.images.photos import FORMATS
 from latentfill.web.assets import FOLDER
 
 PAGE = sorted(path for path in FOLDER.rglob("*") if path.is_file())
@@ -54,6 +56,11 @@ def test_what_the_modules_look_for_is_in_the_page():
     assert set(re.findall(r'href="#([\w-]+)"', TEXTS["index.html"])) <= ids
     preloaded = re.findall(r'modulepreload" href="([\w.]+)"', TEXTS["index.html"])
     assert {*preloaded, "main.js", "theme.js"} == {name for name in TEXTS if name.endswith(".js")}
+
+
+def test_every_address_is_relative_so_that_the_page_works_below_a_path():
+    for name, text in TEXTS.items():
+        assert not re.search(r"""(href|src)=["']/|["'`(]/(api|docs|samples|$)""", text), name
 
 
 def test_the_samples_are_small():
@@ -138,6 +145,7 @@ def desk(stubbed, visiting):
 @pytest.fixture
 def page(desk, stub, visit):
     """A page that others have used before, loaded anew: nothing of theirs goes on in it."""
+    desk.evaluate("sessionStorage.removeItem('latentfill-tab')")  # what it has kept is of another tab
     desk.goto(stub.address)
     ready(desk)
     yield desk
@@ -159,10 +167,10 @@ def photo(height=HEIGHT, width=WIDTH, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def file_of(pixels, name="photo.png"):
+def file_of(pixels, name="photo.png", kind="PNG", **more):
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    return {"name": name, "mimeType": "image/png", "buffer": stream.getvalue()}
+    Image.fromarray(pixels).save(stream, kind, **more)
+    return {"name": name, "mimeType": f"image/{kind.lower()}", "buffer": stream.getvalue()}
 
 
 def read(data):
@@ -329,13 +337,101 @@ def test_a_hole_comes_from_a_file_or_from_transparency(page):
     hole[5:15, 60:80] = 255
     open_photo(page)
     page.locator("#hole-file").set_input_files(file_of(hole[:40], "small.png"))
-    expecting(page.locator("#notice")).to_contain_text("The hole is 96 × 40, the photo 96 × 80 pixels.")
+    expecting(page.locator("#notice")).to_contain_text("The hole is 96 x 40 pixels, but the photo is 96 x 80.")
     page.locator("#hole-file").set_input_files(file_of(hole, "hole.png"))
     expecting(page.locator("#run")).to_be_enabled()
     assert np.array_equal(hole_of(page), hole > 0)
+    with page.expect_download() as saved:
+        page.locator("#save-hole").click()
+    name = page.locator("#canvas").get_attribute("aria-label").split(",")[0]
+    assert saved.value.suggested_filename == f"{name}.png", "which pairs it with the photo in a folder of holes"
     open_photo(page, np.dstack([photo(), 255 - hole]))
     expecting(page.locator("#notice")).to_contain_text("What is transparent is the hole.")
     assert np.array_equal(hole_of(page), hole > 0)
+
+
+def test_what_the_server_notes_of_a_hole_is_told_and_soft_edges_are_widened(page):
+    hole = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    hole[5:15, 60:80] = 0, 255, 0
+    notice = page.locator("#notice")
+    open_photo(page)
+    page.locator("#hole-file").set_input_files(file_of(hole, "green.png"))
+    expecting(notice).to_contain_text("200 pixels of the hole are coloured")
+    assert np.array_equal(hole_of(page), hole[..., 1] > 0)
+    page.locator("#hole-file").set_input_files(file_of(np.full((HEIGHT, WIDTH), 1, np.uint8), "ones.png"))
+    expecting(notice).to_contain_text("its largest value is 1; white is 128 and above")
+    assert not hole_of(page).any()
+    grey = hole[..., 1].copy()
+    grey[15:18, 60:80] = 100
+    page.locator("#hole-file").set_input_files(file_of(grey, "soft.png"))
+    expecting(notice).to_contain_text("60 pixels are grey")
+    notice.get_by_role("button", name="Widen by 3 px").click()
+    assert np.array_equal(hole_of(page), grow(hole[..., 1], 3) > 0)
+    stroke(page, (20, 60), (30, 66))
+    before = hole_of(page)
+    page.evaluate("""for (const [kind, value] of [["input", 7], ["input", 2], ["input", 4], ["change", 4]]) {
+        document.getElementById("widen").value = value;
+        document.getElementById("widen").dispatchEvent(new Event(kind));
+    }""")
+    assert np.array_equal(hole_of(page), grow(np.uint8(255) * before, 4) > 0)
+    page.keyboard.press("Control+z")
+    assert np.array_equal(hole_of(page), before)
+
+
+@pytest.mark.parametrize("kind", ["WEBP", *(["AVIF"] if "AVIF" in FORMATS else []), "TIFF"])
+def test_what_is_shown_is_what_the_server_sees_and_fills(page, kind):
+    upright = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    upright[:, : WIDTH // 2] = 250, 120, 0
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored on its side
+    page.locator("#file").set_input_files(file_of(np.rot90(upright), f"{kind}.file", kind, exif=exif))
+    expecting(page.locator("#canvas")).to_have_attribute("aria-label", re.compile(f"{kind}, 1 face outlined"))
+    shown = np.asarray(Image.open(io.BytesIO(page.locator("#canvas").screenshot())).convert("RGB"))
+    box = page.locator("#canvas").bounding_box()
+    for x, y, orange in ((6, 6, True), (6, HEIGHT - 6, True), (WIDTH - 6, 6, False), (WIDTH - 6, HEIGHT - 6, False)):
+        column, row = (int(a - b) for a, b in zip(at(page, x, y), (box["x"], box["y"]), strict=True))
+        assert (shown[row, column, 0] > 200) == orange
+
+
+def test_a_reload_keeps_photo_and_paint_until_they_are_closed(page, stub, visit):
+    open_photo(page)
+    stroke(page, (20, 20), (30, 20))
+    stroke(page, (60, 50), (70, 60))
+    painted, name = hole_of(page), page.locator("#canvas").get_attribute("aria-label").split(",")[0]
+    page.reload()
+    expecting(page.locator("#notice")).to_contain_text("Your photo and what you painted are here again.")
+    expecting(page.locator("#canvas")).to_have_attribute("aria-label", re.compile(f"{name}, 1 face outlined"))
+    assert painted.any() and np.array_equal(hole_of(page), painted)
+    page.goto(f"{stub.address}/icon.svg")
+    page.go_back()
+    expecting(page.locator("#canvas")).to_have_attribute("aria-label", re.compile(f"{name}, 1 face outlined"))
+    assert np.array_equal(hole_of(page), painted)
+    page.locator("#close").click()
+    expecting(page.locator("#welcome")).to_be_visible()
+    page.reload()
+    ready(page)
+    page.wait_for_timeout(300)
+    expecting(page.locator("#welcome")).to_be_visible()
+    other = page.context.new_page()
+    other.goto(stub.address)
+    ready(other)
+    expecting(other.locator("#welcome")).to_be_visible()
+    other.close()
+
+
+def test_a_browser_that_keeps_nothing_asks_before_the_paint_is_lost(stub, visit):
+    page = visit(stub.address)
+    page.add_init_script("Object.defineProperty(window, 'indexedDB', { value: undefined })")
+    page.reload()
+    ready(page)
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    open_photo(page)
+    stroke(page, (20, 20), (30, 20))
+    assert hole_of(page).any()
+    page.reload()
+    ready(page)
+    assert asked == ["beforeunload"]
 
 
 def test_answers_are_compared_doubted_and_varied(page):
@@ -397,9 +493,9 @@ def test_what_goes_wrong_is_told_with_its_cure(page, stub):
     page.locator("#file").set_input_files({"name": "a.txt", "mimeType": "text/plain", "buffer": b"no"})
     expecting(notice).to_contain_text("a.txt is not a picture. Choose a JPEG, PNG or WebP file.")
     page.locator("#file").set_input_files({"name": "b.png", "mimeType": "image/png", "buffer": b"\x89PNG broken"})
-    expecting(notice).to_contain_text("b.png cannot be read as a picture.")
+    expecting(notice).to_contain_text("b.png: not a picture, or of a kind that is not read.")
     page.locator("#file").set_input_files(file_of(np.zeros((1200, 1000, 3), np.uint8)))
-    expecting(notice).to_contain_text("1000 × 1200 pixels; the server takes up to 1 million pixels.")
+    expecting(notice).to_contain_text("1000 x 1200 = 1,200,000 pixels, more than the limit of 1,000,000.")
     notice.get_by_role("button", name="Open a smaller copy").click()
     expecting(page.locator("#canvas")).to_be_visible()
     open_photo(page)
@@ -462,6 +558,7 @@ def test_the_server_itself_completes_what_is_painted(visit, gan):
         page = visit(address)
         expecting(page.locator("#models")).to_be_visible()
         page.locator("#file").set_input_files(file_of(original))
+        expecting(page.locator("#canvas")).to_have_attribute("aria-label", re.compile("photo, 0 faces outlined"))
         stroke(page, (40, 30), (60, 50))
         page.locator("#options summary").click()
         page.locator("#steps").fill("200")

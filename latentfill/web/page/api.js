@@ -67,7 +67,8 @@ export class Api {
       if (token) headers.Authorization = `Bearer ${token}`;
       if (json) headers["Content-Type"] = "application/json";
       const body = form ?? (json && JSON.stringify(json));
-      const response = await reach(`/api/v1/${path}`, { method: body ? "POST" : "GET", headers, body, signal });
+      // relative: the page may lie below a path, such as that of a proxy
+      const response = await reach(`api/v1/${path}`, { method: body ? "POST" : "GET", headers, body, signal });
       if (response.ok) return response;
       if (response.status !== 401) throw await problemOf(response);
       await this.#newToken(token);

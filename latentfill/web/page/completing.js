@@ -5,8 +5,10 @@ import { sentence } from "./api.js";
 import { choices, connect, showTool } from "./controls.js";
 import { $, press, save, show } from "./elements.js";
 import { description, hint } from "./hints.js";
+import { Keeper } from "./keeping.js";
+import { HoleMenu } from "./menu.js";
 import { complain, notice, say, silence } from "./messages.js";
-import { read, transparentPart, waysIn } from "./opening.js";
+import { read, waysIn } from "./opening.js";
 import { Painting } from "./painting.js";
 import { point } from "./pointing.js";
 import { Progress } from "./progress.js";
@@ -24,6 +26,7 @@ export class Completing {
   #running = null; // AbortController of the search
   #opened = 0;
   #faceless = false; // faces were looked for, and there was none
+  #keeper = new Keeper(() => this.#painting && !this.#painting.hole.isEmpty);
 
   constructor(api, models) {
     this.#api = api;
@@ -33,6 +36,7 @@ export class Completing {
     this.tools = new Tools(this.stage, () => showTool(this.tools, this.stage));
     this.results = new Results(this.stage, say);
     this.variations = new Variations(api, this.results);
+    this.holes = new HoleMenu(api, () => !this.#running && this.edit());
     const allowed = () => !this.#running && this.stage.split === null;
     point($("canvas"), this.stage, this.tools, { allowed, say });
     waysIn((file) => this.open(file));
@@ -42,11 +46,13 @@ export class Completing {
 
   get isRunning() { return this.#running !== null; }
 
-  async open(file) {
+  /** Show a photo; `kept` is what was painted on it before the page was loaded anew. */
+  async open(file, kept = null) {
     if (this.#running) return notice("Stop the search first.", { more: "Then open another picture." });
     const turn = ++this.#opened;
+    const patience = setTimeout(() => notice(`Opening ${file.name || "the picture"}…`), 800);
     try {
-      const photo = await read(file, this.#models.limits);
+      const photo = await read(file, this.#api, this.#models.limits).finally(() => clearTimeout(patience));
       if (turn !== this.#opened) return; // another one was opened meanwhile
       silence();
       this.#photo = photo;
@@ -56,17 +62,37 @@ export class Completing {
       this.results.clear();
       this.stage.open(photo.bitmap);
       this.tools.open(this.#painting, photo.width, photo.height);
-      const missing = transparentPart(photo);
-      if (missing) {
-        this.#painting.once((hole) => hole.read(missing));
-        notice("What is transparent is the hole.", { more: "Paint more, or complete it as it is." });
-      }
+      this.holes.open(photo, this.#painting, kept);
+      this.#keeper.photo(file, this.#painting.hole);
       say(`${photo.name}, ${photo.width} × ${photo.height} pixels.`);
-      this.#showState();
       await this.findFaces();
     } catch (error) {
+      if (turn !== this.#opened) return;
       complain(error, error.smaller ? ["Open a smaller copy", async () => this.open(await error.smaller())] : null);
     }
+  }
+
+  /** Open what this tab had open before it was loaded anew; resolves to whether there is a photo to open. */
+  async restore() {
+    const kept = this.#opened ? null : await this.#keeper.read();
+    if (!kept || this.#opened) return false;
+    await this.open(kept.file, kept);
+    return true;
+  }
+
+  /** Forget the photo and what is painted. */
+  async close() {
+    this.cancel();
+    this.#opened++;
+    this.#photo = this.#painting = this.tools.painting = null;
+    this.holes.close();
+    this.results.clear();
+    this.stage.close();
+    show(false, "workplace", "open");
+    show(true, "welcome");
+    silence();
+    this.#showState();
+    await this.#keeper.clear();
   }
 
   /** Outline what the model would be shown, if it is a model of faces. */
@@ -74,7 +100,8 @@ export class Completing {
     const photo = this.#photo, model = this.#models.chosen;
     this.stage.faces = [];
     this.stage.refresh();
-    if (!photo || !model?.alignment) return this.#showState();
+    this.#showState();
+    if (!photo || !model?.alignment) return;
     const form = new FormData();
     form.set("photo", photo.file, photo.file.name || "photo");
     form.set("model", model.name);
@@ -127,12 +154,13 @@ export class Completing {
 
   cancel() { this.#running?.abort(); }
 
-  /** Forget answers in favour of the paint. */
+  /** Forget answers in favour of the paint; returns true, as it can be painted on. */
   edit() {
     if (this.stage.result) this.results.leave();
     this.stage.holeShown = true;
     press($("peek"), true);
     this.stage.refresh();
+    return true;
   }
 
   change(what) {
@@ -148,21 +176,6 @@ export class Completing {
     this.stage.holeShown = !this.stage.holeShown;
     press($("peek"), this.stage.holeShown);
     this.stage.refresh();
-  }
-
-  async loadHole(file) {
-    try {
-      const bitmap = await createImageBitmap(file).catch(() => null);
-      if (!bitmap) return notice(`${file.name} cannot be read as a picture.`, { more: "Choose a PNG file.", bad: true });
-      this.edit();
-      this.#painting.once((hole) => hole.read(bitmap));
-    } catch (error) {
-      complain(error);
-    }
-  }
-
-  async saveHole() {
-    if (this.#painting) save(await this.#painting.hole.file(), `${this.#photo.name}-hole.png`);
   }
 
   async saveAnimation() {
@@ -183,13 +196,7 @@ export class Completing {
   }
 
   /** The whole photo as it is seen, the server's file. */
-  async download() {
-    try {
-      await this.results.download();
-    } catch (error) {
-      complain(error);
-    }
-  }
+  download() { return this.results.download().catch(complain); }
 
   /** The answer becomes the photo: what else is missing can be painted next. */
   async goOn() {
@@ -204,7 +211,9 @@ export class Completing {
   #painted(box, finished) {
     if (this.stage.result || !this.stage.holeShown) this.edit();
     this.stage.repaint(this.#painting.hole, box);
-    if (finished) this.#showState();
+    if (!finished) return;
+    this.#keeper.hole(this.#painting.hole);
+    this.#showState();
   }
 
   /** What can be done now, and what should be. */

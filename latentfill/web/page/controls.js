@@ -15,10 +15,11 @@ export function connect(completing, changed) {
     run: () => completing.run(),
     peek: () => completing.peek(),
     "load-hole": () => $("hole-file").click(),
-    "save-hole": () => completing.saveHole(),
+    "save-hole": () => completing.holes.save(),
     download: () => completing.download(),
     gif: () => completing.saveAnimation(),
     "go-on": () => completing.goOn(),
+    close: () => completing.close(),
     "zoom-in": () => completing.zoom(1.4),
     "zoom-out": () => completing.zoom(1 / 1.4),
     "zoom-fit": () => completing.zoom(0),
@@ -28,8 +29,10 @@ export function connect(completing, changed) {
   for (const button of toolButtons()) button.addEventListener("click", () => completing.tools.choose(button.dataset.tool));
   // a slider of sizes is felt as even if each step is by the same factor
   $("size").addEventListener("input", () => completing.tools.resize(Math.round(Math.exp($("size").valueAsNumber / 100))));
+  $("widen").addEventListener("input", () => completing.holes.widen($("widen").valueAsNumber, false));
+  $("widen").addEventListener("change", () => completing.holes.widen($("widen").valueAsNumber, true));
   $("hole-file").addEventListener("change", () => {
-    if ($("hole-file").files[0]) completing.loadHole($("hole-file").files[0]);
+    if ($("hole-file").files[0]) completing.holes.load($("hole-file").files[0]);
     $("hole-file").value = "";
   });
   for (const id of ["observe", "place"]) $(id).addEventListener("change", changed);

@@ -2,7 +2,6 @@
 // edges would leave pixels that are half known.
 
 import { makeCanvas } from "./elements.js";
-import { Problem } from "./api.js";
 
 /** A rectangle of whole pixels; `right` and `bottom` are not in it. */
 export class Box {
@@ -120,20 +119,55 @@ export class Hole {
     return this.whole;
   }
 
-  /** As a picture of another program has it: white = to be found. */
+  /** All that lies at most so many pixels from the hole, from centre to centre, joins it. */
+  grow(radius) {
+    const inner = this.bounds;
+    if (inner.empty || radius < 1) return new Box();
+    const box = inner.grown(radius, this.width, this.height), { width, height } = box, far = radius + 1;
+    const wide = Array.from({ length: far }, (_, down) => Math.floor(Math.sqrt(radius ** 2 - down ** 2)));
+    const above = new Uint16Array(width * height), near = new Uint16Array(width).fill(far); // rows to the next cell
+    const at = (y) => (y + box.top) * this.width + box.left;
+    const step = (y, x) => (near[x] = this.cells[at(y) + x] ? 0 : Math.min(far, near[x] + 1));
+    for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) above[y * width + x] = step(y, x);
+    near.fill(far);
+    const edges = new Int32Array(width + 1);
+    for (let y = height - 1; y >= 0; y--) {
+      edges.fill(0);
+      for (let x = 0; x < width; x++) {
+        const down = Math.min(step(y, x), above[y * width + x]);
+        if (down > radius) continue;
+        edges[Math.max(0, x - wide[down])]++;
+        edges[Math.min(width, x + wide[down] + 1)]--;
+      }
+      for (let x = 0, inside = 0; x < width; x++) if ((inside += edges[x])) this.cells[at(y) + x] = 1;
+    }
+    return box;
+  }
+
+  /** As the server has read it from a file: white = to be found. */
   read(bitmap) {
-    const { width, height } = this;
-    if (bitmap.width !== width || bitmap.height !== height) {
-      const sizes = `The hole is ${bitmap.width} × ${bitmap.height}, the photo ${width} × ${height} pixels.`;
-      throw new Problem(sizes, "Choose a picture as large as the photo, white where something is to be found.");
-    }
-    const [, context] = makeCanvas(width, height);
+    const [, context] = makeCanvas(this.width, this.height);
     context.drawImage(bitmap, 0, 0);
-    const levels = context.getImageData(0, 0, width, height).data;
-    for (let i = 0; i < this.cells.length; i++) {
-      const light = levels[4 * i] + levels[4 * i + 1] + levels[4 * i + 2];
-      this.cells[i] = light >= 3 * 128 && levels[4 * i + 3] >= 128 ? 1 : 0;
+    const levels = context.getImageData(0, 0, this.width, this.height).data;
+    for (let i = 0; i < this.cells.length; i++) this.cells[i] = levels[4 * i] >> 7;
+    return this.whole;
+  }
+
+  /** The lengths of its runs of equal cells, the first of them outside: small enough to be kept at every stroke. */
+  get runs() {
+    const lengths = [];
+    for (let from = 0, value = 0; from < this.cells.length; value ^= 1) {
+      const next = this.cells.indexOf(value ^ 1, from), to = next < 0 ? this.cells.length : next;
+      lengths.push(to - from);
+      from = to;
     }
+    return Uint32Array.from(lengths);
+  }
+
+  /** The inverse of `runs`. */
+  restore(lengths) {
+    let from = 0;
+    lengths.forEach((length, i) => this.cells.fill(i & 1, from, (from += length)));
     return this.whole;
   }
 

@@ -18,6 +18,12 @@ const exploring = new Exploring(api, models);
 
 tabs();
 theme();
+$("brand").addEventListener("click", async (event) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return; // another tab
+  event.preventDefault();
+  await completing.close();
+  location.assign($("brand").href);
+});
 for (const button of document.querySelectorAll("[data-dialog]")) {
   button.addEventListener("click", () => $(button.dataset.dialog).showModal());
 }
@@ -30,8 +36,8 @@ start();
 async function start() {
   try {
     await models.load(api);
-    completing.findFaces(); // of a photo that was quicker than the server
     exploring.changed();
+    if (!(await completing.restore())) completing.findFaces(); // of a photo that was quicker than the server
   } catch (error) {
     complain(error, ["Try again", start]);
   }

@@ -1,51 +1,62 @@
-// Opening photos: by button, drag and drop, paste, or from the samples. Everything stays in the browser until it is run.
+// Opening photos: by button, drag and drop, paste, or from the samples. What a file shows is what the server sees in it:
+// browsers turn other files than it does, and read other kinds.
 
-import { $, makeCanvas } from "./elements.js";
+import { $, makeCanvas, pictureOf } from "./elements.js";
 import { Problem } from "./api.js";
 import { complain } from "./messages.js";
 
 const MOST_PIXELS = 100_000_000; // what a browser's canvas bears
+const ROOM = 100_000; // bytes of a request beside the photo, at least
 
-/** A photo: its file as it came, its picture, its name. */
-export async function read(file, limits = {}) {
+/** A photo: its file as it came, its picture, its name; and what is transparent, if that is a hole. */
+export async function read(file, api, limits = {}) {
+  const name = file.name || "The picture", { max_bytes: most = Infinity } = limits;
   if (file.type && !file.type.startsWith("image/")) {
-    throw new Problem(`${file.name || "That"} is not a picture.`, "Choose a JPEG, PNG or WebP file.");
+    throw new Problem(`${name} is not a picture.`, "Choose a JPEG, PNG or WebP file.");
   }
-  let bitmap;
+  if (file.size + ROOM > most) {
+    const problem = new Problem(`${name} has ${mega(file.size)} MB; the server takes up to ${mega(most)} MB.`);
+    throw await withSmaller(problem, file, limits);
+  }
+  const form = new FormData();
+  form.set("photo", file, name);
   try {
-    bitmap = await createImageBitmap(file);
-  } catch {
-    throw new Problem(`${file.name || "The file"} cannot be read as a picture.`,
-      "It may be damaged, or of a kind that browsers do not show: save it as JPEG or PNG.");
+    const decoded = await decode(api, form);
+    const { width, height } = decoded.bitmap;
+    return { file, width, height, ...decoded, name: (file.name || "picture").replace(/\.[^.]*$/, "") };
+  } catch (error) {
+    error.message = error.message.replace(/^Photo: /, `${name}: `);
+    throw error.status === 413 ? await withSmaller(error, file, limits) : error;
   }
-  const { width, height } = bitmap;
-  const pixels = Math.min(limits.max_pixels ?? MOST_PIXELS, MOST_PIXELS), bytes = limits.max_bytes ?? Infinity;
-  if (width * height > pixels || file.size > bytes) {
-    const most = width * height > pixels ? `${mega(pixels)} million pixels` : `${mega(bytes)} MB`;
-    const problem = new Problem(`The photo has ${width} × ${height} pixels; the server takes up to ${most}.`,
-      "Open a smaller copy: it will be made here.");
-    const share = Math.min(1, Math.sqrt(pixels / (width * height)), Math.sqrt(bytes / file.size)) * 0.97;
-    problem.smaller = () => shrunk(bitmap, share, file.name);
-    throw problem;
-  }
-  return { file, bitmap, width, height, name: (file.name || "picture").replace(/\.[^.]*$/, "") };
 }
 
-/** Whether some of a picture is transparent; such a part is most often what is to be found. */
-export function transparentPart({ file, bitmap }) {
-  if (!/png|webp|avif/.test(file.type)) return null;
-  const [canvas, context] = makeCanvas(bitmap.width, bitmap.height);
-  context.drawImage(bitmap, 0, 0);
-  const picture = context.getImageData(0, 0, canvas.width, canvas.height), { data } = picture;
-  let some = false;
-  for (let i = 0; i < data.length; i += 4) {
-    const missing = data[i + 3] < 128;
-    some ||= missing;
-    data.fill(missing ? 255 : 0, i, i + 3);
-    data[i + 3] = 255;
+/** What a file says as the hole of a photo, in the server's eyes. */
+export async function readHole(file, api, { width, height }) {
+  const form = new FormData();
+  form.set("hole", file, file.name || "hole");
+  form.set("size", JSON.stringify([width, height]));
+  try {
+    return await decode(api, form);
+  } catch (error) {
+    error.message = error.message.replace(/^Hole: /, `${file.name || "The hole"}: `);
+    throw error;
   }
-  context.putImageData(picture, 0, 0);
-  return some ? canvas : null;
+}
+
+async function decode(api, form) {
+  const { image, hole, ...told } = await api.json("decode", { form });
+  return { ...told, bitmap: image && (await pictureOf(image)), hole: hole && (await pictureOf(hole)) };
+}
+
+/** The problem that a photo is too large, with a way to make it smaller where the browser can read it. */
+async function withSmaller(problem, file, { max_pixels: pixels = MOST_PIXELS, max_bytes: bytes = Infinity }) {
+  const bitmap = await createImageBitmap(file).catch(() => null);
+  if (!bitmap) return problem;
+  const many = bitmap.width * bitmap.height;
+  const share = Math.min(1, Math.sqrt(pixels / many), Math.sqrt(bytes / file.size)) * 0.97;
+  problem.cure = "Open a smaller copy: it will be made here.";
+  problem.smaller = () => shrunk(bitmap, share, file.name);
+  return problem;
 }
 
 /** Every way in leads to `open(file)`. */

@@ -67,6 +67,17 @@ export class Painting {
     }
   }
 
+  /** What was drawn since `begin` is no step of the history: nobody has painted it. */
+  forget() { this.#before = null; }
+
+  /** A change that is tried anew, in another size, until `end` keeps it. */
+  attempt(draw) {
+    if (!this.#before) this.begin();
+    this.hole.cells.set(this.#before);
+    this.draw(draw);
+    this.#changed(this.#box, false);
+  }
+
   undo() { this.#move(this.#done, this.#undone, "old"); }
   redo() { this.#move(this.#undone, this.#done, "now"); }
 

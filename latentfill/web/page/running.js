@@ -1,8 +1,10 @@
 // A completion from asking to answer: events are handed on as they come, and a busy server is asked again.
 
 import { Problem, sentence } from "./api.js";
+import { notice } from "./messages.js";
 
 const TRIES = 5;
+const MOST_PIXELS = 200_000_000; // of all answers: they come as one text, and browsers bear half a gigabyte of that
 
 /**
  * Send a question and call `hear[event]` for each event of the answer: queued, started, step, done, and `busy(seconds)`
@@ -29,6 +31,11 @@ export async function run(api, form, signal, hear) {
 
 /** What `complete` and `edits` are asked. `choices` are the page's options. */
 export async function question(photo, hole, model, choices) {
+  const most = Math.max(1, Math.floor(MOST_PIXELS / (photo.width * photo.height)));
+  if (choices.options.candidates > most) {
+    choices.options.candidates = most;
+    notice(`A photo as large as this one gets ${most === 1 ? "one answer" : `${most} answers`} at a time.`);
+  }
   const form = new FormData();
   form.set("photo", photo.file, photo.file.name || "photo");
   if (!hole.isEmpty) form.set("hole", await hole.file(), "hole.png");

@@ -42,6 +42,12 @@ export class Stage {
     this.refresh();
   }
 
+  /** Show nothing. */
+  close() {
+    this.photo = this.result = this.live = this.unsure = this.draft = this.cursor = this.split = null;
+    this.refresh();
+  }
+
   /** The hole in its colour, as large as the photo. */
   get tint() { return this.#tint; }
 

@@ -1,8 +1,8 @@
 """From a form to a question: the fields that completing and editing have in common."""
 
+from functools import partial
 from typing import Annotated, Any
 
-import numpy as np
 from annotated_types import Len
 
 from ...completion.attempts import warm
@@ -10,17 +10,16 @@ from ...completion.observations import KINDS as OBSERVED
 from ...completion.observations import parse as parse_sight
 from ...completion.samples import draw as draw_samples
 from ...errors import HoleError
-from ...images.holes import ALIASES, WHITE
+from ...images.holes import ALIASES, DrawnHole
 from ...images.holes import KINDS as HOLES
 from ...images.originals import Original
-from ...images.pixels import to_grey
+from ...images.photos import READ
 from ...options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ServeOptions
 from ...pipeline import ask, draw_hole
-from ...types import Hole
 from ..engine.line import Seat
 from ..engine.question import Question, check
 from ..errors import Refused
-from ..forms import Form, photo_of, validated
+from ..forms import Form, hole_of, photo_of, validated
 from ..state import State
 from .described import a_file, a_text
 
@@ -31,7 +30,7 @@ MOST_FACES = 32
 Point = tuple[float, float]
 Landmarks = Annotated[list[tuple[Point, Point, Point]], Len(0, MOST_FACES)]
 FIELDS: dict[str, Any] = {
-    "photo": a_file("the picture: PNG, JPEG, WebP, TIFF, GIF or BMP"),
+    "photo": a_file(f"the picture: {READ}"),
     "hole": a_file("a picture of the same size, white where a pixel is to be found"),
     "hole_spec": a_text(f"instead, what is to be found in words: {'; '.join(HOLES[name] for name in DRAWN)}"),
     "model": a_text("name of a model; default: the first of the server's"),
@@ -63,13 +62,12 @@ def question_of(state: State, form: Form, seat: Seat) -> Question:
     data = form.data("photo")
     if data is None:
         raise Refused(422, "photo: it is missing", "Send a picture in the field 'photo'.")
-    original = photo_of(data, state.options)
-    state.engine.weigh(seat, original.values.shape[0] * original.values.shape[1])
-    hole, lowres = _hole(form, original, options.seed, gan.network.size, state.options, observed=sight is not None)
-    if lowres and sight is not None:
+    original = photo_of(data, state.options, weigh=partial(state.engine.weigh, seat))
+    drawn = _hole(form, original, options.seed, gan.network.size, state.options, observed=sight is not None)
+    if drawn.lowres and sight is not None:
         raise Refused(422, "a hole of lowres shows means of blocks itself", "Send observe lowres:8 alone.")
     most = state.options.max_pixels
-    cut, incomplete = ask(original, hole, gan, photo_options, landmarks, sight=sight, lowres=lowres, most=most)
+    cut, incomplete = ask(original, drawn, gan, photo_options, landmarks, sight=sight, most=most)
     question = Question(name, gan, cut, incomplete, options, photo_options)
     check(question, state.options.max_steps)
     if incomplete is not None and options.method == "posterior":
@@ -77,15 +75,12 @@ def question_of(state: State, form: Form, seat: Seat) -> Question:
     return question
 
 
-def _hole(
-    form: Form, original: Original, seed: int, size: int, options: ServeOptions, *, observed: bool
-) -> tuple[Hole, bool]:
-    """The hole, and whether the means of blocks are known."""
+def _hole(form: Form, original: Original, seed: int, size: int, options: ServeOptions, *, observed: bool) -> DrawnHole:
     painted, words = form.data("hole"), _short(form, "hole_spec")
     if painted is not None and words is not None:
         raise Refused(422, "hole and hole_spec: there is one hole", "Send one of them.")
     if painted is not None:
-        return _white(painted, options), False
+        return DrawnHole.of(hole_of(painted, options, original.values.shape[:2]))
     if words is None and not observed:
         raise Refused(422, "nothing is asked", "Send a hole, or say in observe what the photo is.")
     words = words or "full"
@@ -93,15 +88,6 @@ def _hole(
     if ALIASES.get(head, head) not in DRAWN:  # anything else would be taken for the name of a file
         raise HoleError(f"hole_spec: {head[:80]!r} is no kind of hole", f"It is one of: {', '.join(DRAWN)}.")
     return draw_hole(words, original, seed, "the photo", size)
-
-
-def _white(data: bytes, options: ServeOptions) -> Hole:
-    """Where a painted hole is white and opaque."""
-    photo = photo_of(data, options, "hole").photo()
-    white = to_grey(photo.pixels)[..., 0] >= WHITE
-    if photo.alpha is not None:
-        white &= photo.alpha >= WHITE
-    return np.where(white, np.uint8(255), np.uint8(0))
 
 
 def _short(form: Form, name: str) -> str | None:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from ...cutting import alignment_of
 from ...faces.detector import find
 from ...filling.placing import find_turned, upright
+from ..engine.line import Seat
 from ..errors import Refused
 from ..forms import Form, photo_of, read_form
 from ..state import State
@@ -28,8 +29,8 @@ def router(state: State) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", tags=["complete"])
 
     async def looked(form: Form) -> dict[str, Any]:
-        with state.engine.seat():
-            return await state.engine.read(partial(faces_of, state, form))
+        with state.engine.seat() as seat:
+            return await state.engine.read(partial(faces_of, state, form, seat))
 
     @routes.post("/faces", openapi_extra=form_body(FIELDS, ("photo",)), responses=answers("application/json"))
     async def faces(request: Request) -> dict[str, Any]:
@@ -43,12 +44,12 @@ def router(state: State) -> APIRouter:
     return routes
 
 
-def faces_of(state: State, form: Form) -> dict[str, Any]:
+def faces_of(state: State, form: Form, seat: Seat) -> dict[str, Any]:
     """The squares of all faces, and the size of the photo; no square for a model of something else."""
     gan, data = state.gan(form.text("model", None)), form.data("photo")
     if data is None:
         raise Refused(422, "photo: it is missing", "Send a picture in the field 'photo'.")
-    pixels = photo_of(data, state.options).photo().opaque()
+    pixels = photo_of(data, state.options, weigh=partial(state.engine.weigh, seat)).photo().opaque()
     alignment = alignment_of(gan)
     found = find(pixels, alignment.landmarks, upsample=0) if alignment is not None else []
     if alignment is not None and not found:

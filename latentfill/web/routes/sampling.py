@@ -79,9 +79,9 @@ def latents(gan: Gan, asked: Asked, most: int) -> Latents:
     return prior.project(torch.stack(rows))
 
 
-def data_url(png: bytes) -> str:
-    """A PNG as a page and JSON can hold it."""
-    return f"data:image/png;base64,{b64encode(png).decode()}"
+def data_url(picture: bytes, kind: str = "image/png") -> str:
+    """A picture file as a page and JSON can hold it."""
+    return f"data:{kind};base64,{b64encode(picture).decode()}"
 
 
 def _walk(gan: Gan, seeds: Sequence[int], frames: int) -> Latents:

@@ -1,0 +1,77 @@
+// The hole of the open photo as a whole: what it is at first, from a file, to a file, and wider.
+
+import { sentence } from "./api.js";
+import { $, save } from "./elements.js";
+import { complain, notice, say, silence } from "./messages.js";
+import { readHole } from "./opening.js";
+
+const WIDEST = 200; // pixels
+
+/** The part of the menu that needs more than the painting. `edit()` makes ready to paint, or returns false. */
+export class HoleMenu {
+  #api;
+  #edit;
+  #photo = null;
+  #painting = null;
+
+  constructor(api, edit) {
+    this.#api = api;
+    this.#edit = edit;
+  }
+
+  /** Another photo, with what was `kept` of its hole, or what is transparent in it. */
+  open(photo, painting, kept) {
+    Object.assign($("widen"), { value: 0, max: Math.min(WIDEST, Math.max(8, Math.round(Math.min(photo.width, photo.height) / 20))) });
+    this.#photo = photo;
+    this.#painting = painting;
+    if (kept && kept.width === photo.width && kept.height === photo.height) {
+      painting.begin();
+      painting.draw((hole) => hole.restore(kept.runs));
+      painting.forget();
+      notice("Your photo and what you painted are here again.", { more: "Only this browser has kept them." });
+    } else if (photo.hole) {
+      painting.once((hole) => hole.read(photo.hole));
+      this.#tell("What is transparent is the hole.", photo, "Paint more, or complete it as it is.");
+    }
+  }
+
+  close() {
+    this.#photo = this.#painting = null;
+  }
+
+  async load(file) {
+    const photo = this.#photo;
+    try {
+      const read = await readHole(file, this.#api, photo);
+      if (photo !== this.#photo || !this.#edit()) return;
+      silence();
+      this.#painting.once((hole) => hole.read(read.hole));
+      if (read.notes.length) this.#tell("Please look at the hole.", read);
+    } catch (error) {
+      complain(error);
+    }
+  }
+
+  /** Hand over a file whose name pairs it with the photo in a folder of holes. */
+  async save() {
+    if (this.#painting) save(await this.#painting.hole.file(), `${this.#photo.name}.png`);
+  }
+
+  /** Let the hole grow by so many pixels: seen while the slider moves, one step of the history when it has `finished`. */
+  widen(pixels, finished) {
+    if (!this.#painting || !this.#edit()) return;
+    this.#painting.attempt((hole) => hole.grow(pixels));
+    $("widen-words").textContent = `${finished ? 0 : pixels} px`;
+    if (!finished) return;
+    this.#painting.end();
+    $("widen").value = 0;
+    if (pixels) say(`Widened by ${pixels} pixels.`);
+  }
+
+  /** What the server has noted of a hole, without how the command line has it; soft edges can be widened at once. */
+  #tell(words, { notes, grow }, more = "") {
+    const action = grow ? [`Widen by ${grow} px`, () => this.widen(grow, true)] : null;
+    const noted = notes.map((note) => sentence(note.replace(/ \(--[^)]*\)/, "")));
+    notice(words, { more: noted.join(" ") || more, action });
+  }
+}
