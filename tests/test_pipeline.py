@@ -276,6 +276,14 @@ def test_that_all_is_invented_is_told_unless_means_are_known():
         assert ("all of the result is invented" in notes) == told
 
 
+def test_crops_follow_the_same_rule_for_holes_as_photos():
+    photo, hole = noise(16, 16), hole_at((16, 16), 4, 4, 12, 12)
+    (white,), (true,) = (latentfill.fill_crops(PLAIN, [photo], [one], OPTIONS) for one in (hole, hole > 0))
+    assert np.array_equal(white, true) and not np.array_equal(white, photo)
+    with pytest.warns(UserWarning, match="its largest value is 1; white is 128 and above"):
+        assert np.array_equal(latentfill.fill_crops(PLAIN, [photo], [hole // 255], OPTIONS)[0], photo)
+
+
 @pytest.mark.parametrize("shape", [(16, 16), (40, 70)])
 @pytest.mark.parametrize("observe", [None, "grey"])
 def test_a_hole_is_widened_before_anything_is_made_of_it(shape, observe):

@@ -171,6 +171,7 @@ def _prepare(options: Options) -> "tuple[Trial, list[tuple[str, str]]]":
         options.seed,
         options.batch_size,
         about,
+        options.limits,
     )
     return made, rejected
 

@@ -21,6 +21,8 @@ from ..images import holes as kinds
 from ..images import photos
 from ..images.fitting import fit_hole
 from ..images.holes import HoleSpec
+from ..images.photos import DEFAULT_LIMITS
+from ..options import ReadLimits
 from ..types import Hole, PixelBatch
 from .methods import Method
 from .metrics import Where
@@ -84,18 +86,18 @@ class Answers:
     batch_sizes: tuple[int, ...]
 
 
-def ask(hole: str, pictures: Pictures, seed: int) -> Task:
+def ask(hole: str, pictures: Pictures, seed: int, limits: ReadLimits = DEFAULT_LIMITS) -> Task:
     """The pictures with a hole, without those of which nothing is missing. A hole depends on seed and name alone.
 
-    A picture of a hole has the size of its picture, or the model's. Raises HoleError for a hole that cannot be had,
-    or that hides what no picture tells.
+    A picture of a hole, read within the limits, has the size of its picture, or the model's. Raises HoleError for a
+    hole that cannot be had, or that hides what no picture tells.
     """
     spec = kinds.parse(hole)
     if spec.kind in UNANSWERABLE:
         raise HoleError(f"{hole}: what was there is not known", "Choose a hole that hides pixels of the pictures.")
     size = pictures.pixels.shape[1]
     drawn = [
-        _drawn(spec, size, shape, hole_seed(seed, name), name)
+        _drawn(spec, size, shape, hole_seed(seed, name), name, limits)
         for shape, name in zip(pictures.shapes, pictures.names, strict=True)
     ]
     rows = [i for i, one in enumerate(drawn) if one.any()]
@@ -218,14 +220,14 @@ def warm_up(method: Method, shown: PixelBatch, holes: Where) -> None:
         method.complete(shown[:, :, ::-1], holes[:, :, ::-1])
 
 
-def _drawn(spec: HoleSpec, size: int, shape: tuple[int, int], seed: int, name: str) -> Hole:
+def _drawn(spec: HoleSpec, size: int, shape: tuple[int, int], seed: int, name: str, limits: ReadLimits) -> Hole:
     if spec.kind not in ("file", "folder"):
         return kinds.draw(spec, (size, size), seed=seed, name=name)
     try:
-        drawn = kinds.draw_with_notes(spec, shape, seed=seed, name=name)
+        drawn = kinds.draw_with_notes(spec, shape, seed=seed, name=name, limits=limits)
         hole = fit_hole(drawn.hole, size)
     except HoleError:
-        drawn = kinds.draw_with_notes(spec, (size, size), seed=seed, name=name)
+        drawn = kinds.draw_with_notes(spec, (size, size), seed=seed, name=name, limits=limits)
         hole = drawn.hole
     for note in drawn.notes:
         _tell_once(f"{spec.path}: {note}")

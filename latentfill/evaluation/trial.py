@@ -94,6 +94,7 @@ class Trial:
     seed: int = 0
     batch_size: int = 64
     about: Mapping[str, Any] = field(default_factory=dict)
+    limits: ReadLimits = field(default_factory=ReadLimits)
 
     def __post_init__(self) -> None:
         for hole in self.holes:
@@ -157,7 +158,7 @@ class Trial:
         return report
 
     def _task(self, hole: str) -> Task:
-        return ask(hole, self.pictures, self.seed)
+        return ask(hole, self.pictures, self.seed, self.limits)
 
     def _shelf(self, name: str, task: Task) -> Shelf:
         return Shelf(self.folder / "_run", name, self.methods[name], task)
