@@ -3,6 +3,7 @@
 import json
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from hashlib import sha256
 from math import inf, isfinite
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from ...completion.completion import Completion
 from ...crops import blend
+from ...images.incomplete import Incomplete
 from ...images.originals import Original, encode
 from ...images.pixels import to_pixels
 from ...images.placement import Placement
@@ -24,6 +26,7 @@ from ..forms import TEXT_BYTES
 from .sampling import data_url
 
 FLOAT = np.dtype("<f4")
+DIGEST = 32  # bytes
 
 
 def line(event: str, **told: Any) -> bytes:
@@ -102,7 +105,7 @@ def state_of(question: Question, completion: Completion) -> str | None:
     if asked is None or asked.observations or asked.lowres is not None or not (asked.known == 0).any():
         return None
     values = np.concatenate([part.float().cpu().flatten(1).numpy() for part in (completion.z, completion.images)], 1)
-    data = b64encode(values.astype(FLOAT).tobytes()).decode()
+    data = b64encode(_digest(question, asked) + values.astype(FLOAT).tobytes()).decode()
     return data if len(data) <= TEXT_BYTES else None
 
 
@@ -114,7 +117,10 @@ def completion_of(question: Question, state: str) -> Completion:
     prior = question.gan.generator.prior
     foreign = Refused(422, "state: not that of a completion of this photo", "Send what `done` has told, unchanged.")
     try:
-        values = np.frombuffer(b64decode(state, validate=True), FLOAT)
+        data = b64decode(state, validate=True)
+        if data[:DIGEST] != _digest(question, question.incomplete):
+            raise foreign
+        values = np.frombuffer(data[DIGEST:], FLOAT)
     except (Base64Error, ValueError) as error:
         raise foreign from error
     if values.size != n * (prior.dim + c * h * w) or not np.isfinite(values).all():
@@ -123,6 +129,14 @@ def completion_of(question: Question, state: str) -> Completion:
     z = prior.project(rows[:, : prior.dim].clamp(-1e3, 1e3))
     images = rows[:, prior.dim :].reshape(n, c, h, w).clamp(-1, 1)
     return Completion(0, images, z, {}, z.new_zeros(n), torch.zeros(n, dtype=torch.long))
+
+
+def _digest(question: Question, asked: Incomplete) -> bytes:
+    """What a completion is of, by content: the model, and the known pixels of its squares."""
+    digest = sha256(question.model.encode(errors="surrogateescape"))
+    for values in (asked.images * asked.known, asked.known):
+        digest.update(values.float().cpu().numpy().tobytes())
+    return digest.digest()
 
 
 def _spread(question: Question, trust: Trust) -> Original | None:

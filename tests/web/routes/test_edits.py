@@ -23,17 +23,21 @@ def of_url(url):
     return opened(b64decode(url.split(",")[1]))
 
 
+def complete(client, form, **files):
+    return client.post("/api/v1/complete", headers={"accept": "application/json"}, **form(**files)).json()
+
+
 @pytest.fixture(scope="module")
 def found(client):
     """What was told of a completion."""
     asked = {}
 
-    def complete(form):
+    def find(form):
         if not asked:
-            asked.update(client.post("/api/v1/complete", headers={"accept": "application/json"}, **form()).json())
+            asked.update(complete(client, form))
         return asked
 
-    return complete
+    return find
 
 
 def test_edits_change_the_hole_and_nothing_else_and_the_middle_is_what_was_found(client, form, photo, found):
@@ -59,7 +63,7 @@ def test_one_is_had_at_the_photos_own_resolution(client, form, photo, found):
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, "PNG")
         files[name] = file.getvalue()
-    state = found(form)["state"]
+    state = complete(client, form, **files)["state"]
     small = client.post(EDITS, **form(**files, state=state, count=1, frames=3, side=80)).json()
     assert of_url(small["edits"][0]["images"][0]).shape == (48, 80, 3)
     picked = opened(client.post(EDITS, **form(**files, state=state, count=1, frames=3, pick=[0, 2])).content)
@@ -73,8 +77,16 @@ def test_a_state_of_something_else_is_refused(client, form, state):
     assert answer.status_code == 422 and "state" in answer.json()["error"]
 
 
-def test_a_state_of_any_numbers_is_made_one_that_the_model_knows(client, form):
-    state = b64encode(np.full(6 + 3 * 16 * 16, 1e30, "<f4").tobytes()).decode()
+def test_the_state_of_another_photo_is_refused_though_it_has_the_same_size(client, form, photo, found):
+    file = io.BytesIO()
+    Image.fromarray(photo[0] ^ 1).save(file, "PNG")
+    answer = client.post(EDITS, **form(photo=file.getvalue(), state=found(form)["state"], count=1, frames=3))
+    assert answer.status_code == 422 and "not that of a completion of this photo" in answer.json()["error"]
+
+
+def test_a_state_of_any_numbers_is_made_one_that_the_model_knows(client, form, found):
+    digest = b64decode(found(form)["state"])[:32]
+    state = b64encode(digest + np.full(6 + 3 * 16 * 16, 1e30, "<f4").tobytes()).decode()
     assert client.post(EDITS, **form(state=state, count=1, frames=3)).status_code == 200
 
 
