@@ -15,9 +15,11 @@ from ..errors import LatentfillError, RunError, explain
 from ..files.records import RECORD
 from ..options import Kind, NetworkOptions, RunOptions, TrainOptions, renamed
 from .checkpoints import MAKING, listed
+from .dataset import Dataset
 from .locks import hold, holder
 
 HISTORY = "history.jsonl"
+OTHER_PICTURES = "the pictures are not those of the last start; the training goes on with these"
 RESULTS = (
     "model.safetensors",
     "best.safetensors",
@@ -119,15 +121,34 @@ def check_same(folder: Path, subject: Subject, options: TrainOptions) -> None:
 
 
 def write_options(
-    folder: Path, subject: Subject, options: TrainOptions, run: RunOptions, facts: Mapping[str, Any]
-) -> None:
-    """options.json holds the options in force; history.jsonl has a line for every start, with facts about it."""
+    folder: Path,
+    subject: Subject,
+    options: TrainOptions,
+    run: RunOptions,
+    facts: Mapping[str, Any],
+    data: Dataset | None = None,
+) -> list[str]:
+    """options.json holds the options in force; history.jsonl has a line for every start, with facts about it.
+
+    Returns what a user should know: that the pictures are others than at the start before.
+    """
+    digest, before = data.digest if data else None, _last_digest(folder)
     now = {"kind": subject.kind, **subject.options, "train": asdict(options), "run": asdict(run)}
     making = folder / f"options.json{MAKING}"
     making.write_text(json.dumps(now, indent=2) + "\n")
     making.replace(folder / "options.json")
     with (folder / HISTORY).open("a") as file:
-        file.write(json.dumps(origin() | dict(facts) | now) + "\n")
+        file.write(json.dumps(origin() | dict(facts) | {"pictures_sha256": digest} | now) + "\n")
+    return [OTHER_PICTURES] if before not in (None, digest) else []
+
+
+def _last_digest(folder: Path) -> str | None:
+    """Of the pictures at the last start, if that was kept."""
+    try:
+        last = json.loads((folder / HISTORY).read_text().splitlines()[-1])
+        return last.get("pictures_sha256") or None
+    except (OSError, ValueError, IndexError, AttributeError):
+        return None
 
 
 def origin() -> dict[str, str]:

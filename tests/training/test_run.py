@@ -369,6 +369,15 @@ def test_every_start_has_a_line_in_the_history(tmp_path: Path) -> None:
     assert "bad.png,not a picture" in (tmp_path / "rejected.csv").read_text()
 
 
+def test_a_run_that_goes_on_with_other_pictures_says_so(tmp_path: Path) -> None:
+    go(tmp_path, 4)
+    same, other = (
+        go(tmp_path, images, replace(DATA, pixels=pixels)) for images, pixels in ((8, PIXELS), (12, ~PIXELS))
+    )
+    told = [" ".join(line for step in steps for line in step.told) for steps in (same, other)]
+    assert "not those of the last start" not in told[0] and "not those of the last start" in told[1]
+
+
 def test_a_model_file_says_how_it_was_made(tmp_path: Path) -> None:
     go(tmp_path, 12, run=replace(RUN, snapshot_every=8))
     averaged, raw = (load(tmp_path / f"model{kind}.safetensors") for kind in ("", "-raw"))

@@ -97,7 +97,7 @@ class Loop:
         """Say what begins, or goes on."""
         facts = {"images_seen": self.saved, "pictures": len(self.data or ()), "device": str(self.device)}
         facts |= {"precision": str(self.learner.precision).removeprefix("torch."), **self.caller.facts()}
-        write_options(self.folder, self.subject, self.options, self.run, facts)
+        self.told += write_options(self.folder, self.subject, self.options, self.run, facts, self.data)
         write_rejected(self.folder / "rejected.csv", self.data.rejected if self.data else ())
         if not self.saved:
             self.quality.forget()
