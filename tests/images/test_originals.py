@@ -13,8 +13,8 @@ from PIL import ExifTags, Image, ImageCms
 from latentfill.errors import ImageError, LatentfillError
 from latentfill.images import photos
 from latentfill.images.metadata import png_chunks, upright
-from latentfill.images.originals import Original, encode, read, write
-from latentfill.images.photos import Source
+from latentfill.images.originals import Original, _depth, encode, read, write
+from latentfill.images.photos import FORMATS, Source
 from latentfill.options import ReadLimits
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -484,3 +484,17 @@ def test_no_bytes_beside_the_pixels_of_a_png_cost_them(tmp_path_factory, data, k
     found = read(Source("a.png", tmp_path_factory.getbasetemp(), size=len(encoded), data=encoded))
     assert np.array_equal(found.values, values)
     assert_equal(again(tmp_path_factory.getbasetemp(), found), found)
+
+
+@pytest.mark.skipif("AVIF" not in FORMATS, reason="this Pillow does not read AVIF")
+def test_an_avif_is_read_upright_and_what_it_loses_is_told(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = Image.new("RGB", (60, 40), (0, 0, 200))
+    picture.paste((220, 0, 0), (0, 0, 20, 20))
+    picture.save(tmp_path / "a.avif", quality=95, exif=exif)
+    found = read(source(tmp_path / "a.avif"))
+    assert found.values.shape == (60, 40, 3) and found.notes == () and found.values[5, 35, 0] > 180
+    with Image.open(tmp_path / "a.avif") as opened:
+        for flags, bits in ((0x0C, 8), (0x4C, 10), (0x6C, 12)):
+            assert _depth(opened, b"ftypavif....av1C\x81\x00" + bytes([flags])) == bits

@@ -274,3 +274,12 @@ def test_what_cannot_be_written_is_refused(tmp_path):
         write(tmp_path / "a.jpg", noise(4, 4, 3), noise(4, 4))
     with pytest.raises(ValueError, match=r"\(4, 4, 3\) but alpha is \(4, 5\)"):
         write(tmp_path / "a.png", noise(4, 4, 3), noise(4, 5))
+
+
+@pytest.mark.parametrize(
+    ("brand", "word"), [(b"heic", "a HEIC picture"), (b"mif1", "HEIC"), (b"mp42", "not a picture")]
+)
+def test_a_phones_picture_that_is_not_read_is_called_by_its_kind(tmp_path, brand, word):
+    (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(500))
+    with pytest.raises(ImageError, match=rf"a\.jpg: .*{word}"):
+        read(source(tmp_path / "a.jpg"))

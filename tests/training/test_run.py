@@ -184,6 +184,7 @@ def test_what_killed_processes_left_is_swept(tmp_path: Path) -> None:
     for path in left:
         path.parent.mkdir(exist_ok=True)
         path.write_text("half")
+    (tmp_path / "history.jsonl").touch()  # one was begun
     go(tmp_path, 4)
     assert not list(tmp_path.rglob("*.making"))
 
