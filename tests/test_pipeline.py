@@ -9,6 +9,7 @@ from PIL import Image
 import latentfill
 from latentfill import cutting
 from latentfill.completion.completion import complete
+from latentfill.completion.observations import parse
 from latentfill.cutting import alignment_of, cut
 from latentfill.errors import HoleError, ImageError, LatentfillError
 from latentfill.faces.detector import find
@@ -295,3 +296,15 @@ def test_a_hole_is_widened_before_anything_is_made_of_it(shape, observe):
     if observe is None:
         changed = (made.photo != photo).any(-1)
         assert changed[wider > 0].mean() > 0.9 and not changed[wider == 0].any()
+
+
+def test_hidden_colours_do_not_show_where_a_small_photo_is_enlarged():
+    alpha = np.full((20, 20), 255, np.uint8)
+    alpha[:, :8] = 0
+    hole = hole_at((20, 20), 14, 12, 17, 15)
+    shown = []
+    for hidden in (0, 255):
+        photo = np.where(alpha[..., None] == 0, np.uint8(hidden), noise(20, 20))
+        made = cutting.cut_observed(Original(photo, alpha), hole, parse("lowres:2"), PLAIN, PhotoOptions())
+        shown.append(made.original.values)
+    assert np.array_equal(*shown)

@@ -162,6 +162,7 @@ def test_a_mirrored_picture_has_the_mirrored_answer(name, height, width, seed):
 @settings(max_examples=12, deadline=None)
 @given(st.integers(100, 400), st.integers(100, 400), st.integers(1, 60), st.integers(8, 40), st.integers(0, 2**32 - 1))
 def test_even_paper_around_a_print_stays_even(name, height, width, deep, paper, seed):
+    paper += deep // 3  # of narrower paper the means that a large hole is filled from hold some of the print
     deep = min(deep, (min(height, width) - 1) // 2 - paper)
     if deep < 1:
         return
