@@ -6,6 +6,7 @@ from PIL import Image
 
 from latentfill.cutting import Cut
 from latentfill.evaluation import trial
+from latentfill.files.listing import find
 from latentfill.gan.building import build
 from latentfill.images import originals, photos
 from latentfill.jobs import candidates
@@ -36,14 +37,26 @@ def learned(path):
 
 def aligned(path):
     cutter = Cutter(
-        path.parent.parent, ".png", SIDE, None, False, False, 0, 0.0, None, None, ReadLimits(), duplicates=False
+        path.parent.parent,
+        ".png",
+        SIDE,
+        None,
+        False,
+        False,
+        0,
+        0.0,
+        None,
+        None,
+        ReadLimits(),
+        duplicates=False,
+        choices="",
     )
     cutter(Task(photos.Source(path.name, path), Row("1.png", "", "", 0, "crop")))
     return np.asarray(Image.open(path.parent.parent / "crop.png"))
 
 
 def tried(path):
-    return trial.read([path.parent], build(NetworkOptions(size=SIDE, base=4, latent=6)), 1)[0].pixels[0]
+    return trial.read(list(find([path.parent])), build(NetworkOptions(size=SIDE, base=4, latent=6)), 1)[0].pixels[0]
 
 
 def offered(path):

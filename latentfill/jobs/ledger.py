@@ -25,10 +25,6 @@ class Row:
     file: str
     member: str
     bytes: int
-    stamp: str = ""
-    """of the file, as its system tells it: the same stamp is the same content"""
-    sha256: str = ""
-    """of the photo as it is stored, once it has been read"""
     stem: str = ""
     kind: str = ALIGNED
     """why it has no crops, in a word, if it has none"""
@@ -38,6 +34,10 @@ class Row:
     """of each crop, in hexadecimal; none if duplicates are not looked for"""
     choices: str = ""
     """a digest of the options that it was looked at with"""
+    stamp: str = ""
+    """of the file, as its system tells it: the same stamp is the same content"""
+    sha256: str = ""
+    """of the photo as it is stored, once it has been read"""
 
     @property
     def place(self) -> Place:
@@ -60,7 +60,7 @@ def blank(source: Source) -> Row:
         size = source.size if source.size >= 0 or source.problem else source.path.stat().st_size
     except OSError:
         size = -1
-    return Row(source.name, os.path.abspath(source.path), source.member, size, stamp_of(source))
+    return Row(source.name, os.path.abspath(source.path), source.member, size, stamp=stamp_of(source))
 
 
 @final

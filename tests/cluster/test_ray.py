@@ -127,7 +127,9 @@ def test_kills_of_an_actor_the_driver_and_a_node_and_ctrl_c_lose_and_double_noth
     assert run([*asked, "--engine", "ray", "--steps", str(steps)]) == 130
     ctrl_c.join()
     told = capsys.readouterr().err
-    assert told.endswith("latentfill complete: stopped\n") and "ray" not in told.lower().replace("starting ray", "")
+    assert told.endswith(
+        "latentfill complete: stopped; the same command goes on\n"
+    ) and "ray" not in told.lower().replace("starting ray", "")
     wait_for(lambda: not workers())
     halfway = parquet.read_table(out / "_run" / "manifest.parquet").to_pylist()
     assert all((out / row["output"]).stat().st_size == row["output_bytes"] for row in halfway if row["output"])

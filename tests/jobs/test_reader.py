@@ -1,16 +1,27 @@
 import io
 
-import pytest
 from PIL import Image
 
-from latentfill.errors import HoleError
-from latentfill.jobs.reader import _given
-from latentfill.options import ReadLimits
+from latentfill.cli.complete import Options
+from latentfill.errors import LatentfillError
+from latentfill.gan.building import build
+from latentfill.images.photos import Source
+from latentfill.jobs.answers import Question
+from latentfill.jobs.reader import Reader
+from latentfill.options import NetworkOptions, ReadLimits
 
 
-def test_a_hole_that_came_with_its_picture_is_within_the_limits_that_were_given():
+def encoded(mode, colour):
     file = io.BytesIO()
-    Image.new("L", (40, 30), 255).save(file, "PNG")
-    assert _given(file.getvalue(), (30, 40), "a", ReadLimits(), invert=False).all()
-    with pytest.raises(HoleError, match=r"a: its hole: 40 x 30 = 1,200 pixels, more than the limit of 1,000"):
-        _given(file.getvalue(), (30, 40), "a", ReadLimits(max_pixels=1000), invert=False)
+    Image.new(mode, (40, 30), colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_a_hole_that_came_with_its_picture_is_within_the_limits_that_were_given(tmp_path):
+    photo, hole = encoded("RGB", "red"), encoded("L", 255) + bytes(900)
+    question = Question(Source("a", tmp_path, size=len(photo), data=photo), 1, tmp_path / "out" / "a", hole)
+    for most, fits in ((len(hole), True), (len(photo), False)):
+        options = Options((), tmp_path / "out", limits=ReadLimits(max_bytes=most))
+        made = Reader(options, build(NetworkOptions(size=16, base=2, latent=3)), alone=False)._attempt(question)
+        assert isinstance(made, LatentfillError)
+        assert ("a: its hole: " in made.what and "more than the limit" in made.what) != fits

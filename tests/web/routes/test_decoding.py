@@ -95,7 +95,7 @@ def test_a_hole_says_the_same_on_every_way(name, client, models, photo, tmp_path
 
     for own in (None, data):  # the command line's, and one from a table
         options = Options((), tmp_path / "out", hole="center" if own else str(path))
-        cut = Reader(options, gan, alone=False)._read(Question(source, 1, tmp_path / "out" / "cat", own))
+        _, cut = Reader(options, gan, alone=False)._read(Question(source, 1, tmp_path / "out" / "cat", own))
         found.append((cut.hole, cut.notes))
     drawn = draw_hole(str(path), original, 0, "cat.png", 16)  # Python's
     found.append((drawn.hole, drawn.notes))
