@@ -55,13 +55,14 @@ def find_tint(values: Values, known: Known, wanted: Known) -> Tint | None:
     hole = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
     side = min(BLOCK, max(1, min(known.shape) // SMALLER))
     everywhere = _blocks(values, known, Box(0, 0, *known.shape), side)
-    around = _blocks(values, known, hole.grown(max(hole.shape), *known.shape), side)
-    if len(everywhere[0]) < ENOUGH[0] or len(around[0]) < ENOUGH[1]:
+    if len(everywhere[0]) < ENOUGH[0]:
         return None
     curve = _fit(*everywhere)
-    for blocks, share in ((everywhere, FAR), (around, NEAR)):
-        if np.quantile(_off(*blocks, curve), 1 - share) > TOLERANCE:
-            return None
+    if np.quantile(_off(*everywhere, curve), 1 - FAR) > TOLERANCE:
+        return None  # as most photos are
+    around = _blocks(values, known, hole.grown(max(hole.shape), *known.shape), side)
+    if len(around[0]) < ENOUGH[1] or np.quantile(_off(*around, curve), 1 - NEAR) > TOLERANCE:
+        return None
     return Tint(curve)
 
 
