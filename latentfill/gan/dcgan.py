@@ -157,7 +157,13 @@ def initialise(network: nn.Module, seed: int) -> None:
 
 def blank(kind: Callable[..., nn.Module], *shape: int, **options: int) -> nn.Module:
     """A layer whose parameters have no values yet: `initialise` or a file will give them."""
-    layer: nn.Module = nn.utils.skip_init(kind, *shape, **options)  # type: ignore[no-untyped-call]
+    with torch.device("meta"):
+        layer = kind(*shape, **options)
+    # As torch's skip_init does, but for its `to_empty`, which imports half of a compiler: 0.7 s of each command.
+    for name, values in layer.named_parameters(recurse=False):
+        layer.register_parameter(name, nn.Parameter(torch.empty(values.shape)))
+    for name, buffer in layer.named_buffers(recurse=False):
+        layer.register_buffer(name, torch.empty(buffer.shape, dtype=buffer.dtype))
     return layer
 
 

@@ -1,5 +1,7 @@
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -273,3 +275,13 @@ def test_holes_that_lie_flat_serve_pictures_in_sub_folders(tmp_path, model):
     for i in range(2):
         changed = (read(tmp_path / "out" / f"{i:03}.png") != picture(i)).any((1, 2))
         assert changed[i] and changed.sum() == 1
+
+
+def test_a_command_imports_no_compiler(tmp_path, model):
+    faces = draw(tmp_path / "faces", 1)
+    words = ["complete", faces, "--out", tmp_path / "out", "--model", model, "--preset", "best", "--steps", 2]
+    code = (
+        f"import sys\nfrom latentfill.cli.main import run\nassert run({[str(word) for word in words]!r}) == 0\n"
+        "assert not {'torch._dynamo', 'sympy'} & set(sys.modules), 'a second of every command'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)

@@ -91,6 +91,33 @@ def test_adam_is_the_update_of_the_repository():
     assert clipped  # and the moments never were
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (adam(0.05, 0.8, 0.95, 1e-6), lambda z: torch.optim.Adam([z], 0.05, (0.8, 0.95), 1e-6)),
+        (nesterov(0.05, 0.9), lambda z: torch.optim.SGD([z], 0.05, momentum=0.9, nesterov=True)),
+        (nesterov(0.05, 0.0), lambda z: torch.optim.SGD([z], 0.05)),
+    ],
+)
+def test_a_descent_is_to_the_bit_that_of_torch_also_when_rows_are_dropped(ours, theirs):
+    rng = torch.Generator().manual_seed(0)
+    z = torch.randn(4, 7, generator=rng)
+    same, descent = z.clone(), ours()
+    optimizer = theirs(z)
+    for number in range(20):
+        gradient, factor = torch.randn(4, 7, generator=rng), 1 / (1 + number)
+        z.grad = gradient.clone()
+        optimizer.param_groups[0]["lr"] = 0.05 * factor
+        optimizer.step()
+        if number >= 10:
+            gradient = gradient[[0, 2]]
+        if number == 10:
+            same = same[[0, 2]]
+            descent.select(torch.tensor([0, 2]))
+        descent.step(same, gradient, factor)
+        assert torch.equal(same, z if number < 10 else z[[0, 2]])
+
+
 def test_without_momentum_nesterov_is_plain_descent():
     found, z0, gradient = a_search(nesterov(0.01, 0.0), steps=1)
     np.testing.assert_allclose(found[1].z, np.clip(z0 - 0.01 * gradient(z0), -1, 1), atol=1e-6)
