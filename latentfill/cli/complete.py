@@ -28,8 +28,8 @@ class Options:
     With --observe, pictures are grey, small, noisy, quantised or JPEGs, and are coloured, enlarged or cleaned.
 
     Writes OUT/NAME.png and OUT/NAME.json for every photo, and into OUT/_run the grids of each batch (before, masked,
-    hats, completed), the losses and latents of each, and the candidates. What is there already is skipped, so the same
-    command goes on where it was stopped.
+    hats, completed), the losses and latents of each, and the candidates. What is done already is skipped, if photo,
+    hole, model and options are the same, so the same command goes on where it was stopped.
 
     With --engine ray actors share the work, on this machine or on a cluster. Pictures may then come as Parquet files
     too (columns path and bytes, and if wanted hole, a picture of it), no grids are drawn, and OUT/_run/manifest.parquet
