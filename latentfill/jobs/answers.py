@@ -193,12 +193,15 @@ def write_answer(
 ) -> Path:
     """Write one completion, a PNG file, and before it its metadata, by which it is known as ours and as answered.
 
-    Raises ForeignFileError if something else is in its place, or was put there since.
+    Raises ForeignFileError if something else is in its place, or was put there since, by another command too.
     """
     path, about = question.file(".png"), question.file(".json")
     before = records.read_answer(about)
     if (about.exists() or path.exists()) and not records.can_replace(path, before):
         raise ForeignFileError(f"{path} was not written by latentfill, or was changed since", records.MOVE)
+    was = before.get("made_of", {}) if before else {}
+    if was.get("photo", contents["photo"]) != contents["photo"] and was.get("place") != contents["place"]:
+        raise ForeignFileError(f"{path} was written of another photo meanwhile", "Give the same command again.")
     output = {"sha256": records.digest(picture), "before": [records.digest_file(path)] if path.exists() else []}
     metadata = {"image": question.source.name, **asked_for(options), **facts, "made_of": contents, "output": output}
     text = json.dumps(records.seal(metadata), indent=1) + "\n"
