@@ -49,6 +49,7 @@ def complete(options: "Options", gan: Gan) -> tuple[dict[str, Row], int]:
         job = Job(options, asked, model_of(gan), reader)
         if done := len(asked) - job.open:
             print(f"{done:,} of {len(asked):,} are done already (--overwrite makes them anew)", file=sys.stderr)
+        print(*(f"{note}\n" for note in job.notes.values()), sep="", end="", file=sys.stderr)
         try:
             if job.open:
                 _work_off(options, job)

@@ -35,6 +35,11 @@ class LeftOut:
     suffixes: Counter[str] = field(default_factory=Counter)
     others: Counter[str] = field(default_factory=Counter)
 
+    @classmethod
+    def of(cls, roles: Roles) -> "LeftOut":
+        """Nothing as yet."""
+        return cls({Path(os.path.realpath(path)): role for path, role in roles.items()})
+
     def below(self, place: Path) -> "LeftOut":
         """The same for a folder that was named: the part that it has itself, or what it lies in, leaves nothing out."""
         real = Path(os.path.realpath(place))

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn, final
@@ -29,7 +29,7 @@ def find(places: Iterable[Path], roles: Roles | None = None) -> Iterator[Source]
     yield from survey(places, roles).sources
 
 
-def survey(places: Iterable[Path], roles: Roles | None = None) -> Listing:
+def survey(places: Iterable[Path], roles: Roles | None = None, read: Sequence[str] = ()) -> Listing:
     """Every picture in the given files, folders and archives; `-` is one that comes by the standard input.
 
     Files come in the order of their names, parts of an archive in the order they are stored in: shards are
@@ -44,7 +44,7 @@ def survey(places: Iterable[Path], roles: Roles | None = None) -> Listing:
     Raises DataError for a single place, or if all are so, that is missing, is no picture, or is a broken archive.
     """
     places = list(dict.fromkeys(places))
-    left_out = LeftOut(_resolved(roles or {}))
+    left_out = LeftOut.of(roles or {})
     listed: list[tuple[Path, Source]] = []
     refused: list[DataError] = []
     for place in places:
@@ -61,6 +61,8 @@ def survey(places: Iterable[Path], roles: Roles | None = None) -> Listing:
     if refused and len(refused) == len(places):
         raise refused[0]
     sources = [source for _, source in listed] if len(places) == 1 else list(_unique(listed))
+    for suffix in read:
+        left_out.suffixes.pop(suffix, None)
     return Listing(tuple(sources), tuple(left_out.sentences()))
 
 
@@ -68,10 +70,6 @@ def report(listing: Listing) -> None:
     """Say on stderr what was left out."""
     for sentence in listing.left_out:
         print(sentence, file=sys.stderr)
-
-
-def _resolved(roles: Roles) -> Roles:
-    return {Path(os.path.realpath(path)): role for path, role in roles.items()}
 
 
 def _list_place(place: Path, left_out: LeftOut) -> Iterator[Source]:
