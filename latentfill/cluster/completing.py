@@ -161,7 +161,7 @@ class Job:
         again = {stem for stem, question in self._stems.items() if question in self._again}
         rows = self.manifest.rows(lambda row: row["stem"] not in again or self._stands(row))
         kept = {stem: row for stem, row in rows.items() if stem in self._stems or not row["error"]}
-        self._drop_stale(kept)
+        shards.drop_stale(self.options.out, self.manifest.members(), kept.values())
         self.manifest.merge(kept)
         self._sweep(kept)
         return {stem: rows[stem] for stem in self._stems if stem in rows}
@@ -213,19 +213,6 @@ class Job:
         if kept := self._kept():
             asked, out = self._asked(), str(self.options.out)
             check_same(kept, asked, kept.get("made_of", {}), asked["made_of"], self.model, out)
-
-    def _drop_stale(self, kept: Mapping[str, Row]) -> None:
-        """Take answers out of their shards that were given anew since, so that nobody reads both."""
-        now: dict[str, list[Row]] = {}
-        for row in kept.values():
-            now.setdefault(row["output"] or "", []).append(row)
-        for output, known in self.manifest.members().items():
-            rows, path = now.get(output, []), self.options.out / output
-            members = {row["member"] for row in rows}
-            if rows and known > members and path.exists() and records.is_ours(path):
-                shards.keep_only(path, members)
-                for row in rows:
-                    row["output_bytes"] = path.stat().st_size
 
     def _sweep(self, kept: Mapping[str, Row]) -> None:
         """Remove shards that no row names: of workers that were killed before they had told of them."""

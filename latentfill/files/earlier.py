@@ -13,6 +13,7 @@ BATCH = re.compile(r"\d{6,}-\d{6,}(-\d+)?")  # and folders of what was completed
 HISTORY = "history.jsonl"  # in the folder of a training
 OF_TRAININGS = ("rejected.csv", "report.html", "losses.pdf", "losses.svg", "losses.png")
 OF_TRIALS = ("report.json", "report.csv", "report.md", "report.html", "contact.png")
+SHARD = re.compile(r"shards/\d{9}-[0-9a-f]{12}(-\d+)?\.tar")
 OF_CROPS = ("rejected.csv", "alignment.json")
 
 
@@ -38,18 +39,20 @@ def has_history(folder: Path) -> bool:
 
 
 def is_earlier_result(path: Path) -> bool:
-    """Whether `train`, `plot`, `report`, `align` or `evaluate` wrote the file of this name in its folder."""
+    """Whether a verb wrote the file of this name into its folder; of `sample`, `figures` and `export` nothing tells."""
     if path.name in OF_TRAININGS and has_history(path.parent):
         return True
     for folder in path.parents:
         run = folder / RUN
-        if (run / "photos.jsonl").exists() or (run / "judged").exists():
+        if any((run / kept).exists() for kept in ("photos.jsonl", "judged", "asked.json")):
             return not (run / RECORD).exists() and _is_named(path.relative_to(folder), run)
     return False
 
 
 def _is_named(name: Path, run: Path) -> bool:
     if (run / "judged").exists() and name.as_posix() in OF_TRIALS:
+        return True
+    if (run / "asked.json").exists() and SHARD.fullmatch(name.as_posix()):
         return True
     if not (run / "photos.jsonl").exists():
         return False

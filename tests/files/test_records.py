@@ -67,8 +67,9 @@ def test_results_of_an_earlier_version_may_be_replaced_and_nothing_else_in_their
     theirs = ["crops/people/b.png", "crops/contact.png", "run/x.csv", "trial/deep/report.md", "chat/report.html",
               "empty/a/rejected.csv", "fit/a.png"]  # fmt: skip
     mine = ["crops/people/a.png", "crops/people/a-2.png", "crops/rejected.csv", "crops/test/alignment.json",
-            "run/losses.svg", "run/rejected.csv", "trial/report.md"]  # fmt: skip
-    touch(*theirs, *mine, "trial/_run/judged/x", "fit/_run/000001-000064/x")
+            "run/losses.svg", "run/rejected.csv", "trial/report.md",
+            "tars/shards/000000001-90435b38e44e.tar"]  # fmt: skip
+    touch(*theirs, *mine, "trial/_run/judged/x", "fit/_run/000001-000064/x", "tars/_run/asked.json")
     (tmp_path / "crops" / "_run").mkdir()
     (tmp_path / "crops" / "_run" / "photos.jsonl").write_text(json.dumps({"stem": "people/a", "crops": 2}) + "\ncut")
     (tmp_path / "run" / "history.jsonl").write_text('{"date": "2026", "latentfill": "0.1.0"}\n')
