@@ -14,6 +14,7 @@ from typing import BinaryIO
 from .errors import ImageError, cure
 
 RUN = "_run"  # the folder in which verbs keep what they draw and note beside their results
+RECORD = ".latentfill"  # the file that lists what they wrote into its folder
 ABANDONED_AFTER_SECONDS = 3600.0  # no file takes so long
 MAKING = re.compile(r"\.[0-9a-f]{16}\.making")
 

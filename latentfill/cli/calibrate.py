@@ -59,9 +59,8 @@ def run(options: Options) -> int:
 
     from ..evaluation.trial import read
     from ..files.listing import report, survey
-    from ..gan.checkpoint import restate
+    from ..gan.checkpoint import have_same_weights, restate
     from ..models import find, load
-    from ..models.header import facts
     from ..trust import calibration
 
     names = list(dict.fromkeys(name.strip() for name in options.presets.split(",") if name.strip()))
@@ -72,8 +71,8 @@ def run(options: Options) -> int:
     name_process("calibrate", options.out)
     if options.threads:
         torch.set_num_threads(options.threads)
-    if options.out.exists():
-        facts(options.out)  # what is no model is not replaced
+    if options.out.exists() and not have_same_weights(find(options.model), options.out):
+        raise LatentfillError(f"{options.out} holds another model", "Give another --out: models are not replaced.")
     gan = load(options.model, options.device)
     listed = survey(options.data)
     report(listed)

@@ -167,7 +167,7 @@ def _answer(options: Options, gan: "Gan") -> int:
     from .console.answering import answer_all
 
     reader = Reader(options, gan)
-    roles = roles_of(reader.spec, options.images)
+    roles = roles_of(reader.spec, options.images, options.out)
     listed = list_pictures(options.images, options.out, roles)
     report(listed)
     questions = named(listed.sources, options.out, FolderResults(options.out), anew=options.overwrite)

@@ -183,7 +183,7 @@ def _roles(options: Options) -> dict[Path, str]:
 
     roles = {options.out: f"in {options.out}, the folder for the results"}
     for hole in split(options.holes):
-        roles |= roles_of(parse(hole), options.data)
+        roles |= roles_of(parse(hole), options.data, options.out)
     return roles
 
 

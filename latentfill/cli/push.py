@@ -34,7 +34,8 @@ def run(options: Options) -> int:
 
     text = _read(options.card)
     path = find(options.model)
-    if text is None and pushed.is_pushed(path.parent):  # its card may have been written by hand
+    stays = not hub.named(options.to) and (Path(options.to) / pushed.CARD).exists()
+    if text is None and not stays and pushed.is_pushed(path.parent):  # its card may have been written by hand
         text = _read(path.parent / pushed.CARD) if (path.parent / pushed.CARD).is_file() else None
     if hub.named(options.to):
         hub.upload(path, options.to, options.license, text, public=options.public)

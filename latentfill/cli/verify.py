@@ -69,7 +69,7 @@ def run(options: Options) -> int:
     from ..images import holes
 
     spec = holes.parse(options.hole, invert=options.invert)
-    roles = roles_of(spec, [options.before])
+    roles = roles_of(spec, [options.before], options.after)
     found: dict[str, Difference] = {}
     failed: dict[str, str] = {}
     for source, after in _pairs(options.before, options.after, roles):

@@ -1,12 +1,9 @@
 """`complete` on Ray: which pictures are still to be done, what an actor makes of a block of them, and the end of it."""
 
 import hashlib
-import io
 import json
 import os
-import re
 import shutil
-import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +20,7 @@ from ..jobs.answers import Question, asked_for, check_same, model_of, open_quest
 from ..jobs.batch import drain
 from ..jobs.reader import Reader, reason
 from ..models import load
+from . import shards
 from .fleet import clear_up
 from .manifest import Manifest, Row, text, told
 from .spreading import Block
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 
 BATCHES = 4  # of a search in a block: packed well, and little is lost with a worker
 IN_A_SHARD = 1_024
-SHARD = re.compile(r"\d{9}-[0-9a-f]{12}(-\d+)?")
 ROUNDS = 2  # blocks for each worker at least, so that none waits long for the last
 
 
@@ -107,23 +104,14 @@ class Completer:
     def _packed(self, name: str, rows: list[Row]) -> list[Row]:
         """The rows, with their pictures and stories in a shard."""
         good = [row for row in rows if not row.get("error")]
-        shards = self._options.out / "shards"
-        ways = (shards / f"{name}{f'-{number}' if number else ''}.tar" for number in count())
+        folder = self._options.out / "shards"
+        ways = (folder / f"{name}{f'-{number}' if number else ''}.tar" for number in count())
         shard = next(path for path in ways if not path.exists() or records.is_ours(path))
         if good:
-            records.save(shard, lambda file: self._pack(file, good))
+            records.save(shard, lambda file: shards.pack(file, self._scratch, [row["output"] for row in good]))
         shutil.rmtree(self._scratch, ignore_errors=True)
         where = {"output": f"shards/{shard.name}", "output_bytes": shard.stat().st_size if good else None}
         return [row if row.get("error") else {**row, **where, "member": row["output"]} for row in rows]
-
-    def _pack(self, file: Any, rows: Sequence[Row]) -> None:
-        with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            for row in rows:
-                picture = self._scratch / row["output"]
-                for path in (picture, picture.with_name(picture.name.removesuffix(".png") + ".json")):
-                    part = tarfile.TarInfo(path.relative_to(self._scratch).as_posix())
-                    part.size = path.stat().st_size
-                    tar.addfile(part, io.BytesIO(path.read_bytes()))
 
 
 @final
@@ -136,6 +124,7 @@ class Job:
         self.options, self.questions, self.model, self._reader = options, questions, model, reader
         self.manifest = Manifest(options.out)
         self._sizes: dict[str, int] = {}
+        self.notes: dict[str, str] = {}
         if options.overwrite:
             self.manifest.clear()
             self.manifest.file.unlink(missing_ok=True)
@@ -172,6 +161,7 @@ class Job:
         again = {stem for stem, question in self._stems.items() if question in self._again}
         rows = self.manifest.rows(lambda row: row["stem"] not in again or self._stands(row))
         kept = {stem: row for stem, row in rows.items() if stem in self._stems or not row["error"]}
+        shards.drop_stale(self.options.out, self.manifest.members(), kept.values())
         self.manifest.merge(kept)
         self._sweep(kept)
         return {stem: rows[stem] for stem in self._stems if stem in rows}
@@ -196,7 +186,10 @@ class Job:
     def _stands(self, row: Row) -> bool:
         """Whether an answer is still there, whole, and of what is asked for now."""
         question = self._stems.get(row["stem"])
-        if row["error"] or (question is not None and self._changed(row, question)):
+        if row["error"]:
+            return False
+        if question is not None and (changed := self._changed(row, question)):
+            self.notes[question.source.name] = f"{question.source.name}: made anew, since {changed} changed"
             return False
         output: str = row["output"]
         if output not in self._sizes or not row["member"]:
@@ -225,14 +218,15 @@ class Job:
         """Remove shards that no row names: of workers that were killed before they had told of them."""
         told = {row["output"] for row in kept.values()}
         for path in (self.options.out / "shards").glob("*.tar"):
-            if SHARD.fullmatch(path.stem) and f"shards/{path.name}" not in told:
+            if shards.NAMES.fullmatch(path.stem) and f"shards/{path.name}" not in told:
                 records.remove(path)
 
     def _asked(self) -> dict[str, Any]:
         spec = self._reader.spec
         made_of = {"hole": digest_hole(spec, "") if spec.kind == "file" else None}
-        asked = {**asked_for(self.options), "write": self.options.write, "made_of": made_of}
-        return dict(json.loads(json.dumps(asked)))
+        return dict(
+            json.loads(json.dumps({**asked_for(self.options), "write": self.options.write, "made_of": made_of}))
+        )
 
     def _kept(self) -> dict[str, Any]:
         try:

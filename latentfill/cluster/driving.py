@@ -39,7 +39,7 @@ def complete(options: "Options", gan: Gan) -> tuple[dict[str, Row], int]:
     lock = held(options.out)
     try:
         results = Manifest(options.out) if options.write == "tar" else FolderResults(options.out)
-        roles = roles_of(reader.spec, options.images)
+        roles = roles_of(reader.spec, options.images, options.out)
         asked, left_out = questions(options.images, options.out, results, roles, anew=options.overwrite)
         print(*(f"{line}\n" for line in left_out), sep="", end="", file=sys.stderr)
         asked = asked[: options.max_images]
@@ -49,6 +49,7 @@ def complete(options: "Options", gan: Gan) -> tuple[dict[str, Row], int]:
         job = Job(options, asked, model_of(gan), reader)
         if done := len(asked) - job.open:
             print(f"{done:,} of {len(asked):,} are done already (--overwrite makes them anew)", file=sys.stderr)
+        print(*(f"{note}\n" for note in job.notes.values()), sep="", end="", file=sys.stderr)
         try:
             if job.open:
                 _work_off(options, job)

@@ -94,6 +94,14 @@ class Manifest:
                 kept[stem] = row
         return kept
 
+    def members(self) -> dict[str, set[str]]:
+        """The answers in each shard that rows tell of, those too that were given anew."""
+        found: dict[str, set[str]] = {}
+        for row in self._all():
+            if row["output"] and row["member"]:
+                found.setdefault(row["output"], set()).add(row["member"])
+        return found
+
     def merge(self, rows: Mapping[str, Row]) -> None:
         """Make these rows the manifest, in the order of their paths. Raises ImageError if it cannot be written."""
         order = sorted(rows, key=lambda stem: (rows[stem]["path"], stem))

@@ -11,6 +11,7 @@ from pyarrow import parquet
 
 from ..errors import DataError
 from ..files.contents import digest_photo
+from ..files.folders import LeftOut
 from ..files.listing import Listing, Roles
 from ..files.naming import Results, inside
 from ..images.photos import Source
@@ -30,9 +31,9 @@ def questions(
     Raises DataError for a table that cannot be read, and for paths that are there twice.
     """
     tables = [place for place in places if place.suffix.lower() == SUFFIX]
-    inner = [path for place in places if place.is_dir() for path in _below(place)]
+    inner = [path for place in places if place.is_dir() for path in _below(place, {**roles, out: ""})]
     others = [place for place in places if place not in tables]
-    listed = list_pictures(others, out, roles) if others else Listing(())
+    listed = list_pictures(others, out, roles, (SUFFIX,)) if others else Listing(())
     sources = list(listed.sources)
     sources += [source for path in tables for source in _listed(path)]
     for path in inner:
@@ -59,9 +60,11 @@ def _digest(source: Source) -> str:
     return digest_photo(fetched([Question(source, 0, Path())])[0].source)
 
 
-def _below(folder: Path) -> list[Path]:
-    """Tables in a folder, but not those that a verb has left in its results."""
-    return [path for path in sorted(folder.rglob(f"*{SUFFIX}")) if RUN not in path.relative_to(folder).parts]
+def _below(folder: Path, roles: Roles) -> list[Path]:
+    """Tables in a folder, but not those that a verb has left in its results, or that have another part."""
+    left_out = LeftOut.of(roles).below(folder)
+    tables = (path for path in sorted(folder.rglob(f"*{SUFFIX}")) if RUN not in path.relative_to(folder).parts)
+    return [path for path in tables if left_out.role(path) is None]
 
 
 def _listed(path: Path) -> list[Source]:

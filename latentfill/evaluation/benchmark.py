@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, final
+from unicodedata import normalize
 
 import numpy as np
 from jaxtyping import Float
@@ -109,7 +110,8 @@ def ask(hole: str, pictures: Pictures, seed: int, limits: ReadLimits = DEFAULT_L
 
 def hole_seed(seed: int, name: str) -> int:
     """What the hole of a picture is drawn from, so that neither its neighbours nor their order matter."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode(errors="surrogateescape")).digest()[:8], "little")
+    text = normalize("NFC", f"{seed} {name}")  # some systems take letters and their accents apart
+    return int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:8], "little")
 
 
 @final

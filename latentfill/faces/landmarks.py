@@ -1,11 +1,13 @@
 """Landmarks that are given in a file, for photos in which none are found or others are wanted."""
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from posixpath import splitext
 from typing import Any, final
+from unicodedata import normalize
 
 import numpy as np
 from jaxtyping import Float
@@ -39,11 +41,11 @@ def read(path: Path, landmarks: LandmarkSet) -> "Landmarks":
     for what cannot be understood: points on one line, eyes in the wrong order, numbers missing.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")  # names may be any bytes
     except OSError as error:
         raise LatentfillError(f"{path}: landmarks cannot be read ({error.strerror})", cure(error)) from error
-    except UnicodeDecodeError as error:
-        raise LatentfillError(f"{path}: landmarks cannot be read (not a text file)", FORMATS) from error
+    if "\0" in text:
+        raise LatentfillError(f"{path}: landmarks cannot be read (not a text file, or not UTF-8)", FORMATS)
     start = text.lstrip()
     parse = _json if start.startswith("{") else _list if start.split("\n")[0].strip().isdigit() else _csv
     rows = list(parse(path, text))
@@ -120,7 +122,7 @@ def _list(path: Path, text: str) -> Iterator[Row]:
 
 
 def _csv(path: Path, text: str) -> Iterator[Row]:
-    reader = csv.reader(text.splitlines(), skipinitialspace=True)
+    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
     header = [name.strip() for name in next(reader, [])]
     wanted = next((columns for columns in (THREE, CELEBA) if set(columns) <= set(header)), None)
     if wanted is None:
@@ -171,8 +173,8 @@ def _check(rows: list[Row], corners: Float[np.ndarray, "n 3 2"]) -> None:
 
 
 def _plain(name: str) -> str:
-    """A path with slashes, and without `.` before it."""
-    return PurePosixPath(name.replace("\\", "/")).as_posix().lstrip("/")
+    """A path with slashes, without `.` before it, and its letters composed: some systems take accents apart."""
+    return PurePosixPath(normalize("NFC", name).replace("\\", "/")).as_posix().lstrip("/")
 
 
 def _without_suffix(name: str) -> str:

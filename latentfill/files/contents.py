@@ -12,7 +12,7 @@ from ..errors import HoleError, ImageError, LatentfillError
 from ..images.archives import Source
 from ..images.holes import HoleSpec, find_file
 from .listing import Roles
-from .records import digest, digest_file
+from .records import digest, digest_file, is_completion
 
 Landmarks = Mapping[str, Sequence[Any]]
 MadeOf = Mapping[str, str | None]
@@ -20,20 +20,24 @@ MadeOf = Mapping[str, str | None]
 WORDS = {"photo": "the photo has", "hole": "its hole has", "landmarks": "its landmarks have"}
 
 
-def roles_of(spec: HoleSpec, places: Sequence[Path]) -> Roles:
-    """The files of a hole, which are no pictures. Raises HoleError if its folder is that of the pictures."""
+def roles_of(spec: HoleSpec, places: Sequence[Path], out: Path) -> Roles:
+    """The files of a hole, which are no pictures. Raises HoleError if its folder is that of pictures or results."""
     if spec.kind not in ("file", "folder"):
         return {}
-    if any(place.exists() and place.samefile(spec.path) for place in places):
+    if any(_is_same(place, spec.path) for place in places):
         raise HoleError(f"{spec.path} is given as the hole and as the picture", "Keep holes and pictures apart.")
+    if spec.kind == "folder" and _is_same(out, spec.path):
+        raise HoleError(f"{spec.path} is given for the holes and for the results", "Keep holes and results apart.")
     return {spec.path: "given as the hole"}
 
 
 def check_apart(spec: HoleSpec, source: Source) -> None:
-    """Raise HoleError if a picture would be its own hole, since it lies in the folder of holes."""
+    """Raise HoleError if the hole of a picture in a folder of holes would be the picture itself, or a completion."""
     path = find_file(spec, source.name)
-    if path is not None and not source.member and path.exists() and path.samefile(source.path):
+    if path is not None and not source.member and _is_same(path, source.path):
         raise HoleError(f"{source.name}: its hole would be the picture itself", "Keep holes and pictures apart.")
+    if path is not None and spec.kind == "folder" and is_completion(path):
+        raise HoleError(f"{source.name}: its hole would be {path}, a completion", "Keep holes and results apart.")
 
 
 def digest_photo(source: Source) -> str:
@@ -79,6 +83,10 @@ def digest_landmarks(landmarks: Landmarks, name: str) -> str | None:
 def changed_contents(was: MadeOf, now: MadeOf) -> str:
     """Which contents are others than they were, in words; what was not kept counts as the same."""
     return " and ".join(words for name, words in WORDS.items() if name in was and was[name] != now[name])
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    return path.exists() and other.exists() and path.samefile(other)
 
 
 @lru_cache(maxsize=4)

@@ -2,19 +2,17 @@
 
 import os
 import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn, final
+from typing import NoReturn, final
 
 from ..errors import DataError
-from ..images.archives import SUFFIXES, Source, is_archive, is_picture, is_shown, read_archive, reason_of, suffix
-from ..writing import RUN
+from ..images.archives import SUFFIXES, Source, is_archive, is_picture, read_archive, reason_of
+from .folders import LeftOut, Roles, list_folder, sort_archive
 from .pipes import PIPE, PIPES, is_pipe, read_pipe
-from .records import digest_file, entries_of, is_answer, is_run, read_answer
 
-Roles = Mapping[Path, str]
+__all__ = ["Listing", "Roles", "find", "report", "survey"]
 
 
 @final
@@ -31,7 +29,7 @@ def find(places: Iterable[Path], roles: Roles | None = None) -> Iterator[Source]
     yield from survey(places, roles).sources
 
 
-def survey(places: Iterable[Path], roles: Roles | None = None) -> Listing:
+def survey(places: Iterable[Path], roles: Roles | None = None, read: Sequence[str] = ()) -> Listing:
     """Every picture in the given files, folders and archives; `-` is one that comes by the standard input.
 
     Files come in the order of their names, parts of an archive in the order they are stored in: shards are
@@ -46,7 +44,7 @@ def survey(places: Iterable[Path], roles: Roles | None = None) -> Listing:
     Raises DataError for a single place, or if all are so, that is missing, is no picture, or is a broken archive.
     """
     places = list(dict.fromkeys(places))
-    left_out = _LeftOut(_resolved(roles or {}))
+    left_out = LeftOut.of(roles or {})
     listed: list[tuple[Path, Source]] = []
     refused: list[DataError] = []
     for place in places:
@@ -63,6 +61,8 @@ def survey(places: Iterable[Path], roles: Roles | None = None) -> Listing:
     if refused and len(refused) == len(places):
         raise refused[0]
     sources = [source for _, source in listed] if len(places) == 1 else list(_unique(listed))
+    for suffix in read:
+        left_out.suffixes.pop(suffix, None)
     return Listing(tuple(sources), tuple(left_out.sentences()))
 
 
@@ -72,38 +72,9 @@ def report(listing: Listing) -> None:
         print(sentence, file=sys.stderr)
 
 
-@final
-@dataclass(frozen=True)
-class _LeftOut:
-    """Counts of what is no picture of the command: by role, and by suffix for what is not read."""
-
-    roles: Mapping[Path, str]
-    suffixes: Counter[str] = field(default_factory=Counter)
-    others: Counter[str] = field(default_factory=Counter)
-
-    def role(self, path: Path, *, named: bool = False) -> str | None:
-        """The part that a file has in the command, or the folder it is in unless it was `named` itself."""
-        if not self.roles:
-            return None
-        real = Path(os.path.realpath(path))
-        above = () if named else real.parents
-        return next((self.roles[one] for one in (real, *above) if one in self.roles), None)
-
-    def sentences(self) -> Iterator[str]:
-        if self.suffixes:
-            counted = ", ".join(f"{number:,} {name}" for name, number in self.suffixes.most_common())
-            yield f"left out, for files of this kind are not read: {counted}. Save pictures as PNG or JPEG."
-        for what, number in self.others.items():
-            yield f"left out: {number:,} {'picture' if number == 1 else 'pictures'}, {what}."
-
-
-def _resolved(roles: Roles) -> Roles:
-    return {Path(os.path.realpath(path)): role for path, role in roles.items()}
-
-
-def _list_place(place: Path, left_out: _LeftOut) -> Iterator[Source]:
+def _list_place(place: Path, left_out: LeftOut) -> Iterator[Source]:
     if place.is_dir():
-        yield from _list_folder(place, left_out)
+        yield from list_folder(place, left_out.below(place))
     elif is_pipe(place):
         yield _pipe_source(place)
     elif not os.path.lexists(place):
@@ -113,11 +84,11 @@ def _list_place(place: Path, left_out: _LeftOut) -> Iterator[Source]:
     elif role := left_out.role(place, named=True):
         left_out.others[role] += 1
     elif is_archive(place.name):
-        found, problem, others = read_archive(place, place.name)
-        if problem:
-            _refuse(place, problem, "Unpack it and give the folder, or make it again without compression.")
-        left_out.suffixes.update(others)
-        yield from found
+        archive = read_archive(place, place.name)
+        if archive.problem:
+            _refuse(place, archive.problem, "Unpack it and give the folder, or make it again without compression.")
+        photos, answers = sort_archive(archive, left_out)
+        yield from left_out.choose(photos, answers)
     elif is_picture(place.name):
         yield Source(place.name, place)
     else:
@@ -154,92 +125,3 @@ def _unique(listed: list[tuple[Path, Source]]) -> Iterator[Source]:
             taken = set(labels.values())
             labels[home] = next(n for n in (name, *(f"{name}-{i}" for i in range(2, len(taken) + 3))) if n not in taken)
         yield replace(source, name=f"{labels[home]}/{source.name}")
-
-
-def _list_folder(place: Path, left_out: _LeftOut) -> Iterator[Source]:
-    walk = _Walk(place, left_out)
-    for path in sorted(walk.found):
-        name = path.relative_to(place).as_posix()
-        if is_picture(name):
-            yield Source(name, path)
-        else:
-            parts, problem, others = read_archive(path, name)
-            left_out.suffixes.update(others)
-            yield from parts
-            if problem:
-                yield Source(name, path, problem=problem)
-    for path, problem in walk.problems:
-        yield Source(path.relative_to(place).as_posix(), path, problem=problem)
-
-
-@final
-class _Walk:
-    """Pictures and archives below a folder, links followed but no folder twice; and what could not be listed."""
-
-    def __init__(self, place: Path, left_out: _LeftOut) -> None:
-        self.found: list[Path] = []
-        self.problems: list[tuple[Path, str]] = []
-        self._place, self._left_out = place, left_out
-        self._answers: list[Path] = []
-        seen = {os.path.realpath(place)}
-        for folder, folders, files in os.walk(place, followlinks=True, onerror=self._note_error):
-            here = Path(folder)
-            paths = {name: os.path.realpath(here / name) for name in sorted(folders) if self._is_open(here / name)}
-            folders[:] = [name for name, real in paths.items() if real not in seen]
-            seen.update(paths.values())
-            self._sort(here, files)
-        if self.found:  # completions among other pictures are results; where there is nothing else they were meant
-            for path in self._answers:
-                if _is_answer(path):
-                    left_out.others["completed by this program: name one itself to use it"] += 1
-                else:
-                    self.found.append(path)
-        else:
-            self.found = self._answers
-
-    def _is_open(self, folder: Path) -> bool:
-        return is_shown(folder.name) and not (folder.name == RUN and is_run(folder))
-
-    def _sort(self, folder: Path, files: list[str]) -> None:
-        entries, names = entries_of(folder), set(files)
-        for name in filter(is_shown, files):
-            path = folder / name
-            if not (is_picture(name) or is_archive(name)):
-                if name not in entries and not _is_metadata(path):
-                    self._left_out.suffixes[suffix(name)] += 1
-            elif role := self._left_out.role(path):
-                self._left_out.others[role] += 1
-            elif not path.is_file():
-                self.problems.append((path, "no file" if path.exists() else "a link to what is not there"))
-            elif name in entries and self._is_result(path):
-                self._left_out.others["written by this program"] += 1
-            elif path.suffix == ".png" and f"{path.stem}.json" in names and _metadata_of(path):
-                self._answers.append(path)
-            else:
-                self.found.append(path)
-
-    def _is_result(self, path: Path) -> bool:
-        """Whether a file is as the record has it, and a sheet, or of a folder of results below the place."""
-        for entry in entries_of(path.parent)[path.name]:
-            root = None if entry.root is None else os.path.realpath(path.parent / entry.root)
-            above = os.path.realpath(self._place)
-            if root is None or (root != above and Path(root).is_relative_to(above)):
-                return digest_file(path) in {one.sha256 for one in entries_of(path.parent)[path.name]}
-        return False
-
-    def _note_error(self, error: OSError) -> None:
-        self.problems.append((Path(str(error.filename)), reason_of(error)))
-
-
-def _metadata_of(picture: Path) -> Mapping[str, Any] | None:
-    return read_answer(picture.with_suffix(".json"))
-
-
-def _is_metadata(path: Path) -> bool:
-    """Whether a file tells of an answer: nobody would miss it among the pictures."""
-    return path.suffix == ".json" and read_answer(path) is not None
-
-
-def _is_answer(picture: Path) -> bool:
-    metadata = _metadata_of(picture)
-    return metadata is not None and is_answer(picture, metadata)

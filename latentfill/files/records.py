@@ -9,18 +9,18 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, final
 
 from ..errors import LatentfillError
-from ..writing import RUN, put, put_rows
+from ..writing import RECORD, RUN, put, put_rows
+from . import earlier
 
-RECORD = ".latentfill"
 FORMAT = 1
-OLD = ("image", "options", "hole", "seconds")  # what the metadata of an answer held before it was sealed
-OF_A_RUN = (".lock", "options.json", "photos.jsonl", "asked.json", "manifest.parquet", "rejected.csv", "judged")
+BY_TRAINING = b'{"training": 1}\n'  # a line in the record of the folder of a training
 MOVE = "Move or rename it, or give another folder."
+LEAST = 64  # bytes of an answer's metadata by which others are told from them
+FOLDERS_READ = 64  # whose records are kept in memory
 
 
 @final
@@ -33,6 +33,9 @@ class Entry(NamedTuple):
 
     sha256: str
     root: str | None
+
+
+_READ: dict[Path, tuple[int, int, dict[str, list[Entry]]]] = {}  # records: inode, bytes read, and what they say
 
 
 def digest(data: bytes) -> str:
@@ -49,13 +52,11 @@ def digest_file(path: Path) -> str:
 def is_ours(path: Path) -> bool:
     """Whether the file in this place is, byte for byte, one that its folder's record names.
 
-    Among the results of an earlier version, which kept no records, whatever has none is.
+    Without a record, it is if an earlier version wrote it.
     """
     if entries := entries_of(path.parent).get(path.name):
         return digest_file(path) in {entry.sha256 for entry in entries}
-    run = next((folder / RUN for folder in path.parents if (folder / RUN).is_dir()), None)
-    old_run = run is not None and is_run(run) and not (run / RECORD).exists()
-    return old_run or ((path.parent / "history.jsonl").exists() and not (path.parent / RECORD).exists())
+    return earlier.is_earlier_result(path) and BY_TRAINING not in _read(path.parent)
 
 
 def check_free(path: Path) -> None:
@@ -99,7 +100,15 @@ def entries_of(folder: Path) -> Mapping[str, list[Entry]]:
         stat = path.stat()
     except OSError:
         return {}
-    return _entries(path, stat.st_mtime_ns, stat.st_size)
+    file, read, found = _READ.pop(path, (0, 0, {}))
+    if file != stat.st_ino or read > stat.st_size:
+        read, found = 0, {}
+    if read < stat.st_size:
+        read += _add_entries(path, read, found)
+    _READ[path] = stat.st_ino, read, found
+    while len(_READ) > FOLDERS_READ:
+        del _READ[next(iter(_READ))]
+    return found
 
 
 def claim_run(out: Path) -> Path:
@@ -117,11 +126,19 @@ def claim_run(out: Path) -> Path:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder called `_run` is one that `claim_run`, or an earlier version, has made."""
-    if any((folder / name).exists() for name in (RECORD, *OF_A_RUN)):
-        return True
-    inner = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
-    return not any(folder.iterdir()) or any(path.name.replace("-", "").isdigit() for path in inner)
+    """Whether a folder called `_run` is one that `claim_run`, or an earlier version, has made; an empty one is."""
+    return os.path.exists(folder / RECORD) or earlier.is_earlier_run(folder)
+
+
+def is_training(folder: Path) -> bool:
+    """Whether a training was begun in a folder."""
+    return BY_TRAINING in _read(folder) or earlier.has_history(folder)
+
+
+def mark_training(folder: Path) -> None:
+    """Note that a training is begun in a folder, so that what it writes there is ours."""
+    with (folder / RECORD).open("ab") as file:
+        file.write(BY_TRAINING)
 
 
 def seal(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,24 +151,42 @@ def read_answer(path: Path) -> dict[str, Any] | None:
     """The metadata in a file NAME.json, if they are ours and unchanged, or were written by an earlier version."""
     try:
         with path.open("rb") as file:
-            head = file.read(64)
-            if b'"latentfill"' not in head and b'"image"' not in head:
-                return None
-            found = json.loads(head + file.read())
-    except (OSError, ValueError):
+            head = file.read(LEAST)
+            return parse_answer(head + file.read()) if _may_be_answer(head) else None
+    except OSError:
+        return None
+
+
+def parse_answer(data: bytes) -> dict[str, Any] | None:
+    """The same of the content of such a file."""
+    try:
+        found = json.loads(data) if _may_be_answer(data) else None
+    except ValueError:
         return None
     if not isinstance(found, dict):
         return None
     if "seal" not in found:
-        return found if all(name in found for name in OLD) else None
+        return found if all(name in found for name in earlier.ANSWER) else None
     plain = {name: value for name, value in found.items() if name != "seal"}
     return found if found["seal"] == _digest_json(plain) else None
 
 
 def is_answer(picture: Path, metadata: Mapping[str, Any]) -> bool:
     """Whether a picture is the one that the metadata beside it were written for; of an earlier version's it is."""
+    digests = digests_of(metadata)
+    return digests is None or digest_file(picture) in digests
+
+
+def digests_of(metadata: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Of the picture that metadata were written for, and of that before; None where an earlier version wrote them."""
     output = metadata.get("output")
-    return output is None or digest_file(picture) in (output["sha256"], *output["before"])
+    return None if output is None else (output["sha256"], *output["before"])
+
+
+def is_completion(picture: Path) -> bool:
+    """Whether a picture is a completion that `complete` wrote, and unchanged."""
+    metadata = read_answer(picture.with_suffix(".json")) if picture.suffix == ".png" else None
+    return metadata is not None and is_answer(picture, metadata)
 
 
 def can_replace(picture: Path, metadata: Mapping[str, Any] | None) -> bool:
@@ -169,16 +204,30 @@ def _way(path: Path, root: Path | None) -> str | None:
     return None if root is None else os.path.relpath(root, path.parent)
 
 
-@lru_cache(maxsize=64)
-def _entries(path: Path, changed: int, size: int) -> Mapping[str, list[Entry]]:
-    found: dict[str, list[Entry]] = {}
-    for line in path.read_bytes().splitlines():
+def _read(folder: Path) -> bytes:
+    try:
+        return (folder / RECORD).read_bytes()
+    except OSError:
+        return b""
+
+
+def _add_entries(path: Path, start: int, found: dict[str, list[Entry]]) -> int:
+    """Read the whole lines of a record from there on, for it grows while it is used. Returns how many bytes it read."""
+    with path.open("rb") as file:
+        file.seek(start)
+        data = file.read()
+    end = data.rfind(b"\n") + 1
+    for line in data[:end].splitlines():
         try:
             fields = json.loads(line)
             found.setdefault(fields["name"], []).append(Entry(fields["sha256"], fields["root"]))
         except (ValueError, TypeError, KeyError):
             continue
-    return found
+    return end
+
+
+def _may_be_answer(data: bytes) -> bool:
+    return b'"latentfill"' in data[:LEAST] or b'"image"' in data[:LEAST]
 
 
 def _digest_json(plain: Mapping[str, Any]) -> str:

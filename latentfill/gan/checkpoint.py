@@ -102,6 +102,12 @@ def restate(path: Path, about: Mapping[str, Any], out: Path) -> None:
     _store(out, tensors, {**header, "about": dict(about)})
 
 
+def have_same_weights(path: Path, other: Path) -> bool:
+    """Whether two model files hold the same numbers under the same names. Raises ModelError."""
+    (_, these), (_, those) = _read(path), _read(other)
+    return these.keys() == those.keys() and all(torch.equal(these[name], those[name]) for name in these)
+
+
 def _write(path: Path, parts: Mapping[str, nn.Module], about: Mapping[str, Any], dtype: torch.dtype) -> None:
     """The tensors of all parts and what is said about them, in one file."""
     tensors = {

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import final
+from typing import NamedTuple, final
 
 from ..errors import ImageError
 from ..writing import RUN
@@ -77,8 +77,7 @@ def _read(source: Source, size: int) -> bytes:
 
 
 def _zipped(source: Source) -> bytes:
-    stat = source.path.stat()
-    return _zip(source.path, stat.st_mtime_ns, stat.st_size, os.getpid()).read(source.member)
+    return _open_zip(source.path).read(source.member)
 
 
 def _stored(source: Source, size: int) -> bytes:
@@ -89,19 +88,30 @@ def _stored(source: Source, size: int) -> bytes:
         return file.read(size)
 
 
-def read_archive(path: Path, name: str) -> tuple[list[Source], str, Counter[str]]:
+class Archive(NamedTuple):
     """The pictures in an archive, what is wrong with it, if anything, and the suffixes of what is no picture.
 
-    Of several parts with one name the last counts, as when the archive is unpacked.
+    `beside` has what may tell of a picture `NAME.png`, its `NAME.json`, by the picture's name.
     """
+
+    pictures: list[Source]
+    problem: str
+    others: Counter[str]
+    beside: dict[str, Source]
+
+
+def read_archive(path: Path, name: str) -> Archive:
+    """What is in an archive. Of several parts with one name the last counts, as when it is unpacked."""
     parts: dict[str, Source] = {}
+    texts: dict[str, Source] = {}
     others: Counter[str] = Counter()
     problem = ""
     runs: set[str] = set()  # folders `_run` that are told by what is in them
     try:
         with path.open("rb") as file:
             if path.name.lower().endswith(COMPRESSED) or file.read(8).startswith(MAGIC):
-                return [], "a compressed tar, whose parts cannot be found without unpacking it", others
+                problem = "a compressed tar, whose parts cannot be found without unpacking it"
+                return Archive([], problem, others, {})
         for part in _tarred(path) if path.suffix.lower() == ".tar" else _listed_in_zip(path):
             inner = "/".join(p for p in part.member.replace("\\", "/").split("/") if p not in ("", ".", ".."))
             if inner.endswith(IN_A_RUN):
@@ -112,10 +122,12 @@ def read_archive(path: Path, name: str) -> tuple[list[Source], str, Counter[str]
                 parts[inner] = replace(part, name=f"{name}/{inner}")
             else:
                 others[suffix(inner)] += 1
+                if inner.endswith(".json"):
+                    texts[f"{name}/{inner.removesuffix('.json')}.png"] = replace(part, name=f"{name}/{inner}")
     except (*UNREADABLE, tarfile.TarError, ValueError) as error:
         problem = f"a broken archive ({reason_of(error)})"
     kept = [part for inner, part in parts.items() if not inner.startswith(tuple(runs))]
-    return kept, problem, others
+    return Archive(kept, problem, others, texts)
 
 
 def _tarred(path: Path) -> Iterator[Source]:
@@ -135,14 +147,18 @@ def _tarred(path: Path) -> Iterator[Source]:
 
 
 def _listed_in_zip(path: Path) -> Iterator[Source]:
-    stat = path.stat()
-    for info in _zip(path, stat.st_mtime_ns, stat.st_size, os.getpid()).infolist():
+    for info in _open_zip(path).infolist():
         if not info.is_dir():
             yield Source("", path, info.filename, 0, info.file_size)
 
 
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    stat = path.stat()
+    return _zip(path, (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns), os.getpid())
+
+
 @lru_cache(maxsize=4)
-def _zip(path: Path, changed: int, size: int, process: int) -> zipfile.ZipFile:
+def _zip(path: Path, stamp: tuple[int, ...], process: int) -> zipfile.ZipFile:
     """An open archive. A changed file is opened anew, and so is one that a forked process would share."""
     return zipfile.ZipFile(path)
 

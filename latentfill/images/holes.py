@@ -191,11 +191,14 @@ def _partner(folder: Path, name: str) -> Path:
     if not name:
         raise HoleError(f"{folder}: no name to look for among its holes", "Name the hole itself.")
     parts = PurePosixPath(name).parts  # the first may be the archive that the picture lies in
-    for wanted in dict.fromkeys(folder.joinpath(*some) for some in (parts, parts[1:], parts[-1:])):
+    for inner in dict.fromkeys((parts[:-1], parts[1:-1], ())):
+        place = _descend(folder, inner)
+        if place is None:
+            continue
+        wanted = place / parts[-1]
         if wanted.is_file():
             return wanted
-        is_there = wanted.parent.is_dir()
-        by_stem = _by_stem(wanted.parent, wanted.parent.stat().st_mtime_ns) if is_there else {}
+        by_stem = _by_stem(place, place.stat().st_mtime_ns)
         found = next((some for names in partner_names(_fold(wanted.stem)) if (some := _all(by_stem, names))), [])
         same = [path for path in found if _fold(path.name) == _fold(wanted.name)]
         found = same if len(same) == 1 else found
@@ -204,6 +207,18 @@ def _partner(folder: Path, name: str) -> Path:
         if found:
             return found[0]
     raise HoleError(f"{folder}: no hole for {name}", f"Put it at {(folder / name).with_suffix('.png')}.")
+
+
+def _descend(folder: Path, names: tuple[str, ...]) -> Path | None:
+    """The folder of these names below, or the one whose name is alike; None if there is none."""
+    for name in names:
+        if not (folder / name).is_dir():
+            alike = [path for path in folder.iterdir() if _fold(path.name) == _fold(name) and path.is_dir()]
+            if len(alike) != 1:
+                return None
+            name = alike[0].name
+        folder /= name
+    return folder
 
 
 def partner_names(stem: str) -> tuple[tuple[str, ...], ...]:

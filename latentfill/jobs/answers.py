@@ -53,10 +53,13 @@ class Question:
         return self.stem.with_name(self.stem.name + suffix)
 
 
-def list_pictures(places: Sequence[Path], out: Path, roles: Roles) -> Listing:
-    """Every picture in `places` but what lies in `out`. Raises LatentfillError if the pictures themselves do."""
+def list_pictures(places: Sequence[Path], out: Path, roles: Roles, read: Sequence[str] = ()) -> Listing:
+    """Every picture in `places` but what lies in `out`. Raises LatentfillError if the pictures themselves do.
+
+    Files with a suffix in `read` are the caller's, and not counted as left out.
+    """
     here = Path(os.path.realpath(out))
-    listed = survey(places, {**roles, out: f"in {out}, the folder for the results"})
+    listed = survey(places, {**roles, out: f"in {out}, the folder for the results"}, read)
     real = (Path(os.path.realpath(source.path)) for source in listed.sources)  # of links in circles, too
     own = {path for path in real if path.parent == here}
     if any(place.is_dir() and place.resolve() == here for place in places) or any(p.suffix == ".png" for p in own):
@@ -164,8 +167,8 @@ def check_same(
     """
     told = {**LEFT_ALONE, **told, "options": {**asdict(CompleteOptions()), **told.get("options", {})}}
     told["photo"] = {"grow": 0, **told.get("photo", {})}
-    same_hole = now.get("hole") is not None and was.get("hole") == now["hole"]
-    if same_hole and told["hole"].endswith(INVERTED) == asked["hole"].endswith(INVERTED):
+    told, asked = _take_apart(told), _take_apart(asked)
+    if now.get("hole") is not None and was.get("hole") == now["hole"]:
         told["hole"] = asked["hole"]
     if told.get("weights") == model["weights"]:
         told["model"] = asked["model"]
@@ -193,12 +196,15 @@ def write_answer(
 ) -> Path:
     """Write one completion, a PNG file, and before it its metadata, by which it is known as ours and as answered.
 
-    Raises ForeignFileError if something else is in its place, or was put there since.
+    Raises ForeignFileError if something else is in its place, or was put there since, by another command too.
     """
     path, about = question.file(".png"), question.file(".json")
     before = records.read_answer(about)
     if (about.exists() or path.exists()) and not records.can_replace(path, before):
         raise ForeignFileError(f"{path} was not written by latentfill, or was changed since", records.MOVE)
+    was = before.get("made_of", {}) if before else {}
+    if was.get("photo", contents["photo"]) != contents["photo"] and was.get("place") != contents["place"]:
+        raise ForeignFileError(f"{path} was written of another photo meanwhile", "Give the same command again.")
     output = {"sha256": records.digest(picture), "before": [records.digest_file(path)] if path.exists() else []}
     metadata = {"image": question.source.name, **asked_for(options), **facts, "made_of": contents, "output": output}
     text = json.dumps(records.seal(metadata), indent=1) + "\n"
@@ -217,6 +223,12 @@ def _state_of(picture: Path, metadata: Mapping[str, Any]) -> str:
         return WHOLE if picture.is_file() else ""
     found = records.digest_file(picture)
     return WHOLE if found == output["sha256"] else "" if found in output["before"] else CHANGED
+
+
+def _take_apart(about: Mapping[str, Any]) -> dict[str, Any]:
+    """The hole, and whether it was inverted."""
+    hole = about["hole"]
+    return {**about, "hole": hole.removesuffix(INVERTED), "invert": hole.endswith(INVERTED)}
 
 
 def _differences(told: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:

@@ -28,7 +28,12 @@ AROUND = 0.35  # how much of the photo is shown around the hole, in widths of th
 
 
 def offer(folder: Path, cut: Cut, filled: Filled) -> None:
-    """Write 1.png, 2.png, ... and sheet.png: the photo, its hole, and each candidate, around the hole."""
+    """Write 1.png, 2.png, ... and sheet.png: the photo, its hole, and each candidate, around the hole.
+
+    What an earlier search offered is removed.
+    """
+    for path in folder.glob("*.png"):
+        path.unlink()
     for number, candidate in enumerate(filled.candidates, 1):
         originals.write(folder / f"{number}.png", candidate)
     before = cut.original.photo().opaque()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import final
+from unicodedata import normalize
 
 from ..errors import LatentfillError
 from .ledger import Row
@@ -35,6 +36,7 @@ class Split:
 
     def who(self, name: str) -> str | None:
         """Whose picture it is, by its name (`people/anna/1.jpg`); None if that does not tell."""
+        name = normalize("NFC", name)  # some systems take letters and their accents apart
         if self.identity == FOLDER:
             folder = PurePosixPath(name).parent.as_posix()
             return None if folder == "." else folder
@@ -63,7 +65,7 @@ class Split:
 
     def _whose(self, name: str) -> str:
         who = self.who(name)
-        return f"name {name}" if who is None else f"identity {who}"
+        return f"name {normalize('NFC', name)}" if who is None else f"identity {who}"
 
 
 @final

@@ -8,6 +8,7 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast, final
+from unicodedata import normalize
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -133,10 +134,12 @@ def labelled(data: Dataset) -> Dataset:
             f"{len(loose)} pictures lie in no folder that could be their label; the first: {loose[0]}",
             "Sort them into one folder for each class, or train with --labels none.",
         )
-    names = sorted({label for label in found if label})
+    composed = [normalize("NFC", label or "") for label in found]  # some systems take letters and accents apart
+    labels = dict(sorted(zip(composed, found, strict=True), reverse=True))
+    names = sorted({label for label in labels.values() if label})
     if len(names) < 2:
         raise DataError(f"all pictures lie in the folder {names[0]}", "Give the folder above, or --labels none.")
-    numbers = np.array([names.index(label or "") for label in found], np.int64)
+    numbers = np.array([names.index(labels[label] or "") for label in composed], np.int64)
     counts = np.bincount(numbers).tolist()
     return replace(data, labels=numbers, classes=dict(zip(names, counts, strict=True)))
 

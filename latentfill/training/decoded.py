@@ -27,6 +27,7 @@ FORMAT = 2  # raise it when the pixels would come out differently
 AT_ONCE = 256  # pictures decoded side by side; bounds the memory
 NO_MEMORY = "there is not enough memory for it"
 MAKING = "making-"  # the beginning of the name of what is not yet whole
+OURS = frozenset({"lock", "pixels.u8", "names.json"})  # what may be in it
 ABANDONED_AFTER_SECONDS = 60  # between making a folder and locking it
 
 About = tuple[list[str], list[tuple[str, str]]]  # names of the pictures, and what was rejected and why
@@ -185,7 +186,8 @@ def _sweep(parent: Path) -> None:
     """Remove what killed processes left half made; what a living one is making is locked."""
     for making in parent.glob(f"{MAKING}*"):
         try:
-            if time.time() - making.stat().st_mtime < ABANDONED_AFTER_SECONDS:
+            is_new = time.time() - making.stat().st_mtime < ABANDONED_AFTER_SECONDS
+            if is_new or not OURS.issuperset(os.listdir(making)):
                 continue
             lock = hold(making / "lock")
         except OSError:

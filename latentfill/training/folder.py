@@ -1,6 +1,7 @@
 """The folder of a run: who works in it, and with which options it was begun."""
 
 import json
+import re
 from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from pydantic import TypeAdapter
 
 from .. import __version__
 from ..errors import LatentfillError, RunError, explain
-from ..files.records import RECORD
+from ..files import records
 from ..options import Kind, NetworkOptions, RunOptions, TrainOptions, renamed
 from .checkpoints import MAKING, listed
 from .dataset import Dataset
@@ -21,14 +22,18 @@ from .locks import hold, holder
 HISTORY = "history.jsonl"
 OTHER_PICTURES = "the pictures are not those of the last start; the training goes on with these"
 RESULTS = (
+    HISTORY,
     "model.safetensors",
+    "model-raw.safetensors",
     "best.safetensors",
     "options.json",
     "metrics.csv",
     "samples",
     "checkpoints",
     "tensorboard",
+    "warnings.jsonl",
 )
+HALF_MADE = re.compile(r"(\d{10}|options\.json|metrics\.csv|\.\w+)" + re.escape(MAKING))
 FIXED = ("seed", "batch_size")  # training options that the first batch settled
 # What every training listens to; the rest is for those with a game.
 SERVED = {
@@ -59,13 +64,15 @@ def claim(folder: Path) -> TextIO:
         raise explain(error, folder, RunError) from error
     if lock is None:
         raise RunError(f"{holder(path)} is training in {folder}", "Wait for it, stop it, or give another --run.")
-    if not (folder / HISTORY).exists():
+    if not records.is_training(folder):
         if there := [name for name in RESULTS if (folder / name).exists()]:
             lock.close()
             raise RunError(f"{folder} holds {there[0]} already, and no training", "Give another --run.")
-        (folder / RECORD).touch()
-    for left in folder.rglob(f"*{MAKING}"):
-        left.unlink(missing_ok=True)
+        records.mark_training(folder)
+        return lock
+    for left in (path for place in (".", "checkpoints", "samples") for path in (folder / place).glob(f"*{MAKING}")):
+        if HALF_MADE.fullmatch(left.name):
+            left.unlink(missing_ok=True)
     return lock
 
 

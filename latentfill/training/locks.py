@@ -8,6 +8,8 @@ from typing import TextIO
 from ..errors import LatentfillError
 from ..files.records import claim_run
 
+HOLDER = "process "
+
 try:
     import fcntl
 except ImportError:  # not on every system; there nobody is kept out
@@ -17,10 +19,12 @@ except ImportError:  # not on every system; there nobody is kept out
 def hold(path: Path) -> TextIO | None:
     """Open and lock a file until it is closed, and write into it who holds it; None if somebody else does.
 
+    A file that holds something else is locked, and stays as it is.
+
     Unlike a file that merely exists, a lock cannot outlive a process that was killed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("a+", encoding="utf-8")
+    file = path.open("a+", encoding="utf-8", errors="replace")
     try:
         if fcntl:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -29,9 +33,11 @@ def hold(path: Path) -> TextIO | None:
         return None
     except OSError:
         pass  # a network disk without locks
-    file.truncate(0)
-    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-    file.flush()
+    file.seek(0)
+    if file.read(len(HOLDER)) in ("", HOLDER):
+        file.truncate(0)
+        file.write(f"{HOLDER}{os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
     return file
 
 
@@ -45,4 +51,5 @@ def held(out: Path) -> TextIO:
 
 def holder(path: Path) -> str:
     """Who wrote itself into a lock file."""
-    return path.read_text(encoding="utf-8").strip() or "another process"
+    found = path.read_text(encoding="utf-8", errors="replace").strip()
+    return found if found.startswith(HOLDER) else "another process"

@@ -103,7 +103,7 @@ CHANGES = {
     "preset": (None, ("--preset", "best"), "made with --preset fast, not best"),
     "seed": (None, ("--seed", "3"), "made with --seed 0, not 3"),
     "option": (None, ("--no-grain",), "made with --grain"),
-    "inverted": (None, ("--invert",), "made with --hole holes, not holes inverted"),
+    "inverted": (None, ("--invert",), "made without --invert"),
     "drawn": (None, ("--edits", "2"), "made with --edits 0, not 2"),
     "animated": (None, ("--gif",), "made without --gif"),
     "nothing": (None, (), "1 of 1 are done already"),

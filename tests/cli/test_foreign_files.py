@@ -81,4 +81,4 @@ def test_a_calibration_is_written_into_no_other_file(here, monkeypatch, capsys):
     monkeypatch.chdir(here)
     Path("photo.jpg").write_bytes(b"mine")
     assert run(["calibrate", "in", "--model", "m.safetensors", "--out", "photo.jpg"]) == 2
-    assert "photo.jpg: not a safetensors file" in capsys.readouterr().err and Path("photo.jpg").read_bytes() == b"mine"
+    assert "photo.jpg: not a model file" in capsys.readouterr().err and Path("photo.jpg").read_bytes() == b"mine"

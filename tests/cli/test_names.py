@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -91,6 +92,55 @@ def test_any_name_can_be_printed_and_is_read_again_as_it_was(name, encoding):
     if encoding == "utf-8":
         assert raw.getvalue() == name
     name_process("complete", Path(os.fsdecode(name * 100)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    folder=st.text("a\u00e9\u00fc\ud55c", min_size=1, max_size=4), stem=st.text("b\u00e9\u1ea5", min_size=1, max_size=4)
+)
+def test_composed_and_decomposed_letters_are_the_same_name_everywhere(tmp_path_factory, folder, stem):
+    from latentfill.evaluation import benchmark
+    from latentfill.faces import landmarks
+    from latentfill.files.naming import fold
+    from latentfill.images.holes import find_file, parse
+    from latentfill.jobs import answers
+    from latentfill.jobs.splits import Split
+    from latentfill.training.dataset import Dataset, labelled
+
+    here = tmp_path_factory.mktemp("names")
+    one, other = (normalize(form, f"{folder}/{stem}.png") for form in ("NFC", "NFD"))
+    for path in (here / "holes" / one, here / "holes" / "x" / f"{stem}.png"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (here / "points.json").write_text(json.dumps({one: [[2, 4], [9, 4], [6, 9]]}), encoding="utf-8")
+    points = landmarks.read(here / "points.json", "inner-eyes-and-bottom-lip")
+    split = Split(0.5, r"^(.*)/")
+    rules = [
+        fold,
+        lambda name: answers.hole_seed(1, name),
+        lambda name: benchmark.hole_seed(1, name),
+        split.part,
+        split.who,
+        Split(0.5, "no").part,
+        lambda name: points[name][0].tolist(),
+        lambda name: find_file(parse(str(here / "holes")), name),
+        lambda name: len(labelled(Dataset(np.zeros((3, 1, 1, 1), np.uint8), [one, name, "z/z.png"], ())).classes),
+    ]
+    for rule in rules:
+        assert rule(one) == rule(other)
+
+
+def test_landmarks_are_for_names_of_any_bytes(tmp_path):
+    from latentfill.faces import landmarks
+
+    rows = f'path,x1,y1,x2,y2,x3,y3\n{ODD}.jpg,2,4,9,4,6,9\n"a\nb.jpg",2,4,9,4,6,9\n'
+    (tmp_path / "p.csv").write_bytes(os.fsencode(rows))
+    points = landmarks.read(tmp_path / "p.csv", "inner-eyes-and-bottom-lip")
+    assert list(points) == [f"{ODD}.jpg", "a\nb.jpg"] and len(points[f"in/{ODD}.jpg"]) == 1
+    for binary in (rows.replace(ODD, "a").encode("utf-16"), b"\0\1"):
+        (tmp_path / "p.csv").write_bytes(binary)
+        with pytest.raises(LatentfillError, match="not a text file, or not UTF-8"):
+            landmarks.read(tmp_path / "p.csv", "inner-eyes-and-bottom-lip")
 
 
 @pytest.fixture(scope="module")

@@ -316,3 +316,32 @@ def test_actors_get_what_the_cluster_has(workers, threads, there, local, fleet):
 def test_more_than_the_cluster_has_is_refused_and_not_waited_for(workers, there, device, told):
     with pytest.raises(LatentfillError, match=told):
         _fleet(EngineOptions("ray", workers), there, device, 0, None, local=False)
+
+
+def test_a_photo_that_was_edited_has_one_answer_in_all_shards_and_is_told(tmp_path, model):
+    faces = draw(tmp_path / "faces", 4)
+    options = asked(model, faces, "--out", tmp_path / "out", "--engine", "ray", "--write", "tar")
+    work_off(options).finish()
+    (faces / "001.png").write_bytes(encoded(tmp_path, 9))
+    one = work_off(options)
+    assert list(one.notes.values()) == ["001.png: made anew, since the photo has changed"]
+    one.finish()
+    names = []
+    for shard in (tmp_path / "out" / "shards").glob("*.tar"):
+        with tarfile.open(shard) as file:
+            names += file.getnames()
+    assert sorted(names) == sorted(f"{i:03}.{end}" for i in range(4) for end in ("png", "json"))
+    assert job(options).open == 0
+
+
+def test_tables_with_another_part_are_no_pictures_and_others_are_not_called_unread(tmp_path):
+    table = pyarrow.table({"path": ["a.png"], "bytes": [encoded(tmp_path, 0)]})
+    for name in ("in/t.parquet", "in/out/u.parquet", "in/holes/v.parquet"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        parquet.write_table(table, tmp_path / name)
+    (tmp_path / "in" / "notes.txt").touch()
+    out = tmp_path / "in" / "out"
+    roles = {tmp_path / "in" / "holes": "given as the hole"}
+    found, left_out = tables.questions([tmp_path / "in"], out, FolderResults(out), roles)
+    assert [one.source.path.name for one in found] == ["t.parquet"]
+    assert "1 .txt" in left_out[0] and ".parquet" not in left_out[0]

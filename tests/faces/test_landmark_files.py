@@ -133,6 +133,6 @@ def test_what_cannot_be_understood_is_told_with_its_line(tmp_path: Path, text: s
 def test_a_file_that_is_not_there_or_no_text(tmp_path: Path) -> None:
     with pytest.raises(LatentfillError, match="No such file"):
         read(tmp_path / "none.csv", INNER)
-    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0\0\x10JFIF")
     with pytest.raises(LatentfillError, match="not a text file"):
         read(tmp_path / "photo.jpg", INNER)

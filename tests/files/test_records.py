@@ -58,16 +58,60 @@ def test_a_folder_of_that_name_is_only_taken_if_it_is_ours(tmp_path):
         claim_run(tmp_path / "theirs")
 
 
-def test_results_of_an_earlier_version_may_be_replaced_as_then(tmp_path):
-    (tmp_path / "out" / "_run").mkdir(parents=True)
-    (tmp_path / "out" / "_run" / "options.json").touch()
-    (tmp_path / "out" / "people").mkdir()
-    (tmp_path / "out" / "people" / "a.png").touch()
-    write(tmp_path / "out" / "people" / "a.png", b"anew")
-    (tmp_path / "people").mkdir()
-    (tmp_path / "people" / "a.png").touch()
+def test_results_of_an_earlier_version_may_be_replaced_and_nothing_else_in_their_folder(tmp_path):
+    def touch(*names):
+        for name in names:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(b"then")
+
+    theirs = ["crops/people/b.png", "crops/contact.png", "run/x.csv", "trial/deep/report.md", "chat/report.html",
+              "empty/a/rejected.csv", "fit/a.png"]  # fmt: skip
+    mine = ["crops/people/a.png", "crops/people/a-2.png", "crops/rejected.csv", "crops/test/alignment.json",
+            "run/losses.svg", "run/rejected.csv", "trial/report.md",
+            "tars/shards/000000001-90435b38e44e.tar"]  # fmt: skip
+    touch(*theirs, *mine, "trial/_run/judged/x", "fit/_run/000001-000064/x", "tars/_run/asked.json")
+    (tmp_path / "crops" / "_run").mkdir()
+    (tmp_path / "crops" / "_run" / "photos.jsonl").write_text(json.dumps({"stem": "people/a", "crops": 2}) + "\ncut")
+    (tmp_path / "run" / "history.jsonl").write_text('{"date": "2026", "latentfill": "0.1.0"}\n')
+    (tmp_path / "chat" / "history.jsonl").write_text('{"role": "user"}\n')
+    (tmp_path / "empty" / "_run").mkdir()
+    for name in [*mine, *mine]:  # also when a record has been begun
+        write(tmp_path / name, b"now")
+    for name in theirs:
+        with pytest.raises(ForeignFileError):
+            write(tmp_path / name, b"now")
+    records.mark_training(tmp_path / "run")
+    touch("run/report.html")
     with pytest.raises(ForeignFileError):
-        write(tmp_path / "people" / "a.png", b"anew")
+        write(tmp_path / "run" / "report.html", b"now")
+
+
+@pytest.mark.parametrize("name", ["2024/a.jpg", "10-5/a.jpg", "rejected.csv", "options.json", "sub/deep/a.txt"])
+def test_a_run_folder_of_somebody_else_is_none_of_ours(tmp_path, name):
+    path = tmp_path / "_run" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"mine")
+    with pytest.raises(ForeignFileError):
+        claim_run(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["000001-000064-2/hats/1.png", ".lock", "mean/center/0.npz", "rejected.csv"])
+def test_what_an_earlier_version_kept_is(tmp_path, name):
+    path = tmp_path / "_run" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("path,reason\n")
+    assert claim_run(tmp_path) == tmp_path / "_run"
+
+
+def test_a_record_is_read_once_however_often_files_are_replaced(tmp_path, monkeypatch):
+    for i in range(40):
+        write(tmp_path / f"{i}", b"1")
+    read = []
+    real = json.loads
+    monkeypatch.setattr(records.json, "loads", lambda line: read.append(line) or real(line))
+    for i in range(40):
+        write(tmp_path / f"{i}", b"2")
+    assert len(read) <= 80, "else twenty thousand crops take an hour"
 
 
 def test_metadata_are_ours_while_nobody_has_changed_them(tmp_path):
