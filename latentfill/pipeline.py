@@ -207,6 +207,7 @@ def _joined(
         blend=how,
         grain=photo_options.grain,
         seed=options.seed,
+        hidden=hidden_in(original, hole),
     )
     tint = GREY if values.shape[2] == 1 else tint
     if tint is not None:
