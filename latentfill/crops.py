@@ -7,6 +7,7 @@ import torch
 
 from .completion.completion import Completion, complete
 from .completion.observations import Sight, question
+from .filling.tint import find_tint
 from .gan.gan import Gan
 from .images.blending import overlay, poisson
 from .images.holes import DrawnHole, to_known
@@ -62,14 +63,26 @@ def _read(hole: Hole | Missing) -> Hole:
 def blend(incomplete: Incomplete, completion: Completion, how: str) -> Images:
     """Join the known pixels with G(z): `overlay` (or auto) is the post's formula, `poisson` the paper's.
 
-    Where something else was observed, G(z) is made to agree with it, and the rest is joined to that.
+    Crops of one colour stay so. Where something else was observed, G(z) is made to agree with it, and the rest is
+    joined to that.
     """
     ways = {"auto": overlay, "overlay": overlay, "poisson": poisson}
     if how not in ways:
         raise ValueError(f"blend is one of {', '.join(ways)}, not {how!r}")
     if incomplete.observations:
-        incomplete = Incomplete(incomplete.impose(completion.images), incomplete.shown[1])
-    return ways[how](incomplete, completion.images)
+        return ways[how](Incomplete(incomplete.impose(completion.images), incomplete.shown[1]), completion.images)
+    return _keep_tint(incomplete, ways[how](incomplete, completion.images))
+
+
+def _keep_tint(incomplete: Incomplete, joined: Images) -> Images:
+    """What was found in a crop of one colour has that colour."""
+    for row, pixels in enumerate(to_pixels(joined) if joined.shape[1] == 3 else []):
+        hole = incomplete.known[row, 0].cpu().numpy() == 0
+        tint = find_tint(pixels, ~hole, hole)
+        if tint is not None and tint.covers(pixels[hole]):
+            pixels[hole] = tint.apply(pixels[hole])
+            joined[row] = to_images(pixels)[0].to(joined)
+    return joined
 
 
 def fill_crops(

@@ -22,7 +22,7 @@ from .images.originals import Original
 from .images.painted.pictures import WHITE, check_size
 from .images.painted.widening import grow
 from .images.placement import Placement
-from .observing.observed import Observed, look, sight_of
+from .observing.observed import Observed, cover, look, sight_of
 from .options import Alignment, PhotoOptions
 from .types import Hole, Pixels
 
@@ -93,7 +93,7 @@ def cut(
     if not hole.any() and observed is None:
         return Cut(original, hole, (), (), (), 0.0, (*told, EMPTY))
     wanted = hole if observed is None else np.full_like(hole, 255)
-    placements, notes = _placed(pixels, wanted, hidden, gan, options, given, name)
+    placements, notes = _placed(original.photo().opaque(), wanted, hidden, gan, options, given, name)
     pairs = [_crop(placement, pixels, hidden) for placement in placements]
     known = min((1 - np.count_nonzero(gap) / gap.size for _, gap in pairs), default=1.0)
     if known < LITTLE:
@@ -128,13 +128,7 @@ def cut_observed(
         )
     hole, options = _widened(hole, options), replace(options, grow=0)
     hidden = hidden_in(original, hole) if hole.shape == original.values.shape[:2] else np.zeros_like(hole)
-    if sight.view.factor > 1 and hidden.any() and not hidden.all():
-        # so that what is hidden does not show around the hole once the picture is enlarged smoothly
-        around = diffuse(original.photo().pixels, hidden)[..., : original.values.shape[2]]
-        unit = np.iinfo(original.values.dtype).max // 255
-        filled = np.where(hidden[..., None] > 0, around.astype(original.values.dtype) * unit, original.values)
-        original = replace(original, values=filled)
-    observed = look(original, sight, gan.network.size, name, most)
+    observed = look(cover(original, hidden), sight, gan.network.size, name, most)
     times = observed.shown.values.shape[0] / original.values.shape[0]
     points = np.asarray(landmarks, float) * times if len(landmarks) else landmarks
     return cut(observed.shown, observed.hole(hole, name), gan, options, points, name, observed=observed)

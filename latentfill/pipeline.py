@@ -207,10 +207,11 @@ def _joined(
         blend=how,
         grain=photo_options.grain,
         seed=options.seed,
+        hidden=hidden_in(original, hole),
     )
     tint = GREY if values.shape[2] == 1 else tint
-    if tint is not None:
-        found = hole > 0 if question.observed is None else np.ones_like(hole, bool)
+    found = hole > 0 if question.observed is None else np.ones_like(hole, bool)
+    if tint is not None and tint.covers(filled[found]):
         filled[found] = tint.apply(filled[found])
     filled = filled[..., : values.shape[2]]
     alpha = original.alpha

@@ -1,20 +1,28 @@
 """Files keep any colour where a picture is transparent: nobody may learn it, look for faces on it or show it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from latentfill.cutting import Cut
+from latentfill import cutting, fill
+from latentfill.completion.observations import parse
+from latentfill.cutting import Cut, cut
 from latentfill.evaluation import trial
 from latentfill.files.listing import find
+from latentfill.filling.placing import Found
 from latentfill.gan.building import build
 from latentfill.images import originals, photos
+from latentfill.images.originals import Original
 from latentfill.jobs import candidates
 from latentfill.jobs.cutting import Cutter, Task
 from latentfill.jobs.ledger import Row
-from latentfill.options import NetworkOptions, ReadLimits
-from latentfill.pipeline import Filled
+from latentfill.observing.observed import degrade
+from latentfill.options import CompleteOptions, NetworkOptions, PhotoOptions, ReadLimits
+from latentfill.pipeline import Filled, _opened, put_back
 from latentfill.training.dataset import open_dataset
+from latentfill.web.routes.edits import shrunk
 
 SIDE = 32
 OPAQUE = np.s_[8:24, 8:24]
@@ -82,3 +90,75 @@ def test_what_is_half_transparent_is_halfway_to_white():
     share = alpha[..., None] / 255
     assert np.abs(photos.Photo(pixels, alpha).opaque() - (pixels * share + 255 * (1 - share))).max() <= 0.5
     assert photos.Photo(pixels).opaque() is pixels
+
+
+MODEL = build(NetworkOptions(size=16, base=4, latent=6))
+
+
+def completed(side, hidden, **options):
+    """A photo with a transparent margin that hides this colour, and a hole that reaches into the margin."""
+    rng = np.random.default_rng(0)
+    alpha = np.full((side, side), 255, np.uint8)
+    alpha[:, : side // 3] = 0
+    rgb = np.where(alpha[..., None] > 0, rng.integers(90, 110, (side, side, 3)), hidden)
+    hole = np.zeros((side, side), np.uint8)
+    hole[side // 4 : side // 2, side // 4 : side // 2] = 255
+    search = CompleteOptions(steps=2, precision="fp32", blend=options.pop("blend", "auto"))
+    photo = PhotoOptions(place="center", outside=options.pop("outside", "telea"))
+    data = np.dstack([rgb, alpha]).astype(np.uint8)
+    return data, fill(data, hole, MODEL, search, photo_options=photo, **options).candidates[0], hole
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"outside": "telea"},
+        {"outside": "biharmonic"},
+        {"blend": "overlay"},
+        {"observe": "lowres:2"},
+        {"observe": "grey"},
+        {"observe": "noise:10"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("side", [16, 60])
+def test_what_is_found_does_not_depend_on_hidden_colours(side, options):
+    side = side // 2 if options.get("observe") == "lowres:2" else side
+    (_, one, _), (given, other, hole) = (completed(side, hidden, **options) for hidden in ((255, 0, 255), (0, 255, 0)))
+    shown = (one.alpha > 0) & (other.alpha > 0)
+    assert np.array_equal(one.alpha, other.alpha) and np.array_equal(one.values[shown], other.values[shown])
+    if "observe" not in options:
+        assert np.array_equal(other.values[hole == 0], given[hole == 0, :3]), "they stay in the file"
+
+
+def test_what_lies_far_from_all_that_can_be_seen_is_continued_from_there():
+    data, hole = np.zeros((300, 300, 4), np.uint8), np.zeros((300, 300), np.uint8)
+    data[:40, :40], hole[200:210, 200:210] = (200, 30, 30, 255), 255
+    photo = PhotoOptions(place="center", outside="telea")
+    found = put_back(Cut(_opened(data, None), hole, (), (), (), 0.0), (), CompleteOptions(), photo).photo
+    assert np.abs(found[hole > 0].astype(int) - (200, 30, 30)).max() <= 2
+
+
+def test_faces_are_not_looked_for_in_hidden_colours(monkeypatch):
+    looked = []
+    monkeypatch.setattr(cutting, "find_faces", lambda pixels, *_, **__: looked.append(pixels) or Found((), (), 1))
+    data = np.full((40, 40, 4), 70, np.uint8)
+    data[10:20, 10:20, 3], data[30:, :, 3] = 0, 255
+    model = replace(MODEL, about={"alignment": {"landmarks": "inner-eyes-and-bottom-lip", "margin": 1.0, "size": 16}})
+    cut(_opened(data, None), np.where(data[..., 3] == 0, np.uint8(255), np.uint8(0)), model, PhotoOptions())
+    assert (looked[0][10:20, 10:20] == 255).all() and (looked[0][30:] == 70).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("smaller", ["degraded", "shrunk"])
+def test_hidden_colours_do_not_show_where_photos_are_made_smaller(smaller, channels):
+    alpha = np.full((40, 40), 255, np.uint8)
+    alpha[:, :13] = 0
+    values = np.where(alpha[..., None] > 0, np.full((1, 1, channels), 100), 255).astype(np.uint8)
+    photo = Original(values, alpha)
+    if smaller == "shrunk":
+        small = shrunk(Cut(photo, np.zeros_like(alpha), (), (), (), 1.0), 10).original
+    else:
+        small = degrade(photo, parse("lowres:4"), 0)
+    assert small.values.shape == (10, 10, channels)
+    assert np.abs(small.values[small.alpha > 0].astype(int) - 100).max() <= 1

@@ -8,7 +8,7 @@ from signal import SIGINT
 from .. import __version__
 from ..errors import LatentfillError, explain, is_out_of_memory
 from ..stopping import Stopped, stoppable
-from .console.output import close, is_closed, take_any_name
+from .console.output import close, is_closed, open_streams, take_any_name
 
 VERBS = {
     "align": "find faces in photos, and cut them out aligned",
@@ -41,6 +41,7 @@ ENDED_BY_PIPE = 141  # what a shell says of a command whose output nobody wants 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The entry point of the `latentfill` command; leaves with the verb's exit code."""
+    open_streams()
     take_any_name(sys.stdout)
     sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
 

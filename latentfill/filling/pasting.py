@@ -54,6 +54,7 @@ def paste(
     blend: Blend = "poisson",
     grain: bool = True,
     seed: int = 0,
+    hidden: Hole | None = None,
 ) -> Photo:
     """The photo with its hole filled from the pieces; elsewhere it is as it was, to the bit.
 
@@ -62,6 +63,8 @@ def paste(
     meets the photo's values around the hole (as `images.blending.poisson`), `overlay` puts them in as they are. What
     no piece covers comes from `beyond(values, hole)`: float32 [h, w, 3] in 0..255, a part of the photo with the pieces
     already in place, and uint8 [h, w], 255 where it is wanted; its answer has the shape of the values.
+
+    `hidden` [H, W] is above 0 in the hole and where the photo means nothing else, such as where it is transparent.
 
     With `grain`, noise like the photo's is added where pieces are enlarged and where `beyond` is, drawn from `seed`.
     Raises ValueError for shapes that do not fit, or if `beyond` is needed and missing.
@@ -72,8 +75,9 @@ def paste(
         raise ValueError(f"blend is one of overlay, poisson, not {blend!r}")
     result = photo.copy()
     unit = np.float32(257 if photo.dtype == np.uint16 else 1)
-    for number, (box, gap) in enumerate(_parts(hole)):
-        known = hole[box.slices] == 0
+    there = (hole if hidden is None else hidden) == 0
+    for number, (box, gap) in enumerate(_parts(hole, there)):
+        known = there[box.slices]
         values = np.asarray(photo[box.slices], np.float32) / unit
         generated, near, covered, scale = _composed(pieces, box)
         covered &= gap
@@ -92,8 +96,11 @@ def paste(
     return result
 
 
-def _parts(hole: Hole) -> Iterator[tuple[Box, Where]]:
-    """Boxes with a margin around parts of the hole that lie apart, and which of their pixels belong to the part."""
+def _parts(hole: Hole, known: Where) -> Iterator[tuple[Box, Where]]:
+    """Boxes with a margin around parts of the hole that lie apart, and which of their pixels belong to the part.
+
+    Where nothing is known in the margin, the box is all of the photo.
+    """
     rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
     if not len(rows):
         return
@@ -112,6 +119,7 @@ def _parts(hole: Hole) -> Iterator[tuple[Box, Where]]:
         part = part & own[: part.shape[0], : part.shape[1]]
         inner = Box(top + y, left + x, top + y + part.shape[0], left + x + part.shape[1])
         box = inner.grown(MARGIN, *hole.shape)
+        box = box if known[box.slices].any() else Box(0, 0, *hole.shape)
         gap = np.zeros(box.shape, bool)
         gap[inner.top - box.top : inner.bottom - box.top, inner.left - box.left : inner.right - box.left] = part
         yield box, gap

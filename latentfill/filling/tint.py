@@ -17,20 +17,32 @@ Weights = Float[np.ndarray, "n k"]
 LUMA = np.array([0.299, 0.587, 0.114])  # of Rec. 601
 KNOTS = 52  # of the curve from a luma to its colour: every five grey levels, as whites may be clipped
 STIFF = 1e-4  # its resistance to bending, as a share of the pull of all blocks
-BLOCK = 8  # pixels along a side, of which colours are averaged: a JPEG keeps them so coarsely
-SMALLER = 32  # of a smaller picture a block is this part of the shorter side
+SIDES = (8, 4, 2, 1)  # of blocks whose colours are averaged: as large as a JPEG keeps them, if there are enough
+AROUND = 3  # blocks around the hole that are near it, at least
 SAMPLE = 3000  # blocks at most that are looked at, in the photo and near the hole
 ENOUGH = 200, 20  # and at least: a curve through fewer could fit anything
 TOLERANCE = 6.0  # grey levels that a block's colour may be off the curve: what may be lost of a pale photo's colours
 FAR, NEAR = 0.01, 0.002  # shares of the blocks that may be farther off: a stamp at the edge, hardly any at the hole
 
 
+SLACK = 8.0  # grey levels beyond the known lumas to which a curve is still trusted
+WIDE = 64.0  # grey levels: what is of one colour over so many is so beyond them
+BEYOND = 0.1  # share of what was found that may lie farther off
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Tint:
-    """A colour for each luma: R, G and B less the luma, at equal steps from 0 to 255."""
+    """A colour for each luma: R, G and B less the luma, at equal steps from 0 to 255; it was seen for these `lumas`."""
 
     curve: Float[np.ndarray, "k 3"]
+    lumas: tuple[float, float] = (0.0, 255.0)
+
+    def covers(self, values: UInt8[np.ndarray, "n 3"] | UInt16[np.ndarray, "n 3"]) -> bool:
+        """Whether the known pixels say anything of such RGB: a white wall does not, of who stands before it."""
+        low, high = self.lumas
+        luma = values @ (LUMA * 255 / np.iinfo(values.dtype).max)
+        return high - low >= WIDE or bool(np.mean((luma < low - SLACK) | (luma > high + SLACK)) <= BEYOND)
 
     def apply(self, values: UInt8[np.ndarray, "n 3"] | UInt16[np.ndarray, "n 3"]) -> np.ndarray:
         """RGB of the same luma in this tint, rounded."""
@@ -53,17 +65,19 @@ def find_tint(values: Values, known: Known, wanted: Known) -> Tint | None:
     if not len(rows):
         return None
     hole = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
-    side = min(BLOCK, max(1, min(known.shape) // SMALLER))
-    everywhere = _blocks(values, known, Box(0, 0, *known.shape), side)
-    if len(everywhere[0]) < ENOUGH[0]:
+    for side in SIDES:
+        everywhere = _blocks(values, known, Box(0, 0, *known.shape), side)
+        around = _blocks(values, known, hole.grown(max(*hole.shape, AROUND * side), *known.shape), side)
+        if len(everywhere[0]) >= ENOUGH[0] and len(around[0]) >= ENOUGH[1]:
+            break
+    else:
         return None
     curve = _fit(*everywhere)
-    if np.quantile(_off(*everywhere, curve), 1 - FAR) > TOLERANCE:
-        return None  # as most photos are
-    around = _blocks(values, known, hole.grown(max(hole.shape), *known.shape), side)
-    if len(around[0]) < ENOUGH[1] or np.quantile(_off(*around, curve), 1 - NEAR) > TOLERANCE:
-        return None
-    return Tint(curve)
+    for blocks, share in ((everywhere, FAR), (around, NEAR)):
+        if np.quantile(_off(*blocks, curve), 1 - share) > TOLERANCE:
+            return None
+    low, high = np.flatnonzero(everywhere[0].sum(0) > FAR)[[0, -1]] * (255 / (KNOTS - 1))
+    return Tint(curve, (float(low), float(high)))
 
 
 def _blocks(values: Values, known: Known, box: Box, side: int) -> tuple[Weights, Colours]:

@@ -11,9 +11,11 @@ from torch.nn import functional as F
 from ..completion.observations import Sight, View, degraded
 from ..completion.readings import Exactly, Jpeg, Levels, Noise, Reading
 from ..errors import HoleError, ImageError
+from ..filling.outside import diffuse
 from ..images.holes import to_known
 from ..images.metadata import fits
 from ..images.originals import Original
+from ..images.painted.pictures import WHITE
 from ..images.placement import Placement
 from ..types import Hole, Images, Known
 from .agreeing import agree, images_of, padded, values_of
@@ -54,6 +56,16 @@ class Observed:
         """1 where a number is known, of a photo with as many more rows and columns as whole blocks need."""
         side = self.sight.view.factor * self.sight.reading.side
         return self.sight.where(padded(to_known(hole), side))
+
+
+def cover(original: Original, hidden: Hole) -> Original:
+    """The photo with what is hidden [H, W] continued from around: it shows wherever neighbours are averaged."""
+    if not hidden.any() or hidden.all():
+        return original
+    around = diffuse(original.photo().pixels, hidden)[..., : original.values.shape[2]]
+    unit = np.iinfo(original.values.dtype).max // 255
+    filled = np.where(hidden[..., None] > 0, around.astype(original.values.dtype) * unit, original.values)
+    return replace(original, values=filled)
 
 
 def look(original: Original, sight: Sight, size: int, name: str = "the photo", most: int | None = None) -> Observed:
@@ -99,7 +111,9 @@ def degrade(original: Original, sight: Sight, seed: int, name: str = "the photo"
     height, width = (side // factor for side in original.values.shape[:2])
     if not height or not width:
         raise ImageError(f"{name}: it is too small to be made {factor} times smaller", "Take a larger one.")
-    images = images_of(original)[:, :, : height * factor, : width * factor]
+    alpha = original.photo().alpha
+    clear = original if alpha is None else cover(original, np.where(alpha < WHITE, np.uint8(255), np.uint8(0)))
+    images = images_of(clear)[:, :, : height * factor, : width * factor]
     seen = _decoded(sight.reading, degraded(sight, images, [seed]))
     alpha = None if original.alpha is None else original.alpha[factor // 2 :: factor, factor // 2 :: factor]
     alpha = None if alpha is None else np.ascontiguousarray(alpha[:height, :width])

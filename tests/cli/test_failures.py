@@ -2,8 +2,11 @@
 
 import errno
 import importlib
+import io
 import os
+import shlex
 import signal
+import subprocess
 import sys
 import time
 
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from latentfill.cli.console.output import is_closed
 from latentfill.cli.main import VERBS, run
 from latentfill.files.records import claim_run
 from latentfill.gan import building, checkpoint
@@ -145,6 +149,22 @@ def refuse(monkeypatch, number, name=""):
 
     for module in (photos, originals):
         monkeypatch.setattr(module, "put", put)
+
+
+def test_a_stream_that_nobody_reads_is_known_though_nothing_of_it_waits():
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream:
+        assert not is_closed(stream)
+        os.close(reader)
+        assert is_closed(stream)
+    assert not is_closed(io.StringIO())
+
+
+def test_streams_that_are_closed_from_the_start_are_empty_and_take_all():
+    code = "import sys; from latentfill.cli.main import main; main(sys.argv[1:])"
+    shell = f'exec {shlex.quote(sys.executable)} -c "{code}" verify - . center 0<&- 2>&-'
+    made = subprocess.run(["sh", "-c", shell], capture_output=True, text=True)
+    assert made.returncode == 1 and made.stdout.startswith("0 pairs") and len(made.stdout.splitlines()) == 1
 
 
 def test_a_full_disk_stops_all_and_a_folder_that_is_closed_costs_its_own(complete, tmp_path, monkeypatch, capsys):

@@ -7,7 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from latentfill import fill_crops
 from latentfill.filling.tint import LUMA, find_tint
+from latentfill.gan.building import build
+from latentfill.options import CompleteOptions, NetworkOptions
 
 ASTRONAUT = np.asarray(skimage.data.astronaut())
 GREY = np.asarray(Image.fromarray(ASTRONAUT).convert("L"))
@@ -97,3 +100,37 @@ def test_too_few_pixels_say_nothing():
     known[:4, :4] = True
     assert find_tint(np.zeros((64, 64, 3), np.uint8), known, ~known) is None
     assert find_tint(np.zeros((64, 64, 3), np.uint8), ~known & known, ~known) is None
+
+
+@pytest.mark.parametrize("side", [128, 250])
+def test_small_sepia_jpegs_have_a_tint_too(side):
+    sepia = TONED["sepia, its whites clipped"]
+    small = np.asarray(Image.fromarray(sepia).resize((side, side), Image.Resampling.BOX))
+    hole = np.zeros((side, side), bool)
+    hole[side // 4 : side // 3, side * 2 // 5 : side // 2] = True
+    assert find_tint(as_jpeg(small, 75), ~hole, hole) is not None
+
+
+def test_a_hole_that_leaves_little_of_a_small_photo_leaves_its_tint():
+    known = np.ones((64, 64), bool)
+    known[5:60, 5:60] = False
+    grey = np.repeat(GREY[:64, 200:264, None], 3, 2)
+    assert find_tint(grey, known, ~known) is not None
+
+
+@pytest.mark.parametrize(("level", "says"), [(150, False), (None, True)])
+def test_a_wall_says_nothing_of_the_colours_of_who_stands_before_it(level, says):
+    photo = np.where(HOLE[..., None], ASTRONAUT, level or np.repeat(GREY[..., None], 3, 2)).astype(np.uint8)
+    tint = find_tint(photo, ~HOLE, HOLE)
+    assert tint.covers(ASTRONAUT[HOLE]) is says
+    assert tint.covers(photo[~HOLE])
+
+
+def test_crops_and_frames_of_one_colour_stay_so():
+    gan = build(NetworkOptions(size=32, base=4, latent=6))
+    grey, hole = np.repeat(GREY[90:122, 210:242, None], 3, 2), np.zeros((32, 32), np.uint8)
+    hole[8:20, 8:20] = 255
+    colour = ASTRONAUT[90:122, 210:242]
+    made, other = fill_crops(gan, [grey, colour], [hole, hole], CompleteOptions(steps=2, precision="fp32"))
+    assert np.ptp(made, axis=2).max() == 0 < np.ptp(made[hole > 0]) and np.ptp(other[hole > 0], axis=1).max() > 0
+    assert np.array_equal(made[hole == 0], grey[hole == 0])

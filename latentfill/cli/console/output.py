@@ -2,6 +2,7 @@
 
 import codecs
 import os
+import select
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +24,13 @@ def take_any_name(stream: TextIO) -> None:
         stream.reconfigure(errors=ANY_NAME)
 
 
+def open_streams() -> None:
+    """Open what was closed from the start: there Python has none, and files that are opened would be taken for it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))  # has the lowest number, its own
+
+
 def say(*results: object, file: TextIO | None = None) -> None:
     """Print results, a line each, at once. Raises LatentfillError where they cannot be written."""
     try:
@@ -38,11 +46,13 @@ def is_closed(stream: TextIO) -> bool:
     """Whether nobody reads any more what is written there."""
     try:
         stream.flush()
+        pipe = select.poll()
+        pipe.register(stream.fileno(), 0)
+        return any(event & select.POLLERR for _, event in pipe.poll(0))  # what did not go out may be lost already
     except BrokenPipeError:
         return True
-    except (OSError, ValueError):  # a full disk; closed here
-        pass
-    return False
+    except (OSError, ValueError, AttributeError):  # a full disk; closed here; no files, or a system without poll
+        return False
 
 
 def close() -> None:

@@ -92,9 +92,10 @@ def shrunk(cut: Cut, side: int) -> Cut:
     times = _times(cut, side)
     if times == 1 or cut.observed is not None:
         return cut
-    photo = cut.original.photo()
-    small = np.asarray(Image.fromarray(photo.pixels).reduce(times))
-    alpha = None if photo.alpha is None else np.asarray(Image.fromarray(photo.alpha).reduce(times))
+    photo, channels = cut.original.photo(), cut.original.values.shape[2]
+    layers = photo.pixels if photo.alpha is None else np.dstack([photo.pixels, photo.alpha])
+    small = np.asarray(Image.fromarray(layers).reduce(times))  # what is transparent does not count
+    alpha = None if photo.alpha is None else small[..., 3]
     rows, columns = small.shape[:2]
     height, width = cut.hole.shape
     blocks = np.pad(cut.hole, ((0, rows * times - height), (0, columns * times - width)))
@@ -103,7 +104,7 @@ def shrunk(cut: Cut, side: int) -> Cut:
     for one in cut.placements:
         across, down = ((a / times, b / times, c / times) for a, b, c in one.matrix)
         placements.append(Placement((across, down), one.size))
-    return replace(cut, original=Original(small, alpha), hole=hole, placements=tuple(placements))
+    return replace(cut, original=Original(small[..., :channels], alpha), hole=hole, placements=tuple(placements))
 
 
 def names(counts: Sequence[int]) -> list[str]:
