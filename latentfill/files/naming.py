@@ -71,16 +71,17 @@ def name_results(
         claimed.add(fold(stem))
         found[i] = Name(stem, digests.get(i, ""), "" if fold(stem) == fold(wanted) else wanted)
 
-    for i, source in enumerate(sources):
-        for stem in _former(ways[i], results):
-            result = results.find(stem)
-            if result is None or fold(stem) in claimed or (anew and not results.can_replace(stem)):
-                continue
-            base = PurePosixPath(source.name).name
-            same = result.photo == digest_of(i) if result.photo else result.image == source.name
-            if same and fold(PurePosixPath(result.image).name) == fold(base):
-                claim(i, stem, stem)
-                break
+    for exact in (True, False):  # of two equal pictures each has the result that bears its own name
+        for i, source in enumerate(sources):
+            for stem in _former(ways[i], results) if i not in found else ():
+                result = results.find(stem)
+                if result is None or fold(stem) in claimed or (anew and not results.can_replace(stem)):
+                    continue
+                names = (result.image, source.name) if exact else (Path(result.image).name, Path(source.name).name)
+                same = result.photo == digest_of(i) if result.photo else result.image == source.name
+                if same and fold(names[0]) == fold(names[1]):
+                    claim(i, stem, stem)
+                    break
     for i, source in enumerate(sources):
         if i in found:
             continue

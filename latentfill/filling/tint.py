@@ -59,7 +59,8 @@ GREY = Tint(np.zeros((KNOTS, 3)))
 def find_tint(values: Values, known: Known, wanted: Known) -> Tint | None:
     """How the colour of a photo [h, w, 3] follows from its luma, by its known pixels; None if it does not.
 
-    Judged of all of the photo, and more strictly near to what is wanted: skin in front of a grey wall is colour.
+    Judged of all of the photo, and more strictly near to what is wanted: skin in front of a grey wall is colour. One
+    block may always be off.
     """
     rows, columns = (np.flatnonzero(wanted.any(axis)) for axis in (1, 0))
     if not len(rows):
@@ -74,7 +75,7 @@ def find_tint(values: Values, known: Known, wanted: Known) -> Tint | None:
         return None
     curve = _fit(*everywhere)
     for blocks, share in ((everywhere, FAR), (around, NEAR)):
-        if np.quantile(_off(*blocks, curve), 1 - share) > TOLERANCE:
+        if np.quantile(_off(*blocks, curve), 1 - max(share, 1 / len(blocks[0]))) > TOLERANCE:
             return None
     low, high = np.flatnonzero(everywhere[0].sum(0) > FAR)[[0, -1]] * (255 / (KNOTS - 1))
     return Tint(curve, (float(low), float(high)))

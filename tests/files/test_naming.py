@@ -53,6 +53,12 @@ def test_no_two_results_meet_in_one_file_and_each_picture_keeps_its_own(contents
     assert {name: later[name] for name in first} == first, "and with more pictures it does, too"
 
 
+def test_of_equal_pictures_each_keeps_its_own_result():
+    shelf, pictures = Shelf(), {"a/A.png": 1, "A.png": 1}
+    first = name_all(pictures, shelf)
+    assert name_all(pictures, shelf) == first == {"a/A.png": "a/A", "A.png": "A"}
+
+
 def test_a_picture_is_known_by_its_content_and_an_edited_one_by_its_place():
     shelf = Shelf()
     assert name_all({"a.png": 1}, shelf, "/mon") == {"a.png": "a"}
