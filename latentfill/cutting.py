@@ -93,7 +93,7 @@ def cut(
     if not hole.any() and observed is None:
         return Cut(original, hole, (), (), (), 0.0, (*told, EMPTY))
     wanted = hole if observed is None else np.full_like(hole, 255)
-    placements, notes = _placed(original.photo().opaque(), wanted, hidden, gan, options, given, name)
+    placements, notes = _placed(pixels, wanted, hidden, gan, options, given, name)
     pairs = [_crop(placement, pixels, hidden) for placement in placements]
     known = min((1 - np.count_nonzero(gap) / gap.size for _, gap in pairs), default=1.0)
     if known < LITTLE:

@@ -1,17 +1,14 @@
 """Files keep any colour where a picture is transparent: nobody may learn it, look for faces on it or show it."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from PIL import Image
 
-from latentfill import cutting, fill
+from latentfill import fill
 from latentfill.completion.observations import parse
-from latentfill.cutting import Cut, cut
+from latentfill.cutting import Cut
 from latentfill.evaluation import trial
 from latentfill.files.listing import find
-from latentfill.filling.placing import Found
 from latentfill.gan.building import build
 from latentfill.images import originals, photos
 from latentfill.images.originals import Original
@@ -137,16 +134,6 @@ def test_what_lies_far_from_all_that_can_be_seen_is_continued_from_there():
     photo = PhotoOptions(place="center", outside="telea")
     found = put_back(Cut(_opened(data, None), hole, (), (), (), 0.0), (), CompleteOptions(), photo).photo
     assert np.abs(found[hole > 0].astype(int) - (200, 30, 30)).max() <= 2
-
-
-def test_faces_are_not_looked_for_in_hidden_colours(monkeypatch):
-    looked = []
-    monkeypatch.setattr(cutting, "find_faces", lambda pixels, *_, **__: looked.append(pixels) or Found((), (), 1))
-    data = np.full((40, 40, 4), 70, np.uint8)
-    data[10:20, 10:20, 3], data[30:, :, 3] = 0, 255
-    model = replace(MODEL, about={"alignment": {"landmarks": "inner-eyes-and-bottom-lip", "margin": 1.0, "size": 16}})
-    cut(_opened(data, None), np.where(data[..., 3] == 0, np.uint8(255), np.uint8(0)), model, PhotoOptions())
-    assert (looked[0][10:20, 10:20] == 255).all() and (looked[0][30:] == 70).all()
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -145,6 +145,7 @@ def desk(stubbed, visiting):
 @pytest.fixture
 def page(desk, stub, visit):
     """A page that others have used before, loaded anew: nothing of theirs goes on in it."""
+    desk.goto(f"{stub.address}/icon.svg")
     desk.evaluate("sessionStorage.removeItem('latentfill-tab')")  # what it has kept is of another tab
     desk.goto(stub.address)
     ready(desk)
@@ -419,6 +420,20 @@ def test_a_reload_keeps_photo_and_paint_until_they_are_closed(page, stub, visit)
     other.close()
 
 
+def test_a_tab_that_is_opened_from_another_has_a_photo_of_its_own(page):
+    open_photo(page)
+    name = page.locator("#canvas").get_attribute("aria-label").split(",")[0]
+    with page.context.expect_page() as opened:
+        page.evaluate("window.open(location.href)")  # it is handed what the tab has in its storage
+    ready(opened.value)
+    opened.value.wait_for_timeout(300)
+    expecting(opened.value.locator("#welcome")).to_be_visible()
+    open_photo(opened.value)
+    page.reload()
+    expecting(page.locator("#canvas")).to_have_attribute("aria-label", re.compile(f"{name}, 1 face outlined"))
+    opened.value.close()
+
+
 def test_a_browser_that_keeps_nothing_asks_before_the_paint_is_lost(stub, visit):
     page = visit(stub.address)
     page.add_init_script("Object.defineProperty(window, 'indexedDB', { value: undefined })")
@@ -468,6 +483,12 @@ def test_a_phone_has_everything_in_reach(stub, visit):
         devtools.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
     assert page.locator("#canvas").screenshot() != before, "two fingers zoom"
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.locator("#hole-file").set_input_files(file_of(np.full((HEIGHT, WIDTH), 1, np.uint8), "ones.png"))
+    expecting(page.locator("#notice")).to_contain_text("Please look at the hole.")
+    canvas, notice = (page.locator(name).bounding_box() for name in ("#canvas", "#notice"))
+    assert notice["y"] >= canvas["y"] + canvas["height"], "the hole can be looked at"
+    page.get_by_role("button", name="Close", exact=True).first.tap()
+    page.touchscreen.tap(*middle)
     page.locator("#run").tap()
     expecting(page.locator("#download")).to_be_visible()
     page.locator("#download").scroll_into_view_if_needed()

@@ -2,7 +2,9 @@
 // nothing. They are sent to nobody. Where the browser keeps nothing (private windows, a full disk), `failed` says so.
 
 const DATABASE = "latentfill", PHOTOS = "photos", HOLES = "holes";
-const TAB = "latentfill-tab"; // in the session's storage, which each tab has of its own and a reload leaves
+// In the session's storage, which each tab has of its own and a reload leaves; but a tab that is opened from another, or
+// duplicates it, begins with a copy. So the name is there only while the tab is not looked at.
+const TAB = "latentfill-tab";
 const DAY = 86_400_000; // milliseconds for which what a closed tab has left is kept
 
 export class Keeper {
@@ -14,7 +16,12 @@ export class Keeper {
   constructor(isPainted) {
     addEventListener("beforeunload", (event) => this.failed && isPainted() && event.preventDefault());
     this.#tab = sessionStorage.getItem(TAB) ?? `${Date.now()}-${Math.random()}`;
-    sessionStorage.setItem(TAB, this.#tab);
+    const leave = () => sessionStorage.setItem(TAB, this.#tab);
+    const come = () => (document.hidden ? leave() : sessionStorage.removeItem(TAB));
+    addEventListener("pagehide", leave);
+    addEventListener("pageshow", come);
+    document.addEventListener("visibilitychange", come);
+    come();
   }
 
   /** What this tab had open: { file, width, height, runs }; null if nothing. */
