@@ -180,7 +180,7 @@ def _answer(options: Options, gan: "Gan") -> int:
     if done := count - len(open_ones):
         print(f"{done} of {count} are done already (--overwrite makes them anew)", file=sys.stderr)
     moved = [
-        f"{q.source.name}: goes to {q.file('.png')}, for another {q.moved}.png is there" for q in open_ones if q.moved
+        f"{q.source.name}: goes to {q.file('.png')}, since there is another {q.moved}.png" for q in open_ones if q.moved
     ]
     print(*(f"{note}\n" for note in [*notes, *moved]), sep="", end="", file=sys.stderr)
     completed = answer_all(options, gan, reader, open_ones)

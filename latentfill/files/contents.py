@@ -61,7 +61,7 @@ def stamp_of(source: Source) -> str:
 
 
 def digest_hole(spec: HoleSpec, name: str, own: bytes | None = None) -> str | None:
-    """Of the picture of a hole, `own` if it came with its photo; None for a hole that words or the photo tell."""
+    """Of the picture of a hole, `own` if it came with its photo; None for one given in words or by the photo."""
     if own is not None:
         return digest(own)
     try:

@@ -60,14 +60,14 @@ class LeftOut:
             return [source for source, _ in answers]
         changed = [source for source, digests in answers if digests and not _is_one_of(source, digests)]
         if unchanged := len(answers) - len(changed):
-            self.others["completed by this program: name one itself to use it"] += unchanged
+            self.others["completed by latentfill; name one to use it"] += unchanged
         return photos + changed
 
     def sentences(self) -> Iterator[str]:
         """What was left out, in words."""
-        if self.suffixes:
-            counted = ", ".join(f"{number:,} {name}" for name, number in self.suffixes.most_common())
-            yield f"left out, for files of this kind are not read: {counted}. Save pictures as PNG or JPEG."
+        if suffixes := +self.suffixes:
+            counted = ", ".join(f"{number:,} {name}" for name, number in suffixes.most_common())
+            yield f"left out, since files of this kind are not read: {counted}. Save pictures as PNG or JPEG."
         for what, number in self.others.items():
             yield f"left out: {number:,} {'picture' if number == 1 else 'pictures'}, {what}."
 
@@ -131,23 +131,31 @@ class _Walk:
         for name in filter(is_shown, files):
             path = folder / name
             if not (is_picture(name) or is_archive(name)):
-                if name not in entries and not _is_metadata(path):
+                if name not in entries and not self._is_metadata(path, names):
                     self._left_out.suffixes[suffix(name)] += 1
             elif role := self._left_out.role(path):
                 self._left_out.others[role] += 1
             elif not path.is_file():
-                self.problems.append((path, "no file" if path.exists() else "a link to what is not there"))
+                self.problems.append((path, "not a regular file" if path.exists() else "a broken link"))
             elif name in entries and self._is_result(path):
-                self._left_out.others["written by this program"] += 1
-            elif (
-                path.suffix == ".png"
-                and f"{path.stem}.json" in names
-                and (metadata := read_answer(path.with_suffix(".json")))
-            ):
+                self._left_out.others["written by latentfill"] += 1
+            elif metadata := self._metadata_of(path, names):
                 source = Source(path.relative_to(self._place).as_posix(), path)
                 self.answers.append((source, digests_of(metadata)))
             else:
                 self.found.append(path)
+
+    def _metadata_of(self, path: Path, names: set[str]) -> dict[str, Any] | None:
+        """Of a completion; somebody else's file of that name is counted as one that is not read."""
+        if path.suffix != ".png" or f"{path.stem}.json" not in names:
+            return None
+        metadata = read_answer(path.with_suffix(".json"))
+        self._left_out.suffixes[".json"] += metadata is None
+        return metadata
+
+    def _is_metadata(self, path: Path, names: set[str]) -> bool:
+        """Whether a file tells of an answer, and is not missed among pictures, or is looked at beside one."""
+        return path.suffix == ".json" and (f"{path.stem}.png" in names or read_answer(path) is not None)
 
     def _is_result(self, path: Path) -> bool:
         """Whether a file is as the record has it, and a sheet, or of a folder of results below the place."""
@@ -160,11 +168,6 @@ class _Walk:
 
     def _note_error(self, error: OSError) -> None:
         self.problems.append((Path(str(error.filename)), reason_of(error)))
-
-
-def _is_metadata(path: Path) -> bool:
-    """Whether a file tells of an answer: nobody would miss it among the pictures."""
-    return path.suffix == ".json" and read_answer(path) is not None
 
 
 def _parse(beside: Source) -> dict[str, Any] | None:

@@ -30,7 +30,7 @@ def find(places: Iterable[Path], roles: Roles | None = None) -> Iterator[Source]
 
 
 def survey(places: Iterable[Path], roles: Roles | None = None, read: Sequence[str] = ()) -> Listing:
-    """Every picture in the given files, folders and archives; `-` is one that comes by the standard input.
+    """Every picture in the given files, folders and archives; `-` is one that comes through standard input.
 
     Files come in the order of their names, parts of an archive in the order they are stored in: shards are
     shuffled on purpose and read fastest from front to back. Names are paths within the place given
@@ -80,7 +80,7 @@ def _list_place(place: Path, left_out: LeftOut) -> Iterator[Source]:
     elif not os.path.lexists(place):
         _refuse(place, "no such file or folder", "Give pictures, a folder of them, a .zip or a .tar.")
     elif not place.exists():
-        _refuse(place, "a link to what is not there", "Give pictures, a folder of them, a .zip or a .tar.")
+        _refuse(place, "a broken link", "Give pictures, a folder of them, a .zip or a .tar.")
     elif role := left_out.role(place, named=True):
         left_out.others[role] += 1
     elif is_archive(place.name):

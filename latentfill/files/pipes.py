@@ -23,7 +23,7 @@ def is_pipe(place: Path) -> bool:
 def read_pipe(place: Path) -> bytes:
     """All that comes from there. Raises DataError if nothing can."""
     if place in PIPES and sys.stdin.isatty():
-        raise DataError(f"{place}: nothing comes by the standard input", f"Write latentfill ... {place} < FILE.")
+        raise DataError(f"{place}: nothing comes through standard input", f"Write latentfill ... {place} < FILE.")
     try:
         return sys.stdin.buffer.read() if place in PIPES else place.read_bytes()
     except OSError as error:

@@ -35,7 +35,10 @@ class Entry(NamedTuple):
     root: str | None
 
 
-_READ: dict[Path, tuple[int, int, dict[str, list[Entry]]]] = {}  # records: inode, bytes read, and what they say
+Entries = dict[str, list[Entry]]
+_READ: dict[
+    Path, tuple[tuple[int, int, int], int, bytes, Entries]
+] = {}  # records: stamp, bytes read, last line, content
 
 
 def digest(data: bytes) -> str:
@@ -100,12 +103,11 @@ def entries_of(folder: Path) -> Mapping[str, list[Entry]]:
         stat = path.stat()
     except OSError:
         return {}
-    file, read, found = _READ.pop(path, (0, 0, {}))
-    if file != stat.st_ino or read > stat.st_size:
-        read, found = 0, {}
-    if read < stat.st_size:
-        read += _add_entries(path, read, found)
-    _READ[path] = stat.st_ino, read, found
+    stamp = stat.st_ino, stat.st_mtime_ns, stat.st_size
+    known, read, last, found = _READ.pop(path, ((0, 0, 0), 0, b"", {}))
+    if stamp != known:
+        read, last, found = _read_on(path, read, last, found)
+    _READ[path] = stamp, read, last, found
     while len(_READ) > FOLDERS_READ:
         del _READ[next(iter(_READ))]
     return found
@@ -211,19 +213,22 @@ def _read(folder: Path) -> bytes:
         return b""
 
 
-def _add_entries(path: Path, start: int, found: dict[str, list[Entry]]) -> int:
-    """Read the whole lines of a record from there on, for it grows while it is used. Returns how many bytes it read."""
+def _read_on(path: Path, read: int, last: bytes, found: Entries) -> tuple[int, bytes, Entries]:
+    """Read what was added to a record, which grows while it is used, since its `last` line, or all if that is gone."""
     with path.open("rb") as file:
-        file.seek(start)
+        file.seek(read - len(last))
         data = file.read()
-    end = data.rfind(b"\n") + 1
-    for line in data[:end].splitlines():
+        if not data.startswith(last):
+            file.seek(0)
+            read, last, found, data = 0, b"", {}, file.read()
+    lines = data[len(last) : data.rfind(b"\n") + 1].splitlines(keepends=True)
+    for line in lines:
         try:
             fields = json.loads(line)
             found.setdefault(fields["name"], []).append(Entry(fields["sha256"], fields["root"]))
         except (ValueError, TypeError, KeyError):
             continue
-    return end
+    return read + sum(map(len, lines)), lines[-1] if lines else last, found
 
 
 def _may_be_answer(data: bytes) -> bool:

@@ -41,7 +41,7 @@ def find_photos(places: Sequence[Path], out: Path) -> listing.Listing:
     """
     here = out.resolve()
     if here in {place.resolve() for place in places} or (out.exists() and not out.is_dir()):
-        raise LatentfillError(f"{out} holds the photos", "Give at last another folder, for the crops.")
+        raise LatentfillError(f"{out} holds the photos", "Give another folder at the end, for the crops.")
     listed = listing.survey(places, {out: f"in {out}, the folder for the crops"})
     if not listed.sources:
         raise LatentfillError(f"no photos in {', '.join(map(str, places))}", "Give photos, or folders of them.")

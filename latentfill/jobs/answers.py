@@ -1,4 +1,4 @@
-"""What `complete` writes for each input: which file it goes to, what it was made of, and what is told of it."""
+"""What `complete` writes for each input: its file, what it was made of, and its metadata."""
 
 import hashlib
 import json
@@ -154,7 +154,9 @@ def open_questions(
             notes.append(f"{question.source.name}: made anew, since {changed} changed")
             left.append(question)
         elif state == CHANGED:
-            notes.append(f"{picture} is another file than was written, and stays; remove it to have it made anew")
+            notes.append(
+                f"{picture} was changed since it was written, and stays as it is; remove it to have it made anew"
+            )
     return left, notes
 
 
@@ -204,7 +206,7 @@ def write_answer(
         raise ForeignFileError(f"{path} was not written by latentfill, or was changed since", records.MOVE)
     was = before.get("made_of", {}) if before else {}
     if was.get("photo", contents["photo"]) != contents["photo"] and was.get("place") != contents["place"]:
-        raise ForeignFileError(f"{path} was written of another photo meanwhile", "Give the same command again.")
+        raise ForeignFileError(f"{path} was meanwhile written for another photo", "Give the same command again.")
     output = {"sha256": records.digest(picture), "before": [records.digest_file(path)] if path.exists() else []}
     metadata = {"image": question.source.name, **asked_for(options), **facts, "made_of": contents, "output": output}
     text = json.dumps(records.seal(metadata), indent=1) + "\n"
@@ -214,7 +216,7 @@ def write_answer(
 
 
 def _state_of(picture: Path, metadata: Mapping[str, Any]) -> str:
-    """What has become of an answer that is told of: WHOLE, CHANGED by somebody, or "" if it is still to be written.
+    """The state of an answer that has metadata: WHOLE, CHANGED by somebody, or "" if it is still to be written.
 
     A kill between the two files leaves the picture that was there before.
     """

@@ -33,7 +33,7 @@ RESULTS = (
     "tensorboard",
     "warnings.jsonl",
 )
-HALF_MADE = re.compile(r"(\d{10}|options\.json|metrics\.csv|\.\w+)" + re.escape(MAKING))
+HALF_MADE = re.compile(r"(\d{10}|options\.json|metrics\.csv|\.[\w.-]+)" + re.escape(MAKING))
 FIXED = ("seed", "batch_size")  # training options that the first batch settled
 # What every training listens to; the rest is for those with a game.
 SERVED = {

@@ -192,7 +192,7 @@ def test_an_answer_that_was_retouched_stays_as_it_is(here, capsys):
     assert complete("a.png", "--out", "out") == 0
     retouched = save("out/a.png", 7).read_bytes()
     assert complete("a.png", "--out", "out") == 0
-    assert "out/a.png is another file than was written, and stays" in capsys.readouterr().err
+    assert "out/a.png was changed since it was written, and stays" in capsys.readouterr().err
     assert complete("a.png", "--out", "out", "--overwrite") == 0
     assert Path("out/a.png").read_bytes() == retouched and Path("out/a~2.png").exists()
 
@@ -245,9 +245,7 @@ def test_holes_and_results_are_no_photos(here, capsys):
     for out in ("in/two", "in/three"):
         assert complete("in", "--hole", "in/holes", "--out", out) == 0
     err = capsys.readouterr().err
-    assert (
-        "left out: 2 pictures, given as the hole." in err and "left out: 2 pictures, completed by this program" in err
-    )
+    assert "left out: 2 pictures, given as the hole." in err and "left out: 2 pictures, completed by latentfill" in err
     assert sorted(path.name for path in Path("in/three").rglob("*.png") if "_run" not in path.parts) == [
         "1.png",
         "2.png",
@@ -269,7 +267,7 @@ def test_what_is_left_out_is_counted_and_bad_places_stop_nobody(here, capsys):
     assert complete("in", "--out", "out") == 1
     err = capsys.readouterr().err
     assert "not read: 1 .heic, 1 .txt. Save pictures as PNG or JPEG." in err
-    assert "gone.jpg: a link to what is not there" in err and "3 completed, 1 rejected" in err
+    assert "gone.jpg: a broken link" in err and "3 completed, 1 rejected" in err
     assert complete("only", "--out", "out2") == 2
     assert "1 .heic" in capsys.readouterr().err
     assert complete(*sorted(Path("in").iterdir()), "--out", "out3") == 1

@@ -119,7 +119,7 @@ def test_completions_in_archives_are_results_too(here, capsys):
         archive.writestr("b.json", json.dumps({"label": "mine"}))
     assert complete("in", "--out", "out2") == 0
     assert pictures("out2") == ["a.png", "b.png"]
-    assert "left out: 1 picture, completed by this program" in capsys.readouterr().err
+    assert "left out: 1 picture, completed by latentfill" in capsys.readouterr().err
     with zipfile.ZipFile("only.zip", "w") as archive:
         for name in ("a.png", "a.json"):
             archive.write(f"out/{name}", name)
@@ -187,7 +187,7 @@ def test_of_two_commands_at_once_neither_replaces_what_the_other_wrote(here, mon
 
     monkeypatch.setattr(batch, "write_answer", write)
     assert complete("mon", "--out", "out") == 1
-    assert "out/a.png was written of another photo meanwhile. Give the same" in capsys.readouterr().err
+    assert "out/a.png was meanwhile written for another photo. Give the same" in capsys.readouterr().err
     assert run(["verify", "tue/a.png", "out/a.png", "center"]) == 0
     assert complete("mon", "--out", "out") == 0 and pictures("out") == ["a.png", "a~2.png"]
 

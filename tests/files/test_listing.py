@@ -60,9 +60,9 @@ def test_of_a_tree_with_results_in_it_exactly_the_photos_are_listed(tmp_path_fac
     assert {source.name for source in listed.sources} == wanted
     told = " ".join(listed.left_out)
     kinds = {kind for _, kind in files}
-    assert ("completed by this program" in told) == ("answer" in kinds)
+    assert ("completed by latentfill" in told) == ("answer" in kinds)
     assert (".heic" in told) == ("other" in kinds)
-    assert ("written by this program" in told) == any(k == "sheet" or (k == "crop" and f) for f, k in files)
+    assert ("written by latentfill" in told) == any(k == "sheet" or (k == "crop" and f) for f, k in files)
 
 
 def test_a_folder_of_nothing_but_completions_is_one_of_pictures(tmp_path):
@@ -98,9 +98,9 @@ def test_what_is_no_file_is_named_and_never_waited_for(tmp_path):
     listed = survey([tmp_path])
     assert {source.name: source.problem for source in listed.sources} == {
         "a.png": "",
-        "pipe.png": "no file",
-        "gone.png": "a link to what is not there",
-        "s.png": "no file",
+        "pipe.png": "not a regular file",
+        "gone.png": "a broken link",
+        "s.png": "not a regular file",
     }
 
 

@@ -48,6 +48,15 @@ def test_a_damaged_line_of_a_record_costs_itself_alone(tmp_path):
     assert is_ours(tmp_path / "a") and is_ours(tmp_path / "c")
 
 
+def test_a_record_that_was_replaced_is_read_anew(tmp_path):
+    write(tmp_path / "a", b"1")
+    other = tmp_path / "other"
+    for name in ("b", "c"):
+        write(other / name, b"2")
+    (tmp_path / records.RECORD).write_bytes((other / records.RECORD).read_bytes())
+    assert records.entries_of(tmp_path).keys() == {"b", "c"}
+
+
 def test_a_folder_of_that_name_is_only_taken_if_it_is_ours(tmp_path):
     assert claim_run(tmp_path / "new") == claim_run(tmp_path / "new")
     (tmp_path / "old" / "_run" / "000001-000064").mkdir(parents=True)

@@ -184,7 +184,7 @@ def test_what_killed_processes_left_is_swept(tmp_path: Path) -> None:
     for path in left:
         path.parent.mkdir(exist_ok=True)
         path.write_text("half")
-    (tmp_path / "history.jsonl").touch()  # one was begun
+    (tmp_path / "history.jsonl").write_text('{"latentfill": "0.1.0"}\n')  # one was begun
     go(tmp_path, 4)
     assert not list(tmp_path.rglob("*.making"))
 
