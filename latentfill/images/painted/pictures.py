@@ -19,7 +19,7 @@ from ..shapes import Missing
 from .widening import reach
 
 WHITE = 128  # this and above is white, and opaque
-BLACK, BRIGHT = 32, 224  # what lies between is grey: compression alone does not reach so far
+BLACK, BRIGHT = 32, 224  # what lies between is grey: compression alone hardly reaches so far
 COLOURED = 32  # levels between the channels of what is no grey
 BAND = 256  # rows of a picture looked at together
 FARTHEST = 64  # pixels by which widening a hole is proposed at most
@@ -65,16 +65,16 @@ def interpret(photo: Photo, *, invert: bool = False) -> HolePicture:
         )
     half = (light >= WHITE) & (light < BRIGHT) if invert else (light >= BLACK) & (light < WHITE)
     kind = f"grey ({WHITE} and above)" if invert else f"grey (below {WHITE})"
-    return _with_notes(missing, half & opaque, notes, kind, "as they are", _empty(light, opaque, invert), invert)
+    return _with_notes(missing, half & opaque, notes, kind, _empty(light, opaque, invert), invert)
 
 
 def interpret_array(values: np.ndarray) -> HolePicture:
     """An array [H, W] as a hole: True, or 128 and above, is to be found. It is not copied where it need not be."""
     if values.dtype == np.bool_:
-        return HolePicture(values, () if values.any() else ("nothing is to be found: the hole is False all over",))
+        return _with_notes(values, np.zeros_like(values), [], "", "the hole is False all over", False)
     missing, half = values >= WHITE, (values >= BLACK) & (values < WHITE)
     empty = _empty(values, np.ones(values.shape, bool), False)
-    return _with_notes(missing, half, [], f"grey (below {WHITE})", "as they are", empty, False)
+    return _with_notes(missing, half, [], f"grey (below {WHITE})", empty, False)
 
 
 def interpret_alpha(alpha: Alpha, *, invert: bool = False) -> HolePicture:
@@ -83,7 +83,7 @@ def interpret_alpha(alpha: Alpha, *, invert: bool = False) -> HolePicture:
     half = (alpha > 0) & (alpha < WHITE) if invert else (alpha >= WHITE) & (alpha < 255)
     kind = f"half transparent (alpha {f'1 to {WHITE - 1}' if invert else f'{WHITE} to 254'})"
     empty = f"no pixel is {'opaque' if invert else 'transparent'} (alpha {'from' if invert else 'below'} {WHITE})"
-    return _with_notes(missing, half, [], kind, "so", empty, invert)
+    return _with_notes(missing, half, [], kind, empty, invert)
 
 
 def check_size(found: tuple[int, int], wanted: tuple[int, int], hole: str, photo: str) -> None:
@@ -112,9 +112,7 @@ def describe(hole: Hole | Missing) -> str:
     return f"{100 * np.count_nonzero(hole) / hole.size:.3g} % to be found (white)"
 
 
-def _with_notes(
-    missing: Missing, half: Missing, notes: list[str], kind: str, stay: str, empty: str, invert: bool
-) -> HolePicture:
+def _with_notes(missing: Missing, half: Missing, notes: list[str], kind: str, empty: str, invert: bool) -> HolePicture:
     if not missing.any():
         return HolePicture(missing, (*notes, f"nothing is to be found: {empty}"))
     if exchanged := doubt(missing, invert=invert):
@@ -123,7 +121,8 @@ def _with_notes(
     wider = reach(missing, half, FARTHEST) if soft else 0
     if soft:
         cure = f": widening the hole by {wider} (--grow {wider}) fills those at its edge, too" if wider else ""
-        notes.append(f"{_counted(soft)} {_are(soft)} {kind} and {'stays' if soft == 1 else 'stay'} {stay}{cure}")
+        stay = "stays as it is" if soft == 1 else "stay as they are"
+        notes.append(f"{_counted(soft)} {_are(soft)} {kind} and {stay}{cure}")
     return HolePicture(missing, tuple(notes), soft, wider)
 
 
