@@ -80,7 +80,7 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """Align every photo. Returns 1 if some cannot be read or nothing could be aligned, 128 and the signal when stopped."""
+    """Align every photo. Returns 1 if some cannot be read or nothing could be aligned, 128 + the signal if stopped."""
     from ..files.listing import report
     from ..images.photos import sweep
     from ..jobs import aligning
