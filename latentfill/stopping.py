@@ -42,7 +42,7 @@ class StopSignal:
     """Remembers a signal, so that what is in hand can be finished. The second time is not held back."""
 
     def __init__(self, what: str = "what is in hand", *, quiet: bool = False) -> None:
-        self.came, self._what, self._quiet = False, what, quiet
+        self.came, self.number, self._what, self._quiet = False, int(signal.SIGINT), what, quiet
         wanted = [number for number in TO_END if signal.getsignal(number) is not signal.SIG_IGN]  # nohup
         self._before = {number: signal.signal(number, self._note) for number in wanted}
 
@@ -60,7 +60,7 @@ class StopSignal:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.came:
             raise KeyboardInterrupt
-        self.came = True
+        self.came, self.number = True, number
         _leave_terminal(number)
         if not self._quiet:
             print(f"\nStopping after {self._what}; again to leave at once.", file=sys.stderr)

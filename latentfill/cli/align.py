@@ -80,7 +80,7 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """Align every photo. Returns 1 if some cannot be read or nothing could be aligned, 130 when stopped."""
+    """Align every photo. Returns 1 if some cannot be read or nothing could be aligned, 128 + the signal if stopped."""
     from ..files.listing import report
     from ..images.photos import sweep
     from ..jobs import aligning
@@ -100,8 +100,8 @@ def run(options: Options) -> int:
         with closing(Ledger(out / "_run" / "photos.jsonl")) as ledger:
             try:
                 every, todo = aligning.sort_out(sources, ledger, cutter, naming.stem, again=not same, overwrite=anew)
-                if _work_off(options, cutter, ledger, len(every), todo):
-                    return 130
+                if stopped := _work_off(options, cutter, ledger, len(every), todo):
+                    return stopped
                 if todo:
                     _show(options, cutter, ledger)
                 return _report(options, naming, [ledger.rows[task.row.place] for task in every])
@@ -170,8 +170,8 @@ def _choices(options: Options) -> dict[str, Any]:
     return {"skip_multi": o.skip_multi, "max_shear": o.max_shear, **looking}
 
 
-def _work_off(options: Options, cutter: "Cutter", ledger: "Ledger", count: int, todo: "list[Task]") -> bool:
-    """Cut what is to be cut. Returns whether it was stopped."""
+def _work_off(options: Options, cutter: "Cutter", ledger: "Ledger", count: int, todo: "list[Task]") -> int:
+    """Cut what is to be cut. Returns the exit code if it was stopped, else 0."""
     from ..jobs.aligning import work_off, write_alignment
     from ..jobs.workers import cores, share_out
     from ..stopping import StopSignal
@@ -199,7 +199,8 @@ def _work_off(options: Options, cutter: "Cutter", ledger: "Ledger", count: int, 
         stop.restore()
     if counts.total() < len(todo):
         print(f"Stopped after {counts.total():,} of {len(todo):,}. The same command goes on.", file=sys.stderr)
-    return counts.total() < len(todo)
+        return 128 + stop.number
+    return 0
 
 
 def _on_ray(options: Options, count: int) -> "Share":

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when it is imported
+CLOSED = getattr(signal, "SIGHUP", None)  # what the processes of a terminal get when it is closed
 WAITING = 128  # connections that the kernel keeps until they are accepted
 
 
 def serve(options: ServeOptions) -> int:
-    """Serve until SIGINT or SIGTERM. Returns 0, or 1 if a process could not start."""
+    """Serve until SIGINT, SIGTERM or SIGHUP. Returns 0, or 1 if a process could not start."""
+    end_with_terminal()
     listening = bind(options)
     options = _with_port(options, listening)
     if options.workers == 1:
@@ -39,6 +41,12 @@ def serve(options: ServeOptions) -> int:
         server.run([listening])
         return 0 if server.started else 1
     return _several(options, listening)
+
+
+def end_with_terminal() -> None:
+    """Let a closed terminal end this process as SIGTERM does, unless whoever started it wants otherwise (nohup)."""
+    if CLOSED and signal.getsignal(CLOSED) is not signal.SIG_IGN:
+        signal.signal(CLOSED, lambda number, frame: signal.raise_signal(signal.SIGTERM))
 
 
 def bind(options: ServeOptions) -> socket.socket:
@@ -91,8 +99,14 @@ def settings(options: ServeOptions) -> dict[str, Any]:
 
 
 @final
-class _Watch(Multiprocess):
+class Watch(Multiprocess):
     """Starts the processes, replaces one that dies, and ends them."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        closed = signal.getsignal(CLOSED) if CLOSED else None
+        super().__init__(config, sockets)
+        if CLOSED:  # uvicorn would start all processes anew, and stay
+            signal.signal(CLOSED, closed)
 
     def terminate_all(self) -> None:
         """Close the port here as well: who comes now is refused at once, rather than kept waiting for nobody."""
@@ -108,7 +122,7 @@ def _several(options: ServeOptions, listening: socket.socket) -> int:
         make = partial(_started, options)
         config = uvicorn.Config(make, factory=True, workers=options.workers, **settings(options))
         print(f"latentfill serves on {address(options)}, {options.workers} processes", file=sys.stderr, flush=True)
-        watch = _Watch(config, sockets=[listening])
+        watch = Watch(config, sockets=[listening])
         watch.run()
     return 1 if any(one.exitcode == STARTUP_FAILURE for one in watch.processes) else 0
 
@@ -116,6 +130,8 @@ def _several(options: ServeOptions, listening: socket.socket) -> int:
 def _started(options: ServeOptions) -> "FastAPI":
     """The application of one of several processes; where it cannot be had, the first one is told to give up."""
     Thread(target=_follow_parent, daemon=True).start()
+    if CLOSED:
+        signal.signal(CLOSED, signal.SIG_IGN)  # the first one gets it, too, and tells this one
     try:
         return application_of(options)
     except LatentfillError as error:

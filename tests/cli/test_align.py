@@ -318,7 +318,8 @@ def test_crops_whose_lines_a_kill_has_lost_are_cut_anew(tmp_path, capsys):
     assert "2 aligned" in capsys.readouterr().err and made(out) == ["a.png", "b.png"]
 
 
-def test_ctrl_c_stops_it_and_the_same_command_goes_on(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_and_the_same_command_goes_on(tmp_path, number):
     photo = save(tmp_path / "in" / "0.jpg", FACE)
     for i in range(1, 400):
         shutil.copy(photo, tmp_path / "in" / f"{i}.jpg")
@@ -327,9 +328,9 @@ def test_ctrl_c_stops_it_and_the_same_command_goes_on(tmp_path):
     until = time.monotonic() + 60
     while not list((tmp_path / "out").glob("*.png")) and time.monotonic() < until:
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it too
+    os.killpg(process.pid, number)  # as a terminal does: the workers get it too
     told = process.communicate(timeout=60)[1]
-    assert process.returncode == 130 and "The same command goes on." in told and "Traceback" not in told
+    assert process.returncode == 128 + number and "The same command goes on." in told and "Traceback" not in told
     count = len(made(tmp_path / "out"))
     assert 0 < count < 400 and f"Stopped after {count} of 400" in told
     assert not list((tmp_path / "out").rglob("*.making"))

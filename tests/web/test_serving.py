@@ -256,3 +256,23 @@ def test_a_process_ends_when_the_first_one_was_killed(monkeypatch):
     monkeypatch.setattr(serving, "parent_process", lambda: SimpleNamespace(join=lambda: None))
     serving._follow_parent()
     assert ended == [(os.getpid(), signal.SIGTERM)]
+
+
+@pytest.mark.parametrize("started", ["in a terminal", "with nohup"])
+def test_a_closed_terminal_ends_one_process_or_several_unless_it_is_to_be_outlived(started, monkeypatch):
+    numbers = (*serving.uvicorn.supervisors.multiprocess.SIGNALS, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    nohup, ended = started == "with nohup", []
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if nohup else signal.SIG_DFL)
+        serving.end_with_terminal()
+        signal.signal(signal.SIGTERM, lambda number, frame: ended.append(number))
+        signal.raise_signal(signal.SIGHUP)
+        assert ended == ([] if nohup else [signal.SIGTERM])
+        watch = serving.Watch(serving.uvicorn.Config("x"), [])
+        signal.raise_signal(signal.SIGHUP)
+        watch.handle_signals()
+        assert watch.should_exit.is_set() is not nohup
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
