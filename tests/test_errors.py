@@ -57,6 +57,7 @@ def test_a_full_disk_is_known_by_its_cause():
 def test_every_error_of_the_system_names_its_file_and_a_cure(number, name):
     named = explain(OSError(number, os.strerror(number), name), "elsewhere", RunError)
     assert isinstance(named, RunError) and named.what.startswith(f"{name} cannot be ") and named.cure.endswith(".")
+    assert explain(OSError(number, os.strerror(number), os.fsencode(name)), "elsewhere").what == named.what
     with pytest.raises(OSError) as caught, blame("out"):
         raise OSError(number, os.strerror(number))
     assert explain(caught.value, "nobody").what.startswith("out cannot be ")

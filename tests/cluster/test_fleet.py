@@ -31,3 +31,4 @@ def test_a_folder_that_is_too_deep_for_sockets_is_not_used():
     assert DEEPEST + len(SOCKET) <= 107
     assert short_folder({"TMPDIR": "/t" * 60}).count("/") == 2 and short_folder({"RAY_TMPDIR": "/t" * 60})
     assert short_folder({"TMPDIR": "/" + "t" * (DEEPEST - 1)}) is None and short_folder({}) is None
+    assert short_folder({"TMPDIR": "/" + "t" * DEEPEST}) is not None

@@ -94,7 +94,8 @@ import sys
 from latentfill.jobs.workers import share_out
 from latentfill.stopping import stoppable
 tasks = ["__import__('time').sleep(0.2) or __import__('os').getpid()"] * 2
-tasks += ["all(True for _ in iter(int, 1))", "__import__('time').sleep(60)"]
+undone = "import time\\ntry:\\n while True: time.sleep(0.01)\\nfinally:\\n open(%r, 'w').close()" % sys.argv[1]
+tasks += ["all(True for _ in iter(int, 1))", f"exec({undone!r})"]
 with stoppable():
     for _, pid in share_out(eval, tasks, 2):
         print(pid, flush=True)
@@ -102,8 +103,9 @@ with stoppable():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
-def test_whatever_ends_the_parent_ends_its_workers_in_the_middle_of_a_task(number):
-    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+def test_whatever_ends_the_parent_ends_its_workers_in_the_middle_of_a_task(number, tmp_path):
+    words = [sys.executable, "-c", PARENT, str(tmp_path / "undone")]
+    parent = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     pids = {int(parent.stdout.readline()) for _ in range(2)}
     time.sleep(0.3)  # they are at the long tasks now
     parent.send_signal(number)
@@ -111,6 +113,7 @@ def test_whatever_ends_the_parent_ends_its_workers_in_the_middle_of_a_task(numbe
     while any(map(alive, pids)) and time.monotonic() < until:
         time.sleep(0.05)
     assert not any(map(alive, pids)) and parent.wait(8)
+    assert (tmp_path / "undone").exists(), "they undo what they are at"
 
 
 def test_want_of_memory_comes_back_as_what_it_is():

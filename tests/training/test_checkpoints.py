@@ -33,8 +33,12 @@ def test_one_that_memory_does_not_hold_is_not_taken_for_broken(tmp_path: Path, m
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
 
     monkeypatch.setattr(torch, "load", load)
+    monkeypatch.setattr(torch, "save", load)
     with pytest.raises(RuntimeError, match="can't allocate"):
         newest(tmp_path)
+    with pytest.raises(RuntimeError, match="can't allocate"):
+        save(tmp_path, 10, state(10), keep=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["0000000005.pt"]
 
 
 @pytest.mark.parametrize("damage", ["half", "empty", "text", "other"])

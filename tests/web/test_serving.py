@@ -253,9 +253,9 @@ def test_what_was_written_of_a_model_is_its_card(model, gan, tmp_path):
 def test_a_process_ends_when_the_first_one_was_killed(monkeypatch):
     ended = []
     monkeypatch.setattr(serving.os, "kill", lambda pid, number: ended.append((pid, number)))
-    monkeypatch.setattr(serving, "parent_process", lambda: SimpleNamespace(join=lambda: None))
+    monkeypatch.setattr(serving, "parent_process", lambda: SimpleNamespace(join=lambda: ended.append("the first")))
     serving._follow_parent()
-    assert ended == [(os.getpid(), signal.SIGTERM)]
+    assert ended == ["the first", (os.getpid(), signal.SIGTERM)]
 
 
 @pytest.mark.parametrize("started", ["in a terminal", "with nohup"])

@@ -31,6 +31,9 @@ def test_reach_is_the_least_that_takes_in_what_is_wanted_nearby():
     hole[10:20, 10:20] = True
     wanted[23, 24] = wanted[3, 55] = True  # 4 down and 5 to the right; and far away
     assert reach(hole, wanted, 10) == 7 and reach(hole, wanted, 3) == 0 and reach(~hole & hole, wanted, 10) == 0
+    wanted[:] = False
+    wanted[28, 28] = True  # 9 down and 9 to the right: in the box around, but farther than 10
+    assert reach(hole, wanted, 10) == 0
     assert grow(np.uint8(255) * hole, 7)[23, 24] and not grow(np.uint8(255) * hole, 6)[23, 24]
 
 

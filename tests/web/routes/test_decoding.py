@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from latentfill.cli.complete import Options
 from latentfill.images.archives import Source
@@ -62,6 +62,7 @@ HOLES = {  # a file, how many pixels it means, and a word of what is said of it
     "one bit": (encoded(painted(1, "1")), 70, ""),
     "16 bits": (encoded(Image.fromarray(np.asarray(painted(255, "L")).astype(np.uint16) * 257)), 70, ""),
     "transparent white": (encoded(painted((255, 255, 255, 127), "RGBA")), 0, "nothing is to be found"),
+    "white half opaque": (encoded(painted((255, 255, 255, 128), "RGBA", (255, 255, 255, 0))), 70, ""),
     "opaque white on transparent white": (encoded(painted("white", "RGBA", (255, 255, 255, 0))), 70, ""),
     "a profile": (encoded(painted("white"), icc_profile=b"of no sense"), 70, ""),
     "soft": (encoded(soft()), 70, "widening the hole by 2"),
@@ -165,6 +166,17 @@ def test_large_photos_are_shown_as_jpeg_and_16_bits_as_8(client, monkeypatch):
     told = client.post(DECODE, files={"photo": ("a.png", encoded(Image.fromarray(grey)))}).json()
     assert told["image"].startswith("data:image/jpeg;base64,")
     assert np.abs(of_url(told["image"]).astype(int) - (grey >> 8)).max() <= 6
+    sprite = encoded(painted("white", "RGBA", (9, 9, 9, 0)))
+    told = client.post(DECODE, files={"photo": ("a.png", sprite)}).json()
+    assert of_url(told["image"]).shape == (*SHAPE, 4), "no JPEG has an alpha"
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_a_photo_is_shown_with_its_colours(client, monkeypatch, large):
+    monkeypatch.setattr("latentfill.web.routes.decoding.LARGE", 100 if large else 10_000)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    told = client.post(DECODE, files={"photo": ("a.png", encoded(painted("red"), icc_profile=profile))}).json()
+    assert Image.open(io.BytesIO(b64decode(told["image"].split(",")[1]))).info["icc_profile"] == profile
 
 
 @pytest.mark.parametrize(
