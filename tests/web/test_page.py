@@ -394,7 +394,17 @@ def test_what_is_shown_is_what_the_server_sees_and_fills(page, kind):
         assert (shown[row, column, 0] > 200) == orange
 
 
+KEPT = """async () => {
+    const done = (request) => new Promise((resolve) => (request.onsuccess = () => resolve(request.result)));
+    const stores = (await done(indexedDB.open("latentfill"))).transaction(["photos", "holes"]);
+    return Promise.all(["photos", "holes"].map((name) => done(stores.objectStore(name).count())));
+}"""
+
+
 def test_a_reload_keeps_photo_and_paint_until_they_are_closed(page, stub, visit):
+    asked = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    before = page.evaluate(KEPT)
     open_photo(page)
     stroke(page, (20, 20), (30, 20))
     stroke(page, (60, 50), (70, 60))
@@ -412,6 +422,7 @@ def test_a_reload_keeps_photo_and_paint_until_they_are_closed(page, stub, visit)
     page.reload()
     ready(page)
     page.wait_for_timeout(300)
+    assert page.evaluate(KEPT) == before and not asked, "nothing is left, and nobody was asked"
     expecting(page.locator("#welcome")).to_be_visible()
     other = page.context.new_page()
     other.goto(stub.address)
@@ -423,6 +434,8 @@ def test_a_reload_keeps_photo_and_paint_until_they_are_closed(page, stub, visit)
 def test_a_tab_that_is_opened_from_another_has_a_photo_of_its_own(page):
     open_photo(page)
     name = page.locator("#canvas").get_attribute("aria-label").split(",")[0]
+    page.reload()
+    expecting(page.locator("#canvas")).to_have_attribute("aria-label", re.compile(f"{name}, 1 face outlined"))
     with page.context.expect_page() as opened:
         page.evaluate("window.open(location.href)")  # it is handed what the tab has in its storage
     ready(opened.value)
