@@ -24,7 +24,7 @@ from . import shards
 from .fleet import clear_up
 from .manifest import Manifest, Row, text, told
 from .spreading import Block
-from .tables import fetched
+from .tables import fetch
 
 if TYPE_CHECKING:
     from ..cli.complete import Options
@@ -64,7 +64,7 @@ class Completer:
         options, reader, given = self._options, self._reader, {item.number: item for item in items}
         if options.write == "tar":
             options = replace(options, out=self._scratch)
-        questions = [replace(q, stem=options.out / q.stem) for q in fetched(items)]
+        questions = [replace(q, stem=options.out / q.stem) for q in fetch(items)]
         open_ones, _ = open_questions(questions, options, reader.spec, reader.landmarks, self._gan)
         left = {question.number for question in open_ones}
         rows = {q.number: self._row(q, given[q.number].stem) for q in questions if q.number not in left}
@@ -205,7 +205,7 @@ class Job:
         was: MadeOf = {name: row[name] for name in ("photo", "hole_sha256", "landmarks")}
         if was["photo"] is None:
             return ""
-        now = self._reader.contents(fetched([question])[0])
+        now = self._reader.contents(fetch([question])[0])
         return changed_contents({**was, "hole": was["hole_sha256"]}, now)
 
     def _check_same(self) -> None:

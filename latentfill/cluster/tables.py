@@ -50,14 +50,14 @@ def questions(
     return named(sources, out, results, anew=anew, digest=_digest), listed.left_out
 
 
-def fetched(asked: Iterable[Question]) -> list[Question]:
+def fetch(asked: Iterable[Question]) -> list[Question]:
     """The questions, with the bytes of those that lie in tables."""
     return [_fetched(one) if one.source.path.suffix.lower() == SUFFIX and one.source.member else one for one in asked]
 
 
 def _digest(source: Source) -> str:
     """Of a picture's file, also if it lies in a table."""
-    return digest_photo(fetched([Question(source, 0, Path())])[0].source)
+    return digest_photo(fetch([Question(source, 0, Path())])[0].source)
 
 
 def _below(folder: Path, roles: Roles) -> list[Path]:
