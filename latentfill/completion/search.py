@@ -179,6 +179,7 @@ def prepared(gan: Gan, dtype: torch.dtype) -> Gan:
         generator=_resting(gan.generator, dtype),
         discriminator=_resting(gan.discriminator, dtype),
         encoder=_resting(gan.encoder, dtype),
+        completer=_resting(gan.completer, dtype),
     )
     return fused(resting, dtype)
 

@@ -22,8 +22,9 @@ from .context import ContextEncoder, ContextModule
 from .encoder import DcganEncoder
 from .gan import Gan
 from .options import ContextOptions
+from .residual.completer import ResidualCompleter
 from .residual.encoder import ResidualEncoder
-from .residual.networks import SCALES
+from .residual.networks import SCALES, ResidualDiscriminator, ResidualGenerator
 
 FORMAT = "latentfill-1"
 ENCODER, RESIDUAL_ENCODER = "dcgan", "residual"  # the kinds of encoders there are
@@ -46,6 +47,9 @@ def save(model: Gan | ContextEncoder, path: Path, dtype: torch.dtype = torch.flo
         about["encoder"] = {"kind": ENCODER, "base": model.encoder.base, "hidden": model.encoder.width}
     if isinstance(model.encoder, ResidualEncoder):
         about["encoder"] = {"kind": RESIDUAL_ENCODER, "scale": model.encoder.scale, "hidden": model.encoder.width}
+    if isinstance(model.completer, ResidualCompleter):
+        e = model.completer.encoder
+        about["completer"] = {"kind": RESIDUAL_ENCODER, "scale": e.scale, "hidden": e.width}
     _write(path, _parts(model), about, dtype)
 
 
@@ -60,7 +64,8 @@ def load(path: Path, device: torch.device | str = "cpu") -> Gan:
     network = _network(path, NetworkOptions, about.get("network"))
     generator, discriminator = blank_networks(network)
     encoder = _encoder(path, network, about["encoder"]) if about.get("encoder") else None
-    gan = Gan(generator, discriminator, network, about.get("about", {}), encoder)
+    completer = _completer(path, network, about["completer"]) if about.get("completer") else None
+    gan = Gan(generator, discriminator, network, about.get("about", {}), encoder, completer)
     _fill(path, _parts(gan), tensors, device)
     return gan
 
@@ -194,6 +199,15 @@ def _encoder(path: Path, network: NetworkOptions, fields: Any) -> AnyEncoder:
         raise ModelError(f"{path}: its encoder cannot be built ({error!r})", "Update latentfill.") from error
 
 
+def _completer(path: Path, network: NetworkOptions, fields: Any) -> ResidualCompleter:
+    """The completer that a header describes, its parameters without values."""
+    encoder, n = _encoder(path, network, fields), network
+    if not isinstance(encoder, ResidualEncoder):
+        raise ModelError(f"{path}: its completer cannot be built ({fields!r})", "Update latentfill.")
+    generator = ResidualGenerator(prior_of(n), n.size, n.channels, n.scale)
+    return ResidualCompleter(encoder, generator, ResidualDiscriminator(n.size, n.channels + 1, n.scale))
+
+
 def _about(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
     try:
         about: dict[str, Any] = dict(json.loads((metadata or {})["latentfill"]))
@@ -230,8 +244,9 @@ def _compare(path: Path, wanted: Mapping[str, torch.Tensor], found: Mapping[str,
 
 def _parts(gan: Gan) -> dict[str, nn.Module]:
     parts: dict[str, Any] = {"generator": gan.generator, "discriminator": gan.discriminator}
-    if gan.encoder is not None:
-        parts["encoder"] = gan.encoder
+    for name, part in (("encoder", gan.encoder), ("completer", gan.completer)):
+        if part is not None:
+            parts[name] = part
     modules = {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
     if len(modules) < len(parts) or not isinstance(gan.encoder, AnyEncoder | None):
         raise TypeError(f"only networks made of torch modules can be saved, not {[type(p) for p in parts.values()]}")

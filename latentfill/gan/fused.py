@@ -17,11 +17,12 @@ from .encoder import DcganEncoder, ResidualBlock, visible, within
 from .gan import Gan
 from .layers.virtual import is_virtual
 from .prior import Prior
+from .residual.completer import ResidualCompleter
 from .residual.encoder import ResidualEncoder
 from .residual.networks import ResidualDiscriminator, ResidualGenerator
 from .stride2 import by_patches, down, patches, up
 
-Residual = TypeVar("Residual", ResidualGenerator, ResidualDiscriminator, ResidualEncoder)
+Residual = TypeVar("Residual", ResidualGenerator, ResidualDiscriminator, ResidualEncoder, ResidualCompleter)
 
 
 @final
@@ -79,7 +80,7 @@ class FusedEncoder:
 
 def fused(gan: Gan, dtype: torch.dtype = torch.float32) -> Gan:
     """The same functions, faster and for inference alone; networks of other kinds pass through as they are."""
-    generator, discriminator, encoder = gan.generator, gan.discriminator, gan.encoder
+    generator, discriminator, encoder, completer = gan.generator, gan.discriminator, gan.encoder, gan.completer
     if isinstance(generator, DcganGenerator) and not is_virtual(generator):
         generator = _fuse_generator(generator, dtype)
     if isinstance(discriminator, DcganDiscriminator) and not is_virtual(discriminator):
@@ -92,7 +93,9 @@ def fused(gan: Gan, dtype: torch.dtype = torch.float32) -> Gan:
         discriminator = _cast(discriminator, dtype)
     if isinstance(encoder, ResidualEncoder):
         encoder = _cast(encoder, dtype)
-    return replace(gan, generator=generator, discriminator=discriminator, encoder=encoder)
+    if isinstance(completer, ResidualCompleter):
+        completer = _cast(completer, dtype)
+    return replace(gan, generator=generator, discriminator=discriminator, encoder=encoder, completer=completer)
 
 
 def _fuse_generator(network: DcganGenerator, dtype: torch.dtype) -> FusedGenerator:

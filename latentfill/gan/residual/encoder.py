@@ -39,7 +39,12 @@ class ResidualEncoder(nn.Module):
     def posterior(self, images: Images, known: Known) -> tuple[Latents, Tensor]:
         """The most probable latents [n, d], and the logarithms of their variances [n, d]."""
         x = self.trunk(visible(images, known).to(self.precision, memory_format=torch.channels_last))
-        x = F.leaky_relu(x, SLOPE).flatten(1)
+        z, log_variances = self.describe(x)
+        return within(self.prior, z), log_variances
+
+    def describe(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """What `posterior` says, of the trunk's last maps; the latents are not yet where the prior wants them."""
+        x = F.leaky_relu(maps, SLOPE).flatten(1)
         x = F.leaky_relu(F.linear(x, *parameters(self.hidden, x.dtype)), SLOPE)
-        z = within(self.prior, F.linear(x, *parameters(self.answer, x.dtype)).float())
+        z = F.linear(x, *parameters(self.answer, x.dtype)).float()
         return z, F.linear(x, *parameters(self.spread, x.dtype)).float().clamp(*LOG_VARIANCES)

@@ -54,14 +54,20 @@ class ResidualGenerator(nn.Module):
         """[n, maps, h, w]: what it has drawn after so many of its stages."""
         if self.classes is not None and labels is not None:
             z = z + self.classes(labels)
-        x = F.linear(z.to(self.precision), *parameters(self.project, self.precision))
-        # Not len(z), which would be a constant in an exported network.
-        x = x.view(x.shape[0], -1, START, START).contiguous(memory_format=torch.channels_last)
-        return self._through(x, 0, stages)
+        return self._through(self.project_latents(z), 0, stages)
 
     def finish(self, x: Tensor, stages: int) -> Images:
         """The rest of the way, from what `begin` gave."""
-        x = self._through(x.to(self.precision), stages, len(self.stages))
+        return self.to_images(self._through(x.to(self.precision), stages, len(self.stages)))
+
+    def project_latents(self, z: Latents) -> Tensor:
+        """[n, d] -> [n, maps, 4, 4]: what its first stage is given."""
+        x = F.linear(z.to(self.precision), *parameters(self.project, self.precision))
+        # Not len(z), which would be a constant in an exported network.
+        return x.view(x.shape[0], -1, START, START).contiguous(memory_format=torch.channels_last)
+
+    def to_images(self, x: Tensor) -> Images:
+        """[n, maps, size / 2, size / 2], from its last stage -> [n, channels, size, size]."""
         x = same(F.leaky_relu(x, SLOPE), self.draw)
         return torch.tanh(F.pixel_shuffle(x, 2).float())
 
@@ -153,21 +159,24 @@ class Trunk(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """[n, channels, size, size] -> [n, maps, 4, 4]."""
-        return self._through(images, len(self.stages))
+        return self.see(images, len(self.stages))[-1]
 
     def entering(self, images: Tensor, level: int) -> Tensor:
         """[n, maps, h, w]: what the blocks of that stage are given, counted from 0 at the largest size."""
-        x = self._through(images, level)
+        x = self.see(images, level)[-1]
         stage: Any = self.stages[level]
         adapted: Tensor = stage.adapt(halve(x) if level else x)
         return adapted
 
-    def _through(self, images: Tensor, stages: int) -> Tensor:
+    def see(self, images: Tensor, stages: int) -> list[Tensor]:
+        """[n, maps, h, w]: what enters the first stage, and what leaves each of the first so many."""
         x = same(F.pixel_unshuffle(images, 2).contiguous(memory_format=torch.channels_last), self.look)
+        seen = [x]
         for level in range(stages):
             stage: Any = self.stages[level]
             x = stage(stage.adapt(halve(x) if level else x))
-        return x
+            seen.append(x)
+        return seen
 
 
 def stage_maps(size: int, scale: Scale) -> list[int]:
