@@ -195,7 +195,7 @@ def resources_of(options: Options) -> "Resources":
 
     gan = load(options.model, options.device)
     # An encoder that is added to a model's file leaves what is searched without it as it was.
-    digests = {"gan": weights(gan.generator, gan.discriminator), "encoder": weights(gan.encoder)}
+    digests = {"gan": weights(gan.generator, gan.discriminator), "encoder": weights(gan.encoder, gan.completer)}
     context = train = None
     if options.context is not None:
         context = load_context(options.context, options.device)

@@ -52,6 +52,7 @@ def _gan(facts: dict[str, Any]) -> list[str]:
         f"generator      {parameters['generator']:,} parameters, widths of the {network['widths']}",
         f"discriminator  {parameters['discriminator']:,} parameters",
         f"encoder        {parameters['encoder']:,} parameters" if facts["encoder"] else "encoder        none",
+        f"completer      {parameters['completer']:,} parameters" if facts["completer"] else "completer      none",
     ]
 
 

@@ -15,6 +15,7 @@ from ..types import Known, Latents, PerImage
 from .answer import Completion as Completion
 from .answer import best, spread
 from .attempts import CUTS, Race, guess, seed_of, starts, warm
+from .conditional import applies, watch_conditional
 from .held_out import error, hide, without
 from .objective import CompletionLoss, Objective
 from .samples import draw
@@ -39,6 +40,8 @@ def watch(gan: Gan, incomplete: Incomplete, options: CompleteOptions | None = No
         raise ValueError("there is no image to complete")
     gan = prepared(gan, choose_precision(options.precision, incomplete.images.device))
     loss_of(gan, incomplete, options)
+    if applies(gan, incomplete, options):
+        return watch_conditional(gan, incomplete, options)
     warm(gan, options)
     if options.method == "posterior":
         return draw(gan, incomplete, options)

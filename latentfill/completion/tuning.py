@@ -7,7 +7,7 @@ weights of its own for every image would cost many times more. That they stay ne
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -79,7 +79,18 @@ class ResidualSplit:
         return self.generator.finish(maps * self.scale, self.stages)
 
 
-Parts = Split | ResidualSplit
+@runtime_checkable
+class Parts(Protocol):
+    """A generator in two parts, z -> maps -> images."""
+
+    @property
+    def generator(self) -> Generator: ...
+
+    def maps(self, z: Latents) -> Maps:
+        """What it has drawn after so many stages, as multiples of what is usual."""
+
+    def images(self, maps: Maps) -> Images:
+        """The rest of the way."""
 
 
 def split(generator: Generator) -> Parts | None:
@@ -109,7 +120,7 @@ def tune(
         price = weight * z[:, d:].square().sum(1) + TETHER * (LATENT_STEP * z[:, :d]).square().sum(1)
         return objective(tuned.latents(z), images) | {"tuning": price}
 
-    still = start.new_zeros(len(start), d + parts.maps(start[:1]).numel())
+    still = start.new_zeros(len(start), d + parts.maps(start)[0].numel())
     found = search(tuned, with_price, still, steps=steps, optimizer=adam(rate), schedule=cosine, project=tuned.project)
     return (replace(step, z=tuned.latents(step.z)) for step in found)
 

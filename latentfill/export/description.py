@@ -7,6 +7,8 @@ MEANINGS = {
     "z": "the latent, float32: {latent_range}",
     "images": "float32 in [-1, 1]; channels are {colours}, rows from the top",
     "known": "float32: 1 where a pixel is given, 0 where it is to be found",
+    "noise": "float32, standard normal: another noise is another candidate; zeros are the most probable one",
+    "drawn": "float32 in [-1, 1]: what completes the image; take it where `known` is 0",
     "labels": "int64: which of {classes} kinds of picture, counted from 0",
 }
 
@@ -47,15 +49,29 @@ def readme(described: Mapping[str, Any]) -> str:
                 lines.append(f"| {side[:-1]} | `{name}` | [{shape}] | {tensor['meaning']} |")
         lines += ["", _exactness(parts["largest_difference"])]
     labels = ', "labels": np.zeros(1, np.int64)' if described["classes"] else ""
-    if "encoder.onnx" in files:
+    image = [
+        f"images = np.zeros((1, {described['channels']}, {size}, {size}), np.float32)  # yours, in [-1, 1]",
+        f"known = np.ones((1, 1, {size}, {size}), np.float32)",
+        f"known[:, :, {size // 4}:{3 * size // 4}, {size // 4}:{3 * size // 4}] = 0  # the hole; not looked at",
+    ]
+    last = ["completed = known * images + (1 - known) * generated  # what is known stays as it is"]
+    generate = [
+        'generator = ort.InferenceSession("generator.onnx")',
+        f'(generated,) = generator.run(None, {{"z": z{labels}}})',
+    ]
+    if "completer.onnx" in files:
+        find = [
+            'completer = ort.InferenceSession("completer.onnx")',
+            *image,
+            f"noise = np.zeros((1, {described['latent']}), np.float32)",
+        ]
+        generate = ['(generated,) = completer.run(None, {"images": images, "known": known, "noise": noise})']
+    elif "encoder.onnx" in files:
         find = [
             'encoder = ort.InferenceSession("encoder.onnx")',
-            f"images = np.zeros((1, {described['channels']}, {size}, {size}), np.float32)  # yours, in [-1, 1]",
-            f"known = np.ones((1, 1, {size}, {size}), np.float32)",
-            f"known[:, :, {size // 4}:{3 * size // 4}, {size // 4}:{3 * size // 4}] = 0  # the hole; not looked at",
+            *image,
             '(z,) = encoder.run(None, {"images": images, "known": known})',
         ]
-        last = ["completed = known * images + (1 - known) * generated  # what is known stays as it is"]
     else:
         drawn = "rng.uniform(-1, 1" if described["prior"] == "uniform" else "rng.normal(0, 1"
         find = ["rng = np.random.default_rng(0)", f"z = {drawn}, (1, {described['latent']})).astype(np.float32)"]
@@ -65,8 +81,7 @@ def readme(described: Mapping[str, Any]) -> str:
         "import onnxruntime as ort",
         "",
         *find,
-        'generator = ort.InferenceSession("generator.onnx")',
-        f'(generated,) = generator.run(None, {{"z": z{labels}}})',
+        *generate,
         *last,
     ]
     lines += ["", "## In Python", "", "```python", *code, "```"]

@@ -19,6 +19,7 @@ from ..files import records
 from ..gan.checkpoint import weights
 from ..gan.gan import Gan
 from ..gan.prior import UniformPrior, random
+from ..gan.residual.completer import ResidualCompleter
 from .description import describe, readme
 from .plain import plain_encoder, plain_generator
 
@@ -49,7 +50,7 @@ class _Part:
 
 
 def write_onnx(gan: Gan, folder: Path, name: str) -> list[Exported]:
-    """Write generator.onnx, encoder.onnx if the model has one, and what they hold as README.md and export.json.
+    """Write generator.onnx, encoder.onnx and completer.onnx if the model has them, README.md and export.json.
 
     Raises ExtraError without the library onnx; LatentfillError when a file cannot be written, or when what it holds
     differs from the network by more than 1e-4: then no file of that folder has been touched.
@@ -74,8 +75,8 @@ def write_onnx(gan: Gan, folder: Path, name: str) -> list[Exported]:
             described = describe(facts, {file: _shapes(part) for file, part in parts.items()}, differences)
             (Path(making) / DESCRIPTION).write_text(json.dumps(described, indent=2) + "\n")
             (Path(making) / README).write_text(readme(described))
-            if "encoder.onnx" not in parts:
-                records.remove(folder / "encoder.onnx")  # of another model, exported here before
+            for file in {"encoder.onnx", "completer.onnx"} - parts.keys():
+                records.remove(folder / file)  # of another model, exported here before
             for file in sorted(os.listdir(making)):
                 records.move(Path(making) / file, folder / file)
     except OSError as error:
@@ -147,11 +148,14 @@ def _parts(gan: Gan) -> dict[str, _Part]:
     if network.classes:
         asked["labels"] = torch.arange(TRIED) % network.classes
     parts = {"generator.onnx": _Part(plain_generator(gan), gan.generator, asked, "images")}
+    with torch.inference_mode():
+        incomplete = {"images": gan.generator(z).clone(), "known": known}
     encoder = plain_encoder(gan)
     if encoder is not None:
-        with torch.inference_mode():
-            images = gan.generator(z).clone()
-        parts["encoder.onnx"] = _Part(encoder, gan.encoder, {"images": images, "known": known}, "z")
+        parts["encoder.onnx"] = _Part(encoder, gan.encoder, incomplete, "z")
+    if isinstance(gan.completer, ResidualCompleter):
+        noise = torch.from_numpy(rng.standard_normal(tuple(z.shape), np.float32))
+        parts["completer.onnx"] = _Part(gan.completer.eval(), gan.completer, {**incomplete, "noise": noise}, "drawn")
     return parts
 
 
@@ -180,5 +184,5 @@ def _facts(gan: Gan, name: str) -> dict[str, Any]:
         else f"standard normal, norm at most sqrt({network.latent})",
         "image_range": [-1, 1],
         "alignment": gan.about.get("alignment"),
-        "weights_sha256": weights(gan.generator, gan.encoder),
+        "weights_sha256": weights(gan.generator, gan.encoder, gan.completer),
     }

@@ -190,7 +190,7 @@ def model_of(gan: Gan) -> dict[str, str]:
 
 def weights_of(gan: Gan) -> str:
     """A digest of all weights that complete."""
-    return weights(gan.generator, gan.discriminator, gan.encoder)
+    return weights(gan.generator, gan.discriminator, gan.encoder, gan.completer)
 
 
 def write_answer(

@@ -46,6 +46,7 @@ def _facts(path: Path, header: dict[str, Any], about: dict[str, Any]) -> dict[st
         "stored_as": sorted({entry["dtype"] for entry in header.values()}),
         "network": about["network"],
         "encoder": about.get("encoder"),
+        "completer": about.get("completer"),
         "about": about["about"],
         "tensors": {name: list(shape) for name, shape in tensors.items()},
     }

@@ -1,6 +1,6 @@
 """What can be seen of a completed image that tells how wrong its hole may be, though nobody can look there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -12,19 +12,21 @@ from torch import Tensor
 
 from ..completion.attempts import seed_of, warm
 from ..completion.completion import Completion
+from ..completion.conditional import applies, noises
 from ..completion.held_out import GREY_LEVEL, error, hide, without
 from ..completion.observations import EXACT, Sight
 from ..completion.search import prepared
 from ..gan.device import choose_precision
 from ..gan.gan import Gan
-from ..images.blending import poisson
+from ..images.blending import poisson, poisson_like
 from ..images.incomplete import Incomplete
 from ..options import CompleteOptions
 from ..types import Images, Known, PerImage
 from .agreement import agreement
 
 Map = Float[Tensor, "n 1 h w"]  # a number for each pixel
-STREAM = 8  # of the seeds of the pixels hidden from a further guess; `completion` has 4 to 7
+Shown = tuple[Images, Known]
+STREAM, NOISE_STREAM = 8, 11  # of the pixels hidden from a further guess, and of its noise; `completion` has 4 to 10
 HIDDEN = 0.1  # share of the known pixels hidden from each further guess
 NEAR = 6.0  # pixels of 64: over so many the weight of a known pixel falls to 1/e, going away from the hole
 LEAST = 0.3  # grey levels, added before a logarithm: less cannot be told from rounding
@@ -61,11 +63,16 @@ def look(gan: Gan, incomplete: Incomplete, completion: Completion, options: Comp
     seen = torch.where(known == 1, incomplete.images, 0)
     incomplete = replace(incomplete, images=seen)
     asks = gan.encoder is not None and not (warm(gan, options) and is_guess(options))
-    if asks or options.tune_steps:
+    conditional = applies(gan, incomplete, options)
+    if asks or options.tune_steps or conditional:
         gan = prepared(gan, choose_precision(options.precision, seen.device))
     with torch.no_grad():
-        # What the latent alone draws: the tuned generator agrees with anything.
-        drawn = gan.generator(completion.z) if options.tune_steps else completion.images
+        # What the latent alone draws: the tuned generator, or one that is told what is known, agrees with anything.
+        drawn = completion.images
+        if conditional:
+            drawn = drawn if gan.encoder is None else gan.generator(gan.encoder(*incomplete.shown))
+        elif options.tune_steps:
+            drawn = gan.generator(completion.z)
         drawn = drawn.to(seen)
         found = _guesses(gan, incomplete, options) if asks else None
     into, away = _distances(known)
@@ -130,15 +137,27 @@ def _seen(incomplete: Incomplete, drawn: Images, numbers: Mapping[str, PerImage]
 
 def _guesses(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> tuple[PerImage, Map]:
     """The error of further guesses on the pixels that each of them was not shown, and how far all guesses differ."""
-    if gan.encoder is None:
-        raise ValueError("further guesses need an encoder")
     seeds = [seed_of(options, STREAM, i) for i in range(GUESSES)]
     hidden = [hide(incomplete.known, HIDDEN, seed) for seed in seeds]
     shown = [incomplete.shown, *(without(incomplete, one).shown for one in hidden)]
-    drawn = [gan.generator(gan.encoder(images, known)).to(incomplete.images) for images, known in shown]
+    drawn = _draw(gan, shown, applies(gan, incomplete, options), options)
     errors = torch.stack([error(a, incomplete, b) for a, b in zip(drawn[1:], hidden, strict=True)])
     spread: Tensor = torch.stack(drawn).var(0).mean(1, keepdim=True).sqrt() / GREY_LEVEL
     return errors.square().mean(0).sqrt(), spread
+
+
+def _draw(gan: Gan, shown: Sequence[Shown], conditional: bool, options: CompleteOptions) -> list[Images]:
+    """What is drawn of images as they were shown; a completer has other noise for each."""
+    if conditional and gan.completer is not None:
+        found, completer = [], gan.completer
+        for (images, known), noise in zip(shown, noises(completer, options, NOISE_STREAM, len(shown)), strict=True):
+            condition = completer.encode(images, known)
+            z = completer.latents(condition, noise.to(images).expand(len(images), -1))
+            found.append(poisson_like(images, known, completer.draw(z, condition)))
+        return found
+    if gan.encoder is None:
+        raise ValueError("further guesses need an encoder or a completer")
+    return [gan.generator(gan.encoder(images, known)).to(images) for images, known in shown]
 
 
 def _distances(known: Known) -> tuple[Map, Map]:

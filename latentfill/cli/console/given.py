@@ -65,7 +65,7 @@ def grown_once(
     from ...training.decoded import place
 
     while gan.network.size < size and size % gan.network.size == 0:
-        digest = weights(gan.generator, gan.discriminator, gan.encoder)[:32]
+        digest = weights(gan.generator, gan.discriminator, gan.encoder, gan.completer)[:32]
         path = place(f"grown-{digest}-{seed}-{steps}.safetensors", cache)
         try:
             gan = load(path)

@@ -33,6 +33,7 @@ def describe(state: State, name: str) -> dict[str, Any]:
         "prior": gan.network.prior,
         "alignment": bool(gan.about.get("alignment")),
         "encoder": gan.encoder is not None,
+        "completer": gan.completer is not None,
         "calibrated": bool(gan.about.get("trust")),
         "classes": list(gan.about.get("classes", ())),
         "card": state.cards.get(name, ""),

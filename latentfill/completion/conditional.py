@@ -1,0 +1,155 @@
+"""Completions by a completer: one pass for each candidate, and perhaps a search from there.
+
+Candidates differ by their noise. The search moves the latent and the maps of 8x8 so that what is known is met closely,
+without leaving what the critic takes for real.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import final
+
+import torch
+from torch import Tensor
+
+from ..gan.gan import Completer, Condition, Gan
+from ..gan.prior import NormalPrior, Prior
+from ..images.blending import poisson_like
+from ..images.incomplete import Incomplete
+from ..options import CompleteOptions
+from ..types import Images, Latents, PerImage
+from .answer import Completion, best, spread
+from .attempts import Race, seed_of
+from .held_out import error, hide, without
+from .objective import CompletionLoss, Objective
+from .search import Step, adam, constant, cosine, search
+from .tuning import LEVEL, tune
+
+NOISE_STREAM, HIDDEN_STREAM = 10, 7  # seeds of different draws must never meet
+CRITIC = 0.02  # weight of the critic's term in the search, beside the mean error of the known pixels
+
+
+def applies(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> bool:
+    """Whether a completer answers: it knows pixels and holes, and nothing of other observations."""
+    asked = options.start != "random" and options.method == "adam"
+    return gan.completer is not None and asked and incomplete.lowres is None and not incomplete.observations
+
+
+def noises(completer: Completer, options: CompleteOptions, stream: int, count: int) -> Latents:
+    """[count, d]: standard normal; each depends on the seed, the stream and its number alone."""
+    return NormalPrior(completer.prior.dim).sample([seed_of(options, stream, i) for i in range(count)])
+
+
+def watch_conditional(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> Iterator[Completion]:
+    """Yield a Completion after every step, the first pass included, as `completion.watch` does.
+
+    Candidates come in the order in which the critic takes them for real; or with hidden pixels, in that of their error
+    there, and then they see these, too.
+    """
+    if gan.completer is None:
+        raise ValueError("a conditional completion needs a completer")
+    completer, k, total = gan.completer, o.starts, o.steps + o.tune_steps
+    hidden = hide(incomplete.known, o.held_out, seed_of(o, HIDDEN_STREAM, 0)) if o.held_out else None
+    noise = noises(completer, o, NOISE_STREAM, k).to(incomplete.images).repeat(len(incomplete), 1)
+    race, missed = Race(len(incomplete), k, o.candidates), None
+    if hidden is not None:
+        blind = _Pass(completer, without(incomplete, hidden).repeat(k), noise)
+        missed = error(blind.images, incomplete.repeat(k), hidden.repeat_interleave(k, 0))
+    first = _Pass(completer, incomplete.repeat(k), noise)
+    score = -first.logits() if missed is None else missed
+    objective = first.objective(o)
+    generator = Conditional(completer, first.condition)
+    z = first.z
+
+    def answer(step: Step, before: int) -> Completion:
+        found = best(replace(step, number=before + step.number), race, o.candidates, score, missed)
+        return replace(found, total=total, spread=spread(step.images, k))
+
+    rate = adam(o.learning_rate, o.beta1, o.beta2, o.epsilon)
+    schedule = cosine if o.schedule == "cosine" else constant
+    for step in search(generator, objective, z, steps=o.steps, optimizer=rate, schedule=schedule):
+        z = step.z
+        if step.number < o.steps or not o.tune_steps:
+            yield answer(step, 0)
+    if o.tune_steps:
+        parts = ConditionalSplit.of(generator, z)
+        for step in tune(parts, objective, z, steps=o.tune_steps, rate=o.tune_rate, weight=o.tune_weight):
+            yield answer(step, o.steps)
+
+
+@final
+class _Pass:
+    """What a completer makes of images at once."""
+
+    def __init__(self, completer: Completer, incomplete: Incomplete, noise: Latents) -> None:
+        self.completer, self.incomplete = completer, incomplete
+        with torch.no_grad():
+            self.condition = completer.encode(incomplete.images, incomplete.known)
+            self.z = completer.latents(self.condition, noise)
+            self.images = completer.draw(self.z, self.condition)
+
+    def logits(self) -> PerImage:
+        """[n]: the larger, the more real the critic takes them for."""
+        with torch.no_grad():
+            return Critic(self.completer, self.incomplete)(self.images)
+
+    def objective(self, o: CompleteOptions) -> Objective:
+        critic = Critic(self.completer, self.incomplete)
+        weight = CRITIC if o.steps or o.tune_steps else 0.0
+        return CompletionLoss(self.incomplete, critic, weight, o.context, o.window, o.perceptual, o.balance)
+
+
+@final
+@dataclass(frozen=True)
+class Critic:
+    """The completer's critic as a discriminator of what is drawn: it sees it joined with the known pixels."""
+
+    completer: Completer
+    incomplete: Incomplete
+
+    def __call__(self, images: Images) -> PerImage:
+        known = self.incomplete.known
+        return self.completer.judge(poisson_like(self.incomplete.images, known, images), known)
+
+
+@final
+@dataclass(frozen=True)
+class Conditional:
+    """A generator for every image: what the completer draws from a latent, given what is known."""
+
+    completer: Completer
+    condition: Condition
+
+    @property
+    def prior(self) -> Prior:
+        return self.completer.prior
+
+    def __call__(self, z: Latents) -> Images:
+        return self.completer.draw(z, self.condition)
+
+
+@final
+@dataclass(frozen=True)
+class ConditionalSplit:
+    """The same in two parts, z -> maps -> images."""
+
+    generator: Conditional
+    stages: int
+    scale: Tensor
+    """[n, 1, 1, 1]: by how much a map's values usually differ from their mean"""
+
+    @classmethod
+    def of(cls, generator: Conditional, z: Latents) -> "ConditionalSplit":
+        """Split before the stage that draws 16x16, the maps measured where these latents lead."""
+        completer, condition = generator.completer, generator.condition
+        stages = min(LEVEL + 1, len(condition.maps))
+        with torch.no_grad():
+            usual = completer.begin(z, condition, stages).float().std((2, 3)).mean(1)
+        return cls(generator, stages, usual.clamp_min(1e-6)[:, None, None, None])
+
+    def maps(self, z: Latents) -> Tensor:
+        """What the generator has drawn after so many stages, as multiples of what is usual."""
+        return self.generator.completer.begin(z, self.generator.condition, self.stages) / self.scale
+
+    def images(self, maps: Tensor) -> Images:
+        """The rest of the way."""
+        return self.generator.completer.finish(maps * self.scale, self.generator.condition, self.stages)
