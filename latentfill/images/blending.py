@@ -9,13 +9,14 @@ import torch
 from jaxtyping import Bool, Float
 from scipy.sparse import coo_array, csc_array
 from scipy.sparse.linalg import SuperLU, splu
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..types import Images, Known
 from .incomplete import Incomplete
 
 Inside = Bool[np.ndarray, "h w"]  # True in the hole
-SWEEPS, LEAST_WEIGHT = 12, 1e-6  # of `poisson_like`
+SWEEPS, LEAST_WEIGHT = 8, 1e-6  # of `poisson_like`
 
 
 def overlay(incomplete: Incomplete, generated: Images) -> Images:
@@ -66,10 +67,17 @@ def poisson_like(images: Images, known: Known, generated: Images) -> Images:
         if spread.shape != value.shape:
             spread = F.interpolate(spread, scale_factor=2, mode="bilinear", align_corners=False)
         spread = torch.where(weight > 0, value / weight.clamp_min(LEAST_WEIGHT), spread)
-    counted = F.avg_pool2d(hole + border, 3, 1, 1).clamp_min(LEAST_WEIGHT)
+    share = hole / _around(hole + border).clamp_min(1)
     for _ in range(SWEEPS):
-        spread = F.avg_pool2d(hole * spread + error, 3, 1, 1) / counted
+        spread = share * _around(hole * spread + error)
     return torch.where(known == 1, images, generated + hole * spread)
+
+
+def _around(x: Tensor) -> Tensor:
+    """The sum of the four neighbours, of which there are none beyond the border."""
+    x = F.pad(x, (1, 1, 1, 1))
+    total: Tensor = x[..., :-2, 1:-1] + x[..., 2:, 1:-1] + x[..., 1:-1, :-2] + x[..., 1:-1, 2:]
+    return total
 
 
 def _check(incomplete: Incomplete, generated: Images) -> None:
