@@ -54,6 +54,14 @@ def mean(scores: Scores, seed: int) -> Estimate:
     return Estimate(float(scores.mean()), np.asarray(drawn), len(scores))
 
 
+def ratio(parts: Scores, wholes: Scores, seed: int) -> Estimate:
+    """The sum of one score per picture as a share of the sum of another, which is above 0."""
+    value, counts = float(parts.sum() / wholes.sum()), _counts(len(parts), DRAWINGS, seed)
+    below, drawn = counts @ wholes, np.full(DRAWINGS, value)
+    np.divide(counts @ parts, below, out=drawn, where=below > 0)
+    return Estimate(value, drawn, len(parts), normal=True)
+
+
 def mean_of_pairs(terms: Pairs, seed: int) -> Estimate:
     """The mean over all pairs of different pictures of a symmetric matrix whose diagonal is 0."""
     n = len(terms)

@@ -14,7 +14,7 @@ from ..gan.gan import Gan
 from ..images.pixels import batch_to_images, to_grey
 from ..types import PixelBatch
 from .distances import Features
-from .embedding import embed, file
+from .judges.embedding import embed, file
 
 SIDE = 16  # of the small grey pictures: 256 numbers, fewer than there are pictures to tell them by
 AT_ONCE = 64

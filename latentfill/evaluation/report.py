@@ -26,6 +26,13 @@ DISTANCES = {
     "identity": "mean Euclidean distance of a completed picture to its original: pictures of one person are about 0.46 "
     "apart, of two people 0.77",
 }
+SHARES = {
+    "detail": "finest detail in the hole (each value minus its 2x2 mean, squared), summed over the pictures, as a "
+    "share of the originals': 1 is right, 0.5 is fog, 1.5 is noise",
+    "rim": "squared differences of neighbours across the hole's border, summed over the pictures, as a share of the "
+    "originals': more than 1 is a seam, less a smear",
+}
+NAMES = {"detail": "Finest detail", "rim": "Gradient across the border"}
 DISTANCE_NAMES = {"frechet": "Fréchet distance", "kernel": "Kernel distance", "identity": "Identity distance"}
 TIMES = (
     ("value", "Seconds per picture", "By the clock, in batches, after a warm-up."),
@@ -82,6 +89,7 @@ def findings(task: Task, judged: Mapping[str, Judged], answers: Mapping[str, Ans
 def metrics(spaces: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """What each metric is, given the feature spaces and what they are."""
     told = {name: {"unit": m.unit, "better": m.better, "about": ""} for name, m in METRICS.items()}
+    told |= {name: {"unit": "share of the originals'", "better": "1", "about": about} for name, about in SHARES.items()}
     for kind, about in DISTANCES.items():
         for space, features in spaces.items():
             told[f"{kind}:{space}"] = {"unit": "", "better": "lower", "about": f"{about}; {features}"}
@@ -137,10 +145,9 @@ def tables(report: Mapping[str, Any]) -> Iterator[Table]:
     for metric, region in dict.fromkeys((r["metric"], r["region"]) for r in report["rows"]):
         about = report["metrics"][metric]
         found = {(r["method"], r["hole"]): r for r in report["rows"] if (r["metric"], r["region"]) == (metric, region)}
-        sign = -1 if about["better"] == "lower" else 1
         columns: list[dict[str, tuple[str, bool]]] = []
         for hole in holes:
-            values = {method: sign * found[method, hole]["value"] for method in methods if (method, hole) in found}
+            values = {m: _merit(found[m, hole]["value"], about["better"]) for m in methods if (m, hole) in found}
             best = max(values, key=values.__getitem__)
             columns.append(
                 {
@@ -167,11 +174,19 @@ def _cell(row: Mapping[str, Any]) -> str:
     return f"{value} ({low} to {high})"
 
 
+def _merit(value: float, better: str) -> float:
+    """The larger, the better: of higher or lower values, or of those nearest a number."""
+    if better in ("higher", "lower"):
+        return value if better == "higher" else -value
+    return -abs(value - float(better))
+
+
 def _headline(metric: str, region: str, about: Mapping[str, str]) -> str:
     kind, _, space = metric.partition(":")
-    name = f"{DISTANCE_NAMES[kind]}, {space}" if space else kind.upper()
+    name = f"{DISTANCE_NAMES[kind]}, {space}" if space else NAMES.get(kind, kind.upper())
     where = "" if space else " in the hole" if region == "hole" else " of the whole picture"
-    return f"{name}{where} ({', '.join(filter(None, (about['unit'], about['better'] + ' is better')))})"
+    best = about["better"] + (" is better" if about["better"] in ("higher", "lower") else " is right")
+    return f"{name}{where} ({', '.join(filter(None, (about['unit'], best)))})"
 
 
 def _named(name: Name) -> dict[str, str]:

@@ -72,7 +72,7 @@ def test_the_report_is_what_its_readers_rely_on(trial):
     assert all(r["low"] <= r["value"] <= r["high"] for r in told["rows"])
     assert all({"method", "hole", "value"} <= set(s) and s["value"] >= 0 for s in told["seconds_per_image"])
     assert {r["metric"] for r in told["rows"]} == {
-        *("psnr", "ssim", "l1"),
+        *("detail", "rim", "psnr", "ssim", "l1"),
         *(f"{kind}:{space}" for kind in ("frechet", "kernel") for space in ("pixels", "discriminator")),
     }
 
