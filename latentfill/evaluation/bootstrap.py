@@ -70,6 +70,13 @@ def mean_of_pairs(terms: Pairs, seed: int) -> Estimate:
     return Estimate(float(terms.sum() / (n * (n - 1))), drawn, n, normal=True)
 
 
+def ratio_of_pairs(parts: Pairs, wholes: Pairs, seed: int) -> Estimate:
+    """The sum over all pairs of pictures, those with themselves too, as a share of another, which is above 0."""
+    counts = _counts(len(parts), DRAWINGS, seed)
+    sums, below = (np.einsum("rn,rn->r", counts @ terms, counts) for terms in (parts, wholes))
+    return Estimate(float(parts.sum() / wholes.sum()), sums / below, len(parts), normal=True)
+
+
 def any_number(measure: Callable[[Int64[ndarray, " n"]], float], n: int, seed: int) -> Estimate:
     """What `measure` makes of all pictures; it is given their numbers, in each drawing some of them several times."""
     rows = _rng(seed).integers(0, n, (FEW, n))

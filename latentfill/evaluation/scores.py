@@ -18,6 +18,7 @@ from .benchmark import Task
 from .bootstrap import Estimate
 from .distances import Features, frechet, kernel_terms, unit_of
 from .features import IDENTITY, Space
+from .judges import classifier
 from .metrics import Scores, Where, detail, l1, psnr, rim, ssim
 
 Name = tuple[str, str]  # metric, region
@@ -75,6 +76,11 @@ def judge(task: Task, made: PixelBatch, spaces: Mapping[str, Space], real: Mappi
         for region, where in (("hole", task.holes), ("image", None))
     }
     together: dict[Name, Estimate] = {}
+    if len(made) >= classifier.LEAST:
+        verdict = classifier.judge(task.original, made, task.holes, seed)
+        together["judge-auc", "hole"] = verdict.auc(seed)
+        each |= {("p-ids", "hole"): verdict.p_ids, ("u-ids", "hole"): verdict.u_ids}
+        each["judge-accuracy", "hole"] = verdict.accuracy
     for name, measure in SHARES.items():
         if (whole := measure(task.original, task.holes)).sum() > 0:  # of a plain picture there is no share
             together[name, "hole"] = bootstrap.ratio(measure(made, task.holes), whole, seed)
@@ -82,6 +88,8 @@ def judge(task: Task, made: PixelBatch, spaces: Mapping[str, Space], real: Mappi
         features = space.measure(made)
         if name == IDENTITY:
             each[f"identity:{name}", "image"] = np.linalg.norm(features.astype(float) - real[name], axis=1)
+        if space.distance:
+            each[f"perceptual:{name}", "image"] = space.distance(made, task.original)
         if len(made) > 1:
             distance = partial(_frechet_of, features, real[name])
             together[f"frechet:{name}", "image"] = bootstrap.any_number(distance, len(made), seed)

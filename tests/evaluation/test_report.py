@@ -222,7 +222,7 @@ def test_a_grey_model_is_tried_on_grey_pictures(tmp_path):
 
 def test_faces_are_told_apart_where_the_model_is_of_faces():
     found, lacking = spaces(replace(gan(), about={"alignment": {"margin": 1.0}}))
-    assert "dlib-face" in found and not lacking
+    assert "dlib-face" in found and not set(lacking) - {"mobilenet"}
     task = ask("center", pictures(3), 0)
     real = {name: space.measure(task.original) for name, space in found.items()}
     judged = judge(task, task.shown, found, real, 0)
