@@ -10,8 +10,8 @@ from numpy import ndarray
 
 from latentfill.completion.completion import complete
 from latentfill.crops import blend, pose
-from latentfill.evaluation.embedding import embed
 from latentfill.evaluation.features import Space
+from latentfill.evaluation.judges.embedding import embed
 from latentfill.evaluation.metrics import psnr, ssim
 from latentfill.files import listing
 from latentfill.gan.gan import Gan

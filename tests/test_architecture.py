@@ -56,6 +56,7 @@ MAY_IMPORT = {
     "completion": {"images", "gan"},
     "sampling": {"objective", "search"},
     "evaluation": {"images", "gan", "completion", "files"},
+    "judges": {"bootstrap", "metrics"},
     "trust": {"images", "gan", "completion"},
     "models": {"gan"},
     "watching": {"checkpoints", "dataset", "distributed", "folder", "record"},

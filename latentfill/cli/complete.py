@@ -42,9 +42,9 @@ class Options:
     """folder for the results"""
     hole: str | None = None
     """what to fill, if not given the center, or with --observe nothing: center[:scale], left, half,
-    random[:fraction missing], grid, full, lowres, pattern, thin, medium, thick, alpha, colour:#ff00ff[:tolerance],
-    rectangle:LEFT,TOP,WIDTH,HEIGHT, ellipse:X,Y,RADIUS_X,RADIUS_Y (pixels or %), a picture (white = to be found), or a
-    folder of such paired by file name"""
+    random[:fraction missing], grid, full, lowres, pattern, thin, medium, thick, brush, ellipses, of aligned faces eyes,
+    nose, mouth, alpha, colour:#ff00ff[:tolerance], rectangle:LEFT,TOP,WIDTH,HEIGHT, ellipse:X,Y,RADIUS_X,RADIUS_Y
+    (pixels or %), a picture (white = to be found), or a folder of such paired by file name"""
     invert: bool = False
     """fill what the hole leaves, and keep what it names: for hole pictures in which black is to be found"""
     observe: str | None = None

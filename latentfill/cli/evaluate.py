@@ -45,8 +45,8 @@ class Options:
     holes: str = "center,pattern,random:0.8,half,thin,medium,thick"
     """what to cover, with commas between: what `complete --hole` takes, but for alpha, colour and lowres"""
     methods: str = ALL
-    """with commas between: presets of `complete`, context-encoder, mean, nearest, telea, navier-stokes, biharmonic,
-    total-variation; or all that can be had"""
+    """with commas between: presets of `complete`, context-encoder, mean, nearest, linear, telea, navier-stokes,
+    biharmonic, total-variation; or all that can be had"""
     count: Annotated[int, Gt(0)] = 256
     """pictures to try, the first in a shuffled order that never changes"""
     part: Literal["all", "test", "choose"] = "all"
@@ -54,7 +54,7 @@ class Options:
     model: str = DEFAULT
     """name of a model in the package, a model file, or a run folder"""
     train: tuple[Path, ...] = ()
-    """pictures that methods may learn from: for nearest, and for the mean (else of the model's samples)"""
+    """pictures that methods may learn from: for nearest, and for mean and linear (else of the model's samples)"""
     context: Path | None = None
     """model file of a context encoder"""
     again: str = ""
@@ -63,7 +63,7 @@ class Options:
     batch_size: Annotated[int, Gt(0)] = 64
     """pictures completed side by side"""
     seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
-    """of the holes and the intervals"""
+    """of the holes, the trained judge and the intervals"""
     json: bool = False
     """print report.json"""
     device: str = "auto"

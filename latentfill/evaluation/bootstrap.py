@@ -54,12 +54,27 @@ def mean(scores: Scores, seed: int) -> Estimate:
     return Estimate(float(scores.mean()), np.asarray(drawn), len(scores))
 
 
+def ratio(parts: Scores, wholes: Scores, seed: int) -> Estimate:
+    """The sum of one score per picture as a share of the sum of another, which is above 0."""
+    value, counts = float(parts.sum() / wholes.sum()), _counts(len(parts), DRAWINGS, seed)
+    below, drawn = counts @ wholes, np.full(DRAWINGS, value)
+    np.divide(counts @ parts, below, out=drawn, where=below > 0)
+    return Estimate(value, drawn, len(parts), normal=True)
+
+
 def mean_of_pairs(terms: Pairs, seed: int) -> Estimate:
     """The mean over all pairs of different pictures of a symmetric matrix whose diagonal is 0."""
     n = len(terms)
     counts = _counts(n, DRAWINGS, seed)
     drawn = np.einsum("rn,rn->r", counts @ terms, counts) / (n * (n - 1))
     return Estimate(float(terms.sum() / (n * (n - 1))), drawn, n, normal=True)
+
+
+def ratio_of_pairs(parts: Pairs, wholes: Pairs, seed: int) -> Estimate:
+    """The sum over all pairs of pictures, those with themselves too, as a share of another, which is above 0."""
+    counts = _counts(len(parts), DRAWINGS, seed)
+    sums, below = (np.einsum("rn,rn->r", counts @ terms, counts) for terms in (parts, wholes))
+    return Estimate(float(parts.sum() / wholes.sum()), sums / below, len(parts), normal=True)
 
 
 def any_number(measure: Callable[[Int64[ndarray, " n"]], float], n: int, seed: int) -> Estimate:

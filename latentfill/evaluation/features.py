@@ -14,7 +14,9 @@ from ..gan.gan import Gan
 from ..images.pixels import batch_to_images, to_grey
 from ..types import PixelBatch
 from .distances import Features
-from .embedding import embed, file
+from .judges import mobilenet
+from .judges.embedding import embed, file
+from .metrics import Scores
 
 SIDE = 16  # of the small grey pictures: 256 numbers, fewer than there are pictures to tell them by
 AT_ONCE = 64
@@ -23,10 +25,11 @@ AT_ONCE = 64
 @final
 @dataclass(frozen=True, eq=False)
 class Space:
-    """A feature space: uint8 [n, h, w, 3] -> [n, f], and in words what it is."""
+    """A feature space: uint8 [n, h, w, 3] -> [n, f], and in words what it is; some have a distance of pairs as well."""
 
     measure: Callable[[PixelBatch], Features]
     about: str
+    distance: Callable[[PixelBatch, PixelBatch], Scores] | None = None
 
 
 def pixels(gan: Gan) -> Space:
@@ -71,9 +74,17 @@ def dlib_face(gan: Gan) -> Space:
     return Space(lambda pictures: embed(pictures, margin), "128 numbers of dlib's network that tells people apart")
 
 
+def mobilenet_space(gan: Gan) -> Space:
+    """MobileNetV2's last features. Raises LatentfillError without the package that has its weights."""
+    mobilenet.file()
+    about = "1,280 features of MobileNetV2, which learnt from ImageNet"
+    return Space(mobilenet.embed, about, mobilenet.distance)
+
+
 SPACES: dict[str, Callable[[Gan], Space]] = {
     "pixels": pixels,
     "discriminator": discriminator,
     "dlib-face": dlib_face,
+    "mobilenet": mobilenet_space,
 }
 IDENTITY = "dlib-face"  # the space whose distances say whether two pictures show one person

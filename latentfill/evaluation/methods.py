@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, Protocol, final, runtime_checkable
 
 import numpy as np
@@ -16,10 +17,11 @@ from ..images.incomplete import Incomplete
 from ..images.pixels import batch_to_images, to_grey, to_pixels
 from ..options import COMPLETE_PRESETS, CompleteOptions
 from ..types import Images, Known, PixelBatch
-from . import baselines
+from . import baselines, linear
 from .metrics import Where
 
 SAMPLES = 1024  # of the generator, for its mean image: their mean is known to half a grey level
+LINEAR_SAMPLES = 4096  # for a covariance: eight for each component
 SAMPLE_STREAM = 6  # seeds of different draws must never meet: the completion's are 4 and 5, the training's 1 to 3
 AT_ONCE = 64
 
@@ -95,11 +97,20 @@ def searched(options: CompleteOptions) -> Callable[[Resources], Method]:
 def _mean(resources: Resources) -> Method:
     """The mean of the training pictures, if there are any, or of the model's samples; the same in every hole."""
     train = resources.train
-    mean = _mean_sample(resources.gan) if train is None else baselines.mean_picture(train)
+    mean = baselines.mean_picture(_samples(resources.gan, SAMPLES)) if train is None else baselines.mean_picture(train)
     which = "gan" if train is None else "train"
     return Method(
         lambda pictures, holes: np.repeat(mean[None], len(pictures), 0), {which: resources.digests.get(which)}
     )
+
+
+def _linear(resources: Resources) -> Method:
+    """The Gaussian of the training pictures, or of the model's samples. It is fitted when first asked."""
+    train = resources.train
+    which = "gan" if train is None else "train"
+    fit = cache(lambda: linear.fit(_samples(resources.gan, LINEAR_SAMPLES) if train is None else train))
+    about = {"components": linear.COMPONENTS, "noise": linear.NOISE, **_digest(resources, which)}
+    return Method(lambda pictures, holes: fit().complete(pictures, holes), about)
 
 
 def _nearest(resources: Resources) -> Method:
@@ -130,6 +141,7 @@ METHODS: dict[str, Callable[[Resources], Method]] = {
     "context-encoder": _context_encoder,
     "mean": _mean,
     "nearest": _nearest,
+    "linear": _linear,
     "telea": _each(baselines.telea),
     "navier-stokes": _each(baselines.navier_stokes),
     "biharmonic": _each(baselines.biharmonic),
@@ -147,12 +159,12 @@ def _with_tensors(gan: Gan, fill: Callable[[Images, Known], Images]) -> Complete
 
 
 @torch.no_grad()
-def _mean_sample(gan: Gan) -> Any:
-    seeds = [(SAMPLE_STREAM << 64) + i for i in range(SAMPLES)]
-    groups = [seeds[i : i + AT_ONCE] for i in range(0, SAMPLES, AT_ONCE)]
+def _samples(gan: Gan, count: int) -> PixelBatch:
+    """So many of the generator's images [count, h, w, c], always the same."""
+    seeds = [(SAMPLE_STREAM << 64) + i for i in range(count)]
+    groups = [seeds[i : i + AT_ONCE] for i in range(0, count, AT_ONCE)]
     prior = gan.generator.prior
-    samples = [to_pixels(gan.generator(prior.sample(group).to(gan.device))) for group in groups]
-    return baselines.mean_picture(np.concatenate(samples))
+    return np.concatenate([to_pixels(gan.generator(prior.sample(group).to(gan.device))) for group in groups])
 
 
 def _digest(resources: Resources, name: str) -> dict[str, Any]:

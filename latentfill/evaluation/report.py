@@ -12,12 +12,13 @@ from typing import Any, final
 from ..files import records
 from .benchmark import Answers, Task
 from .bootstrap import DRAWINGS, FEW, Estimate
+from .judges.classifier import NETWORKS, STEPS
 from .scores import METRICS, Judged, Name, by_area
 
 COLUMNS = ("method", "hole", "metric", "region", "value", "low", "high", "n", "seconds_per_image")
 INTERVALS = (
     f"95 % bootstrap over the pictures, the same drawings for all methods: percentiles of {DRAWINGS} for means, 1.96 "
-    f"standard deviations of {DRAWINGS} for kernel distances and of {FEW} for Fréchet distances"
+    f"standard deviations of {DRAWINGS} for kernel distances, AUC, detail and rim and of {FEW} for Fréchet distances"
 )
 DISTANCES = {
     "frechet": "squared Fréchet distance of the completed pictures to their originals; too large for few pictures, so "
@@ -25,8 +26,38 @@ DISTANCES = {
     "kernel": "squared kernel distance (cubic polynomial) of the completed pictures to their originals, without bias",
     "identity": "mean Euclidean distance of a completed picture to its original: pictures of one person are about 0.46 "
     "apart, of two people 0.77",
+    "perceptual": "mean distance of a completed picture to its original in a network's maps (as LPIPS, without learnt "
+    "weights): 0 for equal ones",
 }
-DISTANCE_NAMES = {"frechet": "Fréchet distance", "kernel": "Kernel distance", "identity": "Identity distance"}
+SMALL_JUDGE = (
+    "A small network, the same for all methods, learns from half of the pictures to tell completed from original ones, "
+    f"and is asked about the other half; {STEPS} updates, the mean of {NETWORKS} networks. What it finds depends on "
+    "that and on the number of pictures: compare only what was measured on the same n. The interval is over the "
+    "pictures, not over what the networks began with"
+)
+JUDGE = {
+    "judge-auc": ("0.5", "how often an original looks more real than a completed picture: 0.5 is chance, 1 always"),
+    "p-ids": ("higher", "share of completed pictures that look more real than their own originals, 0.5 at best"),
+    "u-ids": ("higher", "share of completed pictures that pass for real, 0.5 at best"),
+    "judge-accuracy": ("0.5", "share of originals and completed pictures that are recognised"),
+}
+SHARES = {
+    "detail": "finest detail in the hole (each value minus its 2x2 mean, squared), summed over the pictures, as a "
+    "share of the originals': 1 is right, 0.5 is fog, 1.5 is noise",
+    "rim": "squared differences of neighbours across the hole's border, summed over the pictures, as a share of the "
+    "originals': more than 1 is a seam, less a smear",
+}
+NAMES = {
+    "judge-auc": "AUC of a trained judge",
+    "judge-accuracy": "Accuracy of a trained judge",
+    "detail": "Finest detail",
+    "rim": "Gradient across the border",
+}
+ORDER = (*JUDGE, *DISTANCES, *SHARES, *METRICS)  # of the tables
+DISTANCE_NAMES = {
+    **{"frechet": "Fréchet distance", "kernel": "Kernel distance"},
+    **{"identity": "Identity distance", "perceptual": "Perceptual distance"},
+}
 TIMES = (
     ("value", "Seconds per picture", "By the clock, in batches, after a warm-up."),
     (
@@ -54,7 +85,7 @@ def findings(task: Task, judged: Mapping[str, Judged], answers: Mapping[str, Ans
     rows = [
         {"method": method, "hole": task.hole, **_named(name), **_told(estimate)}
         for method, own in estimates.items()
-        for name, estimate in own.items()
+        for name, estimate in sorted(own.items(), key=_rank)
     ]
     differences = [
         {"method": one, "minus": other, "hole": task.hole, **_named(name), **_told(own - estimates[other][name])}
@@ -82,6 +113,9 @@ def findings(task: Task, judged: Mapping[str, Judged], answers: Mapping[str, Ans
 def metrics(spaces: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """What each metric is, given the feature spaces and what they are."""
     told = {name: {"unit": m.unit, "better": m.better, "about": ""} for name, m in METRICS.items()}
+    for name, (better, about) in JUDGE.items():
+        told[name] = {"unit": "share", "better": better, "about": f"{about}. {SMALL_JUDGE}"}
+    told |= {name: {"unit": "share of the originals'", "better": "1", "about": about} for name, about in SHARES.items()}
     for kind, about in DISTANCES.items():
         for space, features in spaces.items():
             told[f"{kind}:{space}"] = {"unit": "", "better": "lower", "about": f"{about}; {features}"}
@@ -137,10 +171,9 @@ def tables(report: Mapping[str, Any]) -> Iterator[Table]:
     for metric, region in dict.fromkeys((r["metric"], r["region"]) for r in report["rows"]):
         about = report["metrics"][metric]
         found = {(r["method"], r["hole"]): r for r in report["rows"] if (r["metric"], r["region"]) == (metric, region)}
-        sign = -1 if about["better"] == "lower" else 1
         columns: list[dict[str, tuple[str, bool]]] = []
         for hole in holes:
-            values = {method: sign * found[method, hole]["value"] for method in methods if (method, hole) in found}
+            values = {m: _merit(found[m, hole]["value"], about["better"]) for m in methods if (m, hole) in found}
             best = max(values, key=values.__getitem__)
             columns.append(
                 {
@@ -167,11 +200,24 @@ def _cell(row: Mapping[str, Any]) -> str:
     return f"{value} ({low} to {high})"
 
 
+def _merit(value: float, better: str) -> float:
+    """The larger, the better: of higher or lower values, or of those nearest a number."""
+    if better in ("higher", "lower"):
+        return value if better == "higher" else -value
+    return -abs(value - float(better))
+
+
 def _headline(metric: str, region: str, about: Mapping[str, str]) -> str:
     kind, _, space = metric.partition(":")
-    name = f"{DISTANCE_NAMES[kind]}, {space}" if space else kind.upper()
+    name = f"{DISTANCE_NAMES[kind]}, {space}" if space else NAMES.get(kind, kind.upper())
     where = "" if space else " in the hole" if region == "hole" else " of the whole picture"
-    return f"{name}{where} ({', '.join(filter(None, (about['unit'], about['better'] + ' is better')))})"
+    best = about["better"] + (" is better" if about["better"] in ("higher", "lower") else " is right")
+    return f"{name}{where} ({', '.join(filter(None, (about['unit'], best)))})"
+
+
+def _rank(found: tuple[Name, Estimate]) -> int:
+    """What says most about how completions look comes first."""
+    return ORDER.index(found[0][0].partition(":")[0])
 
 
 def _named(name: Name) -> dict[str, str]:

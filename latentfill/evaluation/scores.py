@@ -18,12 +18,13 @@ from .benchmark import Task
 from .bootstrap import Estimate
 from .distances import Features, frechet, kernel_terms, unit_of
 from .features import IDENTITY, Space
-from .metrics import Scores, Where, l1, psnr, ssim
+from .judges import classifier
+from .metrics import Scores, Where, detail, l1, psnr, rim, ssim
 
 Name = tuple[str, str]  # metric, region
 
 BEST_PSNR = 100.0  # dB, for a picture without an error: one level in one of 64 x 64 x 3 values makes 89
-FORMAT = 1  # raise it when the same pictures would be judged otherwise
+FORMAT = 2  # raise it when the same pictures would be judged otherwise
 EDGES = (0, 10, 20, 30, 40, 50, 100)  # percent of a picture that is missing: the bounds of the bins
 LEAST = 2  # pictures in a bin
 
@@ -49,6 +50,10 @@ METRICS: dict[str, Metric] = {
 }
 
 
+# Sums over the pictures of what is in the hole, as shares of the originals'.
+SHARES: dict[str, Callable[[PixelBatch, Where], Scores]] = {"detail": detail, "rim": rim}
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Judged:
@@ -71,10 +76,20 @@ def judge(task: Task, made: PixelBatch, spaces: Mapping[str, Space], real: Mappi
         for region, where in (("hole", task.holes), ("image", None))
     }
     together: dict[Name, Estimate] = {}
+    if len(made) >= classifier.LEAST:
+        verdict = classifier.judge(task.original, made, task.holes, seed)
+        together["judge-auc", "hole"] = verdict.auc(seed)
+        each |= {("p-ids", "hole"): verdict.p_ids, ("u-ids", "hole"): verdict.u_ids}
+        each["judge-accuracy", "hole"] = verdict.accuracy
+    for name, measure in SHARES.items():
+        if (whole := measure(task.original, task.holes)).sum() > 0:  # of a plain picture there is no share
+            together[name, "hole"] = bootstrap.ratio(measure(made, task.holes), whole, seed)
     for name, space in spaces.items():
         features = space.measure(made)
         if name == IDENTITY:
             each[f"identity:{name}", "image"] = np.linalg.norm(features.astype(float) - real[name], axis=1)
+        if space.distance:
+            each[f"perceptual:{name}", "image"] = space.distance(made, task.original)
         if len(made) > 1:
             distance = partial(_frechet_of, features, real[name])
             together[f"frechet:{name}", "image"] = bootstrap.any_number(distance, len(made), seed)

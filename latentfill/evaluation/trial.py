@@ -19,6 +19,7 @@ from ..types import Pixels
 from . import page
 from .benchmark import Answers, Pictures, Shelf, Task, ask
 from .features import SPACES, Space
+from .judges.classifier import LEAST
 from .methods import Method
 from .report import findings, metrics, write
 from .scores import Judged, judge_once
@@ -129,7 +130,7 @@ class Trial:
         """Score the answers and write the files."""
         total = len(self.pictures) * len(self.holes) * len(self.methods)
         found: dict[str, list[Any]] = {"rows": [], "seconds_per_image": [], "differences": [], "by_area": []}
-        galleries = []
+        galleries, left_out = [], list(self.about.get("left_out", ()))
         done = 0
         for hole in self.holes:
             task = self._task(hole)
@@ -145,9 +146,12 @@ class Trial:
                 yield done, total, f"{hole}: {name}"
             for key, rows in findings(task, judged, answers, self.seed).items():
                 found[key] += rows
+            if len(task.original) < LEAST:
+                reason = f"it needs {LEAST} pictures or more to learn from, not {len(task.original)}"
+                left_out.append({"name": f"trained judge, {hole}", "reason": reason})
             galleries.append(_gallery(task, judged, answers))
         described = metrics({name: space.about for name, space in self.spaces.items()})
-        report = {**self.about, "metrics": described, **found}
+        report = {**self.about, "left_out": left_out, "metrics": described, **found}
         write(self.folder, report)
         page.write_page(self.folder / FILES[3], report, galleries)
         page.write_sheet(self.folder / FILES[4], galleries)

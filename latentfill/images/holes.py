@@ -14,6 +14,7 @@ from ..options import ReadLimits
 from ..types import Hole, Known
 from . import shapes
 from .archives import Source, is_picture
+from .painted.freehand import brush, ellipses
 from .painted.pictures import WHITE, HolePicture, check_size, describe, doubt, interpret_alpha, read_hole
 from .painted.specs import ALIASES, AT_PHOTO_SIZE, KINDS, PAINTED, SHAPES, HoleSpec, parse
 from .photos import DEFAULT_LIMITS, Photo
@@ -137,7 +138,7 @@ def _drawn(spec: HoleSpec, size: Size, photo: Photo | None, seed: int, name: str
             raise ValueError("colour needs the photo")
         distance: np.ndarray = abs(photo.pixels.astype(np.int16) - np.array(spec.colour)).max(-1)
         return distance <= spec.number
-    if spec.kind in SHAPES:
+    if spec.shapes:
         return shapes.drawn(spec.shapes, *size, name)
     return _drawn_at_random(spec, *size, np.random.Generator(np.random.Philox(key=STREAM + seed)))
 
@@ -162,6 +163,10 @@ def _drawn_at_random(spec: HoleSpec, height: int, width: int, rng: np.random.Gen
             return shapes.pattern(height, width, rng)
         case "thin" | "medium" | "thick":
             return shapes.strokes(height, width, shapes.BRUSHES[spec.kind], rng)
+        case "brush":
+            return brush(height, width, rng)
+        case "ellipses":
+            return ellipses(height, width, rng)
     raise ValueError(f"a hole is one of {', '.join(KINDS)}, not {spec.kind!r}")
 
 

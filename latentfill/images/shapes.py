@@ -193,13 +193,13 @@ def _lines(h: int, w: int, brush: Brush, rng: np.random.Generator) -> Missing:
             angle = (0.01 + rng.integers(4)) * (1 if i % 2 else -1)
             length, width = unit * (10 + rng.integers(brush.length)), unit * (5 + rng.integers(brush.width))
             end = np.clip(start + length * np.array([np.sin(angle), np.cos(angle)]), 0, corner)
-            _line(missing, start, end, max(1.0, width) / 2)  # a line thinner than a pixel would have gaps
+            draw_line(missing, start, end, max(1.0, width) / 2)  # a line thinner than a pixel would have gaps
             start = end
     return missing
 
 
-def _line(missing: Missing, start: Point, end: Point, radius: float) -> None:
-    """Every pixel whose centre is at most `radius` from a point of the line."""
+def draw_line(missing: Missing, start: Point, end: Point, radius: float) -> None:
+    """Add to bool [h, w] every pixel whose centre is at most `radius` from a point of the line."""
     (left, top), (right, bottom) = np.minimum(start, end) - radius, np.maximum(start, end) + radius
     box = np.s_[max(0, int(top)) : ceil(bottom), max(0, int(left)) : ceil(right)]
     y, x = (np.arange(side)[part] + 0.5 for side, part in zip(missing.shape, box, strict=True))

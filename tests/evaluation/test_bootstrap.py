@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from latentfill.evaluation.bootstrap import any_number, mean, mean_of_pairs
+from latentfill.evaluation.bootstrap import any_number, mean, mean_of_pairs, ratio
 from latentfill.evaluation.distances import kernel, kernel_terms, unit_of
 
 
@@ -29,6 +29,17 @@ def test_the_difference_of_two_methods_is_paired():
     low, high = difference.interval
     assert difference.value == pytest.approx(-noise.mean())
     assert high - low < 0.05 < 1 < one.interval[1] - one.interval[0]
+
+
+def test_a_ratio_is_that_of_the_sums_and_varies_as_by_the_delta_method():
+    wholes, noise = normal(500, 0), normal(500, 1)
+    parts = 0.4 * wholes + noise - 10
+    found = ratio(parts, wholes, 0)
+    reach = 1.96 * (parts - found.value * wholes).std() / wholes.mean() / np.sqrt(500)
+    assert found.value == pytest.approx(parts.sum() / wholes.sum()) and found.n == 500
+    assert found.interval == pytest.approx((found.value - reach, found.value + reach), abs=0.1 * reach)
+    rare = ratio(np.array([2.0, 0.0]), np.array([4.0, 0.0]), 0)
+    assert rare.interval == (0.5, 0.5), "a drawing of plain pictures alone has no ratio of its own"
 
 
 def test_of_one_picture_the_interval_has_no_width():

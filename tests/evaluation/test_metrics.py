@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from scipy.ndimage import uniform_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from latentfill.evaluation.metrics import l1, psnr, ssim
+from latentfill.evaluation.metrics import detail, l1, psnr, rim, ssim
 
 
 @pytest.fixture
@@ -44,3 +45,35 @@ def test_equal_pictures_have_the_best_scores(pair):
     assert np.isinf(psnr(original, original)).all()
     assert (l1(original, original) == 0).all()
     np.testing.assert_allclose(ssim(original, original), 1)
+
+
+def test_detail_is_what_a_mean_of_four_pixels_loses():
+    fine = np.zeros((1, 4, 5, 3), np.uint8)
+    fine[:, ::2, ::2] = 4  # of each block one pixel: 3 and three times -1, so 12 for each of three colours
+    hole = np.full((1, 4, 5), 255, np.uint8)
+    assert detail(fine, hole).tolist() == [4 * 36]
+    hole[:, :, 2:] = 0
+    assert detail(fine, hole).tolist() == [2 * 36], "in the hole alone"
+    assert detail(fine * 0 + 7, hole).tolist() == [0]
+
+
+def test_rim_is_what_differs_across_the_border_of_the_hole_alone():
+    hole = np.zeros((1, 6, 6), np.uint8)
+    hole[:, 2:4, 1:3] = 255
+    steep = np.where(hole[..., None] > 0, np.uint8(30), np.uint8(10)).repeat(3, -1)
+    assert rim(steep, hole).tolist() == [8 * 3 * 400]
+    steep[:, 2, 1] = 10  # at a corner of the hole two of the eight differences are gone
+    steep[:, 5, 5] = 200  # far away
+    assert rim(steep, hole).tolist() == [6 * 3 * 400]
+
+
+def test_blur_has_less_detail_than_the_original_and_a_patch_more_rim(pair):
+    _, original = pair
+    hole = np.zeros((3, 24, 24), np.uint8)
+    hole[:, 4:20, 6:18] = 255
+    original = uniform_filter(original, (0, 3, 3, 0))
+    blurred = np.where(hole[..., None] > 0, uniform_filter(original, (0, 5, 5, 0)), original)
+    patch = np.where(hole[..., None] > 0, original // 4, original)
+    assert (detail(blurred, hole) < 0.4 * detail(original, hole)).all()
+    assert (rim(blurred, hole) < rim(original, hole)).all()
+    assert (rim(patch, hole) > 2 * rim(original, hole)).all()

@@ -4,7 +4,7 @@ from scipy.ndimage import label
 
 from latentfill.errors import HoleError
 from latentfill.images.holes import draw, parse
-from latentfill.images.shapes import BRUSHES, Brush, _line, strokes
+from latentfill.images.shapes import BRUSHES, Brush, draw_line, strokes
 
 NAMES = ("thin", "medium", "thick")
 
@@ -43,7 +43,7 @@ def test_thick_strokes_are_wider_than_thin_ones():
 def test_a_line_is_every_pixel_within_its_radius():
     missing = np.zeros((20, 30), bool)
     start, end = np.array([4.0, 3.5]), np.array([22.0, 14.0])
-    _line(missing, start, end, 2.5)
+    draw_line(missing, start, end, 2.5)
     y, x = np.mgrid[:20, :30] + 0.5
     points = start + np.linspace(0, 1, 4001)[:, None] * (end - start)
     distance = np.sqrt(((np.stack([x, y], -1)[:, :, None] - points) ** 2).sum(-1)).min(-1)

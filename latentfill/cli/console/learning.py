@@ -171,7 +171,7 @@ STEPS = {
 
 def _caller(data: "Dataset | None", team: "Team", wish: Wish) -> "Caller":
     """What a training is lent: the command as it was given, the machine, and how to score a model."""
-    from ...evaluation.embedding import file
+    from ...evaluation.judges.embedding import file
     from ...jobs.judging import CompletionScorer
     from ...training.watching.learner import Caller
     from .layers import command

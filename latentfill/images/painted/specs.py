@@ -24,6 +24,11 @@ KINDS = MappingProxyType(
         "thin": "thin, LaMa's thin strokes",
         "medium": "medium, LaMa's strokes of middle width, or boxes",
         "thick": "thick, LaMa's wide strokes, or large boxes",
+        "brush": "brush, one to four broken lines as people paint them on photos",
+        "ellipses": "ellipses, one or two anywhere",
+        "eyes": "eyes, a rectangle over the eyes of an aligned face",
+        "nose": "nose, a rectangle over the nose of an aligned face",
+        "mouth": "mouth, a rectangle over the mouth of an aligned face",
         "rectangle": f"{shapes.WRITTEN['rectangle']}, in pixels or as 10%; join several shapes with +",
         "ellipse": f"{shapes.WRITTEN['ellipse']}, in pixels or as 10%; one radius makes a circle",
         "alpha": "alpha, where the picture is transparent",
@@ -36,6 +41,13 @@ ALIASES = {"centre": "center", "color": "colour"}
 PAINTED = ("alpha", "colour", "file", "folder")  # made by people, who disagree on what white means
 SHAPES = tuple(shapes.WRITTEN)
 AT_PHOTO_SIZE = PAINTED + SHAPES  # drawn at the photo's own size, the others at the model's
+# Left, top, width and height in percent of an aligned face, which OpenFace's template puts there (faces/templates.py,
+# with margin 1). Of another picture they are the same percent.
+FEATURES = {
+    "eyes": shapes.parse("rectangle:10%,5%,79%,22%"),
+    "nose": shapes.parse("rectangle:34%,20%,31%,32%"),
+    "mouth": shapes.parse("rectangle:22%,53%,57%,29%"),
+}
 NUMBERS = {"center": (0.25, 0.0, 0.5), "random": (0.2, 0.0, 1.0)}  # default, least, most
 
 
@@ -44,7 +56,7 @@ NUMBERS = {"center": (0.25, 0.0, 0.5), "random": (0.2, 0.0, 1.0)}  # default, le
 class HoleSpec:
     """A hole as the user asked for it. `number` is a scale, a fraction missing or a tolerance, as the kind has it.
 
-    Of several `shapes` the first one gives the kind.
+    Of several `shapes` the first one gives the kind; features of a face have theirs.
     """
 
     kind: str
@@ -74,7 +86,7 @@ def parse(text: str, *, invert: bool = False) -> HoleSpec:
     if kind in KINDS and kind not in ("file", "folder"):
         if arguments:
             raise HoleError(f"{text!r}: {head} does not take {':'.join(arguments)!r}", f"Write {KINDS[kind]}.")
-        return HoleSpec(kind, invert=invert)
+        return HoleSpec(kind, shapes=FEATURES.get(kind, ()), invert=invert)
     path = Path(text)
     if not text or not _exists(path):
         kinds = ", ".join(how.split(", ")[0] for how in KINDS.values())

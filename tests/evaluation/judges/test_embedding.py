@@ -4,8 +4,8 @@ from PIL import Image
 from skimage.data import astronaut
 
 from latentfill.errors import LatentfillError
-from latentfill.evaluation import embedding
-from latentfill.evaluation.embedding import embed, framed
+from latentfill.evaluation.judges import embedding
+from latentfill.evaluation.judges.embedding import embed, framed
 
 pytest.importorskip("dlib")
 

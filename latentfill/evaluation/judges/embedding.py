@@ -18,8 +18,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import LatentfillError
-from ..types import PixelBatch, Pixels
+from ...errors import LatentfillError
+from ...types import PixelBatch, Pixels
 
 Maps = Float[Tensor, "n _ _ _"]
 Embeddings = Float32[np.ndarray, "n 128"]

@@ -1,0 +1,1 @@
+"""Networks that judge completed pictures. Nothing is ever trained against them."""
