@@ -41,6 +41,7 @@ MAY_IMPORT = {
     "latents": {"prior", "gan", "dcgan", "residual"},
     "layers": set(),
     "adversarial": {"record"},
+    "completing": {"adversarial", "completers", "dataset", "encoder", "folder", "record", "run", "watching"},
     "reconstructing": {
         "adversarial",
         "completers",
@@ -78,6 +79,7 @@ NEVER = {
     "training/trainer.py": FILES_AND_SCREENS,
     "training/pyramid/trainer.py": FILES_AND_SCREENS,
     "training/adversarial": FILES_AND_SCREENS,
+    "training/completing/trainer.py": FILES_AND_SCREENS,
     "training/reconstructing/reconstruction.py": FILES_AND_SCREENS,
     "gan/layers": FILES_AND_SCREENS,
     "gan/residual": FILES_AND_SCREENS,

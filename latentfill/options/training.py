@@ -107,6 +107,17 @@ TRAIN_KINDS: dict[Kind, TrainOptions] = {
     "vae": TrainOptions(1_000_000, learning_rate=5e-4, beta1=0.9, beta2=0.99, decay=0.35, average_half_life=8_000),
     "encoder": REGRESSION,
     "context-encoder": REGRESSION,
+    "completer": TrainOptions(
+        400_000,
+        batch_size=16,
+        beta1=0.0,
+        beta2=0.98,
+        r1=0.1,
+        r2=0.1,
+        penalty_every=16,
+        decay=0.25,
+        average_half_life=5_000,
+    ),
 }
 # What a GAN is made of, and how it is trained: the post's, and after Huang et al. (2024).
 GAN_PRESETS: dict[str, tuple[NetworkOptions, TrainOptions]] = {
