@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "latents": {"prior", "gan", "dcgan", "residual"},
     "layers": set(),
     "adversarial": {"record"},
-    "completing": {"adversarial", "completers", "dataset", "encoder", "folder", "record", "run", "watching"},
+    "completing": {"adversarial", "checkpoints", "completers", "dataset", "encoder", "folder", "record", "run", "watching"},
     "reconstructing": {
         "adversarial",
         "completers",

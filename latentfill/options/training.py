@@ -56,8 +56,9 @@ class TrainOptions:
     """weight of redrawing as G's second duty in the game; without it there is no encoder"""
     reconstruct_last: Annotated[int, Ge(0)] = 0
     """only in the last so many images of the game, at most a quarter of the training; 0 is in all of it"""
-    encoder_alone: bool = False
-    """there the game is over: G and D stay as they are, and the encoder alone learns to describe what this G draws"""
+    completer: bool = False
+    """there the game is over: G and D stay as they are, and a completer learns, which needs residual networks, and no
+    labels; else the game goes on there, as the first part"""
     redrawn_share: Share = 0.0
     """share of redrawn pictures among the fakes that D judges, each beside its original; the others are samples"""
     divergence: Annotated[float, Ge(0)] = 1.0
@@ -98,6 +99,11 @@ class TrainOptions:
     def encodes(self) -> bool:
         """Whether an encoder learns beside the players."""
         return self.reconstruct > 0
+
+    @property
+    def completes(self) -> bool:
+        """Whether a completer learns in the last images, of a finished game."""
+        return self.encodes and self.completer and self.reconstruct_last > 0
 
 
 # A regression, not a game: it bears longer steps and memories, and wants the rate to fall at the end.
@@ -140,7 +146,7 @@ GAN_PRESETS: dict[str, tuple[NetworkOptions, TrainOptions]] = {
             first_divergence=16.0,
             reconstruct=1.0,
             reconstruct_last=400_000,
-            encoder_alone=True,
+            completer=True,
             redrawn_share=0.5,
             divergence=2.0,
         ),

@@ -144,7 +144,8 @@ def _train_completer(options: "Options", team: "Team", wish: Wish) -> "Iterator[
 
     gan = _finished(options, options.begin or "")
     data = opened(replace(options, network=gan.network), team)
-    caller = _caller(data, team, wish, completer=True)
+    caller = _caller(data, team, wish)
+    caller = replace(caller, scorer=caller.completer_scorer)
     return train_completer(gan, data, options.run, options.train, options.encoder, options.record, caller)
 
 
@@ -187,7 +188,7 @@ def _finished(options: "Options", model: str) -> "Gan":
     return gan
 
 
-def _caller(data: "Dataset | None", team: "Team", wish: Wish, completer: bool = False) -> "Caller":
+def _caller(data: "Dataset | None", team: "Team", wish: Wish) -> "Caller":
     """What a training is lent: the command as it was given, the machine, and how to score a model."""
     from ...evaluation.embedding import file
     from ...jobs.judging import CompleterScorer, CompletionScorer
@@ -202,8 +203,8 @@ def _caller(data: "Dataset | None", team: "Team", wish: Wish, completer: bool = 
             spaces.append("dlib-face")
         except LatentfillError:
             pass  # without dlib's file there is no such space
-    scorer = CompleterScorer(spaces[-1]) if completer else CompletionScorer(spaces)
-    return Caller(command.get(), machine(), scorer, team, wish)
+    scorers = CompletionScorer(spaces), CompleterScorer(spaces[-1])
+    return Caller(command.get(), machine(), *scorers, team, wish)
 
 
 def _banner(first: "Progress", team: "Team", batch_size: int) -> str:

@@ -93,6 +93,8 @@ class Caller:
     machine: str = ""
     """what it runs on, in words"""
     scorer: Scorer | None = field(default=None, compare=False)
+    completer_scorer: Scorer | None = field(default=None, compare=False)
+    """of the completer that learns after a game"""
     team: Team = ONE
     """the processes that this one trains with"""
     stop: Callable[[], bool] = field(default=lambda: False, compare=False)
