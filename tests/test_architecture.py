@@ -41,7 +41,17 @@ MAY_IMPORT = {
     "latents": {"prior", "gan", "dcgan", "residual"},
     "layers": set(),
     "adversarial": {"record"},
-    "completing": {"adversarial", "checkpoints", "completers", "dataset", "encoder", "folder", "record", "run", "watching"},
+    "completing": {
+        "adversarial",
+        "checkpoints",
+        "completers",
+        "dataset",
+        "encoder",
+        "folder",
+        "record",
+        "run",
+        "watching",
+    },
     "reconstructing": {
         "adversarial",
         "completers",

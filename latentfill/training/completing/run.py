@@ -43,7 +43,7 @@ def train_completer(
     """
     special, run = special or EncoderOptions(), run or RunOptions()
     check_options(options, special, run)
-    check_served(options, "a completer is", "Leave that out.", besides=HEARD)
+    check_served(options, "a completer is", "Leave that out, or give --kind gan.", besides=HEARD)
     network = gan.network
     check_hole(special.hole, network.size)
     started = completer_of(gan, options.seed) if gan.completer is None else gan.completer

@@ -27,6 +27,7 @@ from ..adversarial.player import Player, descend
 from ..adversarial.schedule import WARM_UP, WARM_UP_SHARE, keep, risen_and_fallen
 from ..completers import DETAILS, SCORES, Draw, draw_known, judge
 from ..record import PACE, Curve, Curves, Exhibit
+from ..watching.signs import Others
 
 NOISE_STREAM, HOLE_STREAM, SHOWN_STREAM = 26, 27, 28  # seeds of different draws must never meet: below are others'
 CRITIC_RATE = 2.0  # times the completer's
@@ -172,7 +173,7 @@ class CompleterTrainer:
         facts = {**self.gan.about, "completer": facts}
         return {"": replace(self.gan, encoder=None, completer=completer, about=facts)}
 
-    def _complete(self, real: Images, known: Known, numbers: range) -> tuple[Images, Images]:
+    def _complete(self, real: Images, known: Known, numbers: range) -> tuple[Others, Others]:
         """What is drawn of all images, and then of all again with other noise; and the same joined with the known."""
         condition = self.completer.encode(real, known)
         condition = condition.select(torch.arange(len(real), device=real.device).repeat(COMPLETIONS))
@@ -180,7 +181,7 @@ class CompleterTrainer:
         drawn = self.completer.draw(self.completer.latents(condition, self._noise(NOISE_STREAM, noise)), condition)
         return drawn, poisson_like(_twice(real), _twice(known), drawn)
 
-    def _judge(self, real: Images, known: Known, completed: Images) -> dict[str, Tensor]:
+    def _judge(self, real: Images, known: Known, completed: Others) -> dict[str, Tensor]:
         """One update of the critic: which of a picture and of either completion is real?"""
         o, critic, n = self.options, self.d.network, len(real)
         shown, whole = torch.cat([completed, _twice(1 - known)], 1), torch.cat([real, 1 - known], 1)
@@ -198,7 +199,7 @@ class CompleterTrainer:
         return NormalPrior(self.completer.prior.dim).sample(seeds).to(self.device)
 
 
-def _errors(real: Images, known: Known, completed: Images) -> tuple[Tensor, Tensor]:
+def _errors(real: Images, known: Known, completed: Others) -> tuple[Tensor, Tensor]:
     """Mean absolute error of the mean of two completions, and mean difference of the two; both of the hole alone."""
     one, other = completed.chunk(COMPLETIONS)
     hole = 1 - known
