@@ -45,7 +45,7 @@ def of_modern() -> dict[str, Recipe]:
         "modern with minibatch discrimination": with_(replace(network, minibatch_kernels=100)),
         "modern with noise 0.1": with_(noise=0.1),
         "modern without redrawing first": with_(redraw_first=0),
-        "modern with its encoder in the game": with_(encoder_alone=False),
+        "modern with its encoder in the game": with_(completer=False),
         "modern without an encoder": with_(redraw_first=0, reconstruct=0.0),
     }
 

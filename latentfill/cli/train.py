@@ -28,16 +28,18 @@ class Options:
     """folder of this training; made, or continued"""
     kind: Kind = "gan"
     """what to train: a GAN; a Laplacian pyramid of GANs, one for each size (lapgan); an encoder, which gives a finished
-    GAN's latent for an incomplete picture in one pass; a context encoder, which completes pictures without a GAN. Some
-    defaults depend on it"""
+    GAN's latent for an incomplete picture in one pass; a completer, which completes pictures in one pass, in as many
+    ways as wanted, and begins with a finished GAN; a context encoder, which completes them without a GAN. Some defaults
+    depend on it"""
     preset: Literal["modern", "seed"] = "modern"
     """gan: networks and recipe to start from: modern has residual networks, a loss of pairs, penalties on D's slopes
     and an encoder beside the two; seed is the original"""
     model: str = DEFAULT
     """encoder: the GAN it is for, by name, model file or run folder"""
     begin: str | None = None
-    """gan and vae: model of the same networks to begin with, by name, model file or run folder; a GAN may begin with an
-    autoencoder's. One of half the size is grown first. After a GAN --redraw-first is 0, --learning-rate 0 is 1e-4"""
+    """completer: the model it is for, by name, model file or run folder. gan and vae: one of the same networks to begin
+    with; a GAN may begin with an autoencoder's. One of half the size is grown first. After a GAN --redraw-first is 0,
+    --learning-rate 0 is 1e-4"""
     network: NetworkOptions = field(default_factory=NetworkOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
@@ -61,7 +63,9 @@ class Options:
 
 def run(options: Options) -> int:
     """Train until done or stopped. Returns 0, also when stopped: nothing is lost."""
-    if options.begin and options.kind not in ("gan", "vae"):
+    if options.kind == "completer" and not options.begin:
+        raise LatentfillError("a completer begins with a finished GAN", "Give it with --begin.")
+    if options.begin and options.kind not in ("gan", "vae", "completer"):
         raise LatentfillError(f"--kind {options.kind} begins anew, not with --begin {options.begin}", "Leave it out.")
     if options.where.engine == "ray":
         from ..cluster.training import train

@@ -143,7 +143,7 @@ def _absolute(options: "Options") -> "Options":
 
 
 def _newest(run: Path) -> str:
-    return next((path.name for path in listed(run / "checkpoints")), "")
+    return " ".join(path.name for at in (run, *run.glob("completer-*")) for path in listed(at / "checkpoints")[:1])
 
 
 @contextmanager

@@ -10,17 +10,21 @@ import torch
 from ..completion.completion import complete
 from ..evaluation.distances import frechet, kernel
 from ..evaluation.features import SPACES
-from ..gan.gan import Gan
+from ..gan.gan import Completer, Gan
+from ..images.blending import poisson
 from ..images.incomplete import Incomplete
 from ..images.pixels import to_pixels
 from ..options import COMPLETE_PRESETS, CompleteOptions
 from ..training.completers import JUDGED, JUDGED_STREAM, draw_known, psnr, row
 from ..training.record import Curve, Curves, Exhibit
 from ..training.watching.signs import Others
-from ..types import Images, PixelBatch
+from ..types import Images, Known, PixelBatch
 
 HOLES = {name: JUDGED[name] for name in ("psnr_center", "psnr_random")}
 COMPLETED = 32  # pictures, with each hole
+COMPLETER_HOLES = ("center", "half")
+DISCRIMINATOR, FACES = "discriminator", "dlib-face"  # where completions of a completer are compared
+AT_ONCE = 32  # of them
 FEWEST = 64  # held-out pictures whose distances to samples are worth measuring; else training pictures stand in
 # The post's search, short: no term of D, which changes while it learns, so that scores of one training compare.
 SEARCH = CompleteOptions("adam", 50, 0.1, "cosine", lam=0.0, balance="mean", blend="overlay")
@@ -62,6 +66,46 @@ class CompletionScorer:
             scores[f"frechet_{name}"] = frechet(made_features, real_features)
             scores[f"kernel_{name}"] = kernel(made_features, real_features)
         return Exhibit({"": torch.cat(rows)}, scores=scores)
+
+
+@final
+class CompleterScorer:
+    """Fréchet distances of held-out pictures, completed by the model's completer, from themselves."""
+
+    def __init__(self, space: str = DISCRIMINATOR) -> None:
+        self.space = space if space == FACES else DISCRIMINATOR
+
+    @property
+    def curves(self) -> Curves:
+        """A column for each kind of hole."""
+        return {f"frechet_{hole}": Curve(f"frechet_{hole}", f"frechet/{hole}") for hole in COMPLETER_HOLES}
+
+    def __call__(self, gan: Gan, samples: Images, held_out: Others, real: Others) -> Exhibit:
+        """Scores by column, and completions: the most probable ones. The smaller the distances, the larger `score`.
+
+        PSNR would not do: the best has the mean of all fillings, which is blurred. Raises ValueError for a model
+        without a completer.
+        """
+        if gan.completer is None:
+            raise ValueError("expected a model with a completer")
+        images = held_out.to(gan.device)
+        measure = SPACES[self.space if gan.about.get("alignment") else DISCRIMINATOR](gan).measure
+        originals, scores, rows = measure(_pictures(held_out)), dict[str, float](), [row(images)]
+        for hole in COMPLETER_HOLES:
+            known = draw_known(images.shape[-1], range(len(images)), 0, hole, JUDGED_STREAM).to(gan.device)
+            groups = zip(torch.split(images, AT_ONCE), torch.split(known, AT_ONCE), strict=True)
+            made = torch.cat([_complete(gan.completer, *group) for group in groups])
+            rows += [row(images * known), row(made)]
+            if len(images) > 1:
+                scores[f"frechet_{hole}"] = frechet(measure(_pictures(made)), originals)
+        return Exhibit({"": torch.cat(rows)}, scores=scores | ({"score": -sum(scores.values())} if scores else {}))
+
+
+@torch.no_grad()
+def _complete(completer: Completer, images: Images, known: Known) -> Images:
+    condition = completer.encode(images, known)
+    drawn = completer.draw(completer.latents(condition), condition)
+    return poisson(Incomplete(images, known), drawn)
 
 
 def _pictures(images: Images) -> PixelBatch:

@@ -56,8 +56,9 @@ class TrainOptions:
     """weight of redrawing as G's second duty in the game; without it there is no encoder"""
     reconstruct_last: Annotated[int, Ge(0)] = 0
     """only in the last so many images of the game, at most a quarter of the training; 0 is in all of it"""
-    encoder_alone: bool = False
-    """there the game is over: G and D stay as they are, and the encoder alone learns to describe what this G draws"""
+    completer: bool = False
+    """there the game is over: G and D stay as they are, and a completer learns, which needs residual networks, and no
+    labels; else the game goes on there, as the first part"""
     redrawn_share: Share = 0.0
     """share of redrawn pictures among the fakes that D judges, each beside its original; the others are samples"""
     divergence: Annotated[float, Ge(0)] = 1.0
@@ -99,6 +100,11 @@ class TrainOptions:
         """Whether an encoder learns beside the players."""
         return self.reconstruct > 0
 
+    @property
+    def completes(self) -> bool:
+        """Whether a completer learns in the last images, of a finished game."""
+        return self.encodes and self.completer and self.reconstruct_last > 0
+
 
 # A regression, not a game: it bears longer steps and memories, and wants the rate to fall at the end.
 REGRESSION = TrainOptions(1_000_000, learning_rate=4e-4, beta1=0.9, beta2=0.99, decay=0.35, average_half_life=8_000)
@@ -107,6 +113,17 @@ TRAIN_KINDS: dict[Kind, TrainOptions] = {
     "vae": TrainOptions(1_000_000, learning_rate=5e-4, beta1=0.9, beta2=0.99, decay=0.35, average_half_life=8_000),
     "encoder": REGRESSION,
     "context-encoder": REGRESSION,
+    "completer": TrainOptions(
+        400_000,
+        batch_size=16,
+        beta1=0.0,
+        beta2=0.98,
+        r1=0.1,
+        r2=0.1,
+        penalty_every=16,
+        decay=0.25,
+        average_half_life=5_000,
+    ),
 }
 # What a GAN is made of, and how it is trained: the post's, and after Huang et al. (2024).
 GAN_PRESETS: dict[str, tuple[NetworkOptions, TrainOptions]] = {
@@ -129,7 +146,7 @@ GAN_PRESETS: dict[str, tuple[NetworkOptions, TrainOptions]] = {
             first_divergence=16.0,
             reconstruct=1.0,
             reconstruct_last=400_000,
-            encoder_alone=True,
+            completer=True,
             redrawn_share=0.5,
             divergence=2.0,
         ),

@@ -34,26 +34,35 @@ SHARES = {
     "ellipse": 0.06,
     "rectangle": 0.06,
 }
+Draw = Callable[[int, np.random.Generator], shapes.Missing]  # what is missing of an image of this size
 JUDGED = {"psnr_center": "center", "psnr_half": "half", "psnr_random": "random:0.8", "psnr_pattern": "pattern"}
 SCORES = {name: Curve(name, f"psnr/{hole}") for name, hole in JUDGED.items()}  # in dB, in the hole, mean over pictures
+# The finest detail in the hole, as a share of the originals': 1 is right, 0.5 is fog, 1.5 is noise.
+DETAILS = {f"detail_{name[5:]}": Curve(f"detail_{name[5:]}", f"detail/{hole}") for name, hole in JUDGED.items()}
 
 WEIGHT_DECAY = 1e-4  # of AdamW: little, for pictures are mirrored and every hole is a new one
 LARGEST_STEP = 1.0  # norm that gradients are cut to: the few holes with next to nothing around them have large ones
 Network = TypeVar("Network", bound=nn.Module)
+Complete = Callable[[Images, Known], Images]
 GROUP = 64  # images looked at at a time where none are learnt from; bounds the memory
 SHOWN = 8  # pictures of a sheet, one to a column
 
 
-def draw_known(size: int, numbers: Sequence[int], seed: int, hole: str = ALL, stream: int = HOLE_STREAM) -> Known:
+def draw_known(
+    size: int, numbers: Sequence[int], seed: int, hole: str | Draw = ALL, stream: int = HOLE_STREAM
+) -> Known:
     """[n, 1, size, size]: which pixels are given in images of these numbers; each depends on its number and the seed.
 
-    `hole` is one hole as people write it, or "all": any kind, anywhere, from a few pixels to nearly the whole image.
+    `hole` is one hole as people write it, what draws one, or "all": any kind, anywhere, from a few pixels to nearly the
+    whole image.
     """
     drawn = []
     for number in numbers:
         rng = random(key(seed, stream, number))
-        if hole == ALL:
-            drawn.append(_any(size, rng))
+        if not isinstance(hole, str):
+            drawn.append(hole(size, rng))
+        elif hole == ALL:
+            drawn.append(draw_any(size, rng))
         else:
             drawn.append(holes.draw(holes.parse(hole), (size, size), seed=int(rng.integers(2**63))) > 0)
     missing = np.stack(drawn) if drawn else np.empty((0, size, size), bool)
@@ -132,11 +141,11 @@ def rate(options: TrainOptions, seen: int) -> float:
     return options.rate * risen_and_fallen(seen, options.images_seen, options.batch_size, options.decay, float(WARM_UP))
 
 
-def judge(completed: Callable[[Images, Known], Images], images: Images) -> Exhibit:
-    """How well images are completed that were never learnt from: PSNR in the hole, and a sheet to look at.
+def judge(completed: Complete, images: Images, *others: Complete) -> Exhibit:
+    """How well images are completed that were never learnt from: PSNR and detail in the hole, and a sheet to look at.
 
     The sheet has a column for each of the first images: as it is, then for each kind of hole what was known, as grey
-    in the hole, and the completion.
+    in the hole, and the completion; then those of the `others`, which are only shown.
     """
     size, device = images.shape[-1], images.device
     scores, rows = {}, [row(images)]
@@ -146,7 +155,12 @@ def judge(completed: Callable[[Images, Known], Images], images: Images) -> Exhib
         with torch.no_grad():
             made = torch.cat([completed(images[group], known[group]).clamp(-1, 1) for group in groups])
         scores[name] = float(psnr(made, images, 1 - known).mean())
+        scores[f"detail_{name[5:]}"] = float(detail(made, 1 - known) / detail(images, 1 - known).clamp_min(1e-9))
         rows += [row(images * known), row(torch.where(known > 0, images, made))]
+        for other in others:
+            with torch.no_grad():
+                again = other(images[:SHOWN], known[:SHOWN]).clamp(-1, 1)
+            rows.append(row(torch.where(known[:SHOWN] > 0, images[:SHOWN], again)))
     return Exhibit({"": torch.cat(rows)}, scores=scores)
 
 
@@ -158,12 +172,19 @@ def psnr(made: Images, images: Images, where: Known) -> Tensor:
     return ratio
 
 
+def detail(images: Images, where: Known) -> Tensor:
+    """The finest detail over the pixels `where` is 1: squared differences from the means of blocks of 2x2, summed."""
+    coarse = nn.functional.interpolate(nn.functional.avg_pool2d(images, 2), scale_factor=2)
+    return ((images - coarse).square() * where).sum()
+
+
 def row(images: Images) -> Tensor:
     """The first images of a sheet, black where there are fewer."""
     return nn.functional.pad(images[:SHOWN], (0, 0, 0, 0, 0, 0, 0, max(0, SHOWN - len(images))), value=-1.0)
 
 
-def _any(size: int, rng: np.random.Generator) -> shapes.Missing:
+def draw_any(size: int, rng: np.random.Generator) -> shapes.Missing:
+    """One of all kinds that an encoder learns from, as often as SHARES says."""
     kind = str(rng.choice(list(SHARES), p=list(SHARES.values())))
     if kind == "center":  # the usual quarter, or between a twentieth and nearly all
         return shapes.center(size, size, 0.25 if rng.random() < 0.6 else rng.uniform(0.1, 0.4))
@@ -176,7 +197,7 @@ def _any(size: int, rng: np.random.Generator) -> shapes.Missing:
     if kind == "ellipse":
         return _ellipse(size, rng)
     if kind == "rectangle":
-        return _rectangle(size, rng)
+        return draw_rectangle(size, rng)
     return shapes.strokes(size, size, shapes.BRUSHES[kind], rng)
 
 
@@ -192,7 +213,7 @@ def _ellipse(size: int, rng: np.random.Generator) -> shapes.Missing:
     return inside
 
 
-def _rectangle(size: int, rng: np.random.Generator) -> shapes.Missing:
+def draw_rectangle(size: int, rng: np.random.Generator) -> shapes.Missing:
     """Anywhere inside, its sides an eighth to three quarters of the image's."""
     missing = np.zeros((size, size), bool)
     h, w = rng.integers(size // 8, size * 3 // 4 + 1, 2)

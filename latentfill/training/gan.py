@@ -15,6 +15,7 @@ from ..gan.gan import Gan
 from ..gan.residual.networks import Uncritical
 from ..options import NetworkOptions, RunOptions, TrainOptions
 from .adversarial.pieces import check_pieces, resolved
+from .completing.after import divide, train_after
 from .dataset import Dataset, check_pictures, labelled, split
 from .folder import Subject, begun_with_held_out, check_options
 from .reconstructing.reconstruction import check_prior
@@ -37,7 +38,9 @@ def train(
     caller: Caller = ALONE,
     held_out: int = 0,
 ) -> Iterator[Progress]:
-    """Train a GAN until `options.images_seen`, as `follow` does. Raises ValueError for pictures of another size too.
+    """Train a GAN until `options.images_seen`, as `follow` does; with `options.completes` the last are a completer's.
+
+    Raises ValueError for pictures of another size too.
 
     `begin` is a model of the same networks whose weights a new run begins with. The last `held_out` pictures, at most a
     tenth, are never learnt from: by them it is judged. With classes all are learnt from.
@@ -70,17 +73,20 @@ def train(
             take_over(begin, generator, discriminator, encoder)
         return Trainer(generator, discriminator, resolved(options, len(learnt)), network, encoder)
 
-    options = begun(options, begin)
+    options, images = divide(in_images(begun(options, begin), len(learnt)), network)
     samples, processes = options.batch_size - round(options.redrawn_share * options.batch_size), caller.team.crew.size
     if options.reconstruct and 0 < samples < processes:
         what = f"of {options.batch_size} fakes {samples} are samples, fewer than the {processes} processes"
         raise LatentfillError(what, "Give a smaller --redrawn-share or a larger --batch-size.")
-    options = in_images(options, len(learnt))
     fixed: dict[str, dict[str, Any]] = {"network": asdict(network)}
     fixed["data"] = {"held_out": 0 if kept is None else len(kept)}
     if data.classes:
         fixed["labels"] = {"classes": list(data.classes)}
-    yield from follow(learner, learnt, folder, Subject("gan", fixed), options, run, caller, kept)
+    game = follow(learner, learnt, folder, Subject("gan", fixed), options, run, caller, kept)
+    if not images:
+        yield from game
+        return
+    yield from train_after(game, data, folder, network, options, images, fixed["data"]["held_out"], run, caller)
 
 
 def begun(options: TrainOptions, begin: Gan | None) -> TrainOptions:

@@ -27,7 +27,6 @@ from .adversarial.player import Player, descend
 from .adversarial.schedule import Settings, keep, settings
 from .adversarial.told import Labels, ToldDiscriminator, ToldGenerator, in_turn
 from .reconstructing.reconstruction import Redrawn, redraw_batch
-from .reconstructing.unplayed import Unplayed
 from .record import Exhibit
 
 LATENT_STREAM, STATISTICS_STREAM, SAMPLE_STREAM, BETWEEN_STREAM = 1, 2, 3, 4  # seeds of different draws never meet
@@ -64,7 +63,6 @@ class Trainer:
             player.hold_back(options.history)
         self.images_seen = 0
         self.now: Settings = settings(options, 0)
-        self.unplayed = Unplayed(options, self.g, self.e, self.averaged_generator) if self.e else None
 
     def step(self, real: Images, labels: Labels | None = None) -> dict[str, torch.Tensor]:
         """Show both players one batch: D first, then G as often as the options say, on the same latents.
@@ -80,10 +78,11 @@ class Trainer:
         for player in self._players():
             calm = self.now.phase == "redraw" or player is self.e
             player.set(self.now.learning_rate, REGRESSION_BETAS if calm else (o.beta1, self.now.beta2))
-        if self.unplayed and self.now.phase in ("redraw", "describe"):
-            numbers = shared(self.images_seen, len(real))
-            z = self.latents(numbers).to(real.device)
-            return self._after(len(real), self.unplayed.step(self.now.phase, real, labels, numbers, z))
+        if self.e and self.now.phase == "redraw":
+            numbers, asked = shared(self.images_seen, len(real)), ToldGenerator(self.generator, labels)
+            pictures = redraw_batch(asked, self.e.network, real, numbers, o.seed, o.first_divergence)
+            descend(pictures.loss, (self.g, self.e))
+            return self._after(len(real), pictures.told())
         values: dict[str, torch.Tensor] = {}
         self.pieces.begin(real, self.images_seen)
         share = o.batch_size // crew().size
@@ -204,8 +203,6 @@ class Trainer:
             player.load(state)
         self.pieces.load_state_dict(state.get("pieces", {}))
         self.images_seen = state["images_seen"]
-        if self.unplayed:
-            self.unplayed.finished = None  # of another G
 
     def _draw(self, g: ToldGenerator, z: Latents, real: Images, numbers: range) -> tuple[Images, Redrawn | None]:
         """Fakes to be judged, and what an encoder beside G makes of the pictures: the last of the fakes are these."""
@@ -239,11 +236,8 @@ class Trainer:
     def _after(self, images: int, values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         images *= crew().size
         self.images_seen += images
-        after = settings(self.options, self.images_seen)
-        ends = after.phase == "describe" and self.now.phase != "describe"  # then the average stays that of the game
-        half_life = (self.now if ends else after).half_life
-        for player in (self.e,) if self.e and self.now.phase == "describe" else self._players():
-            player.average(keep(images, half_life))
+        for player in self._players():
+            player.average(keep(images, settings(self.options, self.images_seen).half_life))
         return values
 
     def _seed(self, stream: int, number: int) -> int:

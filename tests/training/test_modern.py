@@ -11,9 +11,6 @@ from torch.nn.functional import softplus
 
 from latentfill.gan.building import fresh_residual_encoder, networks
 from latentfill.options import GAN_PRESETS, NetworkOptions, TrainOptions
-from latentfill.training.completers import draw_known
-from latentfill.training.reconstructing import unplayed
-from latentfill.training.reconstructing.describing import describe
 from latentfill.training.reconstructing.reconstruction import redraw_batch
 from latentfill.training.trainer import Trainer
 
@@ -22,7 +19,7 @@ MODERN = replace(
     GAN_PRESETS["modern"][1],
     redraw_first=0,
     reconstruct_last=0,
-    encoder_alone=False,
+    completer=False,
     divergence=1.0,
     first_divergence=1.0,
     r1=0.3,
@@ -100,9 +97,8 @@ def test_resumed_it_is_as_if_never_interrupted(name: str, equal: Callable[[Any, 
     assert straight.images_seen == 5 * count and straight.is_finite()
 
 
-@pytest.mark.parametrize("alone", [False, True])
-def test_resumed_in_any_phase_it_is_as_if_never_interrupted(alone: bool, equal: Callable[[Any, Any], bool]) -> None:
-    options = replace(MODERN, images_seen=48, redraw_first=12, reconstruct_last=12, encoder_alone=alone)
+def test_resumed_in_any_phase_it_is_as_if_never_interrupted(equal: Callable[[Any, Any], bool]) -> None:
+    options = replace(MODERN, images_seen=48, redraw_first=12, reconstruct_last=12)
     straight, resumed = trainer(NETWORK, options), trainer(NETWORK, options)
     for i in range(12):
         straight.step(real(i, 4))
@@ -176,82 +172,6 @@ def test_the_encoder_rests_while_the_game_is_about_samples_and_comes_back_at_the
         assert judged | redrawn <= set(ours.step(real(i, 4)))
     assert not all(torch.equal(tensor, first[name]) for name, tensor in ours.e.network.state_dict().items())
     assert ours.models({})[""].encoder is ours.e.averaged and ours.models({})[""].about["phase"] == "both"
-
-
-def test_at_last_the_encoder_learns_alone_of_a_finished_generator() -> None:
-    options = replace(MODERN, images_seen=48, redraw_first=12, reconstruct_last=12, encoder_alone=True)
-    ours = trainer(NETWORK, options)
-    assert ours.e
-    for i in range(8):
-        ours.step(real(i, 4))
-    average = deepcopy(ours.averaged.state_dict())
-    ours.step(real(8, 4))  # the last of the game
-    raw, kept = ours.generator.state_dict(), 0.5 ** (4 / ours.now.half_life)
-    for name, tensor in ours.averaged.state_dict().items():  # as ever, and not the last generator
-        torch.testing.assert_close(tensor, kept * average[name] + (1 - kept) * raw[name], atol=1e-6, rtol=1e-4)
-    before, encoder = deepcopy(ours.state_dict()), deepcopy(ours.e.averaged.state_dict())
-    for i in range(9, 12):
-        assert set(ours.step(real(i, 4))) == {"image", "hole"}
-    for part in ("generator", "averaged", "discriminator"):
-        assert all(torch.equal(tensor, before[part][name]) for name, tensor in ours.state_dict()[part].items()), part
-    assert not all(torch.equal(tensor, encoder[name]) for name, tensor in ours.e.averaged.state_dict().items())
-    model = ours.models({})[""]
-    assert model.encoder is ours.e.averaged and model.about["phase"] == "describe"
-    other = trainer(NETWORK, replace(options, seed=1))
-    before["averaged"] = other.averaged.state_dict()  # gone back to another G, it is that one that is described
-    ours.load_state_dict(before)
-    ours.step(real(12, 4))
-    assert ours.unplayed and (finished := ours.unplayed.finished)
-    assert all(torch.equal(a, b) for a, b in zip(finished.parameters(), other.averaged.parameters(), strict=True))
-
-
-def test_the_encoder_alone_learns_as_one_by_itself_does() -> None:
-    """The loss that it descends, against that of the encoder's own training on the same pictures, samples and holes."""
-    options = replace(
-        MODERN, batch_size=10, images_seen=40, reconstruct_last=10, encoder_alone=True, learning_rate=3e-4, seed=7
-    )
-    ours = trainer(NETWORK, options)
-    assert ours.e
-    for i in range(3):
-        ours.step(real(i, 10))
-    encoder, g, batch = deepcopy(ours.e.network), ours.averaged_generator(), real(3, 10)
-    own = torch.optim.Adam(encoder.parameters(), 3e-4, betas=(0.9, 0.99))
-    own.load_state_dict(deepcopy(ours.e.optimizer.state_dict()))
-    z = ours.latents(range(37, 40))
-    images = torch.cat([batch[:7], g(z)])
-    known = draw_known(8, range(30, 40), 7)
-    error = (g(encoder(images, known)) - images).abs().mean(1, keepdim=True)
-    missing = 1 - known
-    latents = (encoder(images, known)[7:] - z).square().mean()
-    loss = error.mean() + (error * missing).sum() / missing.sum() + 0.15 * latents
-    for group in own.param_groups:
-        group["lr"], group["betas"] = 3e-4, (0.9, 0.99)
-    loss.backward()
-    own.step()
-    ours.step(batch)
-    for name, tensor in encoder.state_dict().items():
-        torch.testing.assert_close(ours.e.network.state_dict()[name], tensor, atol=1e-5, rtol=1e-4, msg=name)
-
-
-def test_samples_that_are_described_are_of_the_classes_of_the_pictures_in_their_place(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    options = replace(MODERN, batch_size=10, images_seen=40, reconstruct_last=10, encoder_alone=True)
-    ours = trainer(replace(NETWORK, classes=3), options)
-    labels = torch.arange(10) % 3
-    for i in range(3):
-        ours.step(real(i, 10), labels)
-    seen: list[torch.Tensor] = []
-
-    def watch(g: Any, encoder: Any, images: torch.Tensor, *rest: Any) -> Any:
-        seen.append(images)
-        return describe(g, encoder, images, *rest)
-
-    monkeypatch.setattr(unplayed, "describe", watch)
-    ours.step(batch := real(3, 10), labels)
-    assert torch.equal(seen[0][:7], batch[:7])
-    drawn = ours.averaged_generator()(ours.latents(range(37, 40)), labels[7:])
-    torch.testing.assert_close(seen[0][7:], drawn)
 
 
 def test_latents_are_held_to_their_prior_by_another_weight_before_the_game() -> None:

@@ -13,6 +13,7 @@ from .given import beginning, local, opened
 from .output import name_process
 
 if TYPE_CHECKING:
+    from ...gan.gan import Gan
     from ...training.dataset import Dataset
     from ...training.distributed.team import Team
     from ...training.record import Progress
@@ -129,19 +130,23 @@ def _train_pyramid(options: "Options", team: "Team", wish: Wish) -> "Iterator[Pr
 
 
 def _train_encoder(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progress]":
-    from ...models import load
     from ...training.encoder import train_encoder
 
-    gan = load(options.model)
-    if options.network not in (NetworkOptions(), gan.network):
-        raise LatentfillError(
-            f"the networks of {options.model} are made, and cannot be others",
-            "Leave out --size, --channels, --widths, --base, --latent and --prior; the encoder has --encoder-base.",
-        )
+    gan = _finished(options, options.model)
     data = opened(replace(options, network=gan.network), team) if options.data else None
     return train_encoder(
         gan, data, options.run, options.train, options.encoder, options.record, _caller(data, team, wish)
     )
+
+
+def _train_completer(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progress]":
+    from ...training.completing.run import train_completer
+
+    gan = _finished(options, options.begin or "")
+    data = opened(replace(options, network=gan.network), team)
+    caller = _caller(data, team, wish)
+    caller = replace(caller, scorer=caller.completer_scorer)
+    return train_completer(gan, data, options.run, options.train, options.encoder, options.record, caller)
 
 
 def _train_context(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progress]":
@@ -166,13 +171,27 @@ STEPS = {
     "lapgan": _train_pyramid,
     "encoder": _train_encoder,
     "context-encoder": _train_context,
+    "completer": _train_completer,
 }
+
+
+def _finished(options: "Options", model: str) -> "Gan":
+    """The model that something is trained for."""
+    from ...models import load
+
+    gan = load(model)
+    if options.network not in (NetworkOptions(), gan.network):
+        raise LatentfillError(
+            f"the networks of {model} are made, and cannot be others",
+            "Leave out --size, --channels, --widths, --base, --latent and --prior; an encoder has --encoder-base.",
+        )
+    return gan
 
 
 def _caller(data: "Dataset | None", team: "Team", wish: Wish) -> "Caller":
     """What a training is lent: the command as it was given, the machine, and how to score a model."""
     from ...evaluation.judges.embedding import file
-    from ...jobs.judging import CompletionScorer
+    from ...jobs.judging import CompleterScorer, CompletionScorer
     from ...training.watching.learner import Caller
     from .layers import command
     from .machine import machine
@@ -184,7 +203,8 @@ def _caller(data: "Dataset | None", team: "Team", wish: Wish) -> "Caller":
             spaces.append("dlib-face")
         except LatentfillError:
             pass  # without dlib's file there is no such space
-    return Caller(command.get(), machine(), CompletionScorer(spaces), team, wish)
+    scorers = CompletionScorer(spaces), CompleterScorer(spaces[-1])
+    return Caller(command.get(), machine(), *scorers, team, wish)
 
 
 def _banner(first: "Progress", team: "Team", batch_size: int) -> str:

@@ -5,13 +5,10 @@ from typing import Literal, NamedTuple
 
 from ...options import TrainOptions
 
-Phase = Literal["redraw", "game", "both", "describe"]
-"""G and an encoder beside it learn to redraw, D not playing yet; the game, on samples alone; both together; or the
-encoder alone, of a finished G"""
+Phase = Literal["redraw", "game", "both"]
+"""G and an encoder beside it learn to redraw, D not playing yet; the game, on samples alone; or both together"""
 WARM_UP = 5_000  # images over which the rate rises: the first steps of Adam know no scale yet
 WARM_UP_SHARE = 0.05  # of an annealed training, at most
-ENCODER_RATE = 4e-4  # at most, of an encoder that learns alone
-DESCRIBED_FALL = 0.6  # last share of the part in which the encoder learns alone, over which its rate falls to nothing
 FIRST_BETA2, LAST_RATE, LAST_PENALTY = 0.9, 0.25, 0.1  # Huang et al. (2024), appendix: of rate and gamma, what is left
 
 
@@ -38,12 +35,9 @@ def settings(options: TrainOptions, seen: int) -> Settings:
     quarter = o.images_seen // 4
     first = min(o.redraw_first, quarter) if o.encodes else 0
     last = o.images_seen - min(o.reconstruct_last, quarter) if o.reconstruct_last else first  # so far D sees samples
-    over = last if o.encodes and o.encoder_alone and o.reconstruct_last else o.images_seen  # so far G and D play
-    share = min(1.0, max(0, seen - first) / (over - first))  # of the game
-    then: Phase = "both" if over == o.images_seen else "describe"
-    phase: Phase = "redraw" if seen < first else then if o.encodes and seen >= last else "game"
-    if phase == "describe":
-        return describing(o, seen - over, o.images_seen - over)
+    share = min(1.0, max(0, seen - first) / (o.images_seen - first))  # of the game
+    redraws = o.encodes and not o.completes and seen >= last
+    phase: Phase = "redraw" if seen < first else "both" if redraws else "game"
     rate, beta2, penalty, half_life = o.rate, o.beta2, 1.0, float(o.average_half_life)
     if o.decay:
         rate *= min(1.0, (1 - share) / o.decay)
@@ -58,14 +52,6 @@ def settings(options: TrainOptions, seen: int) -> Settings:
         rate *= min(1.0, risen / max(1.0, min(WARM_UP, WARM_UP_SHARE * o.images_seen)))
     # While a run is young its past is not worth keeping: the half-life grows with it (Karras et al. 2020).
     return Settings(rate, beta2, penalty, min(half_life, 0.05 * seen), phase)
-
-
-def describing(options: TrainOptions, seen: int, images: int) -> Settings:
-    """What is in force after `seen` of so many `images` in which the encoder learns alone: a regression."""
-    rises = max(1.0, min(WARM_UP, WARM_UP_SHARE * images))
-    rate = min(options.rate, ENCODER_RATE) * risen_and_fallen(seen, images, options.batch_size, DESCRIBED_FALL, rises)
-    half_life = min(float(options.average_half_life), 0.05 * seen)
-    return Settings(rate, options.beta2, 1.0, half_life, "describe")
 
 
 def risen_and_fallen(seen: int, images: int, batch: int, fall: float, rises: float) -> float:

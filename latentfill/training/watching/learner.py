@@ -76,7 +76,11 @@ class Scorer(Protocol):
         """The columns it adds to metrics.csv."""
 
     def __call__(self, gan: Gan, samples: Images, held_out: Others, real: Others) -> Exhibit:
-        """Scores by column and a sheet of completions, given samples, pictures never learnt from, and others."""
+        """Scores by column and a sheet of completions, given samples, pictures never learnt from, and others.
+
+        There are no samples of a model that is not to be judged by them. A `score`, the larger the better, says which
+        model of a training is the best; without one it is the PSNR.
+        """
 
 
 @final
@@ -89,6 +93,8 @@ class Caller:
     machine: str = ""
     """what it runs on, in words"""
     scorer: Scorer | None = field(default=None, compare=False)
+    completer_scorer: Scorer | None = field(default=None, compare=False)
+    """of the completer that learns after a game"""
     team: Team = ONE
     """the processes that this one trains with"""
     stop: Callable[[], bool] = field(default=lambda: False, compare=False)

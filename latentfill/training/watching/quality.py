@@ -29,7 +29,7 @@ SHOWN = 32  # of them beside their nearest training picture
 COLUMNS = 8  # of a sheet
 AT_ONCE = 64
 SAMPLE_STREAM = 24  # seeds of different draws must never meet
-NAMES = ("psnr_center", "psnr_random")  # whose mean says which model is the best, in dB
+NAMES = ("psnr_center", "psnr_random")  # whose mean says which model is the best, in dB, if no scorer says `score`
 
 
 @final
@@ -50,7 +50,7 @@ class Quality:
         self, folder: Path, data: Dataset | None, held_out: Images | None, scorer: Scorer | None, draws: bool, seed: int
     ) -> None:
         self.path, self.data, self.held_out, self.seed = folder / "best.safetensors", data, held_out, seed
-        self.scorer = scorer if held_out is not None and draws else None
+        self.scorer = scorer if held_out is not None else None
         self.draws = draws and data is not None
         self.best, self.phase = _score_of(self.path)
         self.start, self.spent, self.last = time.perf_counter(), 0.0, 0.0
@@ -88,14 +88,17 @@ class Quality:
         scores: dict[str, float] = {}
         sheets: dict[str, Images] = {}
         distances = None
-        if self.draws and isinstance(model, Gan) and self.data is not None:
-            samples = _draw(of_class(model).generator, self.seed, model.device)
-            nearest = self._near_to().nearest(samples[:AT_ONCE])
-            sheets["nearest"], distances = _pairs(samples, nearest), nearest.distances
+        if isinstance(model, Gan) and self.data is not None:
+            samples = evenly(self.data, 0)
+            if self.draws:
+                samples = _draw(of_class(model).generator, self.seed, model.device)
+                nearest = self._near_to().nearest(samples[:AT_ONCE])
+                sheets["nearest"], distances = _pairs(samples, nearest), nearest.distances
             if self.scorer and self.held_out is not None:
                 found = self.scorer(model, samples, self.held_out, evenly(self.data, SAMPLES))
                 scores, sheets = dict(found.scores), sheets | {"completed": found.sheets[""]}
-        measured = [value for name in NAMES if (value := (dict(known) | scores).get(name)) is not None]
+        names = ("score",) if "score" in scores else NAMES
+        measured = [value for name in names if (value := (dict(known) | scores).get(name)) is not None]
         # Scores of one phase compare: a generator that only redraws is nearer to pictures, and blurred.
         phase = model.about.get("phase")
         best = self.best if phase == self.phase else None

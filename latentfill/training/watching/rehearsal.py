@@ -35,7 +35,7 @@ def rehearse(
 ) -> Progress:
     """What a training would take: told, not written. The bytes of gradients and activations are what steps added."""
     before = _peak(device)
-    last = options.reconstruct_last if options.encoder_alone else 0
+    last = options.reconstruct_last if options.completes else 0
     learner = make(device, replace(options, redraw_first=0, reconstruct_last=last))  # of the slowest part: all play
     images = _real(learner, data, options, team.part).to(device)
     with together(team.crew):

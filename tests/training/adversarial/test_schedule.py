@@ -44,23 +44,17 @@ def test_the_anneal_begins_with_the_game() -> None:
     assert settings(options, 600).learning_rate == pytest.approx(4e-4 * 0.625)
 
 
-def test_the_game_is_over_before_the_encoder_learns_alone() -> None:
+def test_before_a_completer_learns_nothing_is_redrawn_in_the_game() -> None:
     options = TrainOptions(
-        64_000, batch_size=32, learning_rate=1e-4, beta2=0.99, average_half_life=2000, annealed=True, reconstruct=1.0,
-        redraw_first=8_000, reconstruct_last=16_000, encoder_alone=True
+        48_000, batch_size=32, learning_rate=1e-4, beta2=0.99, average_half_life=2000, annealed=True, reconstruct=1.0,
+        redraw_first=8_000, reconstruct_last=16_000, completer=True
     )  # fmt: skip
-    assert [settings(options, seen).phase for seen in (7_999, 8_000, 47_999, 48_000)] == [
-        "redraw", "game", "game", "describe"
-    ]  # fmt: skip
+    assert [settings(options, seen).phase for seen in (7_999, 8_000, 47_999)] == ["redraw", "game", "game"]
     assert settings(options, 48_000 - 1)[:3] == pytest.approx((1e-4 / 4, 0.99, 0.1), rel=1e-3)
-    rates = [settings(options, 48_000 + seen).learning_rate / 1e-4 for seen in (0, 368, 768, 6_400, 11_200, 16_000)]
-    assert rates == pytest.approx([0.04, 0.5, 1.0, 1.0, 0.5, 0.0])
-    assert settings(replace(options, learning_rate=0.0), 56_000).learning_rate == pytest.approx(4e-4 * 0.5 / 0.6)
-    assert [settings(options, 48_000 + seen).half_life for seen in (0, 1_600, 16_000)] == [0, 80, 800]
-    played = replace(options, encoder_alone=False)
-    assert settings(played, 48_000).phase == "both"
-    assert settings(replace(options, reconstruct_last=0), 48_000).phase == "both"
-    assert settings(replace(options, reconstruct=0.0), 48_000).phase == "game"
+    played = replace(options, completer=False)
+    assert settings(played, 36_000).phase == "both" and settings(options, 36_000).phase == "game"
+    assert settings(replace(options, reconstruct_last=0), 36_000).phase == "both"
+    assert settings(replace(options, reconstruct=0.0), 36_000).phase == "game"
 
 
 def test_the_rate_of_an_annealed_training_rises_first_and_again_when_the_game_begins() -> None:

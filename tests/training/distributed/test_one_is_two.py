@@ -16,7 +16,10 @@ from latentfill.gan.dcgan import DcganDiscriminator, initialise
 from latentfill.gan.gan import Gan
 from latentfill.gan.layers.across import together
 from latentfill.gan.options import ContextOptions, EncoderOptions
-from latentfill.options import GAN_PRESETS, NetworkOptions, TrainOptions
+from latentfill.gan.residual.completer import completer_of
+from latentfill.options import GAN_PRESETS, TRAIN_KINDS, NetworkOptions, TrainOptions
+from latentfill.training.completing.drawing import draw_hole
+from latentfill.training.completing.trainer import CompleterTrainer
 from latentfill.training.context import ContextTrainer
 from latentfill.training.dataset import Dataset
 from latentfill.training.distributed.team import ALONE, Team
@@ -76,6 +79,14 @@ def encoder() -> Learner:
     )
 
 
+def completer() -> Learner:
+    begun = completer_of(building.build(MODERN, 1))
+    doubled(begun)
+    options = replace(TRAIN_KINDS["completer"], images_seen=60, batch_size=BATCH, penalty_every=2)
+    gan = building.build(MODERN, 1)
+    return CompleterTrainer(gan, begun, options, draw_hole, torch.zeros(2, 3, SIZE, SIZE))
+
+
 def context() -> Learner:
     network = ContextOptions(SIZE, 3, 2, skips=True)
     module: ContextModule = building.fresh_context(network, 2)
@@ -102,10 +113,11 @@ CASES: dict[str, Callable[[], Learner]] = {
     "batch norm, redrawn pictures": lambda: gan(
         replace(SEED, prior="normal"), replace(PLAIN, reconstruct=1.0, redrawn_share=0.5, loss="relativistic", r1=0.5)
     ),
-    "an encoder that learns alone": lambda: gan(MODERN, replace(GAME, images_seen=16)),
+    "an encoder that comes back": lambda: gan(MODERN, replace(GAME, images_seen=16, completer=False)),
     "labels": lambda: gan(replace(MODERN, classes=2), replace(GAME, labels="folders", redraw_first=0)),
     "vae": vae,
     "encoder": encoder,
+    "completer": completer,
     "context encoder": context,
     "lapgan": pyramid,
 }
