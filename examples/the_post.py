@@ -27,7 +27,7 @@ def draw_face(rng: np.random.Generator) -> Image.Image:
     """A face at four times the size: its colours, the width of the head, the eyes and the mouth are drawn at random."""
     large, skin, hair = 4 * SIZE, rng.uniform(0.4, 0.95), rng.integers(20, 200, 3)
     picture = Image.new("RGB", (large, large), tuple(rng.integers(60, 256, 3)))
-    draw, middle, width, gaze = ImageDraw.Draw(picture), large // 2, rng.integers(38, 50), rng.integers(-3, 4)
+    draw, middle, width, gaze = ImageDraw.Draw(picture), large // 2, int(rng.integers(38, 50)), int(rng.integers(-3, 4))
     draw.ellipse((middle - width - 4, 8, middle + width + 4, 90), fill=tuple(hair))
     draw.ellipse((middle - width, 18, middle + width, 122), fill=(int(255 * skin), int(205 * skin), int(170 * skin)))
     for side in (-1, 1):
@@ -120,7 +120,8 @@ def complete(
             z += -momentum * before + (1 + momentum) * velocity
             z.clamp_(-1, 1)  # back to where p_z has any probability
     with torch.no_grad():
-        return mask * y + (1 - mask) * generator(z)
+        completed: Tensor = mask * y + (1 - mask) * generator(z)
+    return completed
 
 
 def save_grid(rows: list[Tensor], path: Path) -> None:
