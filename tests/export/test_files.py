@@ -20,6 +20,7 @@ from latentfill.export.plain import PlainGenerator, plain_encoder, plain_generat
 from latentfill.gan.building import build, fresh_encoder, fresh_residual_encoder
 from latentfill.gan.fused import fused
 from latentfill.gan.gan import Gan
+from latentfill.gan.residual.completer import completer_of
 from latentfill.options import NetworkOptions
 
 DCGAN = NetworkOptions(size=16, base=2, latent=5)
@@ -83,6 +84,24 @@ def test_a_file_says_what_the_network_says_for_any_batch(tmp_path: Path, options
         assert expected.std() > 0.01
         np.testing.assert_allclose(said(exported[1].path, images=images, known=known), expected, atol=1e-4, rtol=0)
     assert all(one.difference is not None and one.difference < 1e-4 for one in exported)
+
+
+def test_a_completer_completes_as_the_network_does_for_any_batch(tmp_path: Path) -> None:
+    gan = made(RESIDUAL)
+    completer = completer_of(gan).eval().requires_grad_(False)
+    stir(completer.skips)
+    *_, exported = write_onnx(replace(gan, completer=completer), tmp_path, "mine")
+    assert exported.path.name == "completer.onnx"
+    for count in (1, 3):
+        images, known = drawn(9, count, 3, 16, 16), (drawn(7, count, 1, 16, 16) < 0).float()
+        noise = drawn(count, count, 5)
+        expected = completer(images, known, noise).numpy()
+        assert np.abs(expected - completer(images, known, -noise).numpy()).max() > 1e-3
+        found = said(exported.path, images=images, known=known, noise=noise)
+        np.testing.assert_allclose(found, expected, atol=1e-4, rtol=0)
+    assert "completer.run(" in (tmp_path / "README.md").read_text()
+    write_onnx(gan, tmp_path, "mine")
+    assert not (tmp_path / "completer.onnx").exists()
 
 
 def test_what_is_in_the_hole_is_not_seen_even_if_it_is_no_number(tmp_path: Path) -> None:

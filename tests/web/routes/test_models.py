@@ -13,12 +13,28 @@ def test_each_model_says_what_it_can(serve, gan):
     assert found["models"] == [
         {
             "name": "tiny",
-            **{"size": 8, "channels": 3, "latent": 3, "prior": "uniform", "alignment": False, "encoder": False},
+            **{
+                "size": 8,
+                "channels": 3,
+                "latent": 3,
+                "prior": "uniform",
+                "alignment": False,
+                "encoder": False,
+                "completer": False,
+            },
             **{"calibrated": False, "classes": [], "card": ""},
         },
         {
             "name": "other",
-            **{"size": 16, "channels": 1, "latent": 5, "prior": "normal", "alignment": True, "encoder": True},
+            **{
+                "size": 16,
+                "channels": 1,
+                "latent": 5,
+                "prior": "normal",
+                "alignment": True,
+                "encoder": True,
+                "completer": False,
+            },
             **{"calibrated": True, "classes": ["cats", "dogs"], "card": "# Other"},
         },
     ]
