@@ -63,7 +63,7 @@ def test_it_begins_with_the_encoder_that_learnt_before_the_game(
     assert all(torch.equal(t, state["averaged_encoder"][name]) for name, t in begun[0].encoder.state_dict().items())
 
 
-@pytest.mark.parametrize("batches", [5, 12, 14])  # in the game, at its end, with the completer
+@pytest.mark.parametrize("batches", [5, 12, 13])  # in the game, at its end, with a completer not yet saved
 def test_stopped_anywhere_and_continued_is_as_never_stopped(
     tmp_path: Path, batches: int, equal: Callable[[Any, Any], bool]
 ) -> None:
