@@ -104,9 +104,10 @@ def begun(options: TrainOptions, begin: Gan | None) -> TrainOptions:
 def take_over(begin: Gan, *networks: nn.Module | None) -> None:
     """Give fresh networks, G, D and perhaps an encoder, the weights of a model; what it has not stays fresh.
 
-    Raises RunError when its networks are others.
+    An encoder takes those of the completer's if there is no other. Raises RunError when its networks are others.
     """
-    for network, old in zip(networks, (begin.generator, begin.discriminator, begin.encoder), strict=False):
+    encoder = getattr(begin.completer, "encoder", None) if begin.encoder is None else begin.encoder
+    for network, old in zip(networks, (begin.generator, begin.discriminator, encoder), strict=False):
         if network is networks[0] and type(network) is not type(old):
             raise RunError("the model to begin with has another kind of generator", "Give the same --networks.")
         if network is None or not isinstance(old, nn.Module) or type(network) is not type(old):

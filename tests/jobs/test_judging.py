@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from latentfill.gan.building import networks
+from latentfill.gan.building import build, networks
 from latentfill.gan.gan import Gan
-from latentfill.jobs.judging import CompletionScorer
+from latentfill.gan.residual.completer import completer_of
+from latentfill.jobs.judging import CompleterScorer, CompletionScorer
 from latentfill.options import NetworkOptions
 
 NETWORK = NetworkOptions(size=16, base=2, latent=4)
@@ -36,3 +39,20 @@ def test_distances_are_small_to_the_like_and_of_a_space_by_name() -> None:
     like = scorer(gan(), images(64, 1), images(2, 3), images(64, 1)).scores
     unlike = scorer(gan(), images(64, 1) * 0.1, images(2, 3), images(64, 1)).scores
     assert like["frechet_pixels"] == pytest.approx(0, abs=1e-6) and unlike["frechet_pixels"] > 0.1
+
+
+def test_of_completers_the_one_whose_completions_are_like_the_pictures_is_the_best(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = NetworkOptions(size=16, networks="residual", latent=4, prior="normal")
+    gan, held_out, scorer = build(network, 1), images(8, 3), CompleterScorer("dlib-face")  # of no aligned faces
+    completer = completer_of(gan)
+    told = []
+    for share in (1.0, 0.5, 0.0):
+        monkeypatch.setattr(completer, "draw", lambda z, condition, share=share: share * held_out)
+        told.append(scorer(replace(gan, completer=completer), images(0, 1), held_out, images(8, 2)))
+    scores = [one.scores["score"] for one in told]
+    assert scores[0] == pytest.approx(0, abs=1e-6) and scores[0] > scores[1] > scores[2]
+    assert set(told[0].scores) == {*scorer.curves, "score"} and told[0].sheets[""].shape == (5 * 8, 3, 16, 16)
+    with pytest.raises(ValueError, match="a model with a completer"):
+        scorer(gan, images(0, 1), held_out, images(8, 2))

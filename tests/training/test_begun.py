@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from latentfill.gan.building import fresh_residual_encoder, networks
 from latentfill.gan.gan import Gan
+from latentfill.gan.residual.completer import completer_of
 from latentfill.gan.residual.networks import Uncritical
 from latentfill.options import GAN_PRESETS, NetworkOptions, RunOptions
 from latentfill.training.dataset import Dataset
-from latentfill.training.gan import BEGUN_RATE, train
+from latentfill.training.gan import BEGUN_RATE, take_over, train
 
 NETWORK = NetworkOptions(size=8, networks="residual", latent=4, prior="normal")
 MODERN = replace(GAN_PRESETS["modern"][1], images_seen=64, batch_size=4, redraw_first=16, precision="fp32")
@@ -42,4 +44,12 @@ def test_what_a_gan_has_learnt_is_not_lost_at_once(
     first, rates = rows[0], [float(row["learning_rate"]) for row in rows if row["discriminator_loss"]]
     assert (first["discriminator_loss"] == "") == redraws
     assert max(rates) == pytest.approx(highest, rel=0.05)
-    assert rows[-1]["discriminator_loss"] == "" and rows[-1]["hole_mse"]  # the encoder alone, in any case
+    assert rows[-1]["discriminator_loss"] and rows[-1]["hole_mse"] == ""  # the game, in any case
+
+
+def test_an_encoder_begins_as_that_of_a_completer_if_there_is_no_other() -> None:
+    begin = model()
+    completer = completer_of(begin)
+    fresh = fresh_residual_encoder(NETWORK, seed=9)
+    take_over(replace(begin, encoder=None, completer=completer), *networks(NETWORK, 9), fresh)
+    assert all(torch.equal(t, completer.encoder.state_dict()[name]) for name, t in fresh.state_dict().items())

@@ -104,6 +104,7 @@ def test_a_gan_begins_with_its_weights_and_keeps_its_encoder(tmp_path: Path) -> 
     go(tmp_path / "vae")
     begin = load(tmp_path / "vae" / "model.safetensors")
     options = replace(GAN_PRESETS["modern"][1], images_seen=4, batch_size=4, precision="fp32", learning_rate=1e-12)
+    options = replace(options, completer=False)
     network = replace(NETWORK, critic=True)
     list(train(shades(), tmp_path / "gan", network, options, RUN, begin))
     gan = load(tmp_path / "gan" / "model.safetensors")
