@@ -35,8 +35,8 @@ JUDGE = {
         "how often an original looks more real than a completed picture: 0.5 is chance, 1 always. The judge is a small "
         "network, the same for all methods, that learns from half of the pictures to tell completed from original "
         f"ones, and is asked about the other half; {STEPS} updates, the mean of {NETWORKS} networks. What it finds "
-        "depends on that and on the number of pictures: compare only what was measured on the same n. The interval is over "
-        "the pictures, not over what the networks began with",
+        "depends on that and on the number of pictures: compare only what was measured on the same n. The interval is "
+        "over the pictures, not over what the networks began with",
     ),
     "p-ids": (
         "higher",
