@@ -59,7 +59,7 @@ def ratio(parts: Scores, wholes: Scores, seed: int) -> Estimate:
     value, counts = float(parts.sum() / wholes.sum()), _counts(len(parts), DRAWINGS, seed)
     below, drawn = counts @ wholes, np.full(DRAWINGS, value)
     np.divide(counts @ parts, below, out=drawn, where=below > 0)
-    return Estimate(value, drawn, len(parts), normal=True)
+    return Estimate(value, drawn, len(parts))
 
 
 def mean_of_pairs(terms: Pairs, seed: int) -> Estimate:
@@ -74,7 +74,7 @@ def ratio_of_pairs(parts: Pairs, wholes: Pairs, seed: int) -> Estimate:
     """The sum over all pairs of pictures, those with themselves too, as a share of another, which is above 0."""
     counts = _counts(len(parts), DRAWINGS, seed)
     sums, below = (np.einsum("rn,rn->r", counts @ terms, counts) for terms in (parts, wholes))
-    return Estimate(float(parts.sum() / wholes.sum()), sums / below, len(parts), normal=True)
+    return Estimate(float(parts.sum() / wholes.sum()), sums / below, len(parts))
 
 
 def any_number(measure: Callable[[Int64[ndarray, " n"]], float], n: int, seed: int) -> Estimate:

@@ -17,8 +17,8 @@ from .scores import METRICS, Judged, Name, by_area
 
 COLUMNS = ("method", "hole", "metric", "region", "value", "low", "high", "n", "seconds_per_image")
 INTERVALS = (
-    f"95 % bootstrap over the pictures, the same drawings for all methods: percentiles of {DRAWINGS} for means, 1.96 "
-    f"standard deviations of {DRAWINGS} for kernel distances, AUC, detail and rim and of {FEW} for Fréchet distances"
+    f"95 % bootstrap over the pictures, the same drawings for all methods: percentiles of {DRAWINGS}, but 1.96 "
+    f"standard deviations of {DRAWINGS} for kernel distances and of {FEW} for Fréchet distances"
 )
 DISTANCES = {
     "frechet": "squared Fréchet distance of the completed pictures to their originals; too large for few pictures, so "
@@ -29,17 +29,21 @@ DISTANCES = {
     "perceptual": "mean distance of a completed picture to its original in a network's maps (as LPIPS, without learnt "
     "weights): 0 for equal ones",
 }
-SMALL_JUDGE = (
-    "A small network, the same for all methods, learns from half of the pictures to tell completed from original ones, "
-    f"and is asked about the other half; {STEPS} updates, the mean of {NETWORKS} networks. What it finds depends on "
-    "that and on the number of pictures: compare only what was measured on the same n. The interval is over the "
-    "pictures, not over what the networks began with"
-)
 JUDGE = {
-    "judge-auc": ("0.5", "how often an original looks more real than a completed picture: 0.5 is chance, 1 always"),
-    "p-ids": ("higher", "share of completed pictures that look more real than their own originals, 0.5 at best"),
-    "u-ids": ("higher", "share of completed pictures that pass for real, 0.5 at best"),
-    "judge-accuracy": ("0.5", "share of originals and completed pictures that are recognised"),
+    "judge-auc": (
+        "0.5",
+        "how often an original looks more real than a completed picture: 0.5 is chance, 1 always. The judge is a small "
+        "network, the same for all methods, that learns from half of the pictures to tell completed from original "
+        f"ones, and is asked about the other half; {STEPS} updates, the mean of {NETWORKS} networks. What it finds "
+        "depends on that and on the number of pictures: compare only what was measured on the same n. The interval is "
+        "over the pictures, not over what the networks began with",
+    ),
+    "p-ids": (
+        "higher",
+        "share of completed pictures that look more real to that judge than their own originals, 0.5 at best",
+    ),
+    "u-ids": ("higher", "share of completed pictures that pass for real with that judge, 0.5 at best"),
+    "judge-accuracy": ("0.5", "share of originals and completed pictures that the judge recognises"),
 }
 SHARES = {
     "detail": "finest detail in the hole (each value minus its 2x2 mean, squared), summed over the pictures, as a "
@@ -114,7 +118,7 @@ def metrics(spaces: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """What each metric is, given the feature spaces and what they are."""
     told = {name: {"unit": m.unit, "better": m.better, "about": ""} for name, m in METRICS.items()}
     for name, (better, about) in JUDGE.items():
-        told[name] = {"unit": "share", "better": better, "about": f"{about}. {SMALL_JUDGE}"}
+        told[name] = {"unit": "share", "better": better, "about": about}
     told |= {name: {"unit": "share of the originals'", "better": "1", "about": about} for name, about in SHARES.items()}
     for kind, about in DISTANCES.items():
         for space, features in spaces.items():

@@ -137,7 +137,7 @@ def _frechet_of(made: Features, real: Features, rows: Float[np.ndarray, " n"] | 
 def _write(path: Path, judged: Judged) -> None:
     arrays: dict[str, Any] = {f"each/{metric}/{region}": scores for (metric, region), scores in judged.each.items()}
     for (metric, region), estimate in judged.together.items():
-        arrays[f"together/{metric}/{region}"] = np.array([estimate.value, estimate.n, *estimate.drawn])
+        arrays[f"together/{metric}/{region}"] = np.array([estimate.value, estimate.n, estimate.normal, *estimate.drawn])
     photos.put(path, lambda file: np.savez(file, **arrays))
 
 
@@ -150,6 +150,6 @@ def _read(path: Path) -> Judged:
             if kind == "each":
                 each[metric, region] = file[key]
             else:
-                value, n, *drawn = file[key].tolist()
-                together[metric, region] = Estimate(value, np.array(drawn), int(n), normal=True)
+                value, n, normal, *drawn = file[key].tolist()
+                together[metric, region] = Estimate(value, np.array(drawn), int(n), bool(normal))
     return Judged(each, together)

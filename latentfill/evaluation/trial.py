@@ -19,7 +19,7 @@ from ..types import Pixels
 from . import page
 from .benchmark import Answers, Pictures, Shelf, Task, ask
 from .features import SPACES, Space
-from .judges.classifier import LEAST
+from .judges import classifier
 from .methods import Method
 from .report import findings, metrics, write
 from .scores import Judged, judge_once
@@ -146,8 +146,8 @@ class Trial:
                 yield done, total, f"{hole}: {name}"
             for key, rows in findings(task, judged, answers, self.seed).items():
                 found[key] += rows
-            if len(task.original) < LEAST:
-                reason = f"it needs {LEAST} pictures or more to learn from, not {len(task.original)}"
+            if len(task.original) < classifier.LEAST:
+                reason = f"it needs {classifier.LEAST} pictures or more to learn from, not {len(task.original)}"
                 left_out.append({"name": f"trained judge, {hole}", "reason": reason})
             galleries.append(_gallery(task, judged, answers))
         described = metrics({name: space.about for name, space in self.spaces.items()})

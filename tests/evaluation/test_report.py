@@ -12,6 +12,7 @@ from latentfill.evaluation import page, report, scores
 from latentfill.evaluation.benchmark import Pictures, ask
 from latentfill.evaluation.distances import frechet, kernel
 from latentfill.evaluation.features import SPACES
+from latentfill.evaluation.judges import classifier
 from latentfill.evaluation.methods import Method
 from latentfill.evaluation.scores import judge, judge_once
 from latentfill.evaluation.trial import FILES, Trial, read, spaces
@@ -100,6 +101,35 @@ def test_a_picture_without_an_error_has_the_best_of_all_scores(trial):
     best = {r["metric"]: r["value"] for r in told if r["method"] == "<perfect>" and r["region"] == "image"}
     assert best["psnr"] == scores.BEST_PSNR and best["ssim"] == pytest.approx(1) and best["l1"] == 0
     assert best["frechet:pixels"] == pytest.approx(0, abs=1e-6) and best["kernel:pixels"] == pytest.approx(0, abs=1e-6)
+
+
+def test_the_judge_leads_where_there_are_enough_pictures_and_else_is_left_out_with_a_word(trial, monkeypatch):
+    few = run(trial)
+    assert [one["name"] for one in few["left_out"]] == [f"trained judge, {hole}" for hole in trial.holes]
+    assert "it needs 64 pictures or more to learn from, not 6" in (trial.folder / "report.md").read_text()
+    monkeypatch.setattr(classifier, "LEAST", N)
+    monkeypatch.setattr(classifier, "STEPS", 2)
+    many = run(replace(trial, seed=1))
+    assert not many["left_out"] and run(replace(trial, seed=1)) == many
+    order = list(dict.fromkeys(r["metric"] for r in many["rows"]))
+    assert order[:4] == ["judge-auc", "p-ids", "u-ids", "judge-accuracy"] and order[-5:-3] == ["detail", "rim"]
+    assert order[-3:] == ["psnr", "ssim", "l1"]
+    assert next(report.tables(many)).title == "AUC of a trained judge in the hole (share, 0.5 is right)"
+    assert row(many["rows"], method="<perfect>", hole="center", metric="p-ids")["value"] == 0.5
+    assert set(order) <= set(many["metrics"])
+
+
+def test_the_best_share_of_detail_is_the_one_nearest_1(trial):
+    told = run(trial)
+    shares = {m: row(told["rows"], method=m, hole="center", metric="detail")["value"] for m in trial.methods}
+    assert shares["bad"] < 0.1 < shares["good"] < 0.9 and shares["<perfect>"] == 1
+    told["rows"] = [
+        {**r, "value": 1.5} if r["metric"] == "detail" and r["method"] == "bad" else r for r in told["rows"]
+    ]
+    (table,) = (
+        t for t in report.tables(told) if t.title == "Finest detail in the hole (share of the originals', 1 is right)"
+    )
+    assert {method: cells[0][1] for method, cells in table.rows} == {"good": False, "bad": False, "<perfect>": True}
 
 
 def test_differences_are_those_of_the_rows_and_tell_apart_what_differs(trial):

@@ -71,6 +71,14 @@ def test_stages_halve_the_picture_and_features_are_1280(weights, monkeypatch):
     np.testing.assert_allclose(mobilenet.embed(pictures(5)), features, rtol=1e-3, atol=1e-4)
 
 
+def test_a_block_that_adds_nothing_passes_its_maps_on(weights):
+    state = torch.load(weights, weights_only=True)
+    for name in ("features.3.conv.7.weight", "features.3.conv.7.bias", "features.3.conv.7.running_mean"):
+        state[name] = torch.zeros(24)
+    torch.save(state, weights)
+    assert mobilenet._Network(weights).stages(mobilenet._prepare(pictures()))[1].abs().mean() > 0.01
+
+
 def test_the_distance_is_0_for_equal_pictures_and_grows_with_what_is_covered(weights):
     original = pictures(2)
     little, much = original.copy(), original.copy()
