@@ -13,6 +13,7 @@ from .prior import PRIORS, NormalPrior, UniformPrior
 from .pyramid.networks import PyramidDiscriminator, PyramidGenerator
 from .pyramid.networks import initialise as initialise_pyramid
 from .residual import blocks as residual
+from .residual.completer import ResidualCompleter
 from .residual.encoder import HIDDEN as RESIDUAL_HIDDEN
 from .residual.encoder import ResidualEncoder
 from .residual.networks import ResidualDiscriminator, ResidualGenerator, Uncritical
@@ -74,6 +75,12 @@ def blank_networks(network: NetworkOptions) -> tuple[AnyGenerator, AnyDiscrimina
     """Two networks whose parameters have no values yet."""
     generator, discriminator = _blank(network)
     return generator, discriminator if network.critic else Uncritical()
+
+
+def blank_completer(n: NetworkOptions, encoder: ResidualEncoder) -> ResidualCompleter:
+    """A completer with that encoder, whose other parameters have no values yet."""
+    generator = ResidualGenerator(prior_of(n), n.size, n.channels, n.scale)
+    return ResidualCompleter(encoder, generator, ResidualDiscriminator(n.size, n.channels + 1, n.scale))
 
 
 def prior_of(network: NetworkOptions) -> UniformPrior | NormalPrior:

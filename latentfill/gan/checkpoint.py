@@ -17,14 +17,14 @@ from torch import nn
 
 from ..errors import ModelError, cure, explain, is_out_of_memory
 from ..options import NetworkOptions, renamed
-from .building import AnyEncoder, blank_networks, prior_of
+from .building import AnyEncoder, blank_completer, blank_networks, prior_of
 from .context import ContextEncoder, ContextModule
 from .encoder import DcganEncoder
 from .gan import Gan
 from .options import ContextOptions
 from .residual.completer import ResidualCompleter
 from .residual.encoder import ResidualEncoder
-from .residual.networks import SCALES, ResidualDiscriminator, ResidualGenerator
+from .residual.networks import SCALES
 
 FORMAT = "latentfill-1"
 ENCODER, RESIDUAL_ENCODER = "dcgan", "residual"  # the kinds of encoders there are
@@ -201,11 +201,9 @@ def _encoder(path: Path, network: NetworkOptions, fields: Any) -> AnyEncoder:
 
 def _completer(path: Path, network: NetworkOptions, fields: Any) -> ResidualCompleter:
     """The completer that a header describes, its parameters without values."""
-    encoder, n = _encoder(path, network, fields), network
-    if not isinstance(encoder, ResidualEncoder):
-        raise ModelError(f"{path}: its completer cannot be built ({fields!r})", "Update latentfill.")
-    generator = ResidualGenerator(prior_of(n), n.size, n.channels, n.scale)
-    return ResidualCompleter(encoder, generator, ResidualDiscriminator(n.size, n.channels + 1, n.scale))
+    if isinstance(encoder := _encoder(path, network, fields), ResidualEncoder):
+        return blank_completer(network, encoder)
+    raise ModelError(f"{path}: its completer cannot be built ({fields!r})", "Update latentfill.")
 
 
 def _about(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ...gan import building, checkpoint
 from ...gan.gan import Gan
 from ...gan.options import EncoderOptions
+from ...gan.residual.completer import completer_of
 from ...options import TRAIN_KINDS, NetworkOptions, RunOptions, TrainOptions
 from .. import checkpoints
 from ..dataset import Dataset
@@ -67,13 +68,16 @@ def train_after(
 
 
 def _read(folder: Path) -> Gan:
-    """What was learnt in the game, with the encoder that learnt before it, or the completer that goes on."""
+    """What was learnt in the game, with a completer to go on from: its own, or of the encoder that learnt before it.
+
+    That encoder describes what G drew then, so it serves as a beginning alone.
+    """
     gan, (state, _) = checkpoint.load(folder / KEPT[0]), checkpoints.newest(folder / "checkpoints")
     if gan.completer is not None or not state or "averaged_encoder" not in state:
         return gan
     encoder = building.fresh_residual_encoder(gan.network)
     encoder.load_state_dict(state["averaged_encoder"])
-    return replace(gan, encoder=encoder)
+    return replace(gan, completer=completer_of(replace(gan, encoder=encoder)))
 
 
 def _copy(own: Path, folder: Path) -> None:
