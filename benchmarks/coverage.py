@@ -14,8 +14,8 @@ from torch import Tensor
 from latentfill import load
 from latentfill.completion.attempts import starts
 from latentfill.completion.diversity import around
-from latentfill.completion.frequencies import LEVEL
 from latentfill.completion.objective import CompletionLoss, Likelihood, likelihood_of
+from latentfill.completion.reading.frequencies import LEVEL
 from latentfill.completion.samples import FIND_RATE, FIND_STEPS
 from latentfill.completion.sampling.chains import Posterior, gather
 from latentfill.completion.sampling.draws import unexplained

@@ -66,6 +66,7 @@ MAY_IMPORT = {
     "training": {"images", "gan", "files"},
     "completion": {"images", "gan"},
     "sampling": {"objective", "search"},
+    "reading": set(),
     "evaluation": {"images", "gan", "completion", "files"},
     "judges": {"bootstrap", "metrics"},
     "trust": {"images", "gan", "completion"},

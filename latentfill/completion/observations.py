@@ -20,7 +20,7 @@ from ..images.holes import to_known
 from ..images.incomplete import Given, Incomplete, Observation, Seen
 from ..images.pixels import to_images
 from ..types import Hole, Images, Known, PerImage, Pixels
-from .readings import Exactly, Jpeg, Levels, Noise, Reading
+from .reading.readings import Exactly, Jpeg, Levels, Noise, Reading
 
 KINDS = {
     "lowres": "lowres:FACTOR, so many times smaller, 2 to 16",

@@ -45,11 +45,10 @@ def save(model: Gan | ContextEncoder, path: Path, dtype: torch.dtype = torch.flo
         return
     if isinstance(model.encoder, DcganEncoder):
         about["encoder"] = {"kind": ENCODER, "base": model.encoder.base, "hidden": model.encoder.width}
-    if isinstance(model.encoder, ResidualEncoder):
-        about["encoder"] = {"kind": RESIDUAL_ENCODER, "scale": model.encoder.scale, "hidden": model.encoder.width}
-    if isinstance(model.completer, ResidualCompleter):
-        e = model.completer.encoder
-        about["completer"] = {"kind": RESIDUAL_ENCODER, "scale": e.scale, "hidden": e.width}
+    completer = model.completer.encoder if isinstance(model.completer, ResidualCompleter) else None
+    for name, e in (("encoder", model.encoder), ("completer", completer)):
+        if isinstance(e, ResidualEncoder):
+            about[name] = {"kind": RESIDUAL_ENCODER, "scale": e.scale, "hidden": e.width}
     _write(path, _parts(model), about, dtype)
 
 

@@ -5,8 +5,8 @@ import torch
 from jaxtyping import Float
 from torch.nn import functional as F
 
-from ..completion.frequencies import LEVEL
 from ..completion.observations import Sight
+from ..completion.reading.frequencies import LEVEL
 from ..images.incomplete import Given
 from ..images.originals import Original, Values
 from ..types import Images

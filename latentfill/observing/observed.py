@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from ..completion.observations import Sight, View, degraded
-from ..completion.readings import Exactly, Jpeg, Levels, Noise, Reading
+from ..completion.reading.readings import Exactly, Jpeg, Levels, Noise, Reading
 from ..errors import HoleError, ImageError
 from ..filling.outside import diffuse
 from ..images.holes import to_known

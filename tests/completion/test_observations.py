@@ -6,9 +6,9 @@ import torch
 from skimage.data import astronaut
 
 from latentfill.completion.completion import complete
-from latentfill.completion.frequencies import LEVEL
 from latentfill.completion.objective import CompletionLoss, lowres
 from latentfill.completion.observations import KINDS, View, degraded, parse, posed, question
+from latentfill.completion.reading.frequencies import LEVEL
 from latentfill.errors import ImageError, LatentfillError
 from latentfill.gan.building import build
 from latentfill.gan.gan import Gan
