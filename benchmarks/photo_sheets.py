@@ -1,6 +1,6 @@
 """Holes over parts of faces in whole photos, completed by several models and presets side by side.
 
-    python benchmarks/photo_sheets.py OUT PHOTOS... [--methods faces-64:best faces-128:best] [--count N]
+    python benchmarks/photo_sheets.py OUT PHOTOS... [--methods faces-128:fast faces-128:best] [--count N]
 
 Over the best face of every photo lie, one after the other, its eyes, nose, mouth, a half, and strokes. For each OUT
 gets a picture, at the photo's own size: before, hole, and the completion of every method. The face is found once, on

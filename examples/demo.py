@@ -18,7 +18,8 @@ from PIL import Image
 from latentfill.cli.main import run
 from latentfill.images import holes, photos
 from latentfill.images.grids import grid
-from latentfill.models import DEFAULT
+from latentfill.models import DEFAULT, find
+from latentfill.models.header import facts
 from latentfill.types import Pixels
 
 MARK = ".latentfill-demo"  # what is in a folder with this file may be made anew
@@ -72,7 +73,8 @@ def small_faces(folder: Path) -> int:
     """Seven samples of the model, and the astronaut's face aligned as the model's are, in FOLDER/faces."""
     drawn = run(["sample", DEFAULT, str(folder), "--separate", "--count", "7", "--seed", "0"])
     (folder / "samples").rename(folder / "faces")
-    aligned = run(["align", str(folder / "original"), str(folder / "aligned"), "--size", "64"])
+    size = str(facts(find(DEFAULT))["network"]["size"])
+    aligned = run(["align", str(folder / "original"), str(folder / "aligned"), "--size", size])
     shutil.copy(folder / "aligned" / "astronaut.png", folder / "faces")
     return drawn or aligned
 

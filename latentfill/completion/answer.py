@@ -28,6 +28,7 @@ class Completion:
 
     `held_out` is the error on known pixels that the search did not see, a root mean square in grey levels; `spread` is
     how far the attempts differ at each pixel, a standard deviation in grey levels [n, 1, h, w]. None without.
+    `conditional` says that a completer drew it: `z` means something to that alone, given what is known.
     """
 
     number: int
@@ -41,6 +42,7 @@ class Completion:
     total: int = 0
     held_out: PerImage | None = None
     spread: Spread | None = None
+    conditional: bool = False
 
     @property
     def candidates(self) -> tuple["Completion", ...]:

@@ -65,7 +65,9 @@ def watch_conditional(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> I
 
     def answer(step: Step, before: int) -> Completion:
         found = best(replace(step, number=before + step.number), race, o.candidates, score, missed)
-        return replace(found, total=o.steps + gentle, spread=spread(step.images, k))
+        others = tuple(replace(one, conditional=True) for one in found.others)
+        total, apart = o.steps + gentle, spread(step.images, k)
+        return replace(found, others=others, total=total, spread=apart, conditional=True)
 
     rate = adam(o.learning_rate, o.beta1, o.beta2, o.epsilon)
     schedule = cosine if o.schedule == "cosine" else constant

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 
 from ..completion.completion import Completion
+from ..completion.conditional import Conditional
 from ..crops import blend
 from ..gan.fused import fused
 from ..gan.gan import Gan
@@ -60,9 +61,13 @@ def edited(
 ) -> list[Images]:
     """[2 steps + 1, c, h, w] for each edit of one completion, not yet blended.
 
-    What G changes is added to the completion, whose own G may have been tuned to the picture.
+    What G changes is added to the completion, whose own G may have been tuned to the picture; a completer's, given
+    what is known, if it drew the completion.
     """
-    generator, z = fused(gan).generator, completion.z.float()
+    gan, z = fused(gan), completion.z.float()
+    generator = gan.generator
+    if completion.conditional and gan.completer is not None:
+        generator = Conditional(gan.completer, gan.completer.encode(incomplete.images, incomplete.known))
     edits = find_edits(generator, z, incomplete.known, count)
     start = generator(z)
     return [completion.images.float() + generator(path) - start for path in edits.paths(generator, steps)]

@@ -75,6 +75,7 @@ def story(cut: Cut, candidates: Sequence[Completion], seconds: float, trust: Tru
     ]
     facts: dict[str, Any] = {
         "steps": best.number if best else 0,
+        "drawn_by": None if best is None else "completer" if best.conditional else "generator",
         "to_be_found": _share(cut, cut.hole),
         "seen_by_model": cut.seen,
         "seconds": seconds,

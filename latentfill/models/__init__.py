@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..gan.gan import Gan
 
 FOLDER = Path(__file__).parent
-DEFAULT = "faces-64"
+DEFAULT = "faces-128"
 # What the files of the first models do not say themselves; `train` writes it into newer ones.
 ALIGNMENTS = {"faces-64-dcgan": {"landmarks": "inner-eyes-and-bottom-lip", "similarity": False, "margin": 1.0}}
 

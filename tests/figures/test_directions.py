@@ -1,16 +1,21 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from latentfill.completion.completion import complete
+from latentfill.completion.conditional import Conditional
 from latentfill.crops import blend
 from latentfill.figures.directions import EDIT_STEPS, edit_sheet, edited, mean_change, rows
 from latentfill.figures.samples import show
 from latentfill.gan.building import build
 from latentfill.gan.latents.directions import Directions
+from latentfill.gan.latents.edits import find_edits
+from latentfill.gan.residual.completer import completer_of
 from latentfill.images.incomplete import Incomplete
 from latentfill.images.pixels import to_pixels
-from latentfill.options import CompleteOptions, NetworkOptions
+from latentfill.options import COMPLETE_PRESETS, CompleteOptions, NetworkOptions
 
 CPU = torch.device("cpu")
 GAN = build(NetworkOptions(size=8, base=4, latent=5), seed=3)
@@ -71,3 +76,24 @@ def test_a_picture_whose_hole_has_vanished_has_no_edits():
     half = Incomplete(ANY, torch.cat([torch.ones_like(KNOWN[:1]), KNOWN[1:]]))
     sheet = edit_sheet(GAN, half, ANSWER, 1, "overlay")
     assert sheet is not None and sheet.shape[0] == 8
+
+
+def test_edits_of_a_completers_answer_are_its_own():
+    options = NetworkOptions(size=16, latent=6, prior="normal", networks="residual")
+    gan = build(options, 1)
+    completer = completer_of(gan, 2).eval().requires_grad_(False)
+    rng = torch.Generator().manual_seed(3)
+    for parameter in completer.parameters():
+        parameter += 0.05 * torch.randn(parameter.shape, generator=rng)
+    known = torch.ones(1, 1, 16, 16)
+    known[..., 4:12, 4:12] = 0
+    one = Incomplete(torch.rand(1, 3, 16, 16, generator=rng) * 2 - 1, known)
+    answer = complete(replace(gan, completer=completer), one, replace(COMPLETE_PRESETS["fast"], precision="fp32"))
+    assert answer.conditional
+    with_it, without = (edited(g, one, answer, 1)[0] for g in (replace(gan, completer=completer), gan))
+    torch.testing.assert_close(with_it[EDIT_STEPS], answer.images[0], atol=1e-5, rtol=0)
+    assert not torch.allclose(with_it, without)
+    condition = completer.encode(one.images, one.known)
+    drawn = completer.draw(find_edits(Conditional(completer, condition), answer.z, known, 1)
+                           .paths(Conditional(completer, condition))[0], condition)  # fmt: skip
+    torch.testing.assert_close(with_it, drawn, atol=1e-4, rtol=0)

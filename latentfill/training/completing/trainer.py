@@ -34,7 +34,7 @@ CRITIC_RATE = 2.0  # times the completer's
 COMPLETIONS = 2  # of each picture
 HOLE_WEIGHT, KNOWN_WEIGHT = 1.0, 0.5  # of the absolute errors in the hole and of what is known, values in [-1, 1]
 # Of the difference of two completions: by this reward samples spread as the posterior does (Bendel et al. 2023, "A
-# regularized conditional GAN for posterior sampling in image recovery", where it is 0.289: beside a critic that was too little).
+# regularized conditional GAN for posterior sampling in image recovery"). Theirs, 0.289, was too little beside a critic.
 REWARD = 0.43
 # Of the pattern of every second pixel that four times the channels become so easily: the critic hardly notices it.
 GRID_WEIGHT, GRID_CELL = 5.0, 8

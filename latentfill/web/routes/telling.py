@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ...completion.completion import Completion
+from ...completion.conditional import applies
 from ...crops import blend
 from ...images.incomplete import Incomplete
 from ...images.originals import Original, encode
@@ -128,7 +129,8 @@ def completion_of(question: Question, state: str) -> Completion:
     rows = torch.from_numpy(values.astype(np.float32).reshape(n, -1)).to(question.gan.device)
     z = prior.project(rows[:, : prior.dim].clamp(-1e3, 1e3))
     images = rows[:, prior.dim :].reshape(n, c, h, w).clamp(-1, 1)
-    return Completion(0, images, z, {}, z.new_zeros(n), torch.zeros(n, dtype=torch.long))
+    drawn = applies(question.gan, question.incomplete, question.options)
+    return Completion(0, images, z, {}, z.new_zeros(n), torch.zeros(n, dtype=torch.long), conditional=drawn)
 
 
 def _digest(question: Question, asked: Incomplete) -> bytes:
