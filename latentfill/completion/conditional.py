@@ -10,6 +10,7 @@ from math import ceil
 from typing import final
 
 import torch
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from ..gan.gan import Completer, Condition, Gan
@@ -17,7 +18,7 @@ from ..gan.prior import NormalPrior, Prior
 from ..images.blending import poisson_like
 from ..images.incomplete import Incomplete
 from ..options import CompleteOptions
-from ..types import Images, Latents, PerImage
+from ..types import Images, Known, Latents, PerImage
 from .answer import Completion, best, spread
 from .attempts import Race, seed_of
 from .held_out import error, hide, without
@@ -27,8 +28,9 @@ from .tuning import LEVEL, tune
 
 NOISE_STREAM, HIDDEN_STREAM = 10, 7  # seeds of different draws must never meet
 CRITIC = 0.02  # weight of the critic's term in the search, beside the mean error of the known pixels
-# What a completer draws is nearly right: half the steps, half as long, meet the known pixels. More make it soft.
-GENTLY = 2
+FEWER = 2  # what a completer draws is nearly right: so many times fewer steps do
+# Deep in a hole the known pixels say little, and what follows them far becomes soft: there maps move half as far.
+SHALLOW, GENTLE = 1.5, 0.5  # mean distance of a missing pixel to a known one, in pixels of 64, up to which they do not
 
 
 def applies(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> bool:
@@ -50,7 +52,7 @@ def watch_conditional(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> I
     """
     if gan.completer is None:
         raise ValueError("a conditional completion needs a completer")
-    completer, k, gentle = gan.completer, o.starts, ceil(o.tune_steps / GENTLY)
+    completer, k, gentle = gan.completer, o.starts, ceil(o.tune_steps / FEWER)
     hidden = hide(incomplete.known, o.held_out, seed_of(o, HIDDEN_STREAM, 0)) if o.held_out else None
     noise = noises(completer, o, NOISE_STREAM, k).to(incomplete.images).repeat(len(incomplete), 1)
     race, missed = Race(len(incomplete), k, o.candidates), None
@@ -76,8 +78,8 @@ def watch_conditional(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> I
         if step.number < o.steps or not gentle:
             yield answer(step, 0)
     if gentle:
-        parts = ConditionalSplit.of(generator, z)
-        for step in tune(parts, objective, z, steps=gentle, rate=o.tune_rate / GENTLY, weight=o.tune_weight):
+        parts = ConditionalSplit.of(generator, z, _gain(incomplete.known).repeat_interleave(k))
+        for step in tune(parts, objective, z, steps=gentle, rate=o.tune_rate, weight=o.tune_weight):
             yield answer(step, o.steps)
 
 
@@ -140,21 +142,30 @@ class ConditionalSplit:
     generator: Conditional
     stages: int
     scale: Tensor
-    """[n, 1, 1, 1]: by how much a map's values usually differ from their mean"""
+    """[n, 1, 1, 1]: by how much a map's values may move"""
 
     @classmethod
-    def of(cls, generator: Conditional, z: Latents) -> "ConditionalSplit":
-        """Split before the stage that draws 16x16, the maps measured where these latents lead."""
+    def of(cls, generator: Conditional, z: Latents, gain: PerImage) -> "ConditionalSplit":
+        """Split before the stage that draws 16x16: maps may move by how much they differ here, times a gain."""
         completer, condition = generator.completer, generator.condition
         stages = min(LEVEL + 1, len(condition.maps))
         with torch.no_grad():
             usual = completer.begin(z, condition, stages).float().std((2, 3)).mean(1)
-        return cls(generator, stages, usual.clamp_min(1e-6)[:, None, None, None])
+        return cls(generator, stages, (gain * usual).clamp_min(1e-6)[:, None, None, None])
 
     def maps(self, z: Latents) -> Tensor:
-        """What the generator has drawn after so many stages, as multiples of what is usual."""
+        """What the generator has drawn after so many stages, as multiples of the scale."""
         return self.generator.completer.begin(z, self.generator.condition, self.stages) / self.scale
 
     def images(self, maps: Tensor) -> Images:
         """The rest of the way."""
         return self.generator.completer.finish(maps * self.scale, self.generator.condition, self.stages)
+
+
+def _gain(known: Known) -> PerImage:
+    """[n]: how far maps may move, by the depth of each image's hole."""
+    depths = []
+    for one in known[:, 0].cpu().numpy() == 0:
+        depth = distance_transform_edt(one)[one].mean() * 64 / known.shape[-1] if one.any() else 0.0
+        depths.append(max(GENTLE, min(1.0, SHALLOW / max(depth, 1e-6))))
+    return torch.tensor(depths).to(known)
