@@ -1,7 +1,7 @@
 """Completions by a completer: one pass for each candidate, and perhaps a search from there.
 
-Candidates differ by their noise. The search moves the latent and the maps of 8x8 so that what is known is met closely,
-without leaving what the critic takes for real.
+Candidates differ by their noise, and the critic orders them. The search moves the latent and the maps of 8x8 so that
+what is known is met closely.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,6 @@ from .search import Step, adam, constant, cosine, search
 from .tuning import LEVEL, tune
 
 NOISE_STREAM, HIDDEN_STREAM = 10, 7  # seeds of different draws must never meet
-CRITIC = 0.02  # weight of the critic's term in the search, beside the mean error of the known pixels
 FEWER = 2  # what a completer draws is nearly right: so many times fewer steps do
 # Deep in a hole the known pixels say little, and what follows them far becomes soft: there maps move half as far.
 SHALLOW, GENTLE = 1.5, 0.5  # mean distance of a missing pixel to a known one, in pixels of 64, up to which they do not
@@ -60,7 +59,9 @@ def watch_conditional(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> I
         blind = _Pass(completer, without(incomplete, hidden).repeat(k), noise)
         missed = error(blind.images, incomplete.repeat(k), hidden.repeat_interleave(k, 0))
     first = _Pass(completer, incomplete.repeat(k), noise)
-    score = -first.logits() if missed is None else missed
+    score = missed
+    if score is None:  # a single one has no order, and the critic's word takes half as long as drawing it
+        score = -first.logits() if k > 1 else torch.zeros_like(first.z[:, 0])
     objective = first.objective(o)
     generator = Conditional(completer, first.condition)
     z = first.z
@@ -100,9 +101,9 @@ class _Pass:
             return Critic(self.completer, self.incomplete)(self.images)
 
     def objective(self, o: CompleteOptions) -> Objective:
+        """The one that is asked for, D being the critic."""
         critic = Critic(self.completer, self.incomplete)
-        weight = CRITIC if o.steps or o.tune_steps else 0.0
-        return CompletionLoss(self.incomplete, critic, weight, o.context, o.window, o.perceptual, o.balance)
+        return CompletionLoss(self.incomplete, critic, o.lam, o.context, o.window, o.perceptual, o.balance)
 
 
 @final
