@@ -22,7 +22,7 @@ def test_the_demo_completes_a_whole_photo_and_leaves_small_faces(tmp_path):
     assert (asked[hole] == 0).all(), "what is hidden is nowhere to be seen"
     assert (made[hole][:, :3] != 0).any(-1).all()
     assert len(list((tmp_path / "demo" / "faces").glob("*.png"))) == 8
-    assert read(tmp_path / "demo" / "faces" / "astronaut.png").shape == (64, 64, 3)
+    assert read(tmp_path / "demo" / "faces" / "astronaut.png").shape == (128, 128, 3)
     assert read(tmp_path / "demo" / "sheet.png").shape == (2 * 512, 3 * 512, 3)
 
 
