@@ -46,7 +46,7 @@ def folder(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(photo).save(tmp_path / name)
     Image.fromarray(np.dstack([photo, erased])).save(tmp_path / "demo" / "astronaut.png")
-    for name, side in (("demo/faces", 64), ("collection", 50), ("large", 128)):
+    for name, side in (("demo/faces", 128), ("collection", 50), ("large", 128)):
         (tmp_path / name).mkdir(parents=True)
         for stem in ("000", "001", "002", "003", "astronaut"):
             picture = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
@@ -55,8 +55,8 @@ def folder(tmp_path, monkeypatch):
     for name in ("train-00000", "train-00001", "test"):
         with tarfile.open(tmp_path / "faces128" / f"{name}.tar", "w") as tar:
             tar.add(tmp_path / "large", ".")
-    hole = np.zeros((64, 64), np.uint8)
-    hole[10:20, 10:20] = 255
+    hole = np.zeros((128, 128), np.uint8)
+    hole[20:40, 20:40] = 255
     Image.fromarray(hole).save(tmp_path / "hole.png")
     return tmp_path
 
