@@ -57,7 +57,7 @@ def watch_conditional(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> I
     race, missed = Race(len(incomplete), k, o.candidates), None
     if hidden is not None:
         blind = _Pass(completer, without(incomplete, hidden).repeat(k), noise)
-        missed = error(blind.images, incomplete.repeat(k), hidden.repeat_interleave(k, 0))
+        missed = error(blind.draw(), incomplete.repeat(k), hidden.repeat_interleave(k, 0))
     first = _Pass(completer, incomplete.repeat(k), noise)
     score = missed
     if score is None:  # a single one has no order, and the critic's word takes half as long as drawing it
@@ -93,12 +93,16 @@ class _Pass:
         with torch.no_grad():
             self.condition = completer.encode(incomplete.images, incomplete.known)
             self.z = completer.latents(self.condition, noise)
-            self.images = completer.draw(self.z, self.condition)
+
+    def draw(self) -> Images:
+        """What is drawn of all of them; the search draws it, too, so it is not drawn for nothing."""
+        with torch.no_grad():
+            return self.completer.draw(self.z, self.condition)
 
     def logits(self) -> PerImage:
         """[n]: the larger, the more real the critic takes them for."""
         with torch.no_grad():
-            return Critic(self.completer, self.incomplete)(self.images)
+            return Critic(self.completer, self.incomplete)(self.draw())
 
     def objective(self, o: CompleteOptions) -> Objective:
         """The one that is asked for, D being the critic."""
