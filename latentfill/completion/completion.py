@@ -38,9 +38,10 @@ def watch(gan: Gan, incomplete: Incomplete, options: CompleteOptions | None = No
     options = _checked(options or COMPLETE_PRESETS["best"])
     if not len(incomplete):
         raise ValueError("there is no image to complete")
-    gan = prepared(gan, choose_precision(options.precision, incomplete.images.device))
+    conditional = applies(gan, incomplete, options)
+    gan = prepared(gan, choose_precision(options.precision, incomplete.images.device), conditional=conditional)
     loss_of(gan, incomplete, options)
-    if applies(gan, incomplete, options):
+    if conditional:
         return watch_conditional(gan, incomplete, options)
     warm(gan, options)
     if options.method == "posterior":

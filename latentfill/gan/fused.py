@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ..types import Images, Known, Latents, PerImage
 from .dcgan import SLOPE, START, DcganDiscriminator, DcganGenerator
 from .encoder import DcganEncoder, ResidualBlock, visible, within
-from .gan import Gan
+from .gan import Completer, Gan
 from .layers.virtual import is_virtual
 from .prior import Prior
 from .residual.completer import ResidualCompleter
@@ -93,9 +93,13 @@ def fused(gan: Gan, dtype: torch.dtype = torch.float32) -> Gan:
         discriminator = _cast(discriminator, dtype)
     if isinstance(encoder, ResidualEncoder):
         encoder = _cast(encoder, dtype)
-    if isinstance(completer, ResidualCompleter):
-        completer = _cast(completer, dtype)
+    completer = fused_completer(completer, dtype)
     return replace(gan, generator=generator, discriminator=discriminator, encoder=encoder, completer=completer)
+
+
+def fused_completer(completer: Completer | None, dtype: torch.dtype = torch.float32) -> Completer | None:
+    """The same for a completer alone."""
+    return _cast(completer, dtype) if isinstance(completer, ResidualCompleter) else completer
 
 
 def _fuse_generator(network: DcganGenerator, dtype: torch.dtype) -> FusedGenerator:
