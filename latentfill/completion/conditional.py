@@ -28,8 +28,8 @@ from .tuning import LEVEL, tune
 
 NOISE_STREAM, HIDDEN_STREAM = 10, 7  # seeds of different draws must never meet
 FEWER = 2  # what a completer draws is nearly right: so many times fewer steps do
-# Deep in a hole the known pixels say little, and what follows them far becomes soft: there maps move half as far.
-SHALLOW, GENTLE = 1.5, 0.5  # mean distance of a missing pixel to a known one, in pixels of 64, up to which they do not
+# Where the hole is deeper, one pass fools a judge more often than what follows the known pixels, and it stays as it is.
+SHALLOW = 1.5  # mean distance of a missing pixel to a known one, in pixels of 64
 
 
 def applies(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> bool:
@@ -51,7 +51,8 @@ def watch_conditional(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> I
     """
     if gan.completer is None:
         raise ValueError("a conditional completion needs a completer")
-    completer, k, gentle = gan.completer, o.starts, ceil(o.tune_steps / FEWER)
+    completer, k, deep = gan.completer, o.starts, _is_deep(incomplete.known)
+    following = 0 if deep.all() else ceil(o.tune_steps / FEWER)
     hidden = hide(incomplete.known, o.held_out, seed_of(o, HIDDEN_STREAM, 0)) if o.held_out else None
     noise = noises(completer, o, NOISE_STREAM, k).to(incomplete.images).repeat(len(incomplete), 1)
     race, missed = Race(len(incomplete), k, o.candidates), None
@@ -69,19 +70,21 @@ def watch_conditional(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> I
     def answer(step: Step, before: int) -> Completion:
         found = best(replace(step, number=before + step.number), race, o.candidates, score, missed)
         others = tuple(replace(one, conditional=True) for one in found.others)
-        total, apart = o.steps + gentle, spread(step.images, k)
+        total, apart = o.steps + following, spread(step.images, k)
         return replace(found, others=others, total=total, spread=apart, conditional=True)
 
     rate = adam(o.learning_rate, o.beta1, o.beta2, o.epsilon)
     schedule = cosine if o.schedule == "cosine" else constant
     for step in search(generator, objective, z, steps=o.steps, optimizer=rate, schedule=schedule):
         z = step.z
-        if step.number < o.steps or not gentle:
+        if step.number < o.steps or not following:
             yield answer(step, 0)
-    if gentle:
-        parts = ConditionalSplit.of(generator, z, _gain(incomplete.known).repeat_interleave(k))
-        for step in tune(parts, objective, z, steps=gentle, rate=o.tune_rate, weight=o.tune_weight):
-            yield answer(step, o.steps)
+    if following:
+        still, deep = step, deep.repeat_interleave(k)
+        parts = ConditionalSplit.of(generator, z)
+        for step in tune(parts, objective, z, steps=following, rate=o.tune_rate, weight=o.tune_weight):
+            images = torch.where(deep[:, None, None, None], still.images, step.images)
+            yield answer(replace(step, images=images, z=torch.where(deep[:, None], still.z, step.z)), o.steps)
 
 
 @final
@@ -147,16 +150,16 @@ class ConditionalSplit:
     generator: Conditional
     stages: int
     scale: Tensor
-    """[n, 1, 1, 1]: by how much a map's values may move"""
+    """[n, 1, 1, 1]: by how much a map's values usually differ from their mean"""
 
     @classmethod
-    def of(cls, generator: Conditional, z: Latents, gain: PerImage) -> "ConditionalSplit":
-        """Split before the stage that draws 16x16: maps may move by how much they differ here, times a gain."""
+    def of(cls, generator: Conditional, z: Latents) -> "ConditionalSplit":
+        """Split before the stage that draws 16x16, the maps measured where these latents lead."""
         completer, condition = generator.completer, generator.condition
         stages = min(LEVEL + 1, len(condition.maps))
         with torch.no_grad():
             usual = completer.begin(z, condition, stages).float().std((2, 3)).mean(1)
-        return cls(generator, stages, (gain * usual).clamp_min(1e-6)[:, None, None, None])
+        return cls(generator, stages, usual.clamp_min(1e-6)[:, None, None, None])
 
     def maps(self, z: Latents) -> Tensor:
         """What the generator has drawn after so many stages, as multiples of the scale."""
@@ -167,10 +170,7 @@ class ConditionalSplit:
         return self.generator.completer.finish(maps * self.scale, self.generator.condition, self.stages)
 
 
-def _gain(known: Known) -> PerImage:
-    """[n]: how far maps may move, by the depth of each image's hole."""
-    depths = []
-    for one in known[:, 0].cpu().numpy() == 0:
-        depth = distance_transform_edt(one)[one].mean() * 64 / known.shape[-1] if one.any() else 0.0
-        depths.append(max(GENTLE, min(1.0, SHALLOW / max(depth, 1e-6))))
-    return torch.tensor(depths).to(known)
+def _is_deep(known: Known) -> Tensor:
+    """[n] bool: whether the known pixels say little of each image's hole."""
+    depths = [distance_transform_edt(one)[one].mean() if one.any() else 0.0 for one in known[:, 0].cpu().numpy() == 0]
+    return torch.tensor(depths, device=known.device) > max(1.0, SHALLOW * known.shape[-1] / 64)

@@ -32,7 +32,7 @@ def gan() -> Gan:
 def question(count: int = 3) -> Incomplete:
     rng = torch.Generator().manual_seed(5)
     known = torch.ones(count, 1, 16, 16)
-    known[:, :, 4:12, 3:9] = 0
+    known[:, :, 4:12:2, 3:9] = 0
     return Incomplete(torch.rand(count, 3, 16, 16, generator=rng) * 2 - 1, known)
 
 
@@ -83,6 +83,14 @@ def test_the_search_meets_the_known_pixels_better(gan: Gan) -> None:
     steps = list(watch(gan, asked, replace(BEST, tune_steps=59)))  # it makes half as many
     assert [one.number for one in steps] == list(range(31)) and steps[0].total == 30
     assert (steps[-1].terms["contextual"] < steps[0].terms["contextual"]).all()
+
+
+def test_a_deep_hole_stays_as_one_pass_fills_it(gan: Gan) -> None:
+    asked = question(2)
+    asked.known[1, :, 2:14, 2:14] = 0
+    once, best, alone = (complete(gan, one, o) for one, o in ((asked, FAST), (asked, BEST), (asked.select([1]), BEST)))
+    assert torch.equal(best.images[1], once.images[1]) and not torch.equal(best.images[0], once.images[0])
+    assert alone.total == 0 and torch.allclose(alone.images[0], once.images[1], atol=1e-6)
 
 
 def test_hidden_pixels_choose_among_candidates(gan: Gan) -> None:
