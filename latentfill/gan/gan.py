@@ -46,10 +46,6 @@ class Condition(NamedTuple):
     maps: tuple[Tensor, ...]
     """[n, maps, h, w] of each size, the largest first: what is added to the generator's"""
 
-    def repeat(self, times: int) -> "Condition":
-        """Each image so many times in a row."""
-        return self.select(torch.arange(len(self.mean)).repeat_interleave(times))
-
     def select(self, rows: Tensor) -> "Condition":
         """Those images, in that order; a row may come again."""
         return Condition(self.mean[rows], self.deviation[rows], tuple(one[rows] for one in self.maps))
