@@ -3,6 +3,7 @@
 import numpy as np
 
 from ...images import shapes
+from ...images.painted.freehand import brush, ellipses
 from ..completers import draw_any, draw_rectangle
 
 # How often each kind of hole is drawn; a part of a face, where there are no aligned faces, is one more rectangle.
@@ -28,36 +29,12 @@ def _draw(size: int, rng: np.random.Generator, margin: float | None) -> shapes.M
     if kind == "center":
         return shapes.center(size, size, 0.25)
     if kind == "ellipses":
-        return _ellipses(size, rng)
+        return ellipses(size, size, rng)
     if kind == "brush":
-        return _brush(size, rng)
+        return brush(size, size, rng)
     if kind == "part" and margin:
         return _part(size, rng, margin)
     return draw_any(size, rng) if kind == "any" else draw_rectangle(size, rng)
-
-
-def _ellipses(size: int, rng: np.random.Generator) -> shapes.Missing:
-    """One or two anywhere."""
-    missing = np.zeros((size, size), bool)
-    for _ in range(rng.integers(1, 3)):
-        missing |= _ellipse(size, *rng.uniform(0.15, 0.85, 2), *rng.uniform(0.06, 0.3, 2))
-    return missing
-
-
-def _brush(size: int, rng: np.random.Generator) -> shapes.Missing:
-    """Up to four broken lines with round ends, each piece as wide as it likes."""
-    missing = np.zeros((size, size), bool)
-    y, x = np.mgrid[:size, :size]
-    for _ in range(rng.integers(1, 5)):
-        start = rng.uniform(0, size, 2)
-        for _ in range(rng.integers(2, 6)):
-            turn, length, width = rng.uniform([0, 0.1, 0.03], [2 * np.pi, 0.5, 0.12]) * (1, size, size)
-            end = np.clip(start + length * np.array([np.cos(turn), np.sin(turn)]), 0, size - 1)
-            dx, dy = end - start
-            along = np.clip(((x - start[0]) * dx + (y - start[1]) * dy) / max(dx**2 + dy**2, 1e-6), 0, 1)
-            missing |= (x - start[0] - along * dx) ** 2 + (y - start[1] - along * dy) ** 2 < (width / 2) ** 2
-            start = end
-    return missing
 
 
 def _part(size: int, rng: np.random.Generator, margin: float) -> shapes.Missing:

@@ -229,7 +229,7 @@ def discs(count: int, seed: int) -> Any:
 def test_it_learns_to_complete_drawn_shapes_with_their_detail() -> None:
     gan = building.build(replace(NETWORK, size=32, latent=16), 1)
     options = replace(
-        TRAIN, images_seen=2400, batch_size=8, learning_rate=1e-3, penalty_every=16, average_half_life=200
+        TRAIN, images_seen=2400, batch_size=8, learning_rate=5e-4, penalty_every=16, average_half_life=200
     )
     unseen, data = batch_to_images(discs(64, 2)), Dataset(discs(512, 1), [str(i) for i in range(512)], [])
     ours = CompleterTrainer(gan, completer_of(gan, 1), options, draw_hole, unseen)
