@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from base64 import b64decode
 from collections.abc import Iterator
 from hashlib import sha256
@@ -59,7 +60,8 @@ def draw_inputs() -> None:
     """Into the folder that we are in: a photo, its face unaligned, shapes to learn from, a hole."""
     from skimage.data import astronaut
 
-    photo, rng = Image.fromarray(astronaut()), np.random.default_rng(0)
+    photo = Image.fromarray(astronaut())  # type: ignore[no-untyped-call]
+    rng = np.random.default_rng(0)
     photo.save("astronaut.png")
     photo.crop((140, 20, 300, 180)).resize((128, 128)).save("face.png")
     hole = Image.new("L", (128, 128))
@@ -71,6 +73,7 @@ def draw_inputs() -> None:
         x, y, r = rng.integers(4, 12, 3).tolist()
         ImageDraw.Draw(shape).ellipse((x - r, y - r, x + r, y + r), tuple(rng.integers(0, 256, 3).tolist()))
         shape.save(f"shapes/{number:02}.png")
+    shape.crop((0, 0, 16, 16)).save("small.png")
 
 
 def command(line: str) -> dict[str, Any]:
@@ -155,7 +158,6 @@ def record_fills(out: Path) -> None:
     for kind in ("modern", "seed", "vae", "encoder", "completer", "lapgan"):
         options = latentfill.COMPLETE_PRESETS["paper"]
         asked.append((f"of-{kind}", latentfill.load(kind), options, "paper", "small.png", "center"))
-    Image.open("shapes/00.png").crop((0, 0, 16, 16)).save("small.png")
     for name, model, options, preset, photo, hole in asked:
         found = latentfill.fill(photo, hole, model, replace(options, **STEPS[preset]))
         found.save("filled.png")
@@ -280,10 +282,14 @@ def record(folder: Path, parts: list[str]) -> None:
         os.chdir(work)
         draw_inputs()
         for name, make in PARTS.items():
-            if name in parts or name in NEEDED and set(NEEDED[name]) & set(parts):
+            if name in parts or (name in NEEDED and set(NEEDED[name]) & set(parts)):
                 start = time.perf_counter()
                 shutil.rmtree(folder / name, ignore_errors=True)
-                make(folder / name)
+                try:
+                    make(folder / name)
+                except Exception as error:  # the other parts are still worth comparing
+                    traceback.print_exc()
+                    keep(folder / name, "failed.json", f"{type(error).__name__}: {error}")
                 keep(folder / name, "manifest.json", digests(folder / name))
                 print(f"{name}: {len(digests(folder / name))} files, {time.perf_counter() - start:.0f} s", flush=True)
         os.chdir("/")
