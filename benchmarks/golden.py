@@ -29,7 +29,13 @@ from urllib.request import Request, urlopen
 import numpy as np
 from PIL import Image, ImageDraw
 
-THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+SETTINGS = {
+    "COLUMNS": "80",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "CUDA_VISIBLE_DEVICES": "",
+}
 VERBS = "align train sample complete calibrate evaluate serve verify report plot figures info export push"
 VOLATILE = re.compile(r"seconds|per_second|^(date|time|version|latentfill|torch|machine|command|place|seal|cache)$")
 HOLES = ("center", "half", "random:0.8", "thin", "pattern")
@@ -73,7 +79,7 @@ def draw_inputs() -> None:
         x, y, r = rng.integers(4, 12, 3).tolist()
         ImageDraw.Draw(shape).ellipse((x - r, y - r, x + r, y + r), tuple(rng.integers(0, 256, 3).tolist()))
         shape.save(f"shapes/{number:02}.png")
-    shape.crop((0, 0, 16, 16)).save("small.png")
+    Image.open("shapes/00.png").crop((0, 0, 16, 16)).save("small.png")
 
 
 def command(line: str) -> dict[str, Any]:
@@ -368,7 +374,7 @@ def main() -> None:
     if found is None or found.origin is None:
         raise SystemExit("there is no latentfill: set PYTHONPATH")
     source = str(Path(found.origin).resolve().parent.parent)
-    wanted = {**THREADS, "PYTHONPATH": source}
+    wanted = {**SETTINGS, "PYTHONPATH": source}
     if any(os.environ.get(name) != value for name, value in wanted.items()):  # libraries read these as they load
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **wanted})
     print(f"latentfill of {source}", flush=True)
