@@ -17,15 +17,15 @@ from typing import Any
 
 from machine import heading, table
 
+from latentfill.batch import align as cutting
+from latentfill.batch.align import Cutter, Task
+from latentfill.batch.records import blank
+from latentfill.batch.splits import Naming
+from latentfill.batch.workers import cores
 from latentfill.faces import detector
+from latentfill.faces.placement import Placement
 from latentfill.files import listing
 from latentfill.images import photos
-from latentfill.images.placement import Placement
-from latentfill.jobs import cutting
-from latentfill.jobs.cutting import Cutter, Task
-from latentfill.jobs.ledger import blank
-from latentfill.jobs.splits import Naming
-from latentfill.jobs.workers import cores
 from latentfill.options import Alignment, LandmarkSet, ReadLimits
 
 STAGES: tuple[tuple[str, Any, str], ...] = (

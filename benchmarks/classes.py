@@ -16,16 +16,14 @@ from machine import heading, table
 from verdicts import as_shares, drawn_by
 
 from latentfill import complete, load
-from latentfill.evaluation.features import pixels
-from latentfill.gan.gan import Gan
-from latentfill.gan.prior import random
+from latentfill.evaluation.feature_spaces import pixels
+from latentfill.gan.gan import Gan, random
 from latentfill.images import photos
-from latentfill.images.grids import grid
 from latentfill.images.incomplete import Incomplete
-from latentfill.images.pixels import batch_to_images, to_pixels
+from latentfill.images.pixels import batch_to_images, grid, to_pixels
 from latentfill.options import COMPLETE_PRESETS, GAN_PRESETS, RunOptions
+from latentfill.runs.data import Dataset
 from latentfill.training.completers import draw_known, psnr
-from latentfill.training.dataset import Dataset
 from latentfill.training.gan import train
 from latentfill.types import Images, PixelBatch
 

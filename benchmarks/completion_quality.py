@@ -12,7 +12,7 @@ from machine import heading, table
 
 from latentfill import load
 from latentfill.images import photos
-from latentfill.images.grids import grid
+from latentfill.images.pixels import grid
 from latentfill.models import DEFAULT
 from latentfill.options import COMPLETE_PRESETS
 from latentfill.types import Pixels

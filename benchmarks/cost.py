@@ -19,16 +19,16 @@ from machine import heading, table
 from PIL import Image
 
 from latentfill import load
+from latentfill.batch.complete import Batch
+from latentfill.batch.inputs import Reader
+from latentfill.batch.outputs import Question, list_pictures, model_of, named
 from latentfill.cli.complete import Options
-from latentfill.cli.console.layers import read_options
-from latentfill.cluster.manifest import Manifest, told
+from latentfill.cli.option_parsing import read_options
+from latentfill.cluster.tables import Manifest, told
 from latentfill.errors import ExtraError
 from latentfill.faces.detector import find
 from latentfill.files.naming import FolderResults
 from latentfill.gan.gan import Gan
-from latentfill.jobs.answers import Question, list_pictures, model_of, named
-from latentfill.jobs.batch import Batch
-from latentfill.jobs.reader import Reader
 from latentfill.models import DEFAULT
 
 NAMES = 10_000  # of questions whose memory is measured

@@ -12,25 +12,21 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from latentfill import load
-from latentfill.completion.attempts import starts
-from latentfill.completion.diversity import around
+from latentfill.completion.hmc import sample
 from latentfill.completion.objective import CompletionLoss, Likelihood, likelihood_of
-from latentfill.completion.reading.frequencies import LEVEL
-from latentfill.completion.samples import FIND_RATE, FIND_STEPS
-from latentfill.completion.sampling.chains import Posterior, gather
-from latentfill.completion.sampling.draws import unexplained
-from latentfill.completion.sampling.posterior import sample
+from latentfill.completion.readings import LEVEL
+from latentfill.completion.restarts import around, starts
+from latentfill.completion.samples import FIND_RATE, FIND_STEPS, Posterior, gather, unexplained
 from latentfill.completion.search import adam, cosine, search
-from latentfill.crops import pose
-from latentfill.gan.device import choose_precision
+from latentfill.device import choose_precision
 from latentfill.gan.fused import fused
 from latentfill.gan.gan import Gan
 from latentfill.images import photos
-from latentfill.images.grids import grid
 from latentfill.images.incomplete import Incomplete
-from latentfill.images.pixels import to_pixels
+from latentfill.images.pixels import grid, to_pixels
 from latentfill.models import DEFAULT
 from latentfill.options import CompleteOptions
+from latentfill.photo.crops import pose
 from latentfill.types import Images, Latents, PerImage
 
 OWN_STREAM, BEGIN_STREAM = 10, 9  # of the latents of the model's own pictures, and of those where chains begin

@@ -25,9 +25,9 @@ from verdicts import Finding, Key, finished, judged, keep, report, row
 from latentfill import load
 from latentfill.errors import RunError
 from latentfill.images import photos
-from latentfill.images.grids import grid
+from latentfill.images.pixels import grid
 from latentfill.options import GAN_PRESETS, NetworkOptions, RunOptions, Size, TrainOptions
-from latentfill.training.dataset import Dataset, open_dataset
+from latentfill.runs.data import Dataset, open_dataset
 from latentfill.training.gan import train
 
 FOLDERS = ("faces", "flowers", "shapes", "few", "digits")

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int64
 from numpy import ndarray
 from PIL import Image, ImageDraw, ImageFont
 
-from latentfill.gan.prior import random
+from latentfill.gan.gan import random
 from latentfill.types import PixelBatch, Pixels
 
 FINER = 4  # what is drawn is so many times as large, and shrunk by means: its edges are smooth

@@ -9,14 +9,14 @@ from faces import holes_for, read_faces
 from machine import heading, table
 
 from latentfill import find_edits, load
-from latentfill.completion.completion import complete
-from latentfill.crops import pose
-from latentfill.figures.directions import edit_sheet
+from latentfill.completion.complete import complete
+from latentfill.figures.samples import edit_sheet
+from latentfill.gan.directions import TOLERANCE
 from latentfill.gan.fused import fused
 from latentfill.gan.gan import Generator
-from latentfill.gan.latents.edits import TOLERANCE
 from latentfill.images import photos
 from latentfill.options import COMPLETE_PRESETS
+from latentfill.photo.crops import pose
 from latentfill.types import Images, Known, Latents
 
 GREY_LEVEL = 2 / 255

@@ -8,17 +8,15 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from latentfill.completion.completion import complete
-from latentfill.crops import blend, pose
-from latentfill.evaluation.features import Space
-from latentfill.evaluation.judges.embedding import embed
+from latentfill.completion.complete import complete
+from latentfill.evaluation.feature_spaces import Space, embed
 from latentfill.evaluation.metrics import psnr, ssim
 from latentfill.files import listing
 from latentfill.gan.gan import Gan
 from latentfill.images import holes, photos
-from latentfill.images.fitting import fit
-from latentfill.images.pixels import to_pixels
+from latentfill.images.pixels import fit, to_pixels
 from latentfill.options import CompleteOptions
+from latentfill.photo.crops import blend, pose
 from latentfill.types import Pixels
 
 ALIGNED = 1.0  # the margin of the faces that the scripts are given

@@ -29,7 +29,7 @@ import torch
 from machine import heading, table
 from PIL import Image
 
-from latentfill.training import checkpoints
+from latentfill.runs import checkpoints
 
 PICTURES, SHARDS, SIZE, BATCH, EVERY = 96, 3, 8, 4, 40
 NEVER = 10**9

@@ -20,13 +20,13 @@ from machine import heading, table
 from PIL import Image
 
 import latentfill
-from latentfill.completion.completion import complete
-from latentfill.crops import pose
-from latentfill.cutting import cut
+from latentfill.completion.complete import complete
 from latentfill.images import originals
 from latentfill.images.archives import Source
 from latentfill.images.holes import draw, parse
 from latentfill.options import PhotoOptions
+from latentfill.photo.crop import cut
+from latentfill.photo.crops import pose
 from latentfill.pipeline import put_back
 
 WIDTH, HEIGHT = 4000, 3000

@@ -11,13 +11,12 @@ from machine import heading, table
 from torch.nn import functional as F
 
 from latentfill import load
-from latentfill.completion.completion import complete
-from latentfill.completion.observations import Sight, parse, posed
+from latentfill.completion.complete import complete
+from latentfill.completion.operators import Sight, parse, posed
 from latentfill.evaluation.metrics import psnr, ssim
 from latentfill.images import photos
-from latentfill.images.grids import grid
 from latentfill.images.incomplete import Incomplete
-from latentfill.images.pixels import to_pixels
+from latentfill.images.pixels import grid, to_pixels
 from latentfill.models import DEFAULT
 from latentfill.options import COMPLETE_PRESETS
 from latentfill.types import Images, PixelBatch

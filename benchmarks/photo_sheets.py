@@ -16,19 +16,18 @@ from machine import heading, table
 from seams import seam
 
 import latentfill
-from latentfill.completion.completion import complete
-from latentfill.crops import pose
-from latentfill.cutting import cut
+from latentfill.batch.complete import around, cell
+from latentfill.completion.complete import complete
 from latentfill.errors import LatentfillError
 from latentfill.faces.detector import find
+from latentfill.faces.placement import Placement
 from latentfill.faces.templates import place
 from latentfill.files import listing
 from latentfill.images import holes, originals, photos
-from latentfill.images.grids import grid
-from latentfill.images.pixels import to_grey
-from latentfill.images.placement import Placement
-from latentfill.jobs.candidates import around, cell
+from latentfill.images.pixels import grid, to_grey
 from latentfill.options import COMPLETE_PRESETS, Alignment, PhotoOptions
+from latentfill.photo.crop import cut
+from latentfill.photo.crops import pose
 from latentfill.pipeline import put_back
 from latentfill.types import Hole
 

@@ -16,18 +16,18 @@ import numpy as np
 from machine import heading, table
 
 import latentfill
-from latentfill.completion.completion import Completion, complete
-from latentfill.crops import pose
-from latentfill.cutting import cut
+from latentfill.batch.complete import around, cell
+from latentfill.completion.complete import Completion, complete
 from latentfill.errors import LatentfillError
 from latentfill.faces.detector import find
+from latentfill.faces.placement import Placement
 from latentfill.files import listing
-from latentfill.filling.placing import upright
 from latentfill.images import originals, photos
-from latentfill.images.grids import grid
-from latentfill.images.placement import Placement
-from latentfill.jobs.candidates import around, cell
+from latentfill.images.pixels import grid
 from latentfill.options import Alignment, PhotoOptions
+from latentfill.photo.crop import cut
+from latentfill.photo.crops import pose
+from latentfill.photo.locate import upright
 from latentfill.pipeline import put_back
 from latentfill.types import Hole
 

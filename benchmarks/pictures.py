@@ -16,8 +16,7 @@ from latentfill import Gan, fill_crops, load
 from latentfill.cli.main import run
 from latentfill.evaluation.baselines import biharmonic
 from latentfill.images import holes, photos
-from latentfill.images.grids import grid
-from latentfill.images.pixels import to_pixels
+from latentfill.images.pixels import grid, to_pixels
 from latentfill.models import DEFAULT, names
 from latentfill.options import COMPLETE_PRESETS
 from latentfill.types import Pixels

@@ -17,11 +17,10 @@ from faces import HOLES, face_space
 from machine import heading, table
 
 from latentfill import load
-from latentfill.evaluation import bootstrap
-from latentfill.evaluation.bootstrap import Estimate
-from latentfill.evaluation.distances import frechet, kernel_terms, unit_of
-from latentfill.evaluation.features import IDENTITY, Space, pixels
+from latentfill.evaluation import statistics as bootstrap
+from latentfill.evaluation.feature_spaces import IDENTITY, Space, pixels
 from latentfill.evaluation.methods import Resources, searched
+from latentfill.evaluation.statistics import Estimate, frechet, kernel_terms, unit_of
 from latentfill.evaluation.trial import Trial, read
 from latentfill.files import listing
 from latentfill.gan.checkpoint import weights

@@ -21,10 +21,10 @@ import torch
 from machine import heading, table
 from throughput import FOREVER, noise, trainer
 
-from latentfill.gan.device import choose_device
-from latentfill.gan.layers.across import together
+from latentfill.device import choose_device
+from latentfill.gan.layers import together
 from latentfill.options import GAN_PRESETS
-from latentfill.training.distributed.team import enroll
+from latentfill.runs.distributed import enroll
 
 WARM_UP = 2  # steps
 

@@ -20,7 +20,7 @@ from playwright.sync_api import Page, ViewportSize, expect, sync_playwright
 
 from latentfill.options import ServeOptions
 from latentfill.web.app import create_app
-from latentfill.web.loading import load
+from latentfill.web.serving import load
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (

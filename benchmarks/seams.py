@@ -22,18 +22,17 @@ from photos import ellipse
 from scipy import ndimage
 
 import latentfill
-from latentfill.completion.completion import complete
-from latentfill.crops import pose
+from latentfill.batch.complete import around, cell
+from latentfill.completion.complete import complete
 from latentfill.faces.detector import find
+from latentfill.faces.placement import Placement
 from latentfill.files import listing
-from latentfill.filling.pasting import Piece, paste
-from latentfill.filling.placing import upright
 from latentfill.images import photos
-from latentfill.images.grids import grid
-from latentfill.images.pixels import to_grey, to_levels
-from latentfill.images.placement import Placement
-from latentfill.jobs.candidates import around, cell
+from latentfill.images.pixels import grid, to_grey, to_levels
 from latentfill.options import Alignment
+from latentfill.photo.crops import pose
+from latentfill.photo.locate import upright
+from latentfill.photo.paste import Piece, paste
 from latentfill.types import Hole, Pixels
 
 BAND = 6  # pixels of the photo, for sharpness

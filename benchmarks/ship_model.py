@@ -15,8 +15,9 @@ from machine import heading, table
 
 from latentfill import Gan, load
 from latentfill.cli.main import run
-from latentfill.gan import building, checkpoint
-from latentfill.gan.building import AnyEncoder
+from latentfill.gan import checkpoint
+from latentfill.gan import checkpoint as building
+from latentfill.gan.checkpoint import AnyEncoder
 from latentfill.options import COMPLETE_PRESETS
 
 

@@ -22,8 +22,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry as FORMULAS
 from training import peak_gflops
 
-from latentfill.gan import building
-from latentfill.gan.device import choose_device, choose_precision
+from latentfill.device import choose_device, choose_precision
+from latentfill.gan import checkpoint as building
 from latentfill.options import GAN_PRESETS, NetworkOptions, TrainOptions
 from latentfill.training.trainer import Trainer
 

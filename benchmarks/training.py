@@ -14,9 +14,9 @@ import torch
 from machine import heading, table
 from torch import nn
 
+from latentfill.device import choose_precision
 from latentfill.gan.dcgan import DcganDiscriminator, DcganGenerator, initialise
-from latentfill.gan.device import choose_precision
-from latentfill.gan.prior import UniformPrior
+from latentfill.gan.gan import UniformPrior
 from latentfill.options import TrainOptions
 from latentfill.training.trainer import Trainer
 

@@ -12,17 +12,16 @@ from faces import holes_for, read_faces
 from machine import heading, table
 
 from latentfill import load
-from latentfill.completion.completion import complete
+from latentfill.completion.complete import complete
 from latentfill.completion.held_out import GREY_LEVEL
-from latentfill.crops import blend, pose
-from latentfill.gan.gan import Gan
-from latentfill.gan.prior import random
-from latentfill.images.fitting import fit
+from latentfill.gan.gan import Gan, random
+from latentfill.images.pixels import fit
 from latentfill.models import DEFAULT
 from latentfill.options import COMPLETE_PRESETS
-from latentfill.trust.fitting import rank
-from latentfill.trust.judge import Trust, judge
+from latentfill.photo.crops import blend, pose
 from latentfill.types import Hole, Pixels
+from latentfill.uncertainty.fitting import rank
+from latentfill.uncertainty.predict import Trust, judge
 
 NAMED = ("chelsea", "coffee", "rocket", "page", "text", "coins", "brick", "grass", "camera", "hubble_deep_field")
 PARTS = 8  # of each named picture: the whole and seven squares of it

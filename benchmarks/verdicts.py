@@ -16,13 +16,12 @@ from faces import face_space
 from machine import heading, table
 from scipy.spatial.distance import pdist, squareform
 
-from latentfill.evaluation.distances import Features, frechet
-from latentfill.evaluation.features import Space, pixels
-from latentfill.gan.gan import Gan
-from latentfill.gan.prior import random
+from latentfill.evaluation.feature_spaces import Space, pixels
+from latentfill.evaluation.statistics import Features, frechet
+from latentfill.gan.gan import Gan, random
 from latentfill.images.pixels import batch_to_images, to_pixels
-from latentfill.training.dataset import Dataset
-from latentfill.training.watching import signs
+from latentfill.runs import health as signs
+from latentfill.runs.data import Dataset
 from latentfill.types import PixelBatch
 
 SAMPLES = 7 << 64  # a stream of its own

@@ -17,9 +17,9 @@ from PIL import Image
 
 from latentfill.cli.main import run
 from latentfill.images import holes, photos
-from latentfill.images.grids import grid
+from latentfill.images.pixels import grid
 from latentfill.models import DEFAULT, find
-from latentfill.models.header import facts
+from latentfill.models.card import facts
 from latentfill.types import Pixels
 
 MARK = ".latentfill-demo"  # what is in a folder with this file may be made anew

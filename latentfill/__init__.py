@@ -4,16 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what a type checker sees; `_HOME` is what happens: nothing is imported before it is used
-    from .completion.answer import Completion as Completion
-    from .completion.completion import complete as complete
-    from .completion.completion import watch as watch
-    from .crops import blend as blend
-    from .crops import fill_crops as fill_crops
-    from .crops import pose as pose
+    from .completion.complete import complete as complete
+    from .completion.complete import watch as watch
+    from .completion.completion import Completion as Completion
     from .errors import LatentfillError as LatentfillError
+    from .gan.directions import find_directions as find_directions
+    from .gan.directions import find_edits as find_edits
     from .gan.gan import Gan as Gan
-    from .gan.latents.directions import find_directions as find_directions
-    from .gan.latents.edits import find_edits as find_edits
     from .images.blending import overlay as overlay
     from .images.blending import poisson as poisson
     from .images.incomplete import Incomplete as Incomplete
@@ -23,23 +20,25 @@ if TYPE_CHECKING:  # what a type checker sees; `_HOME` is what happens: nothing 
     from .options import CompleteOptions as CompleteOptions
     from .options import PhotoOptions as PhotoOptions
     from .options import TrainOptions as TrainOptions
+    from .photo.crops import blend as blend
+    from .photo.crops import fill_crops as fill_crops
+    from .photo.crops import pose as pose
     from .pipeline import Filled as Filled
     from .pipeline import fill as fill
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "completion.answer": ["Completion"],
-    "completion.completion": ["complete", "watch"],
-    "crops": ["blend", "fill_crops", "pose"],
+    "completion.complete": ["complete", "watch"],
+    "completion.completion": ["Completion"],
     "errors": ["LatentfillError"],
+    "gan.directions": ["find_directions", "find_edits"],
     "gan.gan": ["Gan"],
-    "gan.latents.directions": ["find_directions"],
-    "gan.latents.edits": ["find_edits"],
     "images.blending": ["overlay", "poisson"],
     "images.incomplete": ["Incomplete"],
     "models": ["from_pretrained", "load"],
     "options": ["COMPLETE_PRESETS", "CompleteOptions", "PhotoOptions", "TrainOptions"],
+    "photo.crops": ["blend", "fill_crops", "pose"],
     "pipeline": ["Filled", "fill"],
 }
 __all__ = sorted(name for names in _HOME.values() for name in names)

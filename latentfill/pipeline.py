@@ -7,30 +7,30 @@ from typing import Any, final
 
 import numpy as np
 
-from .completion.completion import Completion, complete
-from .completion.observations import Sight
-from .completion.observations import parse as parse_sight
-from .completion.sampling.diagnosis import warnings
-from .crops import pose
-from .cutting import INVENTED, Cut, cut, cut_observed, hidden_in
+from .completion.complete import Completion, complete
+from .completion.operators import Sight
+from .completion.operators import parse as parse_sight
+from .completion.samples import warnings
 from .errors import HoleError
-from .filling import outside
-from .filling.pasting import Piece, paste
-from .filling.tint import GREY, Tint, find_tint
+from .faces.placement import Placement
 from .gan.gan import Gan
 from .images import originals
 from .images.archives import Source
+from .images.hole_pictures import interpret_array
 from .images.holes import DrawnHole, draw_with_notes, parse
 from .images.incomplete import Incomplete
 from .images.originals import Original
-from .images.painted.pictures import interpret_array
 from .images.pixels import to_levels
-from .images.placement import Placement
 from .models import load
-from .observing.restoring import restore
 from .options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ReadLimits
-from .trust.judge import Trust, judge
+from .photo import outside
+from .photo.crop import INVENTED, Cut, cut, cut_observed, hidden_in
+from .photo.crops import pose
+from .photo.paste import Piece, paste
+from .photo.restore import restore
+from .photo.tint import GREY, Tint, find_tint
 from .types import Hole, Pixels
+from .uncertainty.predict import Trust, judge
 
 
 @final

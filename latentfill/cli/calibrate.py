@@ -11,12 +11,12 @@ from tyro.conf import Positional
 from ..errors import LatentfillError
 from ..models import DEFAULT
 from ..options import COMPLETE_PRESETS, ReadLimits
-from .console.output import name_process
+from .output import name_process
 
 if TYPE_CHECKING:
     from ..gan.gan import Gan
-    from ..trust.calibration import Calibration
     from ..types import PixelBatch
+    from ..uncertainty.calibration import Calibration
 
 EACH = 4  # holes in a picture, where there are hundreds: more would teach less than other pictures
 
@@ -61,7 +61,7 @@ def run(options: Options) -> int:
     from ..files.listing import report, survey
     from ..gan.checkpoint import have_same_weights, restate
     from ..models import find, load
-    from ..trust import calibration
+    from ..uncertainty import calibration
 
     names = list(dict.fromkeys(name.strip() for name in options.presets.split(",") if name.strip()))
     if not names:
@@ -91,7 +91,7 @@ def run(options: Options) -> int:
 
 def _holes(options: Options, pictures: int) -> int:
     """How many in each picture. Raises LatentfillError if these pictures cannot do, before any work is done."""
-    from ..trust.fitting import FEWEST, PARTS
+    from ..uncertainty.fitting import FEWEST, PARTS
 
     if pictures < PARTS:
         source = f"--count {PARTS} or more" if options.count < PARTS else "more pictures"
@@ -113,9 +113,9 @@ def _holes(options: Options, pictures: int) -> int:
 
 
 def _calibrate(options: Options, gan: "Gan", pictures: "PixelBatch", each: int, name: str) -> "Calibration":
-    from ..jobs.calibrating import gather, questions_of
-    from ..trust.fitting import calibrate, join
-    from .console.progress import Bar
+    from ..batch.calibrate import gather, questions_of
+    from ..uncertainty.fitting import calibrate, join
+    from .progress import Bar
 
     preset = COMPLETE_PRESETS[name]
     questions = questions_of(len(pictures), each, gan.network.size)

@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 from ..errors import LatentfillError, blame
 from ..models import DEFAULT
 from ..options import COMPLETE_PRESETS, CompleteOptions, EngineOptions, PhotoOptions, ReadLimits
-from .console.output import name_process
+from .output import name_process
 
 if TYPE_CHECKING:
     from ..gan.gan import Gan
@@ -136,7 +136,7 @@ def run(options: Options) -> int:
 
 def _spread(options: Options, gan: "Gan") -> int:
     """The same on Ray: actors answer, and a manifest tells of each picture."""
-    from ..cluster.driving import complete
+    from ..cluster.drive import complete
 
     if options.write == "tar" and (options.edits or options.search.candidates > 1):
         raise LatentfillError("--write tar holds one answer for each picture", "Leave --edits and --candidates out.")
@@ -150,7 +150,7 @@ def _spread(options: Options, gan: "Gan") -> int:
 
 def _keep_pipes(options: Options) -> Options:
     """The options with files in the place of pipes: they are read by every process, and pipes can be read once."""
-    from ..files.pipes import keep_pipe
+    from ..files.listing import keep_pipe
     from ..files.records import claim_run
 
     run, hole, landmarks = claim_run(options.out), options.hole, options.landmarks
@@ -159,12 +159,12 @@ def _keep_pipes(options: Options) -> Options:
 
 
 def _answer(options: Options, gan: "Gan") -> int:
+    from ..batch.inputs import Reader
+    from ..batch.outputs import list_pictures, named, open_questions
     from ..files.contents import roles_of
     from ..files.listing import report
     from ..files.naming import FolderResults
-    from ..jobs.answers import list_pictures, named, open_questions
-    from ..jobs.reader import Reader
-    from .console.answering import answer_all
+    from .completing import answer_all
 
     reader = Reader(options, gan)
     roles = roles_of(reader.spec, options.images, options.out)

@@ -15,9 +15,9 @@ from tyro.conf import Positional
 from ..errors import LatentfillError, blame
 from ..models import DEFAULT
 from ..options import EngineOptions, ReadLimits
-from .console.layers import command
-from .console.machine import machine
-from .console.output import name_process
+from .option_parsing import command
+from .output import name_process
+from .progress import machine
 
 if TYPE_CHECKING:
     from ..evaluation.methods import Resources
@@ -113,7 +113,7 @@ def run(options: Options) -> int:
 def _complete(options: Options, trial: "Trial") -> Iterator[tuple[int, int, str]]:
     if options.where.engine == "plain":
         return trial.complete()
-    from ..cluster.evaluating import complete
+    from ..cluster.evaluate import complete
 
     return complete(options, trial)
 
@@ -212,8 +212,8 @@ def resources_of(options: Options) -> "Resources":
 
 
 def _decoded(options: Options, size: int) -> "PixelBatch":
-    from ..training.dataset import Dataset, build
-    from .console.progress import Bar
+    from ..runs.data import Dataset, build
+    from .progress import Bar
 
     with Bar("decode", "pictures") as bar:
         for step in build(options.train, size, 3, options.cache):
@@ -225,7 +225,7 @@ def _decoded(options: Options, size: int) -> "PixelBatch":
 
 
 def _drain(title: str, steps: Iterator[tuple[int, int, str]]) -> None:
-    from .console.progress import Bar
+    from .progress import Bar
 
     with Bar(title, "pictures") as bar:
         for done, total, note in steps:

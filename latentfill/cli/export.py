@@ -28,8 +28,8 @@ def run(options: Options) -> int:
     """Export, and print the path of each file, its size and how far it is from the model."""
     if not options.onnx:
         raise LatentfillError("there is no format to export to", "Add --onnx.")
-    from ..export.files import write_onnx
     from ..models import find, load, title
+    from ..models.onnx import write_onnx
 
     for one in write_onnx(load(options.model), options.out, title(find(options.model))):
         size = f"{one.path.stat().st_size / 1e6:.1f} MB"

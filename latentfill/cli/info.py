@@ -23,7 +23,7 @@ class Options:
 def run(options: Options) -> int:
     """Print the header of one model file."""
     from ..models import find
-    from ..models.header import facts as read
+    from ..models.card import facts as read
 
     facts = read(find(options.model))
     if options.json:

@@ -8,7 +8,7 @@ from signal import SIGINT
 from .. import __version__
 from ..errors import LatentfillError, explain, is_out_of_memory
 from ..stopping import Stopped, stoppable
-from .console.output import close, is_closed, open_streams, take_any_name
+from .output import close, is_closed, open_streams, take_any_name
 
 VERBS = {
     "align": "find faces in photos, and cut them out aligned",
@@ -60,7 +60,7 @@ def run(argv: Sequence[str]) -> int:
         return 2
     try:
         with stoppable():
-            from .console.layers import read_options
+            from .option_parsing import read_options
 
             module = import_module(f".{verb}", __package__)
             code: int = module.run(read_options(module.Options, verb, rest))

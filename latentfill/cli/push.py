@@ -30,7 +30,8 @@ class Options:
 
 def run(options: Options) -> int:
     """Push, and print the path of each file, or the address of the repository."""
-    from ..models import find, hub, pushed, title
+    from ..models import find, hub, title
+    from ..models import hub as pushed
 
     text = _read(options.card)
     path = find(options.model)

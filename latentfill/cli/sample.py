@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..figures.samples import Sample
     from ..gan.gan import Gan
     from ..types import Pixels
-    from .console.progress import Bar
+    from .progress import Bar
 
 SHEET = 1024  # tiles of one grid at most; more samples make more grids
 INFLUENCE_LATENTS = 4  # that the influence of a component is measured on
@@ -72,7 +72,7 @@ class Options:
 
 def run(options: Options) -> int:
     """Draw all that is asked for, a grid if nothing else is, and print the path of each file."""
-    from ..gan.device import choose_device
+    from ..device import choose_device
     from ..models import load
 
     groups = _groups(options)
@@ -96,8 +96,8 @@ def run(options: Options) -> int:
 
 def _grid(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
     from ..figures.samples import best, draw
-    from ..images.grids import grid
-    from .console.progress import Bar
+    from ..images.pixels import grid
+    from .progress import Bar
 
     seeds: Sequence[int] = range(options.seed, options.seed + options.count)
     candidates = range(options.seed, options.seed + options.nice * options.count)
@@ -127,8 +127,8 @@ def _walk(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
     from ..figures.animation import write_gif
     from ..figures.samples import enlarge, show
     from ..files.records import save
-    from ..gan.latents.walks import tour, walk
-    from ..images.grids import grid
+    from ..gan.directions import tour, walk
+    from ..images.pixels import grid
 
     prior = gan.generator.prior
     stops = prior.sample(range(options.seed, options.seed + options.stops))
@@ -147,8 +147,8 @@ def _sweep(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
     from ..figures.animation import write_gif
     from ..figures.samples import forth_and_back, sweeps
     from ..files.records import save
-    from ..gan.latents.walks import influence, sweep_values
-    from ..images.grids import grid
+    from ..gan.directions import influence, sweep_values
+    from ..images.pixels import grid
 
     prior = gan.generator.prior
     some = prior.sample(range(options.seed, options.seed + INFLUENCE_LATENTS))
@@ -168,11 +168,10 @@ def _sweep(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
 
 def _directions(options: Options, gan: "Gan", how: Literal["pca", "sefa"], device: "torch.device") -> list[Path]:
     from ..figures.animation import write_gif
-    from ..figures.directions import mean_change, rows
-    from ..figures.samples import forth_and_back
+    from ..figures.samples import forth_and_back, mean_change, rows
     from ..files.records import save
-    from ..gan.latents.directions import find_directions
-    from ..images.grids import grid
+    from ..gan.directions import find_directions
+    from ..images.pixels import grid
 
     found = find_directions(gan.generator, how, options.rows)
     z = gan.generator.prior.sample([options.seed])

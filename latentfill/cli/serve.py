@@ -42,7 +42,7 @@ def checked(options: ServeOptions) -> ServeOptions:
 
     Raises LatentfillError for a token that can be guessed, and for a server that anybody could use.
     """
-    from ..web.hosts import is_loopback
+    from ..web.security import is_loopback
 
     token = _token(options)
     if token is not None and (len(token) < SHORTEST or not token.isascii() or not token.isprintable() or " " in token):

@@ -7,9 +7,9 @@ from typing import Any, Literal
 from tyro.conf import Positional
 
 from ..errors import LatentfillError
-from ..gan.options import EncoderOptions
 from ..models import DEFAULT
 from ..options import GAN_PRESETS, TRAIN_KINDS, EngineOptions, Kind, NetworkOptions, RunOptions, TrainOptions
+from ..options.training import EncoderOptions
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def run(options: Options) -> int:
     if options.begin and options.kind not in ("gan", "vae", "completer"):
         raise LatentfillError(f"--kind {options.kind} begins anew, not with --begin {options.begin}", "Leave it out.")
     if options.where.engine == "ray":
-        from ..cluster.training import train
+        from ..cluster.train import train
 
         return train(options)
     if options.where.workers:
@@ -76,6 +76,6 @@ def run(options: Options) -> int:
             "--workers is for --engine ray; other processes are started by torchrun",
             f"Or write torchrun --standalone --nproc-per-node {options.where.workers} -m -- latentfill train ...",
         )
-    from .console.learning import learn
+    from .training import learn
 
     return learn(options)

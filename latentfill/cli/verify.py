@@ -134,11 +134,11 @@ def _opaque(original: "Original") -> "Hole":
 
 
 def _verify(source: "Source", after: Path, spec: "HoleSpec", options: Options) -> Difference:
+    from ..batch.outputs import hole_seed
     from ..files.contents import check_apart
     from ..images import holes, originals
     from ..images.archives import Source
-    from ..images.painted.widening import grow
-    from ..jobs.answers import hole_seed
+    from ..images.hole_pictures import grow
 
     check_apart(spec, source)
     before = originals.read(source, options.limits)
@@ -155,9 +155,9 @@ def _verify(source: "Source", after: Path, spec: "HoleSpec", options: Options) -
 
 def _pairs(before: Path, after: Path, roles: "Roles") -> "Iterator[tuple[Source, Path]]":
     """Each photo and the file that must be its completion: by the record of `complete`, or named as it or the photo."""
+    from ..batch.outputs import list_pictures, named
     from ..files.listing import find, report
     from ..files.naming import FolderResults
-    from ..jobs.answers import list_pictures, named
 
     if not after.exists():
         raise LatentfillError(f"{after}: no such file or folder", "Name the folder that `latentfill complete` wrote.")

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, final
 
+from ..batch.workers import cores, lives
 from ..errors import ExtraError, LatentfillError, cure, is_out_of_memory
-from ..jobs.workers import cores, lives
 from ..options import EngineOptions
 
 ADDRESS = "RAY_ADDRESS"

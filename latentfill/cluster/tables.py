@@ -1,22 +1,25 @@
-"""Pictures in Parquet files: a row each, with columns `path` and `bytes`, and `hole` if each has its own."""
+"""Pictures in Parquet files: a row each, with columns `path` and `bytes`, and `hole` if each has its own.
 
-from collections.abc import Iterable, Sequence
+What became of every picture: a row each in OUT/_run/manifest.parquet, put together from the parts of blocks.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, final
 
 import pyarrow
-from pyarrow import parquet
+from pyarrow import ipc, parquet
 
+from ..batch.outputs import Question, list_pictures, named
 from ..errors import DataError
 from ..files.contents import digest_photo
-from ..files.folders import LeftOut
-from ..files.listing import Listing, Roles
-from ..files.naming import Results, inside
-from ..images.photos import Source
-from ..jobs.answers import Question, list_pictures, named
-from ..writing import RUN
+from ..files.listing import LeftOut, Listing, Roles
+from ..files.naming import Result, Results, fold, inside
+from ..files.writing import RUN
+from ..images.photos import Source, put
 
 SUFFIX = ".parquet"
 LARGEST_GROUP = 2**31  # bytes of rows that are stored together, and have to be read together
@@ -121,3 +124,166 @@ def _is_text(kind: Any) -> bool:
 
 def _is_binary(kind: Any) -> bool:
     return kind is not None and (pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind))
+
+
+Row = dict[str, Any]
+COLUMNS = pyarrow.schema(
+    [
+        ("path", pyarrow.string()),  # the name of the picture within the place that was given
+        ("stem", pyarrow.string()),  # what its answer is called, which no other answer is
+        ("hole", pyarrow.string()),  # what was to be found, as it was asked for; "given" if it came with the picture
+        ("losses", pyarrow.list_(pyarrow.float64())),  # of the best candidate, one for every square that was searched
+        ("held_out_error", pyarrow.float64()),  # grey levels; of several squares the worst
+        ("predicted_error", pyarrow.float64()),
+        ("seconds", pyarrow.float64()),
+        ("model", pyarrow.string()),
+        ("model_hash", pyarrow.string()),  # of all weights that complete
+        ("output", pyarrow.string()),  # a file below OUT: the picture, or the shard that it is in
+        ("member", pyarrow.string()),  # its name in the shard
+        ("output_bytes", pyarrow.int64()),  # of that file, so that one that was cut short is noticed
+        ("notes", pyarrow.list_(pyarrow.string())),
+        ("place", pyarrow.string()),  # where the picture lies
+        ("photo", pyarrow.string()),  # SHA-256 of its file
+        ("hole_sha256", pyarrow.string()),  # of the picture of its hole, if there is one
+        ("landmarks", pyarrow.string()),  # of the points that were given for it
+        ("error", pyarrow.string()),  # why there is no answer; null if there is one
+    ]
+)
+EMPTY: Row = dict.fromkeys(COLUMNS.names)  # what manifests of earlier versions lack
+AT_ONCE = 50_000  # rows in memory while the manifest is written, and in a group of its rows
+
+
+def told(question: Question, story: Mapping[str, Any], stem: str, size: int) -> Row:
+    """The row of a picture that was completed, from its story."""
+    made_of = story["made_of"]
+    trusts = [square["trust"] for square in story["squares"] if square["trust"]]
+    return {
+        "path": question.source.name,
+        "stem": stem,
+        "hole": "given" if question.hole is not None else story["hole"],
+        "losses": [square["loss"] for square in story["squares"]],
+        "held_out_error": _worst(trusts, "held_out"),
+        "predicted_error": _worst(trusts, "predicted"),
+        "seconds": story["seconds"],
+        "model": story["model"],
+        "model_hash": story["weights"],
+        "output": f"{stem}.png",
+        "member": "",
+        "output_bytes": size,
+        "notes": [*map(text, story["notes"])],
+        "place": made_of["place"],
+        "photo": made_of["photo"],
+        "hole_sha256": made_of["hole"],
+        "landmarks": made_of["landmarks"],
+    }
+
+
+@final
+class Manifest:
+    """The rows of one output folder. Blocks add parts, each whole or not there; `merge` makes one file of all."""
+
+    def __init__(self, out: Path) -> None:
+        self.file = out / "_run" / "manifest.parquet"
+        self.parts = out / "_run" / "parts"
+        self._known: dict[str, Row] | None = None
+        self._folded: set[str] = set()
+
+    def add(self, name: str, rows: Iterable[Row]) -> None:
+        """Keep the rows of a block: with this it is done. Raises ImageError if that cannot be written."""
+        table = _table(rows)
+
+        def fill(file: Any) -> None:
+            with ipc.new_file(file, COLUMNS) as writer:
+                writer.write_table(table)
+
+        put(self.parts / f"{name}.arrow", fill)
+
+    def rows(self, stands: Callable[[Row], bool] = lambda row: True) -> dict[str, Row]:
+        """What is known of each stem: an answer, if it `stands`, rather than an error, and rather what is newer."""
+        kept: dict[str, Row] = {}
+        for row in self._all():
+            stem = row["stem"] = row["stem"] or _stem_of(row)
+            before = kept.get(stem)
+            if before is None or before["error"] or not row["error"] or not stands(before):
+                kept[stem] = row
+        return kept
+
+    def members(self) -> dict[str, set[str]]:
+        """The answers in each shard that rows tell of, those too that were given anew."""
+        found: dict[str, set[str]] = {}
+        for row in self._all():
+            if row["output"] and row["member"]:
+                found.setdefault(row["output"], set()).add(row["member"])
+        return found
+
+    def merge(self, rows: Mapping[str, Row]) -> None:
+        """Make these rows the manifest, in the order of their paths. Raises ImageError if it cannot be written."""
+        order = sorted(rows, key=lambda stem: (rows[stem]["path"], stem))
+
+        def fill(file: Any) -> None:
+            with parquet.ParquetWriter(file, COLUMNS) as writer:
+                for first in range(0, len(order), AT_ONCE):
+                    writer.write_table(_table(rows[stem] for stem in order[first : first + AT_ONCE]))
+
+        put(self.file, fill)
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove the parts: what they say is in the manifest, or is not to be kept."""
+        for path in self.parts.glob("*.arrow"):
+            path.unlink(missing_ok=True)
+
+    def find(self, stem: str) -> Result | None:
+        """Of which picture the answer of this stem was made; what `FolderResults` is for a folder."""
+        row = self._found().get(stem)
+        return None if row is None or row["error"] else Result(row["photo"] or "", row["path"], row["place"] or "")
+
+    def is_free(self, stem: str) -> bool:
+        """Whether there is no answer of this stem, upper and lower case being the same."""
+        self._found()
+        return fold(stem) not in self._folded
+
+    def can_replace(self, stem: str) -> bool:
+        """Answers in shards are replaced as a whole."""
+        return True
+
+    def _found(self) -> dict[str, Row]:
+        """The rows as they were when names were first asked for."""
+        if self._known is None:
+            self._known = self.rows()
+            self._folded = {fold(stem) for stem in self._known}
+        return self._known
+
+    def _all(self) -> Iterator[Row]:
+        """Rows of the manifest, then of the parts from the oldest on; what is damaged tells nothing."""
+        kept: list[Row] = []
+        if self.file.exists():
+            with suppress(OSError, pyarrow.ArrowInvalid):
+                kept = [{**EMPTY, **row} for row in parquet.read_table(self.file).to_pylist()]
+            yield from kept
+        for path in sorted(self.parts.glob("*.arrow"), key=lambda path: path.stat().st_mtime_ns):
+            try:
+                rows = [{**EMPTY, **row} for row in ipc.open_file(path).read_all().to_pylist()]
+            except (OSError, pyarrow.ArrowInvalid):
+                continue
+            yield from rows
+
+
+def text(name: str) -> str:
+    """A name as text, which those are not whose bytes are no UTF-8."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def _table(rows: Iterable[Row]) -> Any:
+    plain = [{key: text(value) if isinstance(value, str) else value for key, value in row.items()} for row in rows]
+    return pyarrow.Table.from_pylist(plain, COLUMNS)
+
+
+def _stem_of(row: Row) -> str:
+    """Of a row of an earlier version."""
+    name: str = row["member"] or row["output"] or inside(row["path"]).name
+    return str(PurePosixPath(name).with_suffix(""))
+
+
+def _worst(trusts: Iterable[Mapping[str, Any]], name: str) -> float | None:
+    return max((trust[name] for trust in trusts if trust[name] is not None), default=None)

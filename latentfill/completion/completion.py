@@ -1,160 +1,118 @@
-"""Incomplete in, Completion out."""
+"""What a search answers: a Completion, made of the attempts that are ahead."""
 
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import final
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from jaxtyping import Float, Int
+from torch import Tensor
 
-from ..gan.device import choose_precision
-from ..gan.gan import Gan
-from ..images.incomplete import Incomplete
-from ..options import COMPLETE_PRESETS, CompleteOptions
-from ..types import Known, Latents, PerImage
-from .answer import Completion as Completion
-from .answer import best, spread
-from .attempts import CUTS, Race, guess, seed_of, starts, warm
-from .conditional import applies, watch_conditional
-from .held_out import error, hide, without
-from .objective import CompletionLoss, Objective
-from .samples import draw
-from .sampling.hmc import hmc
-from .search import Narrow, Rows, Step, adam, constant, cosine, nesterov, prepared, search
-from .tuning import LATENT_STEP, split, tune
+from ..types import Images, Latents, PerImage
+from .held_out import GREY_LEVEL
+from .objective import Terms
+from .restarts import Race, ranks
+from .search import Step
 
-HEAD_START = 1.5  # an encoder's first guess is the best on average; another has to be better by more than chance
-HMC_STREAM, HIDDEN_STREAM = 5, 7  # seeds of different draws must never meet; `attempts` has 4, 6 and 8, `samples` 9
+Spread = Float[Tensor, "_ 1 _ _"]
 
 
-def watch(gan: Gan, incomplete: Incomplete, options: CompleteOptions | None = None) -> Iterator[Completion]:
-    """Yield a Completion after every step, the start included: for progress bars, animations and logs.
+@final
+@dataclass(frozen=True)
+class Completion:
+    """The best of the attempts at each image after `number` steps of `total`. Blend `images` with the known pixels.
 
-    Close the iterator, or ask for no more, to stop the search. The networks are taken in inference mode and in the
-    precision of the options, and come to no harm. Random starts depend on the seed and the attempt alone, and what is
-    hidden on the seed and the hole, so every image is completed as if it were the only one. Raises ValueError for
-    options out of bounds and for images that are not like the generator's, LatentfillError for want of an encoder.
+    `terms` are the weighted losses, whose sum is `loss`; `attempt` says which start each image comes from, counted
+    from 0; `notes` are what the search adds (`accepted` of HMC). `others` are the next best attempts, as many as the
+    options ask for candidates, the best of them first.
+
+    `held_out` is the error on known pixels that the search did not see, a root mean square in grey levels; `spread` is
+    how far the attempts differ at each pixel, a standard deviation in grey levels [n, 1, h, w]. None without.
+    `conditional` says that a completer drew it: `z` means something to that alone, given what is known.
     """
-    options = _checked(options or COMPLETE_PRESETS["best"])
-    if not len(incomplete):
-        raise ValueError("there is no image to complete")
-    conditional = applies(gan, incomplete, options)
-    gan = prepared(gan, choose_precision(options.precision, incomplete.images.device), conditional=conditional)
-    loss_of(gan, incomplete, options)
-    if conditional:
-        return watch_conditional(gan, incomplete, options)
-    warm(gan, options)
-    if options.method == "posterior":
-        return draw(gan, incomplete, options)
-    return _watch(gan, incomplete, options)
 
+    number: int
+    images: Images
+    z: Latents
+    terms: Terms
+    loss: PerImage
+    attempt: Int[Tensor, " n"]
+    notes: Terms = field(default_factory=dict)
+    others: tuple["Completion", ...] = ()
+    total: int = 0
+    held_out: PerImage | None = None
+    spread: Spread | None = None
+    conditional: bool = False
 
-def complete(gan: Gan, incomplete: Incomplete, options: CompleteOptions | None = None) -> Completion:
-    """The last word of `watch`: the images [n, c, h, w] that agree best with what is known."""
-    return deque(watch(gan, incomplete, options), maxlen=1).pop()
+    @property
+    def candidates(self) -> tuple["Completion", ...]:
+        """This one and the others, the best first."""
+        return (self, *self.others)
 
-
-def loss_of(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> CompletionLoss:
-    """What the options make small; `raw` of it gives the terms without their weights."""
-    o = options
-    return CompletionLoss(incomplete, gan.discriminator, o.lam, o.context, o.window, o.perceptual, o.balance)
-
-
-def _watch(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> Iterator[Completion]:
-    """First the attempts, on the pixels that are not hidden; then the best of them, on all that is known."""
-    steps = o.updates(warm=warm(gan, o))
-    hidden = hide(incomplete.known, o.held_out, seed_of(o, HIDDEN_STREAM, 0)) if o.held_out else None
-    more = bool(o.tune_steps) or hidden is not None
-    for found in _attempt(gan, incomplete, hidden, steps, o):
-        if found.number < steps or not more:
-            yield replace(found, total=steps + o.tune_steps)
-    if more:
-        yield from _finish(gan, incomplete, hidden, found, o)
-
-
-def _attempt(
-    gan: Gan, incomplete: Incomplete, hidden: Known | None, steps: int, o: CompleteOptions
-) -> Iterator[Completion]:
-    visible = incomplete if hidden is None else without(incomplete, hidden)
-    race = Race(len(incomplete), o.starts, o.candidates, tuple(round(cut * steps) for cut in CUTS) if o.prune else ())
-
-    def missed(step: Step) -> PerImage | None:
-        return None if hidden is None else error(step.images, incomplete.select(race.images), hidden[race.images])
-
-    def score(step: Step) -> PerImage:
-        """The error on the hidden pixels, or the loss where nothing is hidden; with a start for the first guess."""
-        found = missed(step)
-        found = step.loss if found is None else torch.where(found.isnan(), step.loss, found)
-        return torch.where(race.labels.flatten().to(found) > 0, HEAD_START * found, found) if warm(gan, o) else found
-
-    def narrow(step: Step) -> tuple[Rows, Objective] | None:
-        rows = race.halve(step.number, score(step))
-        return None if rows is None else (rows, loss_of(gan, visible.select(race.images), o))
-
-    objective = loss_of(gan, visible.repeat(o.starts), o)
-    for step in _steps(gan, objective, starts(gan, visible, o), steps, o, narrow):
-        found = best(step, race, o.candidates, score(step), missed(step))
-        yield replace(found, spread=spread(step.images, race.left))
-
-
-def _finish(
-    gan: Gan, incomplete: Incomplete, hidden: Known | None, found: Completion, o: CompleteOptions
-) -> Iterator[Completion]:
-    """Go on from the best attempts with nothing hidden: tune the generator, or what of it can be."""
-    chosen = found.candidates
-    z = torch.stack([one.z for one in chosen], 1)
-    if hidden is not None and warm(gan, o):
-        # What the encoder makes of the pixels that were hidden from it moves every attempt alike.
-        z = z + (guess(gan, incomplete) - guess(gan, without(incomplete, hidden)))[:, None]
-    z = gan.generator.prior.project(z.flatten(0, 1))
-    objective = loss_of(gan, incomplete.repeat(len(chosen)), o)
-    parts = split(gan.generator)
-    if parts is None:
-        rate = adam(LATENT_STEP * o.tune_rate)
-        steps = search(gan.generator, objective, z, steps=o.tune_steps, optimizer=rate, schedule=cosine)
-    else:
-        steps = tune(parts, objective, z, steps=o.tune_steps, rate=o.tune_rate, weight=o.tune_weight)
-    race = Race(len(incomplete), len(chosen), len(chosen))
-    for step in steps:
-        number = found.number + step.number
-        made = best(step, race, len(chosen), race.labels.flatten().to(z))  # they keep their order
-        candidates = [
-            replace(new, number=number, total=found.number + o.tune_steps, attempt=old.attempt, held_out=old.held_out)
-            for new, old in zip(made.candidates, chosen, strict=True)
-        ]
-        yield replace(candidates[0], others=tuple(candidates[1:]), spread=found.spread)
-
-
-def _steps(
-    gan: Gan, objective: Objective, z: Latents, steps: int, options: CompleteOptions, narrow: Narrow
-) -> Iterator[Step]:
-    o = options
-    if o.method == "hmc":
-        seeds = [seed_of(o, HMC_STREAM, row % o.starts) for row in range(len(z))]
-        return hmc(
-            gan.generator,
-            objective,
-            z,
-            steps=steps,
-            seeds=seeds,
-            beta=o.hmc_beta,
-            step_size=o.hmc_step_size,
-            leapfrog_steps=o.hmc_leapfrog_steps,
-            anneal=o.hmc_anneal,
+    def select(self, rows: slice) -> "Completion":
+        """Those images alone."""
+        terms, notes = ({name: term[rows] for name, term in group.items()} for group in (self.terms, self.notes))
+        return replace(
+            self,
+            images=self.images[rows],
+            z=self.z[rows],
+            terms=terms,
+            loss=self.loss[rows],
+            attempt=self.attempt[rows],
+            notes=notes,
+            others=tuple(other.select(rows) for other in self.others),
+            held_out=None if self.held_out is None else self.held_out[rows],
+            spread=None if self.spread is None else self.spread[rows],
         )
-    if o.method == "nesterov":
-        optimizer = nesterov(o.learning_rate, o.momentum)
-    else:
-        optimizer = adam(o.learning_rate, o.beta1, o.beta2, o.epsilon)
-    schedule = cosine if o.schedule == "cosine" else constant
-    return search(gan.generator, objective, z, steps=steps, optimizer=optimizer, schedule=schedule, narrow=narrow)
 
 
-def _checked(options: CompleteOptions) -> CompleteOptions:
-    try:
-        TypeAdapter(CompleteOptions).validate_python(asdict(options))
-    except ValidationError as error:
-        first = error.errors()[0]
-        name, why = first["loc"][0], first["msg"]
-        raise ValueError(f"option {name}: {why[0].lower()}{why[1:]}, not {first['input']!r}") from error
-    return options
+def concatenate(parts: Sequence[Completion]) -> Completion:
+    """Completions of several questions, at the same step, as one. Raises ValueError for none."""
+    if not parts:
+        raise ValueError("there is nothing to concatenate")
+
+    def joined(tensors: Iterable[Tensor | None]) -> Tensor | None:
+        found = [tensor for tensor in tensors if tensor is not None]
+        return torch.cat(found) if found else None
+
+    def named(groups: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        return {name: torch.cat([group[name] for group in groups]) for name in groups[0]}
+
+    return replace(
+        parts[0],
+        images=torch.cat([part.images for part in parts]),
+        z=torch.cat([part.z for part in parts]),
+        terms=named([part.terms for part in parts]),
+        loss=torch.cat([part.loss for part in parts]),
+        attempt=torch.cat([part.attempt for part in parts]),
+        notes=named([part.notes for part in parts]),
+        others=tuple(concatenate(others) for others in zip(*(part.others for part in parts), strict=True)),
+        held_out=joined(part.held_out for part in parts),
+        spread=joined(part.spread for part in parts),
+    )
+
+
+def best(step: Step, race: Race, candidates: int, score: PerImage, held_out: PerImage | None = None) -> Completion:
+    """The attempt at each image with the smallest score; with more candidates, the next ones too."""
+    order = ranks(score, race.left)[:, :candidates]
+    first, *others = (_chosen(step, race, order[:, k], held_out) for k in range(candidates))
+    return replace(first, others=tuple(others))
+
+
+def _chosen(step: Step, race: Race, place: Int[Tensor, " n"], held_out: Float[Tensor, " _"] | None) -> Completion:
+    """One attempt at each image, by its place among those that are left."""
+    n, k = race.labels.shape
+    rows = place + k * torch.arange(n, device=place.device)
+    terms, notes = ({name: term[rows] for name, term in group.items()} for group in (step.terms, step.notes))
+    attempt = race.labels.to(place).gather(1, place[:, None])[:, 0]
+    images = step.images if k == 1 else step.images[rows]
+    held_out = None if held_out is None else held_out[rows]
+    return Completion(step.number, images, step.z[rows], terms, step.loss[rows], attempt, notes, held_out=held_out)
+
+
+def spread(images: Images, attempts: int) -> Spread | None:
+    """How far the attempts at each image differ, or None for a single one."""
+    if attempts == 1:
+        return None
+    variance: Tensor = images.view(-1, attempts, *images.shape[1:]).var(1).mean(1, keepdim=True)
+    return variance.sqrt() / GREY_LEVEL

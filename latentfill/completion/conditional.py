@@ -13,16 +13,15 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from ..gan.gan import Completer, Condition, Gan
-from ..gan.prior import NormalPrior, Prior
+from ..gan.gan import Completer, Condition, Gan, NormalPrior, Prior
 from ..images.blending import poisson_like
 from ..images.incomplete import Incomplete
 from ..options import CompleteOptions
 from ..types import Images, Known, Latents, PerImage
-from .answer import Completion, best, spread
-from .attempts import Race, seed_of
+from .completion import Completion, best, spread
 from .held_out import error, hide, without
 from .objective import CompletionLoss, Objective
+from .restarts import Race, seed_of
 from .search import Step, adam, constant, cosine, search
 from .tuning import LEVEL, tune
 

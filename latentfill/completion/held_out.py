@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool
 from scipy.ndimage import distance_transform_edt
 
-from ..gan.prior import random
+from ..gan.gan import random
 from ..images.incomplete import Incomplete
 from ..types import Images, Known, PerImage
 

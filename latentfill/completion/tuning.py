@@ -16,9 +16,8 @@ from torch.nn import functional as F
 
 from ..gan.dcgan import START
 from ..gan.fused import FusedGenerator
-from ..gan.gan import Generator
-from ..gan.prior import Prior
-from ..gan.residual.networks import ResidualGenerator
+from ..gan.gan import Generator, Prior
+from ..gan.residual import ResidualGenerator
 from ..gan.stride2 import up
 from ..types import Images, Latents
 from .objective import Objective, Terms

@@ -20,9 +20,9 @@ from numpy import ndarray
 from ..errors import HoleError
 from ..images import holes as kinds
 from ..images import photos
-from ..images.fitting import fit_hole
 from ..images.holes import HoleSpec
 from ..images.photos import DEFAULT_LIMITS
+from ..images.pixels import fit_hole
 from ..options import ReadLimits
 from ..types import Hole, PixelBatch
 from .methods import Method

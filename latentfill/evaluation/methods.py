@@ -8,7 +8,7 @@ from typing import Any, Protocol, final, runtime_checkable
 import numpy as np
 import torch
 
-from ..completion.completion import complete
+from ..completion.complete import complete
 from ..errors import LatentfillError
 from ..gan.gan import Gan
 from ..images.blending import overlay, poisson
@@ -17,7 +17,8 @@ from ..images.incomplete import Incomplete
 from ..images.pixels import batch_to_images, to_grey, to_pixels
 from ..options import COMPLETE_PRESETS, CompleteOptions
 from ..types import Images, Known, PixelBatch
-from . import baselines, linear
+from . import baselines
+from . import baselines as linear
 from .metrics import Where
 
 SAMPLES = 1024  # of the generator, for its mean image: their mean is known to half a grey level

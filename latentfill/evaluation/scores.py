@@ -13,13 +13,12 @@ from jaxtyping import Float
 
 from ..images import photos
 from ..types import PixelBatch
-from . import bootstrap
+from . import classifier
+from . import statistics as bootstrap
 from .benchmark import Task
-from .bootstrap import Estimate
-from .distances import Features, frechet, kernel_terms, unit_of
-from .features import IDENTITY, Space
-from .judges import classifier
+from .feature_spaces import IDENTITY, Space
 from .metrics import Scores, Where, detail, l1, psnr, rim, ssim
+from .statistics import Estimate, Features, frechet, kernel_terms, unit_of
 
 Name = tuple[str, str]  # metric, region
 

@@ -11,15 +11,14 @@ import numpy as np
 from ..errors import DataError, ImageError, LatentfillError
 from ..gan.gan import Gan
 from ..images import photos
-from ..images.fitting import fit
 from ..images.holes import parse
-from ..images.pixels import to_grey
+from ..images.pixels import fit, to_grey
 from ..options import ReadLimits
 from ..types import Pixels
-from . import page
+from . import classifier
+from . import report as page
 from .benchmark import Answers, Pictures, Shelf, Task, ask
-from .features import SPACES, Space
-from .judges import classifier
+from .feature_spaces import SPACES, Space
 from .methods import Method
 from .report import findings, metrics, write
 from .scores import Judged, judge_once

@@ -13,9 +13,9 @@ from jaxtyping import Float
 from PIL import Image
 
 from ..errors import ExtraError
-from ..images.placement import Box
 from ..options import LandmarkSet
 from ..types import Pixels
+from .placement import Box
 from .templates import points_of
 
 Corners = tuple[float, float, float, float]  # left, top, right, bottom

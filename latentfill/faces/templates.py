@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Bool, Complex, Float
 
-from ..images.placement import Placement
 from ..options import Alignment, LandmarkSet
+from .placement import Placement
 
 Three = Float[np.ndarray, "3 2"]
 Threes = Float[np.ndarray, "n 3 2"]

@@ -13,11 +13,11 @@ import numpy as np
 from PIL import Image
 
 from ..errors import ModelError, RunError
-from ..evaluation.page import STYLE
+from ..evaluation.report import STYLE
 from ..files import records
 from ..gan import checkpoint
 from . import curves
-from .style import PRINT, matplotlib
+from .curves import PRINT, matplotlib
 
 FRAMES = 60  # of the animation, evenly over the training
 SIDE = 512  # pixels at most of its frames: eight samples of 64 a row

@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol, final, runtime_checkable
 from unicodedata import normalize
 
 from ..images.archives import Source
-from ..writing import RUN
 from .records import can_replace, read_answer
+from .writing import RUN
 
 LONGEST = 200  # bytes of a file's name; most systems allow 255, and temporary names and suffixes need some
 

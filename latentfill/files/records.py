@@ -3,18 +3,21 @@
 An answer of `complete` has its record beside it: NAME.json, sealed with a digest of itself. Everything else that a verb
 writes under a name is listed in the hidden file `.latentfill` of its folder, a line of JSON for each time it was
 written. A record comes before its file, so a kill between the two loses nothing.
+
+Results of earlier versions, which kept no records: they are known by what else was kept beside them.
 """
 
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, final
 
 from ..errors import LatentfillError
-from ..writing import RECORD, RUN, put, put_rows
-from . import earlier
+from .writing import RECORD, RUN, put, put_rows
 
 FORMAT = 1
 BY_TRAINING = b'{"training": 1}\n'  # a line in the record of the folder of a training
@@ -59,7 +62,7 @@ def is_ours(path: Path) -> bool:
     """
     if entries := entries_of(path.parent).get(path.name):
         return digest_file(path) in {entry.sha256 for entry in entries}
-    return earlier.is_earlier_result(path) and BY_TRAINING not in _read(path.parent)
+    return is_earlier_result(path) and BY_TRAINING not in _read(path.parent)
 
 
 def check_free(path: Path) -> None:
@@ -129,12 +132,12 @@ def claim_run(out: Path) -> Path:
 
 def is_run(folder: Path) -> bool:
     """Whether a folder called `_run` is one that `claim_run`, or an earlier version, has made; an empty one is."""
-    return os.path.exists(folder / RECORD) or earlier.is_earlier_run(folder)
+    return os.path.exists(folder / RECORD) or is_earlier_run(folder)
 
 
 def is_training(folder: Path) -> bool:
     """Whether a training was begun in a folder."""
-    return BY_TRAINING in _read(folder) or earlier.has_history(folder)
+    return BY_TRAINING in _read(folder) or has_history(folder)
 
 
 def mark_training(folder: Path) -> None:
@@ -168,7 +171,7 @@ def parse_answer(data: bytes) -> dict[str, Any] | None:
     if not isinstance(found, dict):
         return None
     if "seal" not in found:
-        return found if all(name in found for name in earlier.ANSWER) else None
+        return found if all(name in found for name in ANSWER) else None
     plain = {name: value for name, value in found.items() if name != "seal"}
     return found if found["seal"] == _digest_json(plain) else None
 
@@ -237,3 +240,68 @@ def _may_be_answer(data: bytes) -> bool:
 
 def _digest_json(plain: Mapping[str, Any]) -> str:
     return digest(json.dumps(plain, sort_keys=True).encode())
+
+
+ANSWER = ("image", "options", "hole", "seconds")  # what the metadata of an answer held before it was sealed
+KEPT = (".lock", "photos.jsonl", "asked.json", "judged")  # in `_run`
+BATCH = re.compile(r"\d{6,}-\d{6,}(-\d+)?")  # and folders of what was completed at once
+HISTORY = "history.jsonl"  # in the folder of a training
+OF_TRAININGS = ("rejected.csv", "report.html", "losses.pdf", "losses.svg", "losses.png")
+OF_TRIALS = ("report.json", "report.csv", "report.md", "report.html", "contact.png")
+SHARD = re.compile(r"shards/\d{9}-[0-9a-f]{12}(-\d+)?\.tar")
+OF_CROPS = ("rejected.csv", "alignment.json")
+
+
+def is_earlier_run(folder: Path) -> bool:
+    """Whether a folder called `_run` is one that `complete`, `align` or `evaluate` kept; an empty one is."""
+    try:
+        names = {path.name for path in folder.iterdir()}
+        if not names or not names.isdisjoint(KEPT):
+            return True
+        table = (folder / "rejected.csv").read_bytes() if "rejected.csv" in names else b""
+    except OSError:
+        return False
+    return table.startswith(b"path,reason") or any(map(BATCH.fullmatch, names)) or any(folder.glob("*/*/*.npz"))
+
+
+def has_history(folder: Path) -> bool:
+    """Whether a training was begun in a folder."""
+    try:
+        with (folder / HISTORY).open("rb") as file:
+            return b'"latentfill"' in file.read(200)
+    except OSError:
+        return False
+
+
+def is_earlier_result(path: Path) -> bool:
+    """Whether a verb wrote the file of this name into its folder; of `sample`, `figures` and `export` nothing tells."""
+    if path.name in OF_TRAININGS and has_history(path.parent):
+        return True
+    for folder in path.parents:
+        run = folder / RUN
+        if any((run / kept).exists() for kept in ("photos.jsonl", "judged", "asked.json")):
+            return not (run / RECORD).exists() and _is_named(path.relative_to(folder), run)
+    return False
+
+
+def _is_named(name: Path, run: Path) -> bool:
+    if (run / "judged").exists() and name.as_posix() in OF_TRIALS:
+        return True
+    if (run / "asked.json").exists() and SHARD.fullmatch(name.as_posix()):
+        return True
+    if not (run / "photos.jsonl").exists():
+        return False
+    return (name.name in OF_CROPS and len(name.parts) <= 2) or name.with_suffix("").as_posix() in _crops(run)
+
+
+@lru_cache(maxsize=4)
+def _crops(run: Path) -> frozenset[str]:
+    """The crops that the ledger of `align` names, as it is when that is first asked."""
+    found = set()
+    for line in (run / "photos.jsonl").read_bytes().splitlines():
+        try:
+            row = json.loads(line)
+            found |= {row["stem"], *(f"{row['stem']}-{i}" for i in range(2, row["crops"] + 1))}
+        except (ValueError, TypeError, KeyError):
+            continue
+    return frozenset(found)

@@ -1,4 +1,7 @@
-"""One safetensors file per model: tensors, and JSON in the header. Reading it never runs code."""
+"""The networks that options describe: fresh ones to be trained, and blank ones that a file will fill.
+
+One safetensors file per model: tensors, and JSON in the header. Reading it never runs code.
+"""
 
 import hashlib
 import json
@@ -15,16 +18,108 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from ..errors import ModelError, cure, explain, is_out_of_memory
-from ..options import NetworkOptions, renamed
-from .building import AnyEncoder, blank_completer, blank_networks, prior_of
-from .context import ContextEncoder, ContextModule
-from .encoder import DcganEncoder
-from .gan import Gan
-from .options import ContextOptions
-from .residual.completer import ResidualCompleter
-from .residual.encoder import ResidualEncoder
-from .residual.networks import SCALES
+from ..errors import LatentfillError, ModelError, cure, explain, is_out_of_memory
+from ..options import NetworkOptions, Scale, renamed
+from ..options.training import ContextOptions
+from . import residual
+from .completer import ResidualCompleter
+from .dcgan import DcganDiscriminator, DcganGenerator, initialise
+from .encoder import BASE, HIDDEN, ContextEncoder, ContextModule, DcganEncoder, ResidualEncoder
+from .encoder import RESIDUAL_HIDDEN as RESIDUAL_HIDDEN
+from .encoder import initialise as initialise_encoder
+from .encoder import initialise_context_encoder as initialise_context
+from .gan import PRIORS, Gan, NormalPrior, UniformPrior
+from .lapgan import PyramidDiscriminator, PyramidGenerator
+from .lapgan import initialise as initialise_pyramid
+from .residual import SCALES, ResidualDiscriminator, ResidualGenerator, Uncritical
+
+AnyGenerator = DcganGenerator | ResidualGenerator | PyramidGenerator
+AnyDiscriminator = DcganDiscriminator | ResidualDiscriminator | PyramidDiscriminator | Uncritical
+AnyEncoder = DcganEncoder | ResidualEncoder
+
+
+def build(network: NetworkOptions, seed: int = 0) -> Gan:
+    """Two fresh networks, initialised as their authors do."""
+    generator, discriminator = networks(network, seed)
+    return Gan(generator.eval(), discriminator.eval(), network)
+
+
+def networks(network: NetworkOptions, seed: int = 0) -> tuple[AnyGenerator, AnyDiscriminator]:
+    """What `build` puts into a Gan, ready to be trained."""
+    if network.networks == "pyramid":
+        return pyramid(network, seed)
+    generator, discriminator = blank_networks(network)
+    fill = residual.initialise if network.networks == "residual" else initialise
+    fill(generator, 2 * seed)
+    fill(discriminator, 2 * seed + 1)
+    return generator, discriminator
+
+
+def pyramid(network: NetworkOptions, seed: int = 0) -> tuple[PyramidGenerator, PyramidDiscriminator]:
+    """The two networks of a Laplacian pyramid, ready to be trained."""
+    generator, discriminator = _blank_pyramid(network)
+    initialise_pyramid(generator, 2 * seed)
+    initialise_pyramid(discriminator, 2 * seed + 1)
+    return generator, discriminator
+
+
+def fresh_encoder(network: NetworkOptions, base: int = BASE, hidden: int = HIDDEN, seed: int = 0) -> DcganEncoder:
+    """A fresh encoder for a generator of these options, ready to be trained."""
+    fresh = DcganEncoder(prior_of(network), network.size, network.channels, base, hidden)
+    initialise_encoder(fresh, seed)
+    return fresh
+
+
+def fresh_residual_encoder(
+    network: NetworkOptions, scale: Scale | None = None, hidden: int = RESIDUAL_HIDDEN, seed: int = 0
+) -> ResidualEncoder:
+    """A fresh encoder of residual blocks, as wide as the generator unless told, ready to be trained."""
+    fresh = ResidualEncoder(prior_of(network), network.size, network.channels, scale or network.scale, hidden)
+    residual.initialise(fresh, seed)
+    return fresh
+
+
+def fresh_context(network: ContextOptions, seed: int = 0) -> ContextModule:
+    """A fresh context encoder, ready to be trained."""
+    module = ContextModule(network)
+    initialise_context(module, seed)
+    return module
+
+
+def blank_networks(network: NetworkOptions) -> tuple[AnyGenerator, AnyDiscriminator]:
+    """Two networks whose parameters have no values yet."""
+    generator, discriminator = _blank(network)
+    return generator, discriminator if network.critic else Uncritical()
+
+
+def blank_completer(n: NetworkOptions, encoder: ResidualEncoder) -> ResidualCompleter:
+    """A completer with that encoder, whose other parameters have no values yet."""
+    generator = ResidualGenerator(prior_of(n), n.size, n.channels, n.scale)
+    return ResidualCompleter(encoder, generator, ResidualDiscriminator(n.size, n.channels + 1, n.scale))
+
+
+def prior_of(network: NetworkOptions) -> UniformPrior | NormalPrior:
+    """How the latents of these networks are distributed."""
+    return PRIORS[network.prior](network.latent)
+
+
+def _blank(n: NetworkOptions) -> tuple[AnyGenerator, AnyDiscriminator]:
+    if n.networks == "residual":
+        generator = ResidualGenerator(prior_of(n), n.size, n.channels, n.scale, n.classes)
+        return generator, ResidualDiscriminator(n.size, n.channels, n.scale, n.classes, n.minibatch_kernels)
+    if n.networks == "pyramid":
+        return _blank_pyramid(n)
+    dcgan = DcganGenerator(prior_of(n), n.size, n.channels, n.base, n.widths, n.norm)
+    return dcgan, DcganDiscriminator(n.size, n.channels, n.base, n.norm, n.minibatch_kernels)
+
+
+def _blank_pyramid(n: NetworkOptions) -> tuple[PyramidGenerator, PyramidDiscriminator]:
+    if n.norm == "virtual" or n.minibatch_kernels:
+        what = "a pyramid has neither virtual batch norm nor minibatch discrimination"
+        raise LatentfillError(what, "Leave out --norm virtual and --minibatch-kernels.")
+    generator = PyramidGenerator(prior_of(n), n.size, n.channels, n.base, n.norm)
+    return generator, PyramidDiscriminator(n.size, n.channels, n.base, n.norm)
+
 
 FORMAT = "latentfill-1"
 ENCODER, RESIDUAL_ENCODER = "dcgan", "residual"  # the kinds of encoders there are

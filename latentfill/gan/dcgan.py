@@ -15,9 +15,8 @@ from torch.nn import functional as F
 
 from ..options import NormName, Size, Widths
 from ..types import Images, Latents, PerImage
-from .layers.minibatch import MinibatchDiscrimination
-from .layers.virtual import VirtualBatchNorm, begin, norm_layer, rest
-from .prior import Prior
+from .gan import Prior
+from .layers import MinibatchDiscrimination, VirtualBatchNorm, begin, norm_layer, rest
 from .stride2 import down, up
 
 SIZES: tuple[int, ...] = get_args(Size)

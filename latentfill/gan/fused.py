@@ -12,14 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..types import Images, Known, Latents, PerImage
+from .completer import ResidualCompleter
 from .dcgan import SLOPE, START, DcganDiscriminator, DcganGenerator
-from .encoder import DcganEncoder, ResidualBlock, visible, within
-from .gan import Completer, Gan
-from .layers.virtual import is_virtual
-from .prior import Prior
-from .residual.completer import ResidualCompleter
-from .residual.encoder import ResidualEncoder
-from .residual.networks import ResidualDiscriminator, ResidualGenerator
+from .encoder import DcganEncoder, ResidualBlock, ResidualEncoder, visible, within
+from .gan import Completer, Gan, Prior
+from .layers import is_virtual
+from .residual import ResidualDiscriminator, ResidualGenerator
 from .stride2 import by_patches, down, patches, up
 
 Residual = TypeVar("Residual", ResidualGenerator, ResidualDiscriminator, ResidualEncoder, ResidualCompleter)

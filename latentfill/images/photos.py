@@ -12,9 +12,9 @@ from jaxtyping import UInt8, UInt16
 from PIL import Image, UnidentifiedImageError, features
 
 from ..errors import ImageError, LatentfillError, is_out_of_memory
+from ..files.writing import put, put_rows, sweep
 from ..options import ReadLimits
 from ..types import Pixels
-from ..writing import put, put_rows, sweep
 from . import metadata
 from .archives import SUFFIXES, Source
 

@@ -1,10 +1,19 @@
-"""Pixels to tensors and back. No other file knows both ranges."""
+"""Pixels to tensors and back. No other file knows both ranges.
+
+Bring a picture of any shape to the square that a model works on.
+
+Many images as one picture: rows of equal tiles, no gutter, as in the post.
+"""
+
+from collections.abc import Sequence
+from math import ceil
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from PIL import Image
 
-from ..types import Images, PixelBatch, Pixels
+from ..types import Hole, Images, PixelBatch, Pixels
 
 
 def to_images(pixels: Pixels, channels: int = 3) -> Images:
@@ -37,3 +46,39 @@ def to_grey(pixels: Pixels) -> UInt8[np.ndarray, "_ _ 1"]:
     luma = pixels @ np.array([0.299, 0.587, 0.114])
     grey: UInt8[np.ndarray, "_ _ 1"] = np.round(luma).astype(np.uint8)[..., None]
     return grey
+
+
+def fit(pixels: Pixels, size: int) -> Pixels:
+    """The central square of a picture [H, W, 3] at `size`: averaged when shrinking, bicubic when enlarging."""
+    side = min(pixels.shape[:2])
+    method = Image.Resampling.BOX if side >= size else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(pixels).resize((size, size), method, box=central_square(*pixels.shape[:2])))
+
+
+def fit_hole(hole: Hole, size: int) -> Hole:
+    """The same square of a hole [H, W]; a pixel that any part of the hole falls on is to be found."""
+    shrunk = (
+        Image.fromarray(hole).convert("F").resize((size, size), Image.Resampling.BOX, box=central_square(*hole.shape))
+    )
+    return np.where(np.asarray(shrunk) > 0, 255, 0).astype(np.uint8)
+
+
+def central_square(height: int, width: int) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the largest square in the middle."""
+    side = min(height, width)
+    left, top = (width - side) // 2, (height - side) // 2
+    return left, top, left + side, top + side
+
+
+def grid(tiles: Sequence[Pixels], columns: int = 8) -> Pixels:
+    """Lay equal tiles row by row: at most `columns` wide, the last row padded with black."""
+    if not tiles:
+        raise ValueError("a grid needs at least one tile")
+    columns = min(columns, len(tiles))
+    rows = ceil(len(tiles) / columns)
+    height, width = tiles[0].shape[:2]
+    sheet = np.zeros((rows * height, columns * width, 3), np.uint8)
+    for i, tile in enumerate(tiles):
+        top, left = i // columns * height, i % columns * width
+        sheet[top : top + height, left : left + width] = tile
+    return sheet

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..errors import ModelError
 
 if TYPE_CHECKING:
-    from ..gan.context import ContextEncoder
+    from ..gan.encoder import ContextEncoder
     from ..gan.gan import Gan
 
 FOLDER = Path(__file__).parent
@@ -26,7 +26,8 @@ def find(model: str | Path) -> Path:
 
     Raises ModelError without one, and for a pushed folder whose files do not belong together.
     """
-    from . import hub, pushed
+    from . import hub
+    from . import hub as pushed
 
     if hub.named(model):
         raise ModelError(
@@ -59,9 +60,9 @@ def load(model: str | Path = DEFAULT, device: str = "cpu", class_name: str | Non
 
     One that knows classes is asked for one of them: the one named, or the one that most of its pictures had.
     """
+    from ..device import choose_device
     from ..gan.checkpoint import load as load_file
-    from ..gan.device import choose_device
-    from ..gan.residual.classes import of_class
+    from ..gan.residual import of_class
 
     path = find(model)
     gan = of_class(load_file(path, choose_device(device)), class_name)
@@ -77,7 +78,8 @@ def from_pretrained(name: str | Path, *, revision: str | None = None, device: st
     branch, tag or commit of the repository. The names of models in the package are understood as well.
     Raises ModelError when the files are not what they say; ExtraError when huggingface_hub is needed and missing.
     """
-    from . import hub, pushed
+    from . import hub
+    from . import hub as pushed
 
     if hub.named(name):
         name = hub.fetch(str(name), revision)
@@ -92,8 +94,8 @@ def from_pretrained(name: str | Path, *, revision: str | None = None, device: st
 
 def load_context(model: str | Path, device: str = "cpu") -> "ContextEncoder":
     """Read a context encoder by file or run folder, ready to predict on `device`."""
+    from ..device import choose_device
     from ..gan.checkpoint import load_context as load_file
-    from ..gan.device import choose_device
 
     return load_file(find(model), choose_device(device))
 

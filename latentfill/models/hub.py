@@ -1,12 +1,119 @@
-"""Repositories of the Hugging Face hub. Nothing here runs unless one is named: hf://OWNER/NAME."""
+"""A model as others share theirs: a folder of three files, and the same folder as a repository of a hub.
 
+- model.safetensors: the model file, to the bit; all that is needed
+- config.json: what its header says, for those who cannot read that, and a digest of the file
+- README.md: the model card
+
+Repositories of the Hugging Face hub. Nothing here runs unless one is named: hf://OWNER/NAME.
+"""
+
+import hashlib
+import json
+import os
 import re
+import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import ExtraError, ModelError
-from .pushed import CARD, CONFIG, MODEL, write
+from .. import __version__
+from ..errors import ExtraError, ModelError, explain
+from .card import card, facts
+
+MODEL, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+AGAIN = "Get all of its files again, from one place; or push the model anew."
+IGNORED = ("latentfill_version", "library_name")  # of who pushed it
+POINTER = b"version https://git-lfs"  # what git leaves in place of a large file it did not fetch
+
+
+def write(model: Path, folder: Path, name: str, license: str = "unknown", text: str | None = None) -> list[Path]:
+    """Write the three files. A README.md that is there already stays, unless a text is given.
+
+    Raises ModelError for a folder that holds something else, and when it cannot be written to.
+    """
+    found = facts(model)
+    _check_free(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".making-", dir=folder) as making:
+            shutil.copyfile(model, Path(making) / MODEL)
+            config = _config(found) | {"file": _fingerprint(Path(making) / MODEL)}
+            (Path(making) / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+            if text is not None or not (folder / CARD).exists():
+                (Path(making) / CARD).write_text(card(found, name, license, text, _told(model)))
+            made = [folder / file for file in (MODEL, CONFIG, CARD) if (Path(making) / file).exists()]
+            for path in made:
+                os.replace(Path(making) / path.name, path)
+    except OSError as error:
+        raise explain(error, folder, ModelError) from error
+    return made
+
+
+def is_pushed(folder: Path) -> bool:
+    """Whether `write` made this folder, going by its config.json."""
+    return (folder / CONFIG).is_file()
+
+
+def check(folder: Path) -> None:
+    """Raise ModelError, saying which, if one of the files is missing or not what the other says it is."""
+    for name in (MODEL, CONFIG):
+        if not (folder / name).is_file():
+            raise ModelError(f"{folder} holds no {name}", AGAIN)
+    config = _read(folder / CONFIG)
+    with (folder / MODEL).open("rb") as file:
+        if file.read(len(POINTER)) == POINTER:
+            raise ModelError(f"{folder / MODEL}: only a pointer of Git LFS", "Fetch the file itself: git lfs pull.")
+    if config["file"] != _fingerprint(folder / MODEL):
+        raise ModelError(f"{folder}: {MODEL} is not the file that {CONFIG} describes", AGAIN)
+    held = _config(facts(folder / MODEL))
+    wrong = [key for key in held if key not in IGNORED and config.get(key) != held[key]]
+    if wrong:
+        raise ModelError(f"{folder}: {CONFIG} and {MODEL} differ in {', '.join(wrong)}", AGAIN)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text())
+        if not str(config["format"]).startswith("latentfill") or not isinstance(config["file"], dict):
+            raise ValueError("another format")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path}: not of a latentfill model, or damaged", AGAIN) from error
+    return dict(config)
+
+
+def _config(found: Mapping[str, Any]) -> dict[str, Any]:
+    """All that the header says but the calibration, which is long and means nothing to readers."""
+    about = {key: value for key, value in found["about"].items() if key != "trust"}
+    same = {key: found[key] for key in ("format", "kind", "network", "encoder", "parameters")}
+    return {"library_name": "latentfill", "latentfill_version": __version__, **same, "about": about}
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"name": MODEL, "bytes": path.stat().st_size, "sha256": digest}
+
+
+def _told(model: Path) -> str | None:
+    """What a text of the same name beside the model file says of it, as for the models in the package."""
+    beside = model.with_suffix(".md")
+    return beside.read_text() if beside.is_file() else None
+
+
+def _check_free(folder: Path) -> None:
+    """Raise ModelError if something lies there that is no pushed model: a run, say, whose model would be lost."""
+    if folder.is_file():
+        raise ModelError(f"{folder} is a file", "Give a folder, or a repository as hf://OWNER/NAME.")
+    if not folder.is_dir():
+        return
+    if is_pushed(folder):
+        _read(folder / CONFIG)
+    elif others := sorted(p.name for p in folder.iterdir() if p.name[0] != "." and p.name not in (CARD, "LICENSE")):
+        raise ModelError(
+            f"{folder} holds {others[0]} already, and no pushed model", "Give a new folder, or one pushed to before."
+        )
+
 
 PREFIX = "hf://"
 

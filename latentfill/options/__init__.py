@@ -14,12 +14,9 @@ from .bounds import (
     Size,
     Widths,
 )
-from .cluster import EngineOptions
-from .completing import COMPLETE_PRESETS, CompleteOptions, is_odd
-from .networks import NetworkOptions, renamed
-from .photos import Alignment, PhotoOptions, ReadLimits
-from .serving import ServeOptions
-from .training import GAN_PRESETS, REGRESSION, TRAIN_KINDS, RunOptions, TrainOptions
+from .completion import COMPLETE_PRESETS, Alignment, CompleteOptions, PhotoOptions, ReadLimits, is_odd
+from .serving import EngineOptions, ServeOptions
+from .training import GAN_PRESETS, REGRESSION, TRAIN_KINDS, NetworkOptions, RunOptions, TrainOptions, renamed
 
 __all__ = [
     "COMPLETE_PRESETS",

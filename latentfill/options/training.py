@@ -1,12 +1,60 @@
-"""The choices of those who train."""
+"""The choices of those who build networks.
 
+The choices of those who train.
+
+The choices of those who train an encoder or a context encoder; the GAN's are in `latentfill/options.py`.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, final
+from typing import Annotated, Any, Literal, final
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from .bounds import AugmentName, Kind, LossName, Positive, Share
-from .networks import NetworkOptions
+from .bounds import AugmentName, Kind, LossName, Networks, NormName, Positive, PriorName, Scale, Share, Size, Widths
+
+
+@final
+@dataclass(frozen=True)
+class NetworkOptions:
+    """The two networks. They cannot be changed once a run has begun."""
+
+    size: Size = 64
+    """side of the square images, in pixels"""
+    channels: Literal[1, 3] = 3
+    """1 for grey, 3 for colour"""
+    networks: Networks = "dcgan"
+    """what they are made of: the post's strided convolutions (dcgan), residual blocks without normalisation, or a
+    Laplacian pyramid (Denton et al.): 8 pixels, then what each doubling adds"""
+    widths: Widths = "post"
+    """dcgan: maps of the generator: the post's 512-256-128-64, or the final repository's 512-512-256-128"""
+    base: Positive = 64
+    """dcgan, pyramid: maps at half the image size; all other widths follow (the DCGAN paper: 128)"""
+    scale: Scale = "tiny"
+    """residual: how wide and deep: tiny trains on a processor over a night, small and base want a GPU"""
+    norm: NormName = "batch"
+    """dcgan, pyramid: what images are normalised over: their batch, as in the post; a batch chosen once, so that
+    neighbours do not matter (virtual, dcgan); or nothing, as penalties on D's gradients want it"""
+    minibatch_kernels: Annotated[int, Ge(0)] = 0
+    """statistics of how alike the images of a batch are, which D is told so that G cannot draw one again and again; 0
+    for none, 100 in the paper"""
+    latent: Positive = 100
+    """numbers in z"""
+    prior: PriorName = "uniform"
+    """distribution of z: uniform on [-1, 1] (the post's) or standard normal"""
+    critic: bool = True
+    """whether there is a discriminator; an autoencoder has none"""
+    classes: Annotated[int, Ge(0)] = 0
+    """residual: kinds of pictures that the generator can be asked for; 0 if it is not told any"""
+
+
+def renamed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What an older file says of its networks, in today's words."""
+    told = dict(fields)
+    if "batch_norm" in told:  # when there were two kinds of norm
+        told.setdefault("norm", "batch" if told.pop("batch_norm") else "none")
+    return told
+
 
 LONG, LONG_RATE, MOST_FASTER = 600_000, 4e-4, 3.0  # images of a long training, its rate; that of a short one, in those
 
@@ -186,3 +234,41 @@ class RunOptions:
     """processor threads; 0 takes all cores"""
     cache: str | None = None
     """where decoded pictures are kept; default: ~/.cache/latentfill"""
+
+
+@final
+@dataclass(frozen=True)
+class EncoderOptions:
+    """What an encoder or a context encoder learns from, and how wide it is. A GAN has no use for it."""
+
+    hole: str = "all"
+    """holes to learn from: all kinds in turn, drawn at random, or one: center, half, random:0.8, pattern, thick, ..."""
+    held_out: Annotated[int, Ge(0)] = 128
+    """pictures never trained on, whose completions are measured; at most a tenth of all"""
+    encoder_base: Positive = 64
+    """encoder: maps at half the image size; they double at each level, up to eight times as many"""
+    encoder_hidden: Positive = 1024
+    """encoder: numbers between its maps and the latent"""
+    real_share: Share = 0.7
+    """encoder: share of pictures in a batch, the rest being images of the generator; without pictures all are"""
+    latent_weight: Annotated[float, Ge(0)] = 0.15
+    """encoder: weight of the squared error in the latents, which only the generator's images have"""
+    adversarial: Share = 0.001
+    """context encoder: weight of the adversarial loss; the squared error in the hole has the rest"""
+    border: Annotated[int, Ge(0)] = 0
+    """context encoder: known pixels around the hole, so far from it, that count too, ten times as much"""
+    skips: bool = False
+    """context encoder: hand maps over from the encoder to the decoder, as a U-Net does"""
+
+
+@final
+@dataclass(frozen=True)
+class ContextOptions:
+    """The network of a context encoder. It cannot be changed once a run has begun."""
+
+    size: Size = 64
+    channels: Literal[1, 3] = 3
+    base: Positive = 64
+    """maps at half the image size; they double at each level, up to eight times as many"""
+    skips: bool = False
+    """hand maps of every size over from the encoder to the decoder: then it is a U-Net, which theirs is not"""

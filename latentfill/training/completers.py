@@ -9,15 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import HoleError
-from ..gan.averaging import blend_parameters, estimate_statistics
-from ..gan.layers.across import averaged
-from ..gan.prior import key, random
+from ..gan.gan import key, random
+from ..gan.layers import averaged
 from ..images import holes, shapes
 from ..options import TrainOptions
+from ..runs.record import Curve, Exhibit
 from ..types import Images, Known
-from .adversarial.player import as_laid_out
-from .adversarial.schedule import WARM_UP, keep, risen_and_fallen
-from .record import Curve, Exhibit
+from .optimiser import WARM_UP, as_laid_out, blend_parameters, estimate_statistics, keep, risen_and_fallen
 
 HOLE_STREAM, STATISTICS_STREAM, JUDGED_STREAM = 16, 17, 18  # of holes; seeds of different draws must never meet
 ALL = "all"

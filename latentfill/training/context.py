@@ -9,22 +9,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..gan import building
-from ..gan.context import ContextEncoder, ContextModule
+from ..device import choose_precision
+from ..gan import checkpoint as building
 from ..gan.dcgan import DcganDiscriminator, initialise
-from ..gan.device import choose_precision
-from ..gan.layers.across import averaged, crew, mine, weighted_mean
-from ..gan.options import ContextOptions, EncoderOptions
+from ..gan.encoder import ContextEncoder, ContextModule
+from ..gan.layers import averaged, crew, mine, weighted_mean
 from ..options import RunOptions, TrainOptions
+from ..options.training import ContextOptions, EncoderOptions
+from ..runs.data import Dataset, check_pictures, split
+from ..runs.folder import Subject, check_options, check_served
+from ..runs.loop import follow, in_images
+from ..runs.record import PACE, Curve, Curves, Exhibit, Progress
+from ..runs.trainer import ALONE, Caller
 from ..types import Images, Known
-from .adversarial.losses import cross_entropy, mistaken_for_fake
-from .adversarial.player import as_laid_out
 from .completers import HOLE_STREAM, SCORES, STATISTICS_STREAM, Descent, check_hole, draw_known, judge, rate
-from .dataset import Dataset, check_pictures, split
-from .folder import Subject, check_options, check_served
-from .record import PACE, Curve, Curves, Exhibit, Progress
-from .run import follow, in_images
-from .watching.learner import ALONE, Caller
+from .losses import cross_entropy, mistaken_for_fake
+from .optimiser import as_laid_out
 
 BORDER_WEIGHT = 10.0  # of known pixels at the edge of the hole, theirs: so that the seam is met
 SLOWER = 0.1  # D's learning rate as a share of the other's, theirs

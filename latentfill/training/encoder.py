@@ -14,24 +14,23 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from ..gan import building
-from ..gan.building import AnyEncoder
-from ..gan.device import choose_precision
+from ..device import choose_precision
+from ..gan import checkpoint as building
+from ..gan.checkpoint import AnyEncoder
+from ..gan.encoder import ResidualEncoder
 from ..gan.fused import fused
-from ..gan.gan import Gan
-from ..gan.layers.across import mine
-from ..gan.options import EncoderOptions
-from ..gan.prior import key
-from ..gan.residual.encoder import ResidualEncoder
+from ..gan.gan import Gan, key
+from ..gan.layers import mine
 from ..options import RunOptions, TrainOptions
+from ..options.training import EncoderOptions
+from ..runs.data import Dataset, check_pictures, split
+from ..runs.folder import Subject, check_options, check_served
+from ..runs.loop import follow, in_images
+from ..runs.record import PACE, Curve, Curves, Exhibit, Progress
+from ..runs.trainer import ALONE, Caller
 from ..types import Images, Known, Latents
 from .completers import HOLE_STREAM, SCORES, STATISTICS_STREAM, Descent, check_hole, draw_known, judge
-from .dataset import Dataset, check_pictures, split
-from .folder import Subject, check_options, check_served
-from .reconstructing.describing import describe
-from .record import PACE, Curve, Curves, Exhibit, Progress
-from .run import follow, in_images
-from .watching.learner import ALONE, Caller
+from .reconstruction import describe
 
 SAMPLES = (20, HOLE_STREAM)  # streams of G's samples and of their holes: to learn from
 STATISTICS = (21, STATISTICS_STREAM)  # and to measure batch-norm statistics on

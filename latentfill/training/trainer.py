@@ -8,26 +8,30 @@ from typing import Any, cast, final
 import torch
 from torch import nn
 
-from ..gan.averaging import settled
-from ..gan.building import AnyDiscriminator, AnyGenerator
-from ..gan.gan import Gan
-from ..gan.layers.across import crew, mine, shared
-from ..gan.layers.virtual import is_virtual
-from ..gan.prior import key, random
-from ..gan.residual.encoder import ResidualEncoder
+from ..gan.checkpoint import AnyDiscriminator, AnyGenerator
+from ..gan.encoder import ResidualEncoder
+from ..gan.gan import Gan, key, random
+from ..gan.layers import crew, is_virtual, mine, shared
 from ..options import NetworkOptions, TrainOptions
+from ..runs.record import Exhibit
 from ..types import Images, Latents
-from .adversarial.curves import CURVES
-from .adversarial.game import Game
-from .adversarial.improved import feature_distance, smoothing
-from .adversarial.losses import LOSSES, told_of
-from .adversarial.penalties import penalty
-from .adversarial.pieces import Pieces
-from .adversarial.player import Player, descend
-from .adversarial.schedule import Settings, keep, settings
-from .adversarial.told import Labels, ToldDiscriminator, ToldGenerator, in_turn
-from .reconstructing.reconstruction import Redrawn, redraw_batch
-from .record import Exhibit
+from .augment import Pieces
+from .losses import LOSSES, feature_distance, penalty, smoothing, told_of
+from .optimiser import (
+    CURVES,
+    Game,
+    Labels,
+    Player,
+    Settings,
+    ToldDiscriminator,
+    ToldGenerator,
+    descend,
+    in_turn,
+    keep,
+    settings,
+    settled,
+)
+from .reconstruction import Redrawn, redraw_batch
 
 LATENT_STREAM, STATISTICS_STREAM, SAMPLE_STREAM, BETWEEN_STREAM = 1, 2, 3, 4  # seeds of different draws never meet
 SAMPLES = 64  # images drawn again and again

@@ -6,7 +6,7 @@ from typing import final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
-from ..jobs.workers import lives
+from ..batch.workers import lives
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where the processes of one server put their counts together
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)

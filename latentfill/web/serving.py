@@ -1,4 +1,7 @@
-"""Server processes: one, or several that share a port; they end when what runs is done."""
+"""The models that a server offers: read when it starts, and known by name alone from then on.
+
+Server processes: one, or several that share a port; they end when what runs is done.
+"""
 
 import logging
 import os
@@ -6,21 +9,75 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Mapping
 from functools import partial
 from multiprocessing import parent_process
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
+import torch
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from ..errors import LatentfillError
+from .. import models
+from ..errors import LatentfillError, ModelError
+from ..gan.gan import Gan
+from ..models import hub as pushed
+from ..models.card import card, facts
 from ..options import ServeOptions
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+
+class Loaded(NamedTuple):
+    """Models and their cards, by name; the first is used where none is named."""
+
+    gans: Mapping[str, Gan]
+    cards: Mapping[str, str]
+
+
+def load(options: ServeOptions) -> Loaded:
+    """Read every model that the options name. Raises ModelError for one that cannot be read, or two of one name."""
+    gans: dict[str, Gan] = {}
+    cards: dict[str, str] = {}
+    for model in options.models or shipped():
+        path = models.find(model)
+        name = models.title(path)
+        if name in gans:
+            raise ModelError(f"two models are called {name!r}", "Rename the file of one.")
+        gans[name] = models.load(model, options.device)
+        cards[name] = _card(path, name)
+    return Loaded(gans, cards)
+
+
+def shipped() -> list[str]:
+    """The models in the package, the default first."""
+    return sorted(models.names(), key=lambda name: name != models.DEFAULT)
+
+
+def share_threads(options: ServeOptions) -> None:
+    """Give this process its part of the processor."""
+    torch.set_num_threads(options.threads or max(1, torch.get_num_threads() // options.workers))
+
+
+def _card(path: Path, name: str) -> str:
+    """What was written of the model, without the front matter that a hub reads; or what its file says."""
+    for beside in (path.with_suffix(".md"), path.parent / pushed.CARD):
+        if beside.is_file() and (
+            beside.suffix == ".md" and (beside.stem == path.stem or pushed.is_pushed(path.parent))
+        ):
+            return _plain(beside.read_text(errors="replace"))
+    return _plain(card(facts(path), name))
+
+
+def _plain(text: str) -> str:
+    if text.startswith("---\n") and (end := text.find("\n---\n", 3)) >= 0:
+        return text[end + 5 :].lstrip()
+    return text
+
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when it is imported
 CLOSED = getattr(signal, "SIGHUP", None)  # what the processes of a terminal get when it is closed
@@ -74,7 +131,6 @@ def address(options: ServeOptions) -> str:
 def application_of(options: ServeOptions) -> "FastAPI":
     """Read the models, and make the application: what each process does first."""
     from .app import create_app
-    from .loading import load, share_threads
     from .metrics import forget_the_dead
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)

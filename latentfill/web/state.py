@@ -6,9 +6,9 @@ from typing import final
 
 from ..gan.gan import Gan
 from ..options import ServeOptions
-from .engine.engine import Engine
 from .errors import Refused
 from .metrics import Metrics
+from .scheduler import Engine
 
 
 @final

@@ -297,7 +297,7 @@ def test_without_dlib_the_cure_is_named(tmp_path, monkeypatch, capsys):
 
 
 def test_two_commands_do_not_write_to_one_folder(tmp_path, capsys):
-    from latentfill.training.locks import hold
+    from latentfill.files.locks import hold
 
     save(tmp_path / "in" / "a.png", FACE)
     lock = hold(tmp_path / "out" / "_run" / ".lock")

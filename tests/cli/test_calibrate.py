@@ -6,9 +6,10 @@ import pytest
 from PIL import Image
 
 from latentfill.cli.main import run
-from latentfill.gan import building, checkpoint
+from latentfill.gan import checkpoint
+from latentfill.gan import checkpoint as building
 from latentfill.options import NetworkOptions
-from latentfill.trust.calibration import read
+from latentfill.uncertainty.calibration import read
 
 SIZE = 16
 

@@ -6,7 +6,8 @@ import skimage.data
 from PIL import Image
 
 from latentfill.cli.main import run
-from latentfill.gan import building, checkpoint
+from latentfill.gan import checkpoint
+from latentfill.gan import checkpoint as building
 from latentfill.images.pixels import to_grey
 from latentfill.options import NetworkOptions
 

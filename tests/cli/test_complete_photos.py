@@ -8,7 +8,8 @@ import skimage.data
 from PIL import Image
 
 from latentfill.cli.main import run
-from latentfill.gan import building, checkpoint
+from latentfill.gan import checkpoint
+from latentfill.gan import checkpoint as building
 from latentfill.images import originals
 from latentfill.images.archives import Source
 from latentfill.options import NetworkOptions

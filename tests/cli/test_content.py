@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from latentfill.cli.main import run
-from latentfill.gan import building, checkpoint
+from latentfill.gan import checkpoint
+from latentfill.gan import checkpoint as building
 from latentfill.options import NetworkOptions
 
 SIZE = 16
@@ -141,9 +142,9 @@ def test_of_two_commands_that_differ_in_one_thing_the_second_knows(here, capsys,
 def simulate_ray(monkeypatch):
     """The driver's and the actors' work in this process, without Ray."""
     pytest.importorskip("ray")
-    from latentfill.cluster import driving
+    from latentfill.cluster import drive as driving
+    from latentfill.cluster.blocks import Diary, do
     from latentfill.cluster.fleet import Fleet
-    from latentfill.cluster.spreading import Diary, do
 
     def spread(make, blocks, fleet, notes):
         notes.mkdir(parents=True, exist_ok=True)

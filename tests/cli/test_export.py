@@ -4,11 +4,10 @@ import onnx
 import pytest
 
 from latentfill.cli.main import run
-from latentfill.gan.building import build, fresh_context, fresh_encoder
-from latentfill.gan.checkpoint import save
-from latentfill.gan.context import ContextEncoder
-from latentfill.gan.options import ContextOptions
+from latentfill.gan.checkpoint import build, fresh_context, fresh_encoder, save
+from latentfill.gan.encoder import ContextEncoder
 from latentfill.options import NetworkOptions
+from latentfill.options.training import ContextOptions
 
 OPTIONS = NetworkOptions(size=8, base=2, latent=3)
 

@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentfill.cli.console.output import is_closed
+from latentfill.batch import complete as batch
+from latentfill.batch import workers
 from latentfill.cli.main import VERBS, run
+from latentfill.cli.output import is_closed
 from latentfill.files.records import claim_run
-from latentfill.gan import building, checkpoint
+from latentfill.gan import checkpoint
+from latentfill.gan import checkpoint as building
 from latentfill.images import originals, photos
-from latentfill.jobs import batch, workers
 from latentfill.options import NetworkOptions
 
 SIZE = 16

@@ -4,8 +4,7 @@ from dataclasses import replace
 import pytest
 
 from latentfill.cli.main import run
-from latentfill.gan.building import build, fresh_encoder
-from latentfill.gan.checkpoint import save
+from latentfill.gan.checkpoint import build, fresh_encoder, save
 from latentfill.options import NetworkOptions
 
 

@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from latentfill.cli.console.layers import read_options
-from latentfill.cli.console.output import name_process, take_any_name
 from latentfill.cli.main import run
+from latentfill.cli.option_parsing import read_options
+from latentfill.cli.output import name_process, take_any_name
 from latentfill.errors import LatentfillError
-from latentfill.gan import building, checkpoint
+from latentfill.gan import checkpoint
+from latentfill.gan import checkpoint as building
 from latentfill.options import NetworkOptions
 
 SIZE = 16
@@ -99,13 +100,13 @@ def test_any_name_can_be_printed_and_is_read_again_as_it_was(name, encoding):
     folder=st.text("a\u00e9\u00fc\ud55c", min_size=1, max_size=4), stem=st.text("b\u00e9\u1ea5", min_size=1, max_size=4)
 )
 def test_composed_and_decomposed_letters_are_the_same_name_everywhere(tmp_path_factory, folder, stem):
+    from latentfill.batch import outputs as answers
+    from latentfill.batch.splits import Split
     from latentfill.evaluation import benchmark
     from latentfill.faces import landmarks
     from latentfill.files.naming import fold
     from latentfill.images.holes import find_file, parse
-    from latentfill.jobs import answers
-    from latentfill.jobs.splits import Split
-    from latentfill.training.dataset import Dataset, labelled
+    from latentfill.runs.data import Dataset, labelled
 
     here = tmp_path_factory.mktemp("names")
     one, other = (normalize(form, f"{folder}/{stem}.png") for form in ("NFC", "NFD"))

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from latentfill.cli.main import run
-from latentfill.gan import building, checkpoint
+from latentfill.gan import checkpoint
+from latentfill.gan import checkpoint as building
 from latentfill.options import NetworkOptions
 
 SIZE = 16
@@ -174,7 +175,7 @@ def test_a_card_of_somebodys_own_stays(here):
 
 
 def test_of_two_commands_at_once_neither_replaces_what_the_other_wrote(here, monkeypatch, capsys):
-    from latentfill.jobs import batch
+    from latentfill.batch import complete as batch
 
     for day, i in (("mon", 0), ("tue", 1)):
         save(f"{day}/a.png", i)

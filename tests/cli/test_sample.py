@@ -7,8 +7,7 @@ from PIL import Image
 
 from latentfill.cli.sample import Options, run
 from latentfill.errors import LatentfillError
-from latentfill.gan.building import build
-from latentfill.gan.checkpoint import save
+from latentfill.gan.checkpoint import build, save
 from latentfill.options import NetworkOptions
 
 

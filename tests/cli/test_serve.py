@@ -1,7 +1,7 @@
 import pytest
 
-from latentfill.cli.console.layers import read_options
 from latentfill.cli.main import run
+from latentfill.cli.option_parsing import read_options
 from latentfill.cli.serve import Options, checked
 from latentfill.errors import LatentfillError
 from latentfill.options import ServeOptions

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from latentfill.batch.outputs import hole_seed
 from latentfill.cli.main import run
 from latentfill.cli.verify import compare
 from latentfill.images import holes, originals
 from latentfill.images.originals import Original
 from latentfill.images.photos import Source
-from latentfill.jobs.answers import hole_seed
 
 HOLE = "rectangle:2,1,4,3"  # 12 of 80 pixels
 

@@ -9,19 +9,21 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
+from latentfill.batch.inputs import Reader
+from latentfill.batch.outputs import model_of
 from latentfill.cli.complete import Options
-from latentfill.cli.console.layers import read_options
-from latentfill.cluster import driving, tables
-from latentfill.cluster.completing import Done, Job
+from latentfill.cli.option_parsing import read_options
+from latentfill.cluster import drive as driving
+from latentfill.cluster import tables
+from latentfill.cluster.blocks import KILLED, TRIES, Block, Diary, do
+from latentfill.cluster.complete import Done, Job
 from latentfill.cluster.fleet import Fleet, _fleet
-from latentfill.cluster.manifest import COLUMNS, Manifest
-from latentfill.cluster.spreading import KILLED, TRIES, Block, Diary, do
+from latentfill.cluster.tables import COLUMNS, Manifest
 from latentfill.errors import DataError, LatentfillError
 from latentfill.files.naming import FolderResults
 from latentfill.files.records import claim_run, save
-from latentfill.gan import building, checkpoint
-from latentfill.jobs.answers import model_of
-from latentfill.jobs.reader import Reader
+from latentfill.gan import checkpoint
+from latentfill.gan import checkpoint as building
 from latentfill.models import load
 from latentfill.options import EngineOptions, NetworkOptions
 

@@ -16,7 +16,8 @@ from PIL import Image
 
 from latentfill.cli.main import run
 from latentfill.cluster import fleet
-from latentfill.gan import building, checkpoint
+from latentfill.gan import checkpoint
+from latentfill.gan import checkpoint as building
 from latentfill.options import NetworkOptions
 
 ray = pytest.importorskip("ray")

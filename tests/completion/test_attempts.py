@@ -3,13 +3,12 @@ from dataclasses import dataclass, field, replace
 import pytest
 import torch
 
-from latentfill.completion.attempts import Race, guess, ranks, starts, warm
-from latentfill.completion.completion import complete, watch
-from latentfill.completion.observations import parse, question
+from latentfill.completion.complete import complete, watch
+from latentfill.completion.operators import parse, question
+from latentfill.completion.restarts import Race, guess, ranks, starts, warm
 from latentfill.errors import LatentfillError
-from latentfill.gan.building import build
-from latentfill.gan.gan import Gan
-from latentfill.gan.prior import UniformPrior
+from latentfill.gan.checkpoint import build
+from latentfill.gan.gan import Gan, UniformPrior
 from latentfill.images.incomplete import Incomplete
 from latentfill.options import CompleteOptions, NetworkOptions
 

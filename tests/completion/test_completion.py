@@ -5,12 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from latentfill.completion.attempts import Race
-from latentfill.completion.completion import best, complete, loss_of, watch
+from latentfill.completion.complete import best, complete, loss_of, watch
+from latentfill.completion.restarts import Race
 from latentfill.completion.search import Step
 from latentfill.gan.dcgan import DcganDiscriminator, DcganGenerator, initialise
-from latentfill.gan.gan import Gan
-from latentfill.gan.prior import UniformPrior
+from latentfill.gan.gan import Gan, UniformPrior
 from latentfill.images.incomplete import Incomplete
 from latentfill.options import COMPLETE_PRESETS, CompleteOptions
 

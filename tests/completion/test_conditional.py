@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from latentfill.completion.completion import complete, watch
-from latentfill.gan.building import build, fresh_residual_encoder
+from latentfill.completion.complete import complete, watch
+from latentfill.gan.checkpoint import build, fresh_residual_encoder
+from latentfill.gan.completer import completer_of
 from latentfill.gan.gan import Gan
-from latentfill.gan.residual.completer import completer_of
 from latentfill.images.blending import overlay
 from latentfill.images.incomplete import Incomplete
 from latentfill.options import COMPLETE_PRESETS, CompleteOptions, NetworkOptions
-from latentfill.trust.clues import look
+from latentfill.uncertainty.features import look
 
 OPTIONS = NetworkOptions(size=16, latent=6, prior="normal", networks="residual")
 FAST = replace(COMPLETE_PRESETS["fast"], precision="fp32")

@@ -3,11 +3,9 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from latentfill.completion.attempts import starts
-from latentfill.completion.completion import complete
-from latentfill.completion.diversity import apart, can_vary, varied
-from latentfill.gan.gan import Gan
-from latentfill.gan.prior import NormalPrior, UniformPrior
+from latentfill.completion.complete import complete
+from latentfill.completion.restarts import apart, can_vary, starts, varied
+from latentfill.gan.gan import Gan, NormalPrior, UniformPrior
 from latentfill.images.incomplete import Incomplete
 from latentfill.options import CompleteOptions
 

@@ -6,11 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentfill.completion.attempts import seed_of
-from latentfill.completion.completion import HIDDEN_STREAM, complete, watch
+from latentfill.completion.complete import HIDDEN_STREAM, complete, watch
 from latentfill.completion.held_out import error, hide, without
-from latentfill.gan.gan import Gan
-from latentfill.gan.prior import UniformPrior
+from latentfill.completion.restarts import seed_of
+from latentfill.gan.gan import Gan, UniformPrior
 from latentfill.images.incomplete import Incomplete
 from latentfill.options import CompleteOptions
 

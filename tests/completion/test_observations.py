@@ -5,14 +5,13 @@ import pytest
 import torch
 from skimage.data import astronaut
 
-from latentfill.completion.completion import complete
+from latentfill.completion.complete import complete
 from latentfill.completion.objective import CompletionLoss, lowres
-from latentfill.completion.observations import KINDS, View, degraded, parse, posed, question
-from latentfill.completion.reading.frequencies import LEVEL
+from latentfill.completion.operators import KINDS, View, degraded, parse, posed, question
+from latentfill.completion.readings import LEVEL
 from latentfill.errors import ImageError, LatentfillError
-from latentfill.gan.building import build
-from latentfill.gan.gan import Gan
-from latentfill.gan.prior import NormalPrior
+from latentfill.gan.checkpoint import build
+from latentfill.gan.gan import Gan, NormalPrior
 from latentfill.images.incomplete import Incomplete, Observation, Observer, concatenate
 from latentfill.images.pixels import batch_to_images, to_grey, to_pixels
 from latentfill.options import CompleteOptions, NetworkOptions

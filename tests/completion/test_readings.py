@@ -9,8 +9,18 @@ from PIL import Image
 from skimage.data import astronaut
 from torch.nn.functional import avg_pool2d
 
-from latentfill.completion.reading.frequencies import LEVEL, coefficients, filtered, pixels, white
-from latentfill.completion.reading.readings import Exactly, Jpeg, Levels, Noise, tables
+from latentfill.completion.readings import (
+    LEVEL,
+    Exactly,
+    Jpeg,
+    Levels,
+    Noise,
+    coefficients,
+    filtered,
+    pixels,
+    tables,
+    white,
+)
 from latentfill.images.pixels import batch_to_images, to_pixels
 
 

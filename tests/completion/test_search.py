@@ -7,7 +7,7 @@ import torch
 
 from latentfill.completion.objective import CompletionLoss
 from latentfill.completion.search import Step, adam, nesterov, search
-from latentfill.gan.prior import UniformPrior
+from latentfill.gan.gan import UniformPrior
 from latentfill.images.incomplete import Incomplete
 
 

@@ -4,13 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from latentfill.completion.completion import complete, loss_of, watch
+from latentfill.completion.complete import complete, loss_of, watch
 from latentfill.completion.search import cosine, prepared
 from latentfill.completion.tuning import split, tune
-from latentfill.gan import building
+from latentfill.gan import checkpoint as building
 from latentfill.gan.dcgan import DcganDiscriminator, DcganGenerator, initialise
-from latentfill.gan.gan import Gan
-from latentfill.gan.prior import UniformPrior
+from latentfill.gan.gan import Gan, UniformPrior
 from latentfill.images.incomplete import Incomplete
 from latentfill.options import CompleteOptions, NetworkOptions
 

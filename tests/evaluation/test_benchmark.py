@@ -8,7 +8,7 @@ from latentfill.errors import HoleError, LatentfillError
 from latentfill.evaluation import benchmark, methods
 from latentfill.evaluation.benchmark import HOLES, Pictures, Shelf, ask
 from latentfill.evaluation.methods import METHODS, Method, Resources, choose
-from latentfill.gan.building import build
+from latentfill.gan.checkpoint import build
 from latentfill.images import holes
 from latentfill.options import COMPLETE_PRESETS, CompleteOptions, NetworkOptions
 

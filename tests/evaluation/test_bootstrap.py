@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from latentfill.evaluation.bootstrap import any_number, mean, mean_of_pairs, ratio
-from latentfill.evaluation.distances import kernel, kernel_terms, unit_of
+from latentfill.evaluation.statistics import any_number, kernel, kernel_terms, mean, mean_of_pairs, ratio, unit_of
 
 
 def normal(n, seed, deviation=2.0):

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from latentfill.evaluation import linear
-from latentfill.evaluation.baselines import mean_picture
-from latentfill.evaluation.linear import Gaussian, fit
+from latentfill.evaluation import baselines as linear
+from latentfill.evaluation.baselines import Gaussian, fit, mean_picture
 from latentfill.evaluation.metrics import psnr
 from latentfill.images.holes import draw, parse
 

@@ -8,16 +8,16 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from latentfill.errors import DataError, LatentfillError
-from latentfill.evaluation import page, report, scores
+from latentfill.evaluation import classifier, report, scores
+from latentfill.evaluation import report as page
 from latentfill.evaluation.benchmark import Pictures, ask
-from latentfill.evaluation.distances import frechet, kernel
-from latentfill.evaluation.features import SPACES
-from latentfill.evaluation.judges import classifier
+from latentfill.evaluation.feature_spaces import SPACES
 from latentfill.evaluation.methods import Method
 from latentfill.evaluation.scores import judge, judge_once
+from latentfill.evaluation.statistics import frechet, kernel
 from latentfill.evaluation.trial import FILES, Trial, read, spaces
 from latentfill.files.listing import find
-from latentfill.gan.building import build
+from latentfill.gan.checkpoint import build
 from latentfill.images.pixels import to_grey
 from latentfill.options import NetworkOptions
 

@@ -10,8 +10,8 @@ from PIL import Image
 from latentfill.errors import LatentfillError
 from latentfill.faces import detector
 from latentfill.faces.detector import Face, find, suppress
+from latentfill.faces.placement import Box
 from latentfill.faces.templates import place, template
-from latentfill.images.placement import Box
 from latentfill.options import Alignment, LandmarkSet
 from latentfill.types import Pixels
 

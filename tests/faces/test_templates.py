@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from jaxtyping import Float
 
+from latentfill.faces.placement import Placement
 from latentfill.faces.templates import FIVE, are_flat, are_mirrored, place, points_of, shear, template, three_of_five
-from latentfill.images.placement import Placement
 from latentfill.options import Alignment, LandmarkSet
 
 SETS: list[LandmarkSet] = ["inner-eyes-and-bottom-lip", "outer-eyes-and-nose"]

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from latentfill.figures.convolution import CONVOLUTION, FRACTIONAL, frames, still
-from latentfill.figures.style import save, to_pixels
+from latentfill.figures.curves import save, to_pixels
+from latentfill.figures.post import CONVOLUTION, FRACTIONAL, frames, still
 
 
 def tensor(cells):

@@ -4,18 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from latentfill.completion.completion import complete
+from latentfill.completion.complete import complete
 from latentfill.completion.conditional import Conditional
-from latentfill.crops import blend
-from latentfill.figures.directions import EDIT_STEPS, edit_sheet, edited, mean_change, rows
-from latentfill.figures.samples import show
-from latentfill.gan.building import build
-from latentfill.gan.latents.directions import Directions
-from latentfill.gan.latents.edits import find_edits
-from latentfill.gan.residual.completer import completer_of
+from latentfill.figures.samples import EDIT_STEPS, edit_sheet, edited, mean_change, rows, show
+from latentfill.gan.checkpoint import build
+from latentfill.gan.completer import completer_of
+from latentfill.gan.directions import Directions, find_edits
 from latentfill.images.incomplete import Incomplete
 from latentfill.images.pixels import to_pixels
 from latentfill.options import COMPLETE_PRESETS, CompleteOptions, NetworkOptions
+from latentfill.photo.crops import blend
 
 CPU = torch.device("cpu")
 GAN = build(NetworkOptions(size=8, base=4, latent=5), seed=3)

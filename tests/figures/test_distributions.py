@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentfill.figures import distributions
+from latentfill.figures import post as distributions
 
 
 def test_the_density_integrates_to_one_and_is_the_normals():

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from latentfill.gan.averaging import blend_parameters, estimate_statistics
+from latentfill.training.optimiser import blend_parameters, estimate_statistics
 
 
 def toy(scale: float, shift: float) -> Any:

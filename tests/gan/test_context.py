@@ -7,13 +7,12 @@ import torch
 from torch import Tensor
 
 from latentfill.errors import ModelError
-from latentfill.gan.building import fresh_context
-from latentfill.gan.checkpoint import load_context, save
-from latentfill.gan.context import ChannelDense, ContextEncoder
+from latentfill.gan.checkpoint import fresh_context, load_context, save
 from latentfill.gan.dcgan import SIZES
-from latentfill.gan.options import ContextOptions
+from latentfill.gan.encoder import ChannelDense, ContextEncoder
 from latentfill.models import load_context as load_by_name
 from latentfill.options import Size
+from latentfill.options.training import ContextOptions
 
 
 def drawn(seed: int, *shape: int) -> Tensor:

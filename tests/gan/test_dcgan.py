@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from latentfill.gan.building import networks
+from latentfill.device import has_bf16
+from latentfill.gan.checkpoint import networks
 from latentfill.gan.dcgan import SIZES, DcganDiscriminator, DcganGenerator, discriminator_maps, generator_maps
-from latentfill.gan.device import has_bf16
-from latentfill.gan.prior import UniformPrior
+from latentfill.gan.gan import UniformPrior
 from latentfill.options import NetworkOptions, Size, Widths
 
 

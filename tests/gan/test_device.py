@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from latentfill.device import bf16_pays, choose_device, choose_precision, has_bf16, made_by_intel
 from latentfill.errors import LatentfillError
-from latentfill.gan.device import bf16_pays, choose_device, choose_precision, has_bf16, made_by_intel
 
 
 def test_auto_is_a_device_that_computes() -> None:
@@ -41,7 +41,7 @@ def test_bf16_is_chosen_only_where_it_is_faster(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
-    monkeypatch.setattr("latentfill.gan.device.made_by_intel", lambda: intel)
+    monkeypatch.setattr("latentfill.device.made_by_intel", lambda: intel)
     cpu = torch.device("cpu")
     assert bf16_pays(cpu) is pays
     assert choose_precision("auto", cpu) is (torch.bfloat16 if pays else torch.float32)

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from latentfill.gan.building import fresh_encoder
+from latentfill.device import has_bf16
+from latentfill.gan.checkpoint import fresh_encoder
 from latentfill.gan.dcgan import SIZES
-from latentfill.gan.device import has_bf16
 from latentfill.gan.encoder import DcganEncoder
-from latentfill.gan.prior import UniformPrior
+from latentfill.gan.gan import UniformPrior
 from latentfill.options import NetworkOptions, PriorName, Size
 
 OPTIONS = NetworkOptions(size=8, base=2, latent=5)

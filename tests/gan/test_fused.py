@@ -3,10 +3,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 import torch
 
-from latentfill.gan.building import build, fresh_encoder
+from latentfill.gan.checkpoint import build, fresh_encoder
 from latentfill.gan.fused import fused
-from latentfill.gan.gan import Gan
-from latentfill.gan.prior import UniformPrior
+from latentfill.gan.gan import Gan, UniformPrior
 from latentfill.options import NetworkOptions
 
 

@@ -11,12 +11,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from latentfill.errors import ModelError
-from latentfill.gan.building import build, fresh_encoder
-from latentfill.gan.checkpoint import FORMAT, load, save
+from latentfill.gan.checkpoint import FORMAT, build, fresh_encoder, load, save
 from latentfill.gan.dcgan import DcganGenerator
 from latentfill.gan.encoder import DcganEncoder
-from latentfill.gan.gan import Discriminator, Encoder, Gan, Generator
-from latentfill.gan.prior import UniformPrior
+from latentfill.gan.gan import Discriminator, Encoder, Gan, Generator, UniformPrior
 from latentfill.options import NetworkOptions
 
 OPTIONS = NetworkOptions(size=16, channels=1, widths="repository", base=2, latent=5, prior="normal")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentfill.gan.prior import PRIORS, NormalPrior, Prior, UniformPrior
+from latentfill.gan.gan import PRIORS, NormalPrior, Prior, UniformPrior
 
 BOTH = pytest.mark.parametrize("prior", [UniformPrior(100), NormalPrior(100)], ids=["uniform", "normal"])
 

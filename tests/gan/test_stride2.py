@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
+from latentfill.device import has_bf16
 from latentfill.gan import stride2
-from latentfill.gan.device import has_bf16
 from latentfill.gan.stride2 import down, pair, up
 
 PATHS = ["library", "patches", "matrix units"]

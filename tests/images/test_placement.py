@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from latentfill.images.placement import Box, Placement
+from latentfill.faces.placement import Box, Placement
 
 ASTRONAUT = np.asarray(skimage.data.astronaut())
 

@@ -12,13 +12,13 @@ import yaml
 import latentfill
 from latentfill import models
 from latentfill.errors import ModelError
-from latentfill.gan.building import build, fresh_context, fresh_encoder
-from latentfill.gan.checkpoint import save
-from latentfill.gan.context import ContextEncoder
+from latentfill.gan.checkpoint import build, fresh_context, fresh_encoder, save
+from latentfill.gan.encoder import ContextEncoder
 from latentfill.gan.gan import Gan
-from latentfill.gan.options import ContextOptions
-from latentfill.models import find, from_pretrained, pushed
+from latentfill.models import find, from_pretrained
+from latentfill.models import hub as pushed
 from latentfill.options import NetworkOptions
+from latentfill.options.training import ContextOptions
 
 OPTIONS = NetworkOptions(size=8, base=2, latent=3)
 

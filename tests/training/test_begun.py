@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from latentfill.gan.building import fresh_residual_encoder, networks
+from latentfill.gan.checkpoint import fresh_residual_encoder, networks
+from latentfill.gan.completer import completer_of
 from latentfill.gan.gan import Gan
-from latentfill.gan.residual.completer import completer_of
-from latentfill.gan.residual.networks import Uncritical
+from latentfill.gan.residual import Uncritical
 from latentfill.options import GAN_PRESETS, NetworkOptions, RunOptions
-from latentfill.training.dataset import Dataset
+from latentfill.runs.data import Dataset
 from latentfill.training.gan import BEGUN_RATE, take_over, train
 
 NETWORK = NetworkOptions(size=8, networks="residual", latent=4, prior="normal")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from latentfill.errors import RunError
-from latentfill.training.checkpoints import listed, newest, save
+from latentfill.runs.checkpoints import listed, newest, save
 
 
 def state(n: int, size: int = 1000) -> dict[str, object]:

@@ -17,9 +17,9 @@ import torch
 from PIL import Image
 
 from latentfill.errors import DataError
-from latentfill.training import decoded
-from latentfill.training.dataset import Dataset, build, open_dataset, write_rejected
-from latentfill.training.locks import hold
+from latentfill.files.locks import hold
+from latentfill.runs import data as decoded
+from latentfill.runs.data import Dataset, build, open_dataset, write_rejected
 
 
 def flat(value: int, size: tuple[int, int] = (12, 8), mode: str = "RGB", kind: str = "PNG") -> bytes:
@@ -279,7 +279,7 @@ def test_pictures_that_were_not_all_cut_alike_have_no_alignment(
 
 
 def test_a_picture_that_memory_does_not_hold_is_tried_alone_and_then_left_out(tmp_path, monkeypatch):
-    from latentfill.training import decoded
+    from latentfill.runs import data as decoded
 
     tried, real = [], decoded.photos.read
 

@@ -12,22 +12,22 @@ import pytest
 import torch
 from PIL import Image
 
+from latentfill.device import has_bf16
 from latentfill.errors import DataError, HoleError, ModelError, RunError
-from latentfill.gan import building, checkpoint
+from latentfill.gan import checkpoint
+from latentfill.gan import checkpoint as building
 from latentfill.gan.checkpoint import load
-from latentfill.gan.context import ContextEncoder
-from latentfill.gan.device import has_bf16
-from latentfill.gan.encoder import DcganEncoder
+from latentfill.gan.encoder import ContextEncoder, DcganEncoder, ResidualEncoder
 from latentfill.gan.gan import Gan
-from latentfill.gan.options import ContextOptions, EncoderOptions
-from latentfill.gan.residual.encoder import ResidualEncoder
 from latentfill.options import REGRESSION, NetworkOptions, RunOptions, TrainOptions
-from latentfill.training import checkpoints, completers
+from latentfill.options.training import ContextOptions, EncoderOptions
+from latentfill.runs import checkpoints
+from latentfill.runs.data import Dataset
+from latentfill.runs.record import Progress
+from latentfill.training import completers
 from latentfill.training.completers import Descent, draw_known, psnr
 from latentfill.training.context import ContextTrainer, train_context
-from latentfill.training.dataset import Dataset
 from latentfill.training.encoder import EncoderTrainer, split, train_encoder
-from latentfill.training.record import Progress
 
 NETWORK = NetworkOptions(size=8, base=2, latent=3)
 CONTEXT = ContextOptions(size=8, base=2)

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from latentfill.options import NetworkOptions, RunOptions, TrainOptions
-from latentfill.training import checkpoints
-from latentfill.training.dataset import Dataset
+from latentfill.runs import checkpoints
+from latentfill.runs.data import Dataset
 from latentfill.training.gan import train
 from latentfill.training.trainer import Trainer
 
@@ -31,7 +31,7 @@ from dataclasses import replace
 from pathlib import Path
 import numpy as np
 from latentfill.options import NetworkOptions, RunOptions, TrainOptions
-from latentfill.training.dataset import Dataset
+from latentfill.runs.data import Dataset
 from latentfill.training.gan import train
 from latentfill.training.trainer import Trainer
 original = Trainer.averaged_generator

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from latentfill.errors import DataError
-from latentfill.training.dataset import Dataset, labelled
+from latentfill.runs.data import Dataset, labelled
 
 
 def named(*names: str) -> Dataset:

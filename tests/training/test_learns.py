@@ -10,7 +10,7 @@ from latentfill.gan.checkpoint import load
 from latentfill.images.blending import poisson_like
 from latentfill.images.pixels import batch_to_images
 from latentfill.options import GAN_PRESETS, RunOptions
-from latentfill.training.dataset import Dataset
+from latentfill.runs.data import Dataset
 from latentfill.training.gan import train
 
 SIZE, LEARNT = 16, 512

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from latentfill.gan.building import fresh_residual_encoder, networks
+from latentfill.gan.checkpoint import fresh_residual_encoder, networks
 from latentfill.options import GAN_PRESETS, NetworkOptions, TrainOptions
-from latentfill.training.reconstructing.reconstruction import redraw_batch
+from latentfill.training.reconstruction import redraw_batch
 from latentfill.training.trainer import Trainer
 
 NETWORK = NetworkOptions(size=8, networks="residual", latent=5, prior="normal")

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from latentfill.gan.building import networks
+from latentfill.gan.checkpoint import networks
 from latentfill.options import NetworkOptions, TrainOptions
-from latentfill.training.record import Curve, Exhibit, Record
+from latentfill.runs.record import Curve, Exhibit, Record
 from latentfill.training.trainer import CURVES, Trainer
 
 

@@ -13,15 +13,15 @@ import pytest
 import torch
 
 from latentfill import __version__
+from latentfill.device import has_bf16
 from latentfill.errors import DataError, LatentfillError, RunError
 from latentfill.gan.checkpoint import load
-from latentfill.gan.device import has_bf16
 from latentfill.options import NetworkOptions, RunOptions, TrainOptions
-from latentfill.training import checkpoints
-from latentfill.training.dataset import Dataset
+from latentfill.runs import checkpoints
+from latentfill.runs.data import Dataset
+from latentfill.runs.loop import Progress
+from latentfill.runs.record import Record
 from latentfill.training.gan import train
-from latentfill.training.record import Record
-from latentfill.training.run import Progress
 from latentfill.training.trainer import Trainer
 
 NETWORK = NetworkOptions(size=8, base=2, latent=3)

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from latentfill.device import has_bf16
 from latentfill.gan import stride2
-from latentfill.gan.building import networks
+from latentfill.gan.checkpoint import networks
 from latentfill.gan.dcgan import SIZES, DcganDiscriminator, DcganGenerator
-from latentfill.gan.device import has_bf16
 from latentfill.options import NetworkOptions, Size, TrainOptions, Widths
 from latentfill.training.trainer import Trainer
 

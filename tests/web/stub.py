@@ -23,11 +23,11 @@ from PIL import Image
 
 from latentfill.errors import LatentfillError
 from latentfill.options import ServeOptions
-from latentfill.web import assets
+from latentfill.web import app as assets
 from latentfill.web.errors import answer
 from latentfill.web.forms import Form
-from latentfill.web.guard import HEADERS
-from latentfill.web.routes import decoding
+from latentfill.web.routes import photo as decoding
+from latentfill.web.security import HEADERS
 
 SIZE = 64
 END = np.array([200, 120, 60])

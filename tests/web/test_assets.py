@@ -4,7 +4,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from latentfill.web.assets import read
+from latentfill.web.app import read
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def page(tmp_path, monkeypatch, serve):
     (tmp_path / "notes.py").write_text("secret")
     (tmp_path / ".env").write_text("secret")
     found = read(tmp_path)
-    monkeypatch.setattr("latentfill.web.assets.read", lambda: found)
+    monkeypatch.setattr("latentfill.web.app.read", lambda: found)
     return serve()
 
 

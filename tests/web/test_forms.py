@@ -11,8 +11,7 @@ from starlette.requests import Request
 from latentfill.images.originals import Original, encode
 from latentfill.options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ServeOptions
 from latentfill.web.errors import Refused
-from latentfill.web.forms import Form, changed, form_of, parsed, photo_of, validated, wanted
-from latentfill.web.multipart import Part
+from latentfill.web.forms import Form, Part, changed, form_of, parsed, photo_of, validated, wanted
 
 SERVE = ServeOptions(max_pixels=100)
 BEST = COMPLETE_PRESETS["best"]

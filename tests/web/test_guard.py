@@ -5,8 +5,8 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from latentfill.options import ServeOptions
-from latentfill.web.guard import HELD, JSON_BYTES, Guard
 from latentfill.web.metrics import Metrics
+from latentfill.web.security import HELD, JSON_BYTES, Guard
 
 TOKEN = "correct-horse-battery"
 HOST = ("host", "127.0.0.1:8000")

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from latentfill.web.errors import Refused
-from latentfill.web.multipart import MOST_HEADERS, MOST_PARTS, taken_apart
+from latentfill.web.forms import MOST_HEADERS, MOST_PARTS, taken_apart
 
 TYPE = "multipart/form-data; boundary=cut"
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentfill.images.painted.widening import grow
+from latentfill.images.hole_pictures import grow
 from latentfill.images.photos import FORMATS
-from latentfill.web.assets import FOLDER
+from latentfill.web.app import FOLDER
 
 PAGE = sorted(path for path in FOLDER.rglob("*") if path.is_file())
 TEXTS = {path.name: path.read_text() for path in PAGE if path.suffix in (".js", ".css", ".html", ".svg")}

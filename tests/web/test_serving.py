@@ -22,8 +22,7 @@ from latentfill.errors import LatentfillError, ModelError
 from latentfill.gan.checkpoint import save
 from latentfill.options import ServeOptions
 from latentfill.web import serving
-from latentfill.web.loading import load, shipped
-from latentfill.web.serving import address, bind, serve, settings
+from latentfill.web.serving import address, bind, load, serve, settings, shipped
 
 PROJECT = Path(__file__).parents[2]
 TOKEN = "correct-horse-battery"
@@ -244,7 +243,7 @@ def test_the_models_of_the_package_are_offered_the_default_first():
 
 
 def test_what_was_written_of_a_model_is_its_card(model, gan, tmp_path):
-    from latentfill.models import pushed
+    from latentfill.models import hub as pushed
 
     pushed.write(model, tmp_path / "shared", "shared", text="---\nlicense: mit\n---\n\n# Written by hand\n")
     assert load(ServeOptions(models=(str(tmp_path / "shared"),))).cards == {"shared": "# Written by hand\n"}

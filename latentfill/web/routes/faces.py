@@ -7,16 +7,16 @@ import numpy as np
 from fastapi import APIRouter
 from starlette.requests import Request
 
-from ...cutting import alignment_of
 from ...faces.detector import find
-from ...filling.placing import find_turned, upright
-from ..engine.line import Seat
+from ...photo.crop import alignment_of
+from ...photo.locate import find_turned, upright
 from ..errors import Refused
 from ..forms import Form, photo_of, read_form
+from ..queue import Seat
+from ..reference import a_file, a_text, answers, form_body
 from ..state import State
-from .described import a_file, a_text, answers, form_body
-from .leaving import unless_left
-from .telling import outline
+from .complete import outline
+from .photo import unless_left
 
 FIELDS = {
     "photo": a_file("the picture"),

@@ -4,13 +4,13 @@ import contextlib
 import numpy as np
 import pytest
 
-from latentfill.gan.building import build
+from latentfill.gan.checkpoint import build
 from latentfill.images.originals import Original
 from latentfill.options import CompleteOptions, NetworkOptions, PhotoOptions, ServeOptions
 from latentfill.pipeline import ask
-from latentfill.web.engine.engine import Engine
-from latentfill.web.engine.question import Question
 from latentfill.web.metrics import Metrics
+from latentfill.web.scheduler import Engine
+from latentfill.web.tasks import Question
 
 SIZE = 16
 OPTIONS = CompleteOptions(steps=6, learning_rate=0.1, precision="fp32")

@@ -6,13 +6,13 @@ from threading import Event
 import pytest
 import torch
 
-from latentfill.completion.completion import complete, watch
+from latentfill.completion.complete import complete, watch
 from latentfill.errors import LatentfillError
 from latentfill.options import CompleteOptions
-from latentfill.trust.judge import judge
-from latentfill.web.engine import search as searches
-from latentfill.web.engine.engine import Engine
+from latentfill.uncertainty.predict import judge
+from latentfill.web import tasks as searches
 from latentfill.web.errors import Refused
+from latentfill.web.scheduler import Engine
 
 OPTIONS = CompleteOptions(steps=6, learning_rate=0.1, precision="fp32")
 ENDLESS = replace(OPTIONS, steps=1000, seed=7)

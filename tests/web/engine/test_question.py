@@ -4,7 +4,7 @@ import pytest
 
 from latentfill.errors import LatentfillError
 from latentfill.options import COMPLETE_PRESETS, CompleteOptions
-from latentfill.web.engine.question import check, gradients
+from latentfill.web.tasks import check, gradients
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 
-from latentfill.web.engine import turns
-from latentfill.web.engine.turns import MOST, MOST_YOUNG, Turn, Turns
+from latentfill.web import scheduler as turns
+from latentfill.web.scheduler import MOST, MOST_YOUNG, Turn, Turns
 
 
 class Clock:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from latentfill.completion.completion import watch
+from latentfill.completion.complete import watch
 from latentfill.images import archives, originals
 from latentfill.images.archives import Source
 from latentfill.options import CompleteOptions, PhotoOptions
 from latentfill.pipeline import fill
-from latentfill.web.engine import search as searches
+from latentfill.web import tasks as searches
 
 COMPLETE, STREAM = "/api/v1/complete", "/api/v1/complete/stream"
 AS_JSON = {"accept": "application/json"}
@@ -202,7 +202,7 @@ def test_no_word_of_a_client_is_looked_for_on_the_disk(client, form, monkeypatch
     def touched(*_):
         raise AssertionError("the disk was asked")
 
-    monkeypatch.setattr("latentfill.images.painted.specs._exists", touched)
+    monkeypatch.setattr("latentfill.images.holes._exists", touched)
     monkeypatch.setattr(archives.Source, "bytes", touched)
     for words in ("center", "center:0.3:4", "file", "folder", ".", "/", "colour", "rectangle:x", "lowres:8"):
         assert client.post(COMPLETE, **form(hole=None, hole_spec=words)).status_code in (200, 422)

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from latentfill.batch.inputs import Reader
+from latentfill.batch.outputs import Question
 from latentfill.cli.complete import Options
 from latentfill.images.archives import Source
 from latentfill.images.originals import Original
 from latentfill.images.photos import FORMATS
-from latentfill.jobs.answers import Question
-from latentfill.jobs.reader import Reader
 from latentfill.options import CompleteOptions
 from latentfill.pipeline import draw_hole, fill
 from latentfill.web.forms import Form
-from latentfill.web.routes.asking import question_of
+from latentfill.web.routes.complete import question_of
 
 from .conftest import png
 
@@ -161,7 +161,7 @@ def test_a_photo_is_shown_upright_as_it_is_completed(client, kind):
 
 
 def test_large_photos_are_shown_as_jpeg_and_16_bits_as_8(client, monkeypatch):
-    monkeypatch.setattr("latentfill.web.routes.decoding.LARGE", 100)
+    monkeypatch.setattr("latentfill.web.routes.photo.LARGE", 100)
     grey = np.linspace(0, 65535, 960).reshape(SHAPE).astype(np.uint16)
     told = client.post(DECODE, files={"photo": ("a.png", encoded(Image.fromarray(grey)))}).json()
     assert told["image"].startswith("data:image/jpeg;base64,")
@@ -173,7 +173,7 @@ def test_large_photos_are_shown_as_jpeg_and_16_bits_as_8(client, monkeypatch):
 
 @pytest.mark.parametrize("large", [True, False])
 def test_a_photo_is_shown_with_its_colours(client, monkeypatch, large):
-    monkeypatch.setattr("latentfill.web.routes.decoding.LARGE", 100 if large else 10_000)
+    monkeypatch.setattr("latentfill.web.routes.photo.LARGE", 100 if large else 10_000)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     told = client.post(DECODE, files={"photo": ("a.png", encoded(painted("red"), icc_profile=profile))}).json()
     assert Image.open(io.BytesIO(b64decode(told["image"].split(",")[1]))).info["icc_profile"] == profile
@@ -213,7 +213,7 @@ def test_pixels_are_counted_and_weighed_before_they_are_decoded(app_of, photo, m
             answer = small.post(DECODE, files={name: ("a.png", png(photo[0]))})
             assert answer.status_code == 413 and "960 pixels" in answer.json()["error"]
     with TestClient(app_of(), base_url="http://127.0.0.1:8000") as busy:
-        monkeypatch.setattr("latentfill.web.engine.line.HELD_PIXELS", 1000)
+        monkeypatch.setattr("latentfill.web.queue.HELD_PIXELS", 1000)
         engine = busy.app.state.state.engine
         with engine.seat() as seat:
             engine.weigh(seat, 500)

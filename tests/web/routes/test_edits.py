@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentfill.cutting import Cut
-from latentfill.figures import directions
+from latentfill.faces.placement import Placement
+from latentfill.figures import samples as directions
 from latentfill.images.originals import Original
-from latentfill.images.placement import Placement
-from latentfill.web.routes import edits
-from latentfill.web.routes.edits import shrunk
+from latentfill.photo.crop import Cut
+from latentfill.web.routes import edit as edits
+from latentfill.web.routes.edit import shrunk
 
 EDITS = "/api/v1/edits"
 

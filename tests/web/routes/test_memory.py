@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from latentfill.completion.completion import watch
-from latentfill.web.engine import search
-from latentfill.web.engine.engine import Engine
+from latentfill.completion.complete import watch
+from latentfill.web import tasks as search
+from latentfill.web.scheduler import Engine
 
 ALLOCATOR = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8192 bytes")
 POSTS = ("complete", "complete/stream", "faces", "edits", "sample")

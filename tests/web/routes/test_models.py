@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from latentfill.gan.building import build, fresh_encoder
+from latentfill.gan.checkpoint import build, fresh_encoder
 from latentfill.options import NetworkOptions
 
 

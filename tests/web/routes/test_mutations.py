@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 
 from latentfill.images.originals import Original, encode
-from latentfill.web.routes import edits
+from latentfill.web.routes import edit as edits
 
 COUNT = 1000
 PATHS = ("/api/v1/complete", "/api/v1/complete/stream", "/api/v1/faces", "/api/v1/edits", "/api/v1/sample")

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from latentfill.figures.samples import show
-from latentfill.gan.building import build
+from latentfill.gan.checkpoint import build
 from latentfill.options import NetworkOptions
 
 
@@ -48,7 +48,7 @@ def test_a_walk_goes_from_each_seed_to_the_next(serve, gan):
 
 def test_a_walk_of_a_normal_prior_goes_round_the_sphere(serve):
     gan = build(NetworkOptions(size=8, base=2, latent=3, prior="normal"))
-    from latentfill.gan.latents.walks import walk
+    from latentfill.gan.directions import walk
 
     a, b = gan.generator.prior.sample([1, 2]).split(1)
     answer = serve({"normal": gan}).post("/api/v1/sample", json={"walk": [1, 2], "frames": 3}).json()["images"]

@@ -1,0 +1,250 @@
+"""What `complete` writes for each input: its file, what it was made of, and its metadata."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+from unicodedata import normalize
+
+from ..completion import operators as observations
+from ..completion.operators import Sight
+from ..errors import LatentfillError
+from ..files import records
+from ..files.contents import Landmarks, MadeOf, changed_contents, digest_hole, digest_landmarks, digest_photo
+from ..files.listing import Listing, Roles, survey
+from ..files.naming import Results, name_results, place_of
+from ..files.records import ForeignFileError
+from ..gan.checkpoint import weights
+from ..gan.gan import Gan
+from ..images import photos
+from ..images.holes import HoleSpec
+from ..options import CompleteOptions
+
+if TYPE_CHECKING:
+    from ..cli.complete import Options
+
+ANEW = "Give another --out, or --overwrite to make it anew."
+LEFT_ALONE: dict[str, Any] = {"observe": None, "degrade": None}
+OF_MODEL = {"weights": "its weights have", "calibration": "its calibration or alignment has"}
+WHOLE, CHANGED = "whole", "changed"
+INVERTED = " inverted"
+
+
+@final
+@dataclass(frozen=True)
+class Question:
+    """One input and where its answer goes: `stem`.png and `stem`.json. `hole` is a picture of its own hole, encoded.
+
+    `photo` is the SHA-256 of its file, "" until that is computed; `moved` the name that its answer would have, if
+    another file had not been there.
+    """
+
+    source: photos.Source
+    number: int
+    stem: Path
+    hole: bytes | None = None
+    photo: str = ""
+    moved: str = ""
+
+    def file(self, suffix: str) -> Path:
+        return self.stem.with_name(self.stem.name + suffix)
+
+
+def list_pictures(places: Sequence[Path], out: Path, roles: Roles, read: Sequence[str] = ()) -> Listing:
+    """Every picture in `places` but what lies in `out`. Raises LatentfillError if the pictures themselves do.
+
+    Files with a suffix in `read` are the caller's, and not counted as left out.
+    """
+    here = Path(os.path.realpath(out))
+    listed = survey(places, {**roles, out: f"in {out}, the folder for the results"}, read)
+    real = (Path(os.path.realpath(source.path)) for source in listed.sources)  # of links in circles, too
+    own = {path for path in real if path.parent == here}
+    if any(place.is_dir() and place.resolve() == here for place in places) or any(p.suffix == ".png" for p in own):
+        raise LatentfillError(
+            f"{out} holds the pictures to complete", "Give another --out: originals are not replaced."
+        )
+    return listed
+
+
+def named(
+    sources: Sequence[photos.Source],
+    out: Path,
+    results: Results,
+    *,
+    anew: bool = False,
+    digest: Callable[[photos.Source], str] = digest_photo,
+) -> list[Question]:
+    """A question for each source, numbered from 1, with a name of its own in `out`; `anew` if all are to be made."""
+    names = name_results(sources, results, digest, anew=anew)
+    return [
+        Question(source, number, out / name.stem, photo=name.photo, moved=name.moved)
+        for number, (source, name) in enumerate(zip(sources, names, strict=True), 1)
+    ]
+
+
+def hole_seed(seed: int, name: str) -> int:
+    """What an image's hole is drawn from: the name of its file alone, so that neighbours and order do not matter."""
+    text = normalize("NFC", f"{seed} {name}")  # some systems take letters and their accents apart
+    digest = hashlib.sha256(text.encode(errors="surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "little")
+
+
+def hole_of(options: "Options") -> str:
+    """What is to be filled: of an observed picture nothing, if nothing is said."""
+    return options.hole or ("full" if sight_of(options) else "center")
+
+
+def sight_of(options: "Options") -> Sight | None:
+    """What the pictures are observations of, or are made to be."""
+    written = options.degrade if options.observe is None else options.observe
+    return None if written is None else observations.parse(written)
+
+
+def asked_for(options: "Options") -> dict[str, Any]:
+    """What decides how a photo is completed and what is drawn of it, as it stands in the metadata."""
+    return {
+        "observe": options.observe,
+        "degrade": options.degrade,
+        "hole": hole_of(options) + (INVERTED if options.invert else ""),
+        "model": options.model,
+        "class": options.class_name,
+        "preset": options.preset,
+        "fit": options.fit,
+        "options": asdict(options.search),
+        "photo": asdict(options.photo),
+        "edits": options.edits,
+        "every": options.every,
+        "gif": options.gif,
+    }
+
+
+def made_of(question: Question, spec: HoleSpec, landmarks: Landmarks) -> MadeOf:
+    """The contents that a completion is made of, as digests."""
+    return {
+        "photo": question.photo or digest_photo(question.source),
+        "hole": digest_hole(spec, question.source.name, question.hole),
+        "landmarks": digest_landmarks(landmarks, question.source.name),
+        "place": place_of(question.source),
+    }
+
+
+def open_questions(
+    questions: Iterable[Question], options: "Options", spec: HoleSpec, landmarks: Landmarks, gan: Gan
+) -> tuple[list[Question], list[str]]:
+    """The questions that are not answered yet, and sentences about those that were, of other contents.
+
+    Raises LatentfillError if an answer was made with other options or another model: skipping it would pass it off
+    as one of these.
+    """
+    asked, found = asked_for(options), model_of(gan)
+    left: list[Question] = []
+    notes: list[str] = []
+    for question in questions:
+        metadata, picture = records.read_answer(question.file(".json")), question.file(".png")
+        state = "" if metadata is None else _state_of(picture, metadata)
+        if options.overwrite or metadata is None or not state:
+            left.append(question)
+            continue
+        now = made_of(question, spec, landmarks)
+        check_same(metadata, asked, metadata.get("made_of", {}), now, found, str(picture))
+        if changed := changed_contents(metadata.get("made_of", {}), now):
+            notes.append(f"{question.source.name}: made anew, since {changed} changed")
+            left.append(question)
+        elif state == CHANGED:
+            notes.append(
+                f"{picture} was changed since it was written, and stays as it is; remove it to have it made anew"
+            )
+    return left, notes
+
+
+def check_same(
+    told: Mapping[str, Any], asked: Mapping[str, Any], was: MadeOf, now: MadeOf, model: Mapping[str, str], what: str
+) -> None:
+    """Raise LatentfillError, which names the first difference, if an answer was made otherwise than is asked for now.
+
+    Two names of one hole, or of one model, are no difference.
+    """
+    told = {**LEFT_ALONE, **told, "options": {**asdict(CompleteOptions()), **told.get("options", {})}}
+    told["photo"] = {"grow": 0, **told.get("photo", {})}
+    told, asked = _take_apart(told), _take_apart(asked)
+    if now.get("hole") is not None and was.get("hole") == now["hole"]:
+        told["hole"] = asked["hole"]
+    if told.get("weights") == model["weights"]:
+        told["model"] = asked["model"]
+    difference = next(_differences(told, asked), None)
+    if difference is None:
+        changed = [words for key, words in OF_MODEL.items() if told.get(key, model[key]) != model[key]]
+        difference = f"with {asked['model']} as it was then: {changed[0]} changed since" if changed else None
+    if difference is not None:
+        raise LatentfillError(f"{what} was made {difference}", ANEW)
+
+
+def model_of(gan: Gan) -> dict[str, str]:
+    """What tells a model from another of its name: digests of all that completes, and of what it says of itself."""
+    about = json.dumps({name: gan.about.get(name) for name in ("alignment", "trust")}, sort_keys=True, default=str)
+    return {"weights": weights_of(gan), "calibration": records.digest(about.encode())}
+
+
+def weights_of(gan: Gan) -> str:
+    """A digest of all weights that complete."""
+    return weights(gan.generator, gan.discriminator, gan.encoder, gan.completer)
+
+
+def write_answer(
+    question: Question, options: "Options", contents: MadeOf, facts: Mapping[str, Any], picture: bytes
+) -> Path:
+    """Write one completion, a PNG file, and before it its metadata, by which it is known as ours and as answered.
+
+    Raises ForeignFileError if something else is in its place, or was put there since, by another command too.
+    """
+    path, about = question.file(".png"), question.file(".json")
+    before = records.read_answer(about)
+    if (about.exists() or path.exists()) and not records.can_replace(path, before):
+        raise ForeignFileError(f"{path} was not written by latentfill, or was changed since", records.MOVE)
+    was = before.get("made_of", {}) if before else {}
+    if was.get("photo", contents["photo"]) != contents["photo"] and was.get("place") != contents["place"]:
+        raise ForeignFileError(f"{path} was meanwhile written for another photo", "Give the same command again.")
+    output = {"sha256": records.digest(picture), "before": [records.digest_file(path)] if path.exists() else []}
+    metadata = {"image": question.source.name, **asked_for(options), **facts, "made_of": contents, "output": output}
+    text = json.dumps(records.seal(metadata), indent=1) + "\n"
+    photos.put(about, lambda file: file.write(text.encode()))
+    photos.put(path, lambda file: file.write(picture))
+    return path
+
+
+def _state_of(picture: Path, metadata: Mapping[str, Any]) -> str:
+    """The state of an answer that has metadata: WHOLE, CHANGED by somebody, or "" if it is still to be written.
+
+    A kill between the two files leaves the picture that was there before.
+    """
+    output = metadata.get("output")
+    if not picture.is_file() or output is None:
+        return WHOLE if picture.is_file() else ""
+    found = records.digest_file(picture)
+    return WHOLE if found == output["sha256"] else "" if found in output["before"] else CHANGED
+
+
+def _take_apart(about: Mapping[str, Any]) -> dict[str, Any]:
+    """The hole, and whether it was inverted."""
+    hole = about["hole"]
+    return {**about, "hole": hole.removesuffix(INVERTED), "invert": hole.endswith(INVERTED)}
+
+
+def _differences(told: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
+    """Each choice that was another, as a user writes it: "with --steps 5, not 100"; what is not told was not there."""
+    for key, value in asked.items():
+        if key == "made_of" or key not in told or told[key] == value:
+            continue
+        if isinstance(value, dict) and isinstance(told[key], dict):
+            yield from _differences(told[key], value)
+            continue
+        flag = f"--{key.replace('_', '-')}"
+        if isinstance(value, bool):
+            yield f"{'without' if value else 'with'} {flag}"
+        elif told[key] is None or value is None:
+            yield f"without {flag}, not with {value}" if told[key] is None else f"with {flag} {told[key]}, not without"
+        else:
+            yield f"with {flag} {told[key]}, not {value}"

@@ -1,1 +1,0 @@
-"""What every verb shares: how its options come together, and how it shows its progress."""

@@ -1,0 +1,78 @@
+"""What the computer is, in words, for reports.
+
+A progress bar on stderr: how far, how fast, how long still.
+"""
+
+import platform
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from types import TracebackType
+from typing import final
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+
+def machine() -> str:
+    """When, on what and with what something was measured."""
+    import torch
+
+    from .. import __version__
+
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not on every system
+        lines = []
+    processor = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    return (
+        f"{date.today()}, {processor or platform.processor() or platform.machine()}, {torch.get_num_threads()} "
+        f"threads, torch {torch.__version__}, Python {platform.python_version()}, latentfill {__version__}"
+    )
+
+
+PLAIN_EVERY_SECONDS = 30.0
+
+
+@final
+class Bar:
+    """One line that moves on a terminal; elsewhere, in a log file say, a plain line now and then."""
+
+    def __init__(self, title: str, unit: str) -> None:
+        self.title, self.unit = title, unit
+        console = Console(stderr=True)
+        self._moves = console.is_terminal
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(None),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        self._rich = Progress(*columns, console=console, disable=not self._moves, redirect_stdout=False)
+        self._task = self._rich.add_task(title, total=None, rate="", note="")
+        self._first: tuple[float, int] | None = None
+        self._said = 0.0
+
+    def __enter__(self) -> "Bar":
+        self._rich.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._rich.stop()
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        """Show that `done` of `total` are done."""
+        now = time.monotonic()
+        self._first = self._first or (now, done)
+        seconds = now - self._first[0]
+        rate = (done - self._first[1]) / seconds if seconds else 0.0
+        told = f"{rate:,.1f} {self.unit}/s" if rate else ""
+        if self._moves:
+            self._rich.update(self._task, completed=done, total=total, rate=told, note=note)
+        elif done >= total or now - self._said >= PLAIN_EVERY_SECONDS:
+            left = f", {(total - done) / rate / 60:.1f} min left" if rate else ""
+            print(f"{self.title}: {done:,}/{total:,} {self.unit}  {told}{left}  {note}".rstrip(), file=sys.stderr)
+            self._said = now

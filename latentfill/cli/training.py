@@ -1,0 +1,327 @@
+"""What a training is given: pictures, on each machine decoded once, and perhaps a model to begin with.
+
+What `latentfill train` does, in one process or in each of several: read the pictures, learn, and show how far.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from ..errors import LatentfillError, ModelError
+from ..options import NetworkOptions
+from .output import name_process
+
+if TYPE_CHECKING:
+    from ..gan.gan import Gan
+    from ..runs.data import Dataset
+    from ..runs.distributed import Team
+    from ..runs.record import Progress
+    from ..runs.trainer import Caller
+    from .train import Options
+
+
+def beginning(options: "Options", team: "Team") -> "Gan | None":
+    """The model to begin with; in all processes the very same, since what differs in the last bit drifts apart."""
+    import torch
+
+    from ..gan.checkpoint import load
+    from ..gan.growing import STEPS as ENOUGH
+    from ..models import find
+    from .progress import Bar
+
+    if not options.begin:
+        return None
+    begin, size, record = load(find(options.begin)), options.network.size, options.record
+    if begin.network.size >= size:
+        return begin
+    if record.threads:
+        torch.set_num_threads(record.threads)
+
+    def grow() -> "Gan":
+        with Bar(f"growing to {size} pixels", "steps") as bar:
+            return grown_once(begin, size, options.train.seed, _cache(options), ENOUGH, bar.update)
+
+    def rehearse() -> "Gan":
+        began: list[float] = []
+        gan = grown_once(begin, size, options.train.seed, _cache(options), 2, lambda *_: began.append(monotonic()))
+        minutes = (began[-1] - began[-2]) * ENOUGH / 60
+        print(f"growing     from {begin.network.size} pixels first: {ENOUGH:,} steps, {minutes:.1f} min")
+        return gan
+
+    return team.led(rehearse if record.dry_run else grow)
+
+
+def grown_once(
+    gan: "Gan",
+    size: int,
+    seed: int,
+    cache: Path | None,
+    steps: int,
+    tell: Callable[[int, int], None],
+) -> "Gan":
+    """The GAN grown to `size`, kept in the cache as a model file: a training that goes on, or begins again, finds it.
+
+    As it is if doubling does not bring it to that size. Raises ModelError as `grown` does, and when the file cannot be
+    written; DataError when there is no place for it.
+    """
+    from ..gan.checkpoint import load, save, weights
+    from ..gan.growing import grown
+    from ..runs.data import place
+
+    while gan.network.size < size and size % gan.network.size == 0:
+        digest = weights(gan.generator, gan.discriminator, gan.encoder, gan.completer)[:32]
+        path = place(f"grown-{digest}-{seed}-{steps}.safetensors", cache)
+        try:
+            gan = load(path)
+        except ModelError:  # there is none, or no whole one
+            gan = grown(gan, seed, steps, tell)
+            save(gan, path)
+    return gan
+
+
+def opened(options: "Options", team: "Team") -> "Dataset":
+    """The pictures: on each machine one process fetches and decodes what is not there yet, and all read that."""
+    if not options.data:
+        raise LatentfillError("no pictures named", "Write latentfill train PICTURES... --run FOLDER.")
+    places = local(options, team)
+    data = team.first_here(lambda: _decoded(options, places, team))
+    if data.rejected and not options.record.dry_run and team.leads:
+        from ..runs.data import write_rejected
+
+        where = options.run / "rejected.csv"
+        options.run.mkdir(parents=True, exist_ok=True)
+        write_rejected(where, data.rejected)
+        print(f"left out, because they cannot be read: {len(data.rejected)}, listed in {where}", file=sys.stderr)
+    if team.leads:
+        print(*data.left_out, f"{len(data)} pictures", sep="\n", file=sys.stderr)
+    return data
+
+
+def local(options: "Options", team: "Team") -> list[Path]:
+    """Where the pictures lie, on this machine once they have been fetched."""
+    from ..runs.store import fetched
+
+    tell = (lambda line: print(line, file=sys.stderr)) if not team.local else (lambda line: None)
+    return team.first_here(lambda: fetched(options.data, _cache(options), tell))
+
+
+def _decoded(options: "Options", places: Sequence[Path], team: "Team") -> "Dataset":
+    from ..runs.data import Dataset, build
+    from .progress import Bar
+
+    network = options.network
+    with Bar("reading pictures", "pictures") if team.leads else nullcontext() as bar:
+        for step in build(places, network.size, network.channels, _cache(options), options.record.max_images):
+            if isinstance(step, Dataset):
+                data = step
+            elif bar is not None:
+                bar.update(*step)
+    return data
+
+
+def _cache(options: "Options") -> Path | None:
+    return Path(options.record.cache) if options.record.cache else None
+
+
+Wish = Callable[[], bool]
+SIGNS = {"discriminator": "D", "generator": "G", "hole": "hole", "latent": "z"}  # of the losses beside the bar
+
+
+def learn(options: "Options") -> int:
+    """As one of the processes that torchrun started, or alone."""
+    from ..runs.distributed import enroll
+    from ..stopping import StopSignal
+
+    name_process("train", options.run)
+    team, parent = enroll(options.record.device), os.getppid()
+    if options.record.dry_run:
+        return _rehearse(options, team)
+    stop: StopSignal | None = None
+
+    def wish() -> bool:
+        # Whoever started several processes and was killed cannot stop them any more.
+        return (stop is not None and stop.came) or (team.crew.size > 1 and os.getppid() != parent)
+
+    steps = STEPS[options.kind](options, team, wish)
+    stop = StopSignal("this batch", quiet=not team.leads)  # from here on there is something to save
+    try:
+        show(options, team, steps)
+    finally:
+        stop.restore()
+    team.leave()
+    return 0
+
+
+def show(options: "Options", team: "Team", steps: "Iterator[Progress]") -> None:
+    """Train until done, or until a process of the team wishes to stop. The leader shows how far it is."""
+    from .progress import Bar
+
+    title = f"train {options.run.name}"
+    first = last = None
+    try:
+        with Bar(title, "images") if team.leads else nullcontext() as bar:
+            for last in steps:
+                if bar is not None:
+                    if first is None:
+                        print(_banner(last, team, options.train.batch_size), file=sys.stderr)
+                    for line in last.told:
+                        print(line, file=sys.stderr)
+                    bar.update(last.images_seen, last.total, _losses(last))
+                first = first or last
+                if last.stopped:
+                    break
+    finally:
+        steps.close()  # type: ignore[attr-defined]
+    if not team.leads:
+        return
+    if last is not None and last.stopped:
+        print(f"Stopped and saved. The same command goes on: {options.run}", file=sys.stderr)
+    if first is None:
+        print("Nothing to do: it has seen as many images already. Give a larger --images-seen.", file=sys.stderr)
+    print(options.run / "model.safetensors")
+
+
+def _rehearse(options: "Options", team: "Team") -> int:
+    """Say what a training would take. Of the pictures a few are decoded, to where nothing of them stays."""
+    from tempfile import TemporaryDirectory
+
+    from ..files.listing import find
+
+    batch, n = options.train.batch_size, options.network
+    places = local(options, team) if options.data else []
+    total = min(len(list(find(places))), options.record.max_images or sys.maxsize) if places else 0
+    few = 10 * batch // 9 + 2  # so many that a tenth may be held out
+    temporary = TemporaryDirectory()
+    try:
+        record = replace(options.record, cache=temporary.name, max_images=few)
+        train = options.train
+        if train.epochs and total:
+            train = replace(train, images_seen=max(1, round(train.epochs * total)), epochs=None)
+        tried = replace(options, record=record, train=train, data=tuple(map(str, places)))
+        told = [line for step in STEPS[options.kind](tried, team, lambda: False) for line in step.told]
+    finally:
+        temporary.cleanup()
+    if not team.leads:
+        return 0
+    size = total * n.size**2 * n.channels / 1e6
+    print("\n".join([*told, f"pictures    {total:,} in all, {size:,.1f} MB decoded in the cache; {few} were tried"]))
+    return 0
+
+
+def _train_gan(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progress]":
+    from ..training.gan import train
+
+    begin = beginning(options, team)
+    data, held_out = opened(options, team), options.encoder.held_out if options.record.score_every else 0
+    caller = _caller(data, team, wish)
+    return train(data, options.run, options.network, options.train, options.record, begin, caller, held_out)
+
+
+def _train_vae(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progress]":
+    from ..training.vae import train_vae
+
+    begin, data = beginning(options, team), opened(options, team)
+    caller = _caller(data, team, wish)
+    return train_vae(data, options.run, options.network, options.train, options.record, begin, caller)
+
+
+def _train_pyramid(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progress]":
+    from ..training.lapgan import train_pyramid
+
+    data = opened(options, team)
+    return train_pyramid(data, options.run, options.network, options.train, options.record, _caller(data, team, wish))
+
+
+def _train_encoder(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progress]":
+    from ..training.encoder import train_encoder
+
+    gan = _finished(options, options.model)
+    data = opened(replace(options, network=gan.network), team) if options.data else None
+    return train_encoder(
+        gan, data, options.run, options.train, options.encoder, options.record, _caller(data, team, wish)
+    )
+
+
+def _train_completer(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progress]":
+    from ..training.completer import train_completer
+
+    gan = _finished(options, options.begin or "")
+    data = opened(replace(options, network=gan.network), team)
+    caller = _caller(data, team, wish)
+    caller = replace(caller, scorer=caller.completer_scorer)
+    return train_completer(gan, data, options.run, options.train, options.encoder, options.record, caller)
+
+
+def _train_context(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progress]":
+    from ..options.training import ContextOptions
+    from ..training.context import train_context
+
+    o = options.network
+    if o != NetworkOptions(size=o.size, channels=o.channels, base=o.base):
+        raise LatentfillError(
+            "a context encoder has no latent space", "Leave out --widths, --latent and --prior, or train a GAN."
+        )
+    network = ContextOptions(o.size, o.channels, o.base, options.encoder.skips)
+    data = opened(options, team)
+    return train_context(
+        data, options.run, network, options.train, options.encoder, options.record, _caller(data, team, wish)
+    )
+
+
+STEPS = {
+    "gan": _train_gan,
+    "vae": _train_vae,
+    "lapgan": _train_pyramid,
+    "encoder": _train_encoder,
+    "context-encoder": _train_context,
+    "completer": _train_completer,
+}
+
+
+def _finished(options: "Options", model: str) -> "Gan":
+    """The model that something is trained for."""
+    from ..models import load
+
+    gan = load(model)
+    if options.network not in (NetworkOptions(), gan.network):
+        raise LatentfillError(
+            f"the networks of {model} are made, and cannot be others",
+            "Leave out --size, --channels, --widths, --base, --latent and --prior; an encoder has --encoder-base.",
+        )
+    return gan
+
+
+def _caller(data: "Dataset | None", team: "Team", wish: Wish) -> "Caller":
+    """What a training is lent: the command as it was given, the machine, and how to score a model."""
+    from ..evaluation.feature_spaces import file
+    from ..evaluation.validation import CompleterScorer, CompletionScorer
+    from ..runs.trainer import Caller
+    from .option_parsing import command
+    from .progress import machine
+
+    spaces = ["pixels"]
+    if data and data.alignment is not None:
+        try:
+            file()
+            spaces.append("dlib-face")
+        except LatentfillError:
+            pass  # without dlib's file there is no such space
+    scorers = CompletionScorer(spaces), CompleterScorer(spaces[-1])
+    return Caller(command.get(), machine(), *scorers, team, wish)
+
+
+def _banner(first: "Progress", team: "Team", batch_size: int) -> str:
+    lines = [f"{path} cannot be read and is passed over" for path in first.broken]
+    if (size := team.crew.size) > 1:
+        lines.append(f"{size} processes, {batch_size // size} images of a batch each, on {team.device}")
+    went_on = f"training continues at {first.resumed_from:,} images" if first.resumed_from else "a new model begins"
+    return "\n".join([*lines, went_on])
+
+
+def _losses(progress: "Progress") -> str:
+    return "  ".join(f"{sign} {progress.losses[name]:.3f}" for name, sign in SIGNS.items() if name in progress.losses)

@@ -1,0 +1,57 @@
+"""`align` on Ray: photos are shared out in blocks, and the ledger stays with the one who called."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import final
+
+from ..batch.align import Cutter, Share, Task
+from ..batch.records import Row
+from ..batch.workers import Killed
+from ..options import EngineOptions
+from .blocks import Block
+from .drive import work
+
+IN_A_BLOCK = 32  # photos: seconds of work, which is what is lost with a worker
+
+
+@final
+class Aligner:
+    """What an actor does: cut photos out as the plain loop does."""
+
+    def __init__(self, cutter: Cutter) -> None:
+        self._cutter = cutter
+
+    def __call__(self, items: Sequence[tuple[int, Task]]) -> list[tuple[int, Row | Killed]]:
+        return [(number, self._cutter(task)) for number, task in items]
+
+    def failed(self, item: tuple[int, Task], reason: str) -> tuple[int, Row | Killed]:
+        return item[0], Killed(reason)
+
+    def commit(self, name: str, made: list[tuple[int, Row | Killed]]) -> list[tuple[int, Row | Killed]]:
+        return made
+
+
+def on_ray(options: EngineOptions, notes: Path, *, most: int | None = None) -> Share:
+    """What stands in for `jobs.workers.share_out`."""
+
+    def share(
+        cutter: Cutter, tasks: Iterable[Task], workers: int, preload: str = ""
+    ) -> Iterator[tuple[Task, Row | Killed]]:
+        todo = list(tasks)
+        size = max(1, min(IN_A_BLOCK, len(todo) // max(1, 4 * workers)))
+        blocks = [
+            Block(f"{first:09}", tuple(enumerate(todo[first : first + size], first)))
+            for first in range(0, len(todo), size)
+        ]
+        if not blocks:
+            return
+        back = work(options, lambda fleet: blocks, partial(Aligner, cutter), notes, most=most)
+        try:
+            for _, made in back:
+                for number, row in made:
+                    yield todo[number], row
+        finally:
+            back.close()
+
+    return share

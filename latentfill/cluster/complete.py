@@ -1,0 +1,289 @@
+"""Shards of results (WebDataset): tars with NAME.png and NAME.json of each picture.
+
+`complete` on Ray: which pictures are still to be done, what an actor makes of a block of them, and the end of it.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from ..batch.complete import drain
+from ..batch.inputs import Reader, reason
+from ..batch.outputs import Question, asked_for, check_same, model_of, open_questions
+from ..errors import LatentfillError
+from ..files import records
+from ..files.contents import MadeOf, changed_contents, digest_hole
+from ..images.photos import put
+from ..models import load
+from .blocks import Block
+from .fleet import clear_up
+from .tables import Manifest, Row, fetch, text, told
+
+if TYPE_CHECKING:
+    from ..cli.complete import Options
+
+NAMES = re.compile(r"\d{9}-[0-9a-f]{12}(-\d+)?")  # of shards, without suffix
+
+
+def pack(file: Any, folder: Path, pictures: Iterable[str]) -> None:
+    """Write the pictures in a folder, and their metadata, into a tar."""
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name in pictures:
+            for path in (folder / name, folder / _beside(name)):
+                part = tarfile.TarInfo(path.relative_to(folder).as_posix())
+                part.size = path.stat().st_size
+                with path.open("rb") as whole:
+                    tar.addfile(part, whole)
+
+
+def drop_stale(out: Path, known: Mapping[str, Set[str]], rows: Iterable[dict[str, Any]]) -> None:
+    """Take answers out of their shards that were given anew since, so that nobody reads both.
+
+    `known` names all that were ever in each shard, `rows` are those that count; they get the new sizes.
+    """
+    now: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        now.setdefault(row["output"] or "", []).append(row)
+    for output, pictures in known.items():
+        theirs, path = now.get(output, []), out / output
+        kept = {row["member"] for row in theirs}
+        if theirs and pictures > kept and path.exists() and records.is_ours(path):
+            _keep_only(path, kept)
+            for row in theirs:
+                row["output_bytes"] = path.stat().st_size
+
+
+def _keep_only(shard: Path, pictures: Set[str]) -> None:
+    names = {*pictures, *map(_beside, pictures)}
+
+    def fill(file: Any) -> None:
+        with tarfile.open(shard) as old, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as new:
+            for part in old:
+                if part.name in names:
+                    new.addfile(part, old.extractfile(part))
+
+    records.save(shard, fill)
+
+
+def _beside(name: str) -> str:
+    return f"{name.removesuffix('.png')}.json"
+
+
+BATCHES = 4  # of a search in a block: packed well, and little is lost with a worker
+IN_A_SHARD = 1_024
+ROUNDS = 2  # blocks for each worker at least, so that none waits long for the last
+
+
+@final
+@dataclass(frozen=True)
+class Done:
+    """What is told of a block: files that were written, how many pictures are answered, and what ails the others."""
+
+    outputs: tuple[str, ...]
+    answered: int
+    bad: tuple[tuple[str, str], ...]
+
+
+@final
+class Completer:
+    """What an actor does. The reader and the batch are those of the plain loop, so the answers are too."""
+
+    def __init__(self, options: "Options", model: Mapping[str, str]) -> None:
+        self._options, self._model = options, model
+        self._gan = load(options.model, "auto" if options.device == "cuda" else options.device, options.class_name)
+        if model_of(self._gan) != model:
+            raise LatentfillError(f"{options.model} is another model on this machine", "Copy the model's file there.")
+        self._manifest = Manifest(options.out)
+        self._scratch = Path(tempfile.gettempdir()) / "latentfill-shards" / str(os.getpid())
+        clear_up(self._scratch.parent)
+        self._reader = Reader(options, self._gan, alone=False)
+
+    def __call__(self, items: Sequence[Question]) -> list[Row]:
+        """Complete the questions that are not answered yet. The rows of all, in their order."""
+        self._reader.rejected.clear()
+        options, reader, given = self._options, self._reader, {item.number: item for item in items}
+        if options.write == "tar":
+            options = replace(options, out=self._scratch)
+        questions = [replace(q, stem=options.out / q.stem) for q in fetch(items)]
+        open_ones, _ = open_questions(questions, options, reader.spec, reader.landmarks, self._gan)
+        left = {question.number for question in open_ones}
+        rows = {q.number: self._row(q, given[q.number].stem) for q in questions if q.number not in left}
+        for question, made in drain(options, self._gan, reader, open_ones, drawn=False, model=self._model):
+            if isinstance(made, LatentfillError):
+                rows[question.number] = self.failed(given[question.number], reason(question.source.name, made))
+            else:
+                rows[question.number] = self._row(question, given[question.number].stem)
+        rejected = dict(reader.rejected)
+        return [rows.get(item.number) or self.failed(item, rejected[item.source.name]) for item in items]
+
+    def failed(self, item: Question, reason: str) -> Row:
+        """The row of a picture that cannot be completed."""
+        asked = asked_for(self._options)
+        return {
+            "stem": item.stem.as_posix(),
+            "path": item.source.name,
+            "hole": asked["hole"],
+            "model": asked["model"],
+            "model_hash": self._model["weights"],
+            "error": reason,
+        }
+
+    def commit(self, name: str, made: list[Row]) -> Done:
+        """Pack the shard, then add the part of the manifest: with that the block is done."""
+        if self._options.write == "tar":
+            made = self._packed(name, made)
+        self._manifest.add(name, made)
+        outputs = dict.fromkeys(row["output"] for row in made if not row.get("error"))
+        bad = tuple((row["path"], row["error"]) for row in made if row.get("error"))
+        return Done(tuple(outputs), len(made) - len(bad), bad)
+
+    def _row(self, question: Question, stem: Path) -> Row:
+        metadata = json.loads(question.file(".json").read_text())
+        return told(question, metadata, stem.as_posix(), question.file(".png").stat().st_size)
+
+    def _packed(self, name: str, rows: list[Row]) -> list[Row]:
+        """The rows, with their pictures and stories in a shard."""
+        good = [row for row in rows if not row.get("error")]
+        folder = self._options.out / "shards"
+        ways = (folder / f"{name}{f'-{number}' if number else ''}.tar" for number in count())
+        shard = next(path for path in ways if not path.exists() or records.is_ours(path))
+        if good:
+            records.save(shard, lambda file: pack(file, self._scratch, [row["output"] for row in good]))
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        where = {"output": f"shards/{shard.name}", "output_bytes": shard.stat().st_size if good else None}
+        return [row if row.get("error") else {**row, **where, "member": row["output"]} for row in rows]
+
+
+@final
+class Job:
+    """One output folder, from the driver's side."""
+
+    def __init__(
+        self, options: "Options", questions: Sequence[Question], model: Mapping[str, str], reader: Reader
+    ) -> None:
+        self.options, self.questions, self.model, self._reader = options, questions, model, reader
+        self.manifest = Manifest(options.out)
+        self._sizes: dict[str, int] = {}
+        self.notes: dict[str, str] = {}
+        if options.overwrite:
+            self.manifest.clear()
+            self.manifest.file.unlink(missing_ok=True)
+            self._file.unlink(missing_ok=True)
+            self._sweep({})
+        self._check_same()
+        known = self.manifest.rows()
+        self._stems = {text(q.stem.relative_to(options.out).as_posix()): q for q in questions}
+        if len(self._stems) < len(questions):
+            raise LatentfillError("two pictures have names that are no text, and are alike", "Rename one of them.")
+        self._fresh = [q for stem, q in self._stems.items() if stem not in known]
+        self._again = [q for stem, q in self._stems.items() if stem in known and not self._stands(known[stem])]
+        self.open = len(self._fresh) + len(self._again)
+
+    def blocks(self, workers: int) -> list[Block]:
+        """What is still to be done. What went wrong before is tried again, apart from what was never tried.
+
+        A block's name tells what is in it: whoever does it again writes the same files.
+        """
+        size = self._block_size(workers)
+        groups = [some[i : i + size] for some in (self._fresh, self._again) for i in range(0, len(some), size)]
+        return [self._block(group) for group in groups]
+
+    def make(self) -> Any:
+        """What makes the work of an actor."""
+        return partial(Completer, self.options, self.model)
+
+    def finish(self) -> dict[str, Row]:
+        """Put the manifest together. Returns the rows of the pictures that were asked for, as far as they are done.
+
+        Of earlier calls for other pictures it keeps the answers, not the errors.
+        """
+        self._sizes.clear()
+        again = {stem for stem, question in self._stems.items() if question in self._again}
+        rows = self.manifest.rows(lambda row: row["stem"] not in again or self._stands(row))
+        kept = {stem: row for stem, row in rows.items() if stem in self._stems or not row["error"]}
+        drop_stale(self.options.out, self.manifest.members(), kept.values())
+        self.manifest.merge(kept)
+        self._sweep(kept)
+        return {stem: rows[stem] for stem in self._stems if stem in rows}
+
+    def _block(self, group: Sequence[Question]) -> Block:
+        out = self.options.out
+        digest = hashlib.sha256("\0".join(q.source.name for q in group).encode(errors="surrogateescape")).hexdigest()
+        items = tuple(replace(q, stem=q.stem.relative_to(out)) for q in group)
+        return Block(f"{group[0].number:09}-{digest[:12]}", items)
+
+    def _block_size(self, workers: int) -> int:
+        """Pictures of a block; as it was, where the job goes on, so that blocks are cut as before."""
+        kept = self._kept()
+        if size := kept.get("block"):
+            return int(size)
+        most = IN_A_SHARD if self.options.write == "tar" else BATCHES * self.options.batch_size
+        size = max(1, min(most, -(-len(self.questions) // (ROUNDS * workers))))
+        content = json.dumps({**self._asked(), **self.model, "block": size}, indent=1).encode()
+        put(self._file, lambda file: file.write(content))
+        return size
+
+    def _stands(self, row: Row) -> bool:
+        """Whether an answer is still there, whole, and of what is asked for now."""
+        question = self._stems.get(row["stem"])
+        if row["error"]:
+            return False
+        if question is not None and (changed := self._changed(row, question)):
+            self.notes[question.source.name] = f"{question.source.name}: made anew, since {changed} changed"
+            return False
+        output: str = row["output"]
+        if output not in self._sizes or not row["member"]:
+            try:
+                path = self.options.out / output if row["member"] or question is None else question.file(".png")
+                self._sizes[output] = path.stat().st_size
+            except OSError:
+                self._sizes[output] = -1
+        return bool(self._sizes[output] == row["output_bytes"])
+
+    def _changed(self, row: Row, question: Question) -> str:
+        """Which contents are others than those that an answer was made of; early rows did not say."""
+        was: MadeOf = {name: row[name] for name in ("photo", "hole_sha256", "landmarks")}
+        if was["photo"] is None:
+            return ""
+        now = self._reader.contents(fetch([question])[0])
+        return changed_contents({**was, "hole": was["hole_sha256"]}, now)
+
+    def _check_same(self) -> None:
+        """Raise LatentfillError if what is there was made for other questions."""
+        if kept := self._kept():
+            asked, out = self._asked(), str(self.options.out)
+            check_same(kept, asked, kept.get("made_of", {}), asked["made_of"], self.model, out)
+
+    def _sweep(self, kept: Mapping[str, Row]) -> None:
+        """Remove shards that no row names: of workers that were killed before they had told of them."""
+        told = {row["output"] for row in kept.values()}
+        for path in (self.options.out / "shards").glob("*.tar"):
+            if NAMES.fullmatch(path.stem) and f"shards/{path.name}" not in told:
+                records.remove(path)
+
+    def _asked(self) -> dict[str, Any]:
+        spec = self._reader.spec
+        made_of = {"hole": digest_hole(spec, "") if spec.kind == "file" else None}
+        return dict(
+            json.loads(json.dumps({**asked_for(self.options), "write": self.options.write, "made_of": made_of}))
+        )
+
+    def _kept(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads(self._file.read_text()))
+        except (OSError, ValueError):
+            return {}
+
+    @property
+    def _file(self) -> Path:
+        return self.options.out / "_run" / "asked.json"

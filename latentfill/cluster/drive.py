@@ -1,0 +1,126 @@
+"""What the process does that was called: start or join Ray, hand out the work, show how far it is, and end well."""
+
+import io
+import signal
+import sys
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from ..batch.inputs import Reader, write_rejected
+from ..batch.outputs import model_of
+from ..cli.output import say
+from ..cli.progress import Bar
+from ..errors import LatentfillError
+from ..files.contents import roles_of
+from ..files.locks import held
+from ..files.naming import FolderResults
+from ..gan.gan import Gan
+from ..options import EngineOptions
+from ..stopping import stop
+from .blocks import Block, Work, spread
+from .complete import Job
+from .fleet import Fleet, connect, disconnect
+from .tables import Manifest, Row, questions
+
+if TYPE_CHECKING:
+    from ..cli.complete import Options
+
+
+def complete(options: "Options", gan: Gan) -> tuple[dict[str, Row], int]:
+    """Have every picture completed that is not yet. Returns the rows of the manifest, and how many there should be.
+
+    Raises LatentfillError where nothing can be done, KeyboardInterrupt when stopped: what is done is in the manifest.
+    """
+    reader = Reader(options, gan, alone=False)  # raises for options that go ill together, before anything is started
+    lock = held(options.out)
+    try:
+        results = Manifest(options.out) if options.write == "tar" else FolderResults(options.out)
+        roles = roles_of(reader.spec, options.images, options.out)
+        asked, left_out = questions(options.images, options.out, results, roles, anew=options.overwrite)
+        print(*(f"{line}\n" for line in left_out), sep="", end="", file=sys.stderr)
+        asked = asked[: options.max_images]
+        if not asked:
+            what = f"no pictures in {', '.join(map(str, options.images))}"
+            raise LatentfillError(what, "Give pictures, folders, tars or Parquet files of them.")
+        job = Job(options, asked, model_of(gan), reader)
+        if done := len(asked) - job.open:
+            print(f"{done:,} of {len(asked):,} are done already (--overwrite makes them anew)", file=sys.stderr)
+        print(*(f"{note}\n" for note in job.notes.values()), sep="", end="", file=sys.stderr)
+        try:
+            if job.open:
+                _work_off(options, job)
+        except KeyboardInterrupt:
+            _finish(job)
+            raise
+        return _finish(job), len(asked)
+    finally:
+        lock.close()
+
+
+def work(
+    options: EngineOptions,
+    cut: Callable[[Fleet], Sequence[Block]],
+    make: Callable[[], Work],
+    notes: Path,
+    *,
+    device: str = "cpu",
+    threads: int = 0,
+    most: int | None = None,
+) -> Generator[tuple[str, Any], None, None]:
+    """Start or join Ray, do the blocks that `cut` makes for so many actors, and leave it, whatever happens.
+
+    In between sys.stdout is sys.stderr: Ray prints there what it has to say of actors that died, among the results.
+    """
+    said = sys.stdout, sys.stderr
+    sys.stdout = sys.stderr
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        fleet = connect(options, device, threads, most)
+        for number, handler in before.items():  # for SIGTERM Ray has put its own in the place, which leaves at once
+            ours = handler in (None, signal.SIG_DFL, signal.default_int_handler, stop)
+            signal.signal(number, _interrupt if ours else handler)
+        yield from spread(make, cut(fleet), fleet, notes)
+    finally:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        disconnect()
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        sys.stdout, sys.stderr = said
+
+
+def _finish(job: Job) -> dict[str, Row]:
+    rows = job.finish()
+    bad = [(row["path"], row["error"]) for row in rows.values() if row["error"]]
+    write_rejected(job.options.out / "_run" / "rejected.csv", bad)
+    return rows
+
+
+def _work_off(options: "Options", job: Job) -> None:
+    done, bad, results = 0, 0, sys.stdout
+    folder = options.out / "_run" / "tries"
+    blocks = work(
+        options.where,
+        lambda fleet: job.blocks(fleet.workers),
+        job.make(),
+        folder,
+        device=options.device,
+        threads=options.threads,
+        most=job.open,
+    )
+    with closing(blocks), Bar("complete", "photos") as bar:  # Ray has ended before the manifest is put together
+        bar.update(0, job.open, "starting Ray")
+        for _, made in blocks:
+            done, bad = done + made.answered, bad + len(made.bad)
+            for output in made.outputs:
+                say(options.out / output, file=results)
+            bar.update(done + bad, job.open, f"{bad:,} rejected" if bad else "")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Leave, and show nothing of what Ray has to say of actors that end with it."""
+    sys.stdout = sys.stderr = io.StringIO()
+    stop(number, frame)

@@ -1,0 +1,87 @@
+"""`evaluate` on Ray: the batches of the plain loop, answered elsewhere and put on the same shelves."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, final
+
+from ..errors import LatentfillError
+from ..evaluation.benchmark import Made, Shelf, answer, warm_up
+from ..evaluation.methods import choose
+from ..files.locks import held
+from .blocks import Block
+from .drive import work
+
+if TYPE_CHECKING:
+    from ..cli.evaluate import Options
+    from ..evaluation.trial import Trial
+
+
+@final
+class Evaluator:
+    """What an actor does: it has the methods, and warms each up before the first batch that it times."""
+
+    def __init__(self, options: "Options", names: Sequence[str]) -> None:
+        from ..cli.evaluate import resources_of
+
+        self._methods, lacking = choose(names, resources_of(options))
+        for error in lacking.values():
+            raise error
+        self._warm: set[str] = set()
+
+    def __call__(self, items: Sequence[tuple[str, Any, Any]]) -> list[Made]:
+        return [self._answer(*item) for item in items]
+
+    def failed(self, item: tuple[str, Any, Any], reason: str) -> Made:
+        raise LatentfillError(
+            f"{item[0]} cannot complete {len(item[1])} pictures: {reason}",
+            "Leave the method out, or give a smaller --batch-size.",
+        )
+
+    def commit(self, name: str, made: list[Made]) -> Made:
+        return made[0]
+
+    def _answer(self, name: str, shown: Any, holes: Any) -> Made:
+        if name not in self._warm:
+            warm_up(self._methods[name], shown, holes)
+            self._warm.add(name)
+        return answer(self._methods[name], shown, holes)
+
+
+def complete(options: "Options", trial: "Trial") -> Iterator[tuple[int, int, str]]:
+    """What `trial.complete` does. Times are those of an actor with its share of the threads."""
+    lock = held(options.out)
+    try:
+        places: dict[str, tuple[Shelf, list[int], str]] = {}
+        blocks: list[Block] = []
+        total = done = 0
+        for hole, method, shelf in trial.shelves():
+            total += len(shelf)
+            done += len(shelf)
+            for rows in shelf.missing(trial.batch_size):
+                name = f"{len(blocks):09}"
+                blocks.append(Block(name, ((method, *shelf.question(rows)),)))
+                places[name] = shelf, rows, f"{hole}: {method}"
+                done -= len(rows)
+        yield done, total, ""
+        if not blocks:
+            return
+        make = partial(Evaluator, options, list(trial.methods))
+        back = work(
+            options.where,
+            lambda fleet: blocks,
+            make,
+            options.out / "_run" / "tries",
+            device=options.device,
+            threads=options.threads,
+            most=len(blocks),
+        )
+        try:
+            for name, made in back:
+                shelf, rows, note = places[name]
+                shelf.keep(rows, made)
+                done += len(rows)
+                yield done, total, note
+        finally:
+            back.close()
+    finally:
+        lock.close()

@@ -1,0 +1,172 @@
+"""`train` on Ray Train: what torchrun's processes do, in workers that Ray starts, and starts anew when one is lost."""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from ..errors import LatentfillError, RunError, explain
+from ..runs.checkpoints import listed
+from ..runs.distributed import Lost, joined
+from ..runs.store import is_remote
+from .fleet import Fleet, connect, disconnect
+
+if TYPE_CHECKING:
+    from ..cli.train import Options
+
+IN_VAIN = 3  # restarts without a new checkpoint between them, after which nothing is expected of another
+STOP, TOLD, ERROR = "stop", "told.txt", "error.json"  # files in RUN/_ray, through which both sides speak
+LOOK_EVERY_SECONDS = 0.3
+
+
+def train(options: "Options") -> int:
+    """Start or join Ray, train there until done or stopped, and show what the leader of the workers says."""
+    from ..cli.option_parsing import command
+
+    if options.record.dry_run:
+        raise LatentfillError("--dry-run rehearses on one machine", "Leave out --engine ray.")
+    options = _absolute(options)
+    notes = options.run / "_ray"
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    fleet = connect(options.where, options.record.device, options.record.threads, options.where.workers or None)
+    options = replace(options, record=replace(options.record, threads=fleet.threads))
+    try:
+        notes.mkdir(parents=True, exist_ok=True)
+        for name in (STOP, TOLD, ERROR):
+            (notes / name).unlink(missing_ok=True)
+
+        def wish(number: int, frame: FrameType | None) -> None:
+            if (notes / STOP).exists():  # the second time is meant
+                raise KeyboardInterrupt
+            (notes / STOP).touch()
+            print("\nStopping after this batch; again to leave at once.", file=sys.stderr)
+
+        for number in before:
+            signal.signal(number, wish)  # Ray's own leaves at once
+        with _overheard(notes / TOLD):
+            _fit(options, fleet, command.get())
+    except OSError as error:
+        raise explain(error, notes, RunError) from error
+    finally:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        disconnect()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if (notes / ERROR).exists():
+        said = json.loads((notes / ERROR).read_text())
+        raise LatentfillError(said["what"], said["cure"])
+    print(options.run / "model.safetensors")
+    return 0
+
+
+def _fit(options: "Options", fleet: Fleet, command: str) -> None:
+    """Train, and again as long as what was lost in between was not for nothing."""
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    # Ray's own answer to Ctrl-C kills the workers; ours lets them save.
+    kind: Any = type("Trainer", (TorchTrainer,), {"_register_sigint_handler": lambda trainer, controller: None})
+    each = {"CPU": fleet.cpus, **({"GPU": 1.0} if fleet.gpus else {})}
+    trainer = kind(
+        _worker,
+        train_loop_config={"options": options, "command": command},
+        torch_config=TorchConfig(backend=None if fleet.gpus else "gloo"),
+        scaling_config=ScalingConfig(num_workers=fleet.workers, use_gpu=bool(fleet.gpus), resources_per_worker=each),
+        run_config=RunConfig(
+            storage_path=str(options.run / "_ray"), name="train", failure_config=FailureConfig(max_failures=IN_VAIN)
+        ),
+    )
+    while True:
+        before = _newest(options.run)
+        try:
+            trainer.fit()
+            return
+        except KeyboardInterrupt:
+            raise
+        except Exception as error:  # Ray's own, which have changed with its versions
+            if (options.run / "_ray" / ERROR).exists():
+                return
+            if _newest(options.run) == before:
+                raise RunError(
+                    f"the workers were lost {IN_VAIN + 1} times: {str(error).splitlines()[0]}",
+                    "See their memory and Ray's logs; the same command goes on from the newest checkpoint.",
+                ) from error
+
+
+def _worker(config: dict[str, Any]) -> None:
+    """One worker's share. What the user can mend is noted, and no reason to start it anew."""
+    import ray.train
+    from ray.train.torch import get_device
+
+    from ..cli.option_parsing import command
+    from ..cli.training import STEPS, show
+
+    options, place = config["options"], ray.train.get_context()
+    command.set(config["command"])
+    notes = options.run / "_ray"
+    team = joined(get_device(), place.get_local_rank())
+    options = replace(options, record=replace(options.record, device=str(team.device or get_device())))
+    file = (notes / TOLD if team.leads else Path(os.devnull)).open("a", buffering=1)
+    try:
+        with redirect_stderr(file), redirect_stdout(sys.stderr):
+            wish = (notes / STOP).exists if team.leads else lambda: False
+            show(options, team, STEPS[options.kind](options, team, wish))
+    except Lost:
+        raise
+    except LatentfillError as error:
+        making = notes / f"{ERROR}.{place.get_world_rank()}"
+        making.write_text(json.dumps({"what": error.what, "cure": error.cure}))
+        making.replace(notes / ERROR)
+    finally:
+        file.close()
+
+
+def _absolute(options: "Options") -> "Options":
+    """The same with paths that mean the same wherever a worker is started."""
+
+    def whole(place: str) -> str:
+        return place if is_remote(place) else os.path.abspath(place)
+
+    cache = options.record.cache
+    named = {"model": options.model, "begin": options.begin}
+    paths: Any = {name: os.path.abspath(value) for name, value in named.items() if value and Path(value).exists()}
+    record = replace(options.record, cache=cache and os.path.abspath(cache))
+    return replace(options, data=tuple(map(whole, options.data)), run=options.run.absolute(), record=record, **paths)
+
+
+def _newest(run: Path) -> str:
+    return " ".join(path.name for at in (run, *run.glob("completer-*")) for path in listed(at / "checkpoints")[:1])
+
+
+@contextmanager
+def _overheard(path: Path) -> Iterator[None]:
+    """Meanwhile, what is written to a file is shown."""
+    over = threading.Event()
+    listener = threading.Thread(target=_listen, args=(path, over.wait), daemon=True)
+    listener.start()
+    try:
+        yield
+    finally:
+        over.set()
+        listener.join()
+
+
+def _listen(path: Path, wait: Callable[[float], bool]) -> None:
+    shown = 0
+    while True:
+        last = wait(LOOK_EVERY_SECONDS)
+        with suppress(OSError), path.open(encoding="utf-8", errors="replace") as file:
+            file.seek(shown)
+            sys.stderr.write(file.read())
+            sys.stderr.flush()
+            shown = file.tell()
+        if last:
+            return

@@ -1,1 +1,0 @@
-"""What is read of an image: exact numbers, noisy ones, levels, and the frequencies of a JPEG."""

@@ -1,1 +1,0 @@
-"""Networks that judge completed pictures. Nothing is ever trained against them."""

@@ -1,1 +1,0 @@
-"""Models for other programs: the networks as ONNX files."""

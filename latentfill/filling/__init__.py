@@ -1,1 +1,0 @@
-"""Put completed crops back into photos, at the resolution of the photo."""

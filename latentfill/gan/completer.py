@@ -1,0 +1,131 @@
+"""A completer: an incomplete image, and noise -> the whole image, in one pass, with as many answers as noises.
+
+- the encoder's maps of every size are added to what enters G's stage of that size, through 1x1 convolutions that begin
+  as zero: so it begins as the encoder and G that it is made of, to the bit
+- the latent is the encoder's, moved by its own spread times noise: where the hole leaves a choice, answers differ
+  (Zhao et al. 2021, "Large scale image completion via co-modulated GANs", have the noise beside the encoder's vector)
+- the critic sees the hole as one more channel of the completed image
+"""
+
+from copy import deepcopy
+from typing import Any, cast, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import ModelError
+from ..types import Images, Known, Latents, PerImage
+from .dcgan import blank, parameters
+from .encoder import ResidualEncoder, visible, within
+from .gan import Condition, Gan, Prior
+from .residual import ResidualDiscriminator, ResidualGenerator, double, initialise
+
+
+@final
+class ResidualCompleter(nn.Module):
+    """Encoder, generator and the convolutions between them; and the critic that they learnt from."""
+
+    def __init__(self, encoder: ResidualEncoder, generator: ResidualGenerator, critic: ResidualDiscriminator) -> None:
+        super().__init__()
+        self.encoder, self.generator, self.critic = encoder, generator, critic
+        widths = zip(_widths(encoder.trunk.stages), _widths(generator.stages)[::-1], strict=True)
+        self.skips = nn.ModuleList(blank(nn.Conv2d, a, b, 1) for a, b in widths)
+
+    @property
+    def prior(self) -> Prior:
+        """That of the latents."""
+        return self.generator.prior
+
+    @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+        return self.generator.size
+
+    @property
+    def precision(self) -> torch.dtype:
+        """What the layers compute in; the parameters stay as they are."""
+        return self.generator.precision
+
+    @precision.setter
+    def precision(self, dtype: torch.dtype) -> None:
+        self.encoder.precision = self.generator.precision = self.critic.precision = dtype
+
+    def forward(self, images: Images, known: Known, noise: Latents | None = None) -> Images:
+        """[n, channels, size, size] in [-1, 1], [n, 1, size, size], and noise [n, d], standard normal, or none.
+
+        Returns what was drawn, in place of the known pixels too.
+        """
+        condition = self.encode(images, known)
+        return self.draw(self.latents(condition, noise), condition)
+
+    def encode(self, images: Images, known: Known) -> Condition:
+        """All that is known of incomplete images; what is in their holes is not looked at."""
+        e = self.encoder
+        seen = visible(images, known).to(e.precision, memory_format=torch.channels_last)
+        maps = e.trunk.see(seen, len(e.trunk.stages))[1:]
+        mean, log_variance = e.describe(maps[-1])
+        added = tuple(F.conv2d(x, *parameters(skip, x.dtype)) for x, skip in zip(maps, self.skips, strict=True))
+        return Condition(mean, (log_variance / 2).exp(), added)
+
+    def latents(self, condition: Condition, noise: Latents | None = None) -> Latents:
+        """The most probable latents, or with noise [n, d], standard normal, others that are as possible."""
+        mean, deviation, _ = condition
+        return within(self.prior, mean if noise is None else mean + deviation * noise)
+
+    def draw(self, z: Latents, condition: Condition) -> Images:
+        """[n, d] -> [n, channels, size, size]."""
+        last = len(self.generator.stages)
+        return self.finish(self.begin(z, condition, last), condition, last)
+
+    def begin(self, z: Latents, condition: Condition, stages: int) -> Tensor:
+        """[n, maps, h, w]: what it has drawn after so many of the generator's stages."""
+        return self._through(self.generator.project_latents(z), condition, 0, stages)
+
+    def finish(self, x: Tensor, condition: Condition, stages: int) -> Images:
+        """The rest of the way, from what `begin` gave."""
+        x = self._through(x.to(self.precision), condition, stages, len(self.generator.stages))
+        return self.generator.to_images(x)
+
+    def judge(self, completed: Images, known: Known) -> PerImage:
+        """[n] logits of completed images: the larger, the more real with such a hole."""
+        return cast(PerImage, self.critic(torch.cat([completed, 1 - known], 1)))
+
+    def _through(self, x: Tensor, condition: Condition, first: int, last: int) -> Tensor:
+        for level in range(first, last):
+            stage: Any = self.generator.stages[level]
+            x = double(stage.adapt(x)) if level else stage.adapt(x)
+            x = stage(x + condition.maps[-1 - level])
+        return x
+
+
+def completer_of(gan: Gan, seed: int = 0) -> ResidualCompleter:
+    """A completer that completes as the GAN's encoder and generator do, with a critic that judges as its D does.
+
+    What leads on from there has no effect yet, and is drawn by the seed where it must not be 0. Without an encoder it
+    has a fresh one. Raises ModelError for networks that are not residual, or were told classes.
+    """
+    n, g, d, e = gan.network, gan.generator, gan.discriminator, gan.encoder
+    if not isinstance(g, ResidualGenerator) or not isinstance(d, ResidualDiscriminator) or n.classes:
+        what = "a completer is made of a model with residual networks that was told no classes"
+        raise ModelError(what, "Give one of `latentfill train --preset modern`, such as faces-128.")
+    if not isinstance(e, ResidualEncoder):
+        e = ResidualEncoder(g.prior, n.size, n.channels, n.scale)
+        initialise(e, seed)
+    completer = ResidualCompleter(deepcopy(e), deepcopy(g), ResidualDiscriminator(n.size, n.channels + 1, n.scale))
+    with torch.no_grad():
+        for skip in completer.skips:
+            for parameter in skip.parameters():
+                nn.init.zeros_(parameter)
+        state = d.state_dict()
+        look = torch.zeros_like(completer.critic.trunk.look.get_parameter("weight"))
+        look[:, : 4 * n.channels] = state["trunk.look.weight"]
+        judge = state["judge.weight"][:, : d.trunk.maps]  # without what it is told of its batch
+        state = {name: tensor for name, tensor in state.items() if not name.startswith("batch.")}
+        completer.critic.load_state_dict({**state, "trunk.look.weight": look, "judge.weight": judge})
+    return completer
+
+
+def _widths(stages: nn.ModuleList) -> list[int]:
+    """Maps at each size."""
+    return [cast(Any, stage).blocks[0].narrow.out_channels for stage in stages]

@@ -1,0 +1,234 @@
+"""An image as a small one and what every doubling of it lacks: the Laplacian pyramid of Burt and Adelson (1983).
+
+Halving takes means of 2x2, as pictures are shrunk everywhere here, and doubling is linear between the pixels. Whatever
+the two are, an image is exactly its half, doubled, and the residual.
+
+G and D of a Laplacian pyramid (Denton et al. 2015), as one generator of one latent and one discriminator.
+
+- the image of 8 pixels is a DCGAN's; each level then adds a residual to the image before it, doubled
+- every level has numbers of its own in z; a learned linear layer spreads them over the image before it, as the "colour
+  plane" of noise that the paper hands to each generator
+- a level's layers look at the image before it at its own size and draw four times the channels, rearranged to twice the
+  size (Shi et al. 2016): the paper's work on the doubled image, which says the same in four times the pixels
+- each level has a discriminator of the image with its residual added, as the paper's begin by adding the two
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import LatentfillError
+from ..options.bounds import NormName
+from ..types import Images, Latents, PerImage
+from .dcgan import DcganDiscriminator, DcganGenerator, blank, check_shape, parameters
+from .dcgan import initialise as initialise_layers
+from .gan import NormalPrior, UniformPrior
+from .layers import BatchNorm
+from .residual import double, halve
+
+Sizes = Sequence[Tensor]  # images [n, c, 8, 8], [n, c, 16, 16], ...: the same ones, or parts of them
+AnySize = Float[Tensor, "n c _ _"]  # one of these
+SMALLEST = 8  # pixels at the top of every pyramid
+
+
+def shrunk(images: Images) -> list[Tensor]:
+    """The images at 8 pixels, at 16, ... and as they are."""
+    sizes: list[Tensor] = [images]
+    while sizes[-1].shape[-1] > SMALLEST:
+        sizes.append(halve(sizes[-1]))
+    return sizes[::-1]
+
+
+def decompose(images: Images) -> list[Tensor]:
+    """The images at 8 pixels, then the residuals at 16, ... up to their own size."""
+    sizes = shrunk(images)
+    return sizes[:1] + [fine - double(coarse) for coarse, fine in pairwise(sizes)]
+
+
+def rebuild(parts: Sizes) -> Images:
+    """The images that were decomposed into these parts."""
+    images = parts[0]
+    for residual in parts[1:]:
+        images = double(images) + residual
+    return images
+
+
+Shares = Float[Tensor, "n _"]  # some of a latent's numbers
+SHARE = 8  # each level has one in so many of the latent's numbers, the image of 8 pixels the rest
+KERNEL = 5  # as in the post's networks; the last layer of a level has 3
+# So strongly count what a level's last layer draws, and the noise when training begins: residuals are small. A G drowns
+# its images in noise at first, until D has learnt what they are like; this makes it shorter.
+FAINT, NOISE = 0.1, 0.3
+
+
+@final
+class PyramidGenerator(nn.Module):
+    """G: latents to images, over all sizes."""
+
+    def __init__(
+        self,
+        prior: UniformPrior | NormalPrior,
+        size: int = 64,
+        channels: int = 3,
+        base: int = 64,
+        norm: NormName = "batch",
+    ) -> None:
+        super().__init__()
+        check_shape(size, channels)
+        if prior.dim < SHARE:
+            raise LatentfillError(f"a pyramid cannot share out {prior.dim} numbers", f"Give --latent {SHARE} or more.")
+        self.prior = prior
+        sizes = sizes_of(size)
+        self.numbers = prior.dim // SHARE  # of each level
+        first = prior.dim - self.numbers * len(sizes[1:])
+        self.smallest = DcganGenerator(replace(prior, dim=first), SMALLEST, channels, base, norms=norm)
+        self.levels = nn.ModuleList(Level(self.numbers, s // 2, channels, base, norm) for s in sizes[1:])
+
+    def forward(self, z: Latents) -> Images:
+        """[n, d] -> [n, channels, size, size] in [-1, 1]; each level sees what the one before has drawn."""
+        first, *others = self.shares(z)
+        images: Images = self.smallest(first)
+        for level, numbers in zip(self.levels, others, strict=True):
+            images = level(images, numbers).clamp(-1, 1)
+        return images
+
+    def beside(self, z: Latents, real: Sizes) -> list[Tensor]:
+        """What each level draws when it sees real images of the size before its own: coarse to fine, not clipped."""
+        first, *others = self.shares(z)
+        levels = zip(self.levels, real, others, strict=False)
+        return [self.smallest(first), *(level(images, numbers) for level, images, numbers in levels)]
+
+    def shares(self, z: Latents) -> list[Tensor]:
+        """The latent's numbers for the image of 8 pixels, and for each level."""
+        first = self.smallest.prior.dim
+        return list(torch.split(z, [first] + [self.numbers] * len(self.levels), 1))
+
+    def idle_biases(self) -> list[nn.Parameter]:
+        """Biases that batch norm subtracts again."""
+        levels: Any = self.levels
+        return [*self.smallest.idle_biases(), *(bias for level in levels for bias in level.idle_biases())]
+
+    @property
+    def precision(self) -> torch.dtype:
+        """What the layers compute in; the parameters stay as they are."""
+        return self.smallest.precision
+
+    @precision.setter
+    def precision(self, dtype: torch.dtype) -> None:
+        parts: Any = [self.smallest, *self.levels]
+        for part in parts:
+            part.precision = dtype
+
+
+@final
+class Level(nn.Module):
+    """Images of one size and a few numbers to images of twice the size."""
+
+    def __init__(self, numbers: int, size: int, channels: int, base: int, norm: NormName) -> None:
+        super().__init__()
+        self.precision = torch.float32  # what the layers compute in; the parameters stay as they are
+        self.size = size
+        self.noise = blank(nn.Linear, numbers, size**2)
+        self.look = blank(nn.Conv2d, channels + 1, base, KERNEL)
+        self.mix = blank(nn.Conv2d, base, base, KERNEL)
+        self.norms = nn.ModuleList(BatchNorm(base) if norm == "batch" else nn.Identity() for _ in range(2))
+        self.draw = blank(nn.Conv2d, base, 4 * channels, 3)
+
+    def forward(self, images: AnySize, numbers: Shares) -> AnySize:
+        """[n, channels, size, size] in [-1, 1] and [n, numbers] -> [n, channels, 2 size, 2 size], near [-1, 1]."""
+        return double(images) + self.residual(images, numbers)
+
+    def residual(self, images: AnySize, numbers: Shares) -> AnySize:
+        """[n, channels, 2 size, 2 size]: what the images lack when they are doubled."""
+        noise = F.linear(numbers.to(self.precision), *parameters(self.noise, self.precision))
+        x = torch.cat([images.to(self.precision), noise.view(-1, 1, self.size, self.size)], 1)
+        x = x.contiguous(memory_format=torch.channels_last)
+        for layer, norm in zip((self.look, self.mix), self.norms, strict=True):
+            x = torch.relu(norm(_same(x, layer)))
+        return FAINT * F.pixel_shuffle(_same(x, self.draw), 2).float()
+
+    def idle_biases(self) -> list[nn.Parameter]:
+        """Biases that batch norm subtracts again."""
+        pairs = zip((self.look, self.mix), self.norms, strict=True)
+        return [layer.get_parameter("bias") for layer, norm in pairs if isinstance(norm, nn.BatchNorm2d)]
+
+
+@final
+class PyramidDiscriminator(nn.Module):
+    """D: images to logits, the sum of those that each level's D has for the images at its size.
+
+    The probability of an image is that of its smallest version times, level by level, that of its residual given the
+    one before. So where each D tells how much likelier its part is to be real, all together do by their sum.
+    """
+
+    def __init__(self, size: int = 64, channels: int = 3, base: int = 64, norm: NormName = "batch") -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(DcganDiscriminator(s, channels, base, norm) for s in sizes_of(size))
+
+    def forward(self, images: Images) -> PerImage:
+        """[n, channels, size, size] -> [n] logits; the larger, the more real."""
+        logits: PerImage = torch.stack(self.judge(shrunk(images))).sum(0)
+        return logits
+
+    def features(self, images: Images) -> Tensor:
+        """[n, d]: what the levels see in each image, side by side, before they judge."""
+        levels: Any = self.levels
+        return torch.cat([level.features(seen) for level, seen in zip(levels, shrunk(images), strict=True)], 1)
+
+    def decide(self, features: Tensor) -> PerImage:
+        """[n, d] -> [n] logits: the rest of the way."""
+        levels: Any = self.levels
+        shares = torch.split(features, [level.judge.in_features for level in levels], 1)
+        decided = [level.decide(share) for level, share in zip(levels, shares, strict=True)]
+        logits: PerImage = torch.stack(decided).sum(0)
+        return logits
+
+    def judge(self, sizes: Sizes) -> list[Tensor]:
+        """The logits of each level for images of its size, coarse to fine."""
+        return [level(images) for level, images in zip(self.levels, sizes, strict=True)]
+
+    def idle_biases(self) -> list[nn.Parameter]:
+        """Biases that batch norm subtracts again."""
+        levels: Any = self.levels
+        return [bias for level in levels for bias in level.idle_biases()]
+
+    @property
+    def precision(self) -> torch.dtype:
+        """What the layers compute in; the parameters stay as they are."""
+        first: Any = self.levels[0]
+        precision: torch.dtype = first.precision
+        return precision
+
+    @precision.setter
+    def precision(self, dtype: torch.dtype) -> None:
+        levels: Any = self.levels
+        for level in levels:
+            level.precision = dtype
+
+
+def sizes_of(size: int) -> list[int]:
+    """8, 16, ... up to the size."""
+    return [SMALLEST << level for level in range((size // SMALLEST).bit_length())]
+
+
+def initialise(network: PyramidGenerator | PyramidDiscriminator, seed: int) -> None:
+    """Fill the parameters as in the post's networks; levels begin by adding nothing."""
+    initialise_layers(network, seed)
+    rng = torch.Generator().manual_seed(seed)
+    for level in network.modules():
+        if isinstance(level, Level):
+            weight = level.noise.get_parameter("weight")
+            nn.init.normal_(weight, std=NOISE * weight.shape[1] ** -0.5, generator=rng)
+            nn.init.zeros_(level.draw.get_parameter("weight"))
+
+
+def _same(x: Tensor, layer: nn.Module) -> Tensor:
+    """A convolution that keeps the size."""
+    weight, bias = parameters(layer, x.dtype)
+    return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)

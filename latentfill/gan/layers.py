@@ -1,0 +1,351 @@
+"""Processes that learn from one batch together: what a layer or a loss needs of the images that the others have.
+
+Each has every so many-th image of a batch, and its losses are means over its own. The loss of the whole batch is their
+mean, so a gradient is the mean of the processes' gradients, once what crosses from one to another has gone back too.
+`total` does: its transpose is itself, so it may be differentiated any number of times. A process alone pays nothing.
+
+Batch norm whose batch may lie in several processes: the same numbers as if it lay in one.
+
+Ioffe and Szegedy (2015), algorithm 1, and its gradient. Torch's own for several processes wants a GPU and cannot be
+differentiated twice, which a penalty on D's slopes does.
+
+Minibatch discrimination: D sees how alike the images of a batch are, so G cannot draw one image again and again.
+
+Salimans et al. (2016), section 3.2. Then D depends on the batch. In inference it must not: there the statistic is what
+it usually was, a running average as batch norm keeps one, so that a picture is judged as if it lay in a usual batch.
+
+Virtual batch norm: an image is normalised by a batch that was chosen once, and by itself, not by its neighbours.
+
+Salimans et al. (2016), section 3.5. In training the reference batch goes through the network in front of each batch
+(`begin`, `rest`), which costs as much as doubling it. For inference its statistics are kept and the batch is not: a
+model file is no place for somebody's pictures.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.nn import functional as F
+
+from ..options import NormName
+
+
+@final
+@dataclass(frozen=True)
+class Crew:
+    """How many processes there are, which of them this is, and through what torch lets them speak."""
+
+    rank: int = 0
+    size: int = 1
+    group: Any = None
+
+
+ALONE = Crew()
+_crew: ContextVar[Crew] = ContextVar("crew", default=ALONE)
+
+
+def crew() -> Crew:
+    """Those who share the batch at hand; outside of a step everybody is alone."""
+    return _crew.get()
+
+
+@contextmanager
+def together(those: Crew) -> Iterator[None]:
+    """Within, batches are shared: all of the crew must do the same there, in the same order."""
+    token = _crew.set(those)
+    try:
+        yield
+    finally:
+        _crew.reset(token)
+
+
+def mine(numbers: range) -> range:
+    """Those of a batch's images that this process has."""
+    return numbers[crew().rank :: crew().size]
+
+
+def shared(first: int, count: int) -> range:
+    """The numbers of the `count` images that this process has of a batch whose first is number `first`."""
+    return mine(range(first, first + count * crew().size))
+
+
+def total(x: Tensor, those: Crew | None = None) -> Tensor:
+    """The sum over all processes, in each of them; differentiable. `those` are the crew, if it is not that at hand."""
+    those = those or crew()
+    if those.size == 1:
+        return x
+    summed: Tensor = _Total.apply(x, those)  # type: ignore[no-untyped-call]
+    return summed
+
+
+def mean_of_all(x: Tensor) -> Tensor:
+    """The mean over all processes, in each of them; differentiable."""
+    return total(x) / crew().size if crew().size > 1 else x
+
+
+def gathered(x: Tensor) -> Tensor:
+    """[n, ...] -> [n * processes, ...]: what all have of the same batch, in the order of its images; differentiable."""
+    those = crew()
+    if those.size == 1:
+        return x
+    rows = x.new_zeros(len(x), those.rank, *x.shape[1:]), x.new_zeros(len(x), those.size - 1 - those.rank, *x.shape[1:])
+    return total(torch.cat([rows[0], x[:, None], rows[1]], 1)).flatten(0, 1)
+
+
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """This process's part of the sum of values * weights over that of the weights, of the whole batch.
+
+    The parts' mean is the whole, as it is of plain means.
+    """
+    return (values * weights).sum() / (total(weights.sum().detach()).clamp_min(1) / crew().size)
+
+
+def averaged(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> list[Tensor | None]:
+    """The means of all processes' gradients, by one sum of one flat tensor; one that some lack is zeros there.
+
+    What no process has stays away: to Adam that is not the same as zeros.
+    """
+    those = crew()
+    if those.size == 1:
+        return list(gradients)
+    parts = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, parameters, strict=True)]
+    there = parts[0].new_tensor([g is not None for g in gradients]).float()
+    flat = torch.cat([*(part.flatten().float() for part in parts), there])
+    dist.all_reduce(flat, group=those.group)
+    *means, found = torch.split(flat, [p.numel() for p in parameters] + [len(parts)])
+    all_have = [m.div_(those.size).view(p.shape).to(p.dtype) for m, p in zip(means, parameters, strict=True)]
+    if all(g is not None for g in gradients):  # then nothing need wait for a device
+        return list(all_have)
+    return [mean if known else None for mean, known in zip(all_have, found.tolist(), strict=True)]
+
+
+@final
+class _Total(Function):
+    """What all processes have, added up in each."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, those: Crew) -> Tensor:
+        ctx.those = those
+        summed = x.detach().clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(summed, group=those.group)
+        return summed
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        back: Tensor = _Total.apply(grads[0], ctx.those)  # type: ignore[no-untyped-call]
+        return back, None
+
+
+SPACE = (0, 2, 3)  # all dimensions but that of the maps
+
+
+@final
+class BatchNorm(nn.BatchNorm2d):
+    """torch's, but for a step that processes share."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[n, maps, h, w] -> the same shape, in training by the mean and variance of the whole batch."""
+        those = crew()
+        if those.size == 1 or not self.training or self.running_mean is None or self.running_var is None:
+            return super().forward(input)
+        mean, variance, count = statistics(input, those)
+        with torch.no_grad():
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked.add_(1)
+            momentum = 0.1 if self.momentum is None else self.momentum
+            self.running_mean.lerp_(mean, momentum)
+            self.running_var.lerp_(variance * (count / (count - 1).clamp_min(1)), momentum)
+        known = (mean, variance, count, those, self.eps)
+        normalised: Tensor = _Normalised.apply(input, self.weight, self.bias, *known)  # type: ignore[no-untyped-call]
+        return normalised
+
+
+def statistics(x: Tensor, those: Crew) -> tuple[Tensor, Tensor, Tensor]:
+    """[maps], [maps], []: mean and variance of all processes' images, and of how many values each is."""
+    values, maps = x.detach().float(), x.shape[1]
+    table = values.new_zeros(those.size, 2 * maps + 1)
+    if len(x):  # else all its images are of another kind
+        variance, mean = torch.var_mean(values, SPACE, correction=0)
+        table[those.rank] = torch.cat([mean, variance, values.new_tensor([values.numel() // maps])])
+    table = total(table, those)
+    means, variances, counts = table[:, :maps], table[:, maps:-1], table[:, -1:]
+    share = counts / counts.sum().clamp_min(1)
+    whole = (share * means).sum(0)
+    # About the whole's mean: the difference of two large sums would lose what small variances say.
+    return whole, (share * (variances + (means - whole).square())).sum(0), counts.sum()
+
+
+@final
+class _Normalised(Function):
+    """weight * (x - mean) / sqrt(variance + eps) + bias, mean and variance being those of all processes' x."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, *rest: Any
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight, mean, variance, rest[0])
+        ctx.those, ctx.eps = rest[1:]
+        return F.batch_norm(x, mean, variance, weight, bias, False, 0.0, ctx.eps)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, mean, variance, count = ctx.saved_tensors
+        arguments = grads[0], x, weight, mean, variance, count
+        found = (_twice if torch.is_grad_enabled() else _once)(*arguments, ctx.those, ctx.eps)
+        return (*found, *[None] * 5)
+
+
+def _once(
+    grad: Tensor, x: Tensor, weight: Tensor, mean: Tensor, variance: Tensor, count: Tensor, those: Crew, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of x, weight and bias; torch's kernel for known statistics does most of it."""
+    kernel = torch.ops.aten.native_batch_norm_backward
+    fixed, dw, db = kernel(grad, x, weight, mean, variance, None, None, False, eps, [True, True, True])
+    both = total(torch.stack([db, dw]).float(), those) / count
+    scale = weight * (variance + eps).rsqrt()
+    slope = -scale * (variance + eps).rsqrt() * both[1]
+    shift = -scale * both[0] - slope * mean
+    along = fixed + torch.addcmul(_wide(shift).to(x.dtype), x, _wide(slope).to(x.dtype))
+    return along, dw, db
+
+
+def _twice(
+    grad: Tensor, x: Tensor, weight: Tensor, mean: Tensor, variance: Tensor, count: Tensor, those: Crew, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same from plain operations on x alone, so that they can be differentiated again."""
+    values, back = x.float(), grad.float()
+    away = values - _wide(total(values.sum(SPACE), those) / count)
+    inverse = (total(away.square().sum(SPACE), those) / count + eps).rsqrt()
+    norm = away * _wide(inverse)
+    db, dw = back.sum(SPACE), (back * norm).sum(SPACE)
+    both = total(torch.stack([db, dw]), those) / count
+    along = _wide(weight * inverse) * (back - _wide(both[0]) - norm * _wide(both[1]))
+    return along.to(x.dtype), dw, db
+
+
+def _wide(values: Tensor) -> Tensor:
+    """[maps] -> [1, maps, 1, 1]"""
+    return values[None, :, None, None]
+
+
+DIMENSIONS = 5  # numbers that each kernel compares images by; theirs
+MOMENTUM = 0.1  # of the running average; batch norm's
+
+
+@final
+class MinibatchDiscrimination(nn.Module):
+    """Features [n, d] -> [n, kernels]: for each kernel, how near the others of the batch are, from 0 to 1.
+
+    Theirs is the sum over the batch; this is the mean over the others, so that a batch may have any size.
+    """
+
+    def __init__(self, features: int, kernels: int) -> None:
+        super().__init__()
+        self.kernels = kernels
+        self.tensor = nn.Parameter(torch.empty(kernels * DIMENSIONS, features))
+        self.running_nearness: Tensor
+        self.register_buffer("running_nearness", torch.zeros(kernels))
+
+    def forward(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n _"]:
+        """In training of the batch itself, in inference what is usual."""
+        if not self.training:
+            return self.running_nearness.to(features.dtype).expand(len(features), -1)
+        near = self.nearness(features)
+        with torch.no_grad():
+            self.running_nearness.lerp_(mean_of_all(near.mean(0)), MOMENTUM)
+        return near.to(features.dtype)
+
+    def nearness(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n _"]:
+        """o(x_i)_b = mean over j != i of exp(-||M_ib - M_jb||_1); 0 for an image alone."""
+        rows = F.linear(features, self.tensor.to(features.dtype)).float().view(len(features), self.kernels, DIMENSIONS)
+        others = gathered(rows) if self.training else rows
+        alike = (rows[:, None] - others[None]).abs().sum(3).neg().exp()  # [n, n, kernels]; 1 for an image and itself
+        return (alike.sum(1) - 1) / max(1, len(others) - 1)
+
+    def initialise(self, rng: torch.Generator) -> None:
+        """So wide that features of size 1 come to lie about 1 apart: much farther, and no gradient would be left."""
+        nn.init.normal_(self.tensor, std=self.tensor.shape[1] ** -0.5 / DIMENSIONS, generator=rng)
+        self.running_nearness.zero_()
+
+
+Maps = Float[Tensor, "_ c _ _"]
+EPSILON = 1e-5  # batch norm's
+
+
+@final
+class VirtualBatchNorm(nn.Module):
+    """[n, maps, h, w] -> the same shape; in training the first rows are those of the reference batch."""
+
+    def __init__(self, maps: int) -> None:
+        super().__init__()
+        self.rows = 0  # of the reference batch that leads in training; 0 while there is none
+        self.weight, self.bias = nn.Parameter(torch.ones(maps)), nn.Parameter(torch.zeros(maps))
+        self.running_mean: Tensor
+        self.running_square: Tensor
+        self.running_count: Tensor
+        self.register_buffer("running_mean", torch.zeros(maps))
+        self.register_buffer("running_square", torch.ones(maps))
+        self.register_buffer("running_count", torch.ones(1))
+
+    def forward(self, x: Maps) -> Maps:
+        """The reference batch by its own mean and variance, each other image by these and its own share in them."""
+        means, squares = x.float().mean((2, 3)), x.float().square().mean((2, 3))  # [n, maps]
+        if not self.training:
+            return self._scaled(x, *self._joined(self.running_mean, self.running_square, means, squares))
+        rows = self.rows or len(x)  # while there is no reference, the batch is its own
+        mean, square = means[:rows].mean(0), squares[:rows].mean(0)
+        with torch.no_grad():
+            self.running_mean.copy_(mean)
+            self.running_square.copy_(square)
+            self.running_count.fill_(rows)
+        rest = self._joined(mean, square, means[rows:], squares[rows:])
+        first = mean.expand(rows, -1), square.expand(rows, -1)
+        return self._scaled(x, *(torch.cat(pair) for pair in zip(first, rest, strict=True)))
+
+    def _joined(self, mean: Tensor, square: Tensor, means: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
+        """The statistics of the reference batch and of one image more, for each image."""
+        share = 1 / (self.running_count + 1)
+        return mean + share * (means - mean), square + share * (squares - square)
+
+    def _scaled(self, x: Maps, mean: Float[Tensor, "_ c"], square: Float[Tensor, "_ c"]) -> Maps:
+        scale = self.weight * ((square - mean.square()).clamp_min(0) + EPSILON).rsqrt()
+        shift = self.bias - mean * scale
+        return x * scale[:, :, None, None].to(x.dtype) + shift[:, :, None, None].to(x.dtype)
+
+    def reset_parameters(self) -> None:
+        """As it was made."""
+        nn.init.ones_(self.weight)
+        nn.init.zeros_(self.bias)
+
+
+def norm_layer(kind: NormName, maps: int) -> nn.Module:
+    """The layer of that name."""
+    if kind == "none":
+        return nn.Identity()
+    return VirtualBatchNorm(maps) if kind == "virtual" else BatchNorm(maps)
+
+
+def is_virtual(network: nn.Module) -> bool:
+    """Whether there is such a layer."""
+    return any(isinstance(module, VirtualBatchNorm) for module in network.modules())
+
+
+def begin(norms: Iterable[nn.Module], reference: Tensor | None, inputs: Tensor, training: bool) -> tuple[Tensor, int]:
+    """The inputs with the reference batch in front of them, and how many rows that is; outside of training none."""
+    rows = len(reference) if reference is not None and training else 0
+    for layer in norms:
+        if isinstance(layer, VirtualBatchNorm):
+            layer.rows = rows
+    return (torch.cat([reference.to(inputs), inputs]), rows) if reference is not None and rows else (inputs, 0)
+
+
+def rest(x: Tensor, rows: int) -> Tensor:
+    """What is left without the reference batch."""
+    return x[rows:] if rows else x

@@ -1,1 +1,0 @@
-"""The modern networks: residual blocks without any normalisation, for G, D and the encoder alike."""

@@ -1,0 +1,189 @@
+"""A hole widened by a disc: soft edges and the rest of a mark lie just outside of what was painted.
+
+The one rule of what a picture says as a hole: for files, arrays, uploads, what is transparent, and the page.
+
+docs/holes.md has it as a table.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from scipy.ndimage import distance_transform_edt
+
+from ..errors import HoleError
+from ..options import ReadLimits
+from ..types import Hole, Pixels
+from .photos import DEFAULT_LIMITS, Alpha, Photo, Source, read
+from .pixels import to_grey
+from .shapes import Missing
+
+Where = Bool[np.ndarray, "_ _"]
+ROWS_AT_ONCE = 512  # rows measured at once, besides those around them: distances are large
+
+
+def grow(hole: Hole, pixels: int) -> Hole:
+    """The hole [H, W] and all pixels whose centres lie at most so many pixels from that of one of its own.
+
+    Raises ValueError for a negative number.
+    """
+    if pixels < 0:
+        raise ValueError(f"a hole is widened by 0 pixels or more, not {pixels}")
+    grown = np.where(hole > 0, np.uint8(255), np.uint8(0))
+    for part, distance in _distances(hole > 0, pixels):
+        grown[part][distance <= pixels] = 255
+    return grown
+
+
+def reach(hole: Where, wanted: Where, most: int) -> int:
+    """By how many pixels a hole must be widened to hold those `wanted` that lie at most so far; 0 if none does."""
+    least = 0.0
+    for part, distance in _distances(hole, most):
+        near = distance[wanted[part] & (distance <= most)]
+        least = max(least, near.max(initial=0.0))
+    return int(np.ceil(least))
+
+
+def _distances(hole: Where, most: int) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+    """How far each pixel is from the hole, in bands of rows; those farther than `most` may be left out."""
+    rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
+    if not most or not len(rows):
+        return
+    left, right = max(0, columns[0] - most), columns[-1] + 1 + most
+    bottom = min(len(hole), rows[-1] + 1 + most)
+    for top in range(max(0, rows[0] - most), bottom, ROWS_AT_ONCE):
+        end, begin = min(bottom, top + ROWS_AT_ONCE), max(0, top - most)
+        around = hole[begin : end + most, left:right]
+        if around.any():
+            yield (slice(top, end), slice(left, right)), distance_transform_edt(~around)[top - begin : end - begin]
+
+
+WHITE = 128  # this and above is white, and opaque
+BLACK, BRIGHT = 32, 224  # what lies between is grey: compression alone hardly reaches so far
+COLOURED = 32  # levels between the channels of what is no grey
+BAND = 256  # rows of a picture looked at together
+FARTHEST = 64  # pixels by which widening a hole is proposed at most
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class HolePicture:
+    """`missing` [H, W] is True where a pixel is to be found; `notes` say what a user should know.
+
+    `soft` pixels are half black or half transparent and stay as they are; widened by `grow` pixels, the hole takes in
+    those that lie at its edge.
+    """
+
+    missing: Missing
+    notes: tuple[str, ...] = ()
+    soft: int = 0
+    grow: int = 0
+
+
+def read_hole(source: Source, limits: ReadLimits = DEFAULT_LIMITS, *, invert: bool = False) -> HolePicture:
+    """The hole in a picture file, turned as its EXIF data say. Raises ImageError as `photos.read` does."""
+    return interpret(read(source, limits), invert=invert)
+
+
+def decode_hole(data: bytes, name: str, limits: ReadLimits = DEFAULT_LIMITS, *, invert: bool = False) -> HolePicture:
+    """The same of a picture file in memory, by whatever name the errors call it."""
+    return read_hole(Source(name, Path(), size=len(data), data=data), limits, invert=invert)
+
+
+def interpret(photo: Photo, *, invert: bool = False) -> HolePicture:
+    """A picture as a hole: white and opaque pixels are to be found; with `invert`, the others."""
+    light = _brightness(photo.pixels)
+    opaque = np.ones(light.shape, bool) if photo.alpha is None else photo.alpha >= WHITE
+    missing = ((light >= WHITE) & opaque) ^ invert
+    notes = []
+    red, green, blue = (photo.pixels[..., i] for i in range(3))
+    apart = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    if coloured := int(np.count_nonzero((apart > COLOURED) & opaque)):
+        notes.append(
+            f"{_counted(coloured)} of the hole {_are(coloured)} coloured: a colour counts as white if its brightness "
+            f"is {WHITE} and above"
+        )
+    half = (light >= WHITE) & (light < BRIGHT) if invert else (light >= BLACK) & (light < WHITE)
+    kind = f"grey ({WHITE} and above)" if invert else f"grey (below {WHITE})"
+    return _with_notes(missing, half & opaque, notes, kind, _empty(light, opaque, invert), invert)
+
+
+def interpret_array(values: np.ndarray) -> HolePicture:
+    """An array [H, W] as a hole: True, or 128 and above, is to be found. It is not copied where it need not be."""
+    if values.dtype == np.bool_:
+        return _with_notes(values, np.zeros_like(values), [], "", "the hole is False all over", False)
+    missing, half = values >= WHITE, (values >= BLACK) & (values < WHITE)
+    empty = _empty(values, np.ones(values.shape, bool), False)
+    return _with_notes(missing, half, [], f"grey (below {WHITE})", empty, False)
+
+
+def interpret_alpha(alpha: Alpha, *, invert: bool = False) -> HolePicture:
+    """What is transparent in a photo as its hole; with `invert`, what is opaque."""
+    missing = (alpha < WHITE) ^ invert
+    half = (alpha > 0) & (alpha < WHITE) if invert else (alpha >= WHITE) & (alpha < 255)
+    kind = f"half transparent (alpha {f'1 to {WHITE - 1}' if invert else f'{WHITE} to 254'})"
+    empty = f"no pixel is {'opaque' if invert else 'transparent'} (alpha {'from' if invert else 'below'} {WHITE})"
+    return _with_notes(missing, half, [], kind, empty, invert)
+
+
+def check_size(found: tuple[int, int], wanted: tuple[int, int], hole: str, photo: str) -> None:
+    """Raise HoleError unless a hole has the size (height, width) of its photo as it is shown."""
+    if found == wanted:
+        return
+    what = f"{hole} is {found[1]} x {found[0]} pixels, but {photo} is {wanted[1]} x {wanted[0]}"
+    if found == wanted[::-1]:
+        cure = "EXIF data may turn the photo: turn the hole as well, or paint it on the photo as it is shown, upright."
+        raise HoleError(what, cure)
+    raise HoleError(what, "Make them equal.")
+
+
+def doubt(missing: Missing, *, invert: bool) -> str | None:
+    """Whether black and white seem to be exchanged in a hole that someone made."""
+    share = float(missing.mean())
+    round_about = all(edge.any() for edge in (missing[0], missing[-1], missing[:, 0], missing[:, -1]))
+    if share > 0.9 or (share > 0.7 and round_about):
+        how = "do not invert it (--no-invert)" if invert else "invert it (--invert)"
+        return f"{describe(missing)}: are white and black exchanged? If so, {how}"
+    return None
+
+
+def describe(hole: Hole | Missing) -> str:
+    """How much of a picture is to be found, where a hole is not 0: "25 % to be found (white)"."""
+    return f"{100 * np.count_nonzero(hole) / hole.size:.3g} % to be found (white)"
+
+
+def _with_notes(missing: Missing, half: Missing, notes: list[str], kind: str, empty: str, invert: bool) -> HolePicture:
+    if not missing.any():
+        return HolePicture(missing, (*notes, f"nothing is to be found: {empty}"))
+    if exchanged := doubt(missing, invert=invert):
+        notes.append(exchanged)
+    soft = int(np.count_nonzero(half))
+    wider = reach(missing, half, FARTHEST) if soft else 0
+    if soft:
+        cure = f": widening the hole by {wider} (--grow {wider}) fills those at its edge, too" if wider else ""
+        stay = "stays as it is" if soft == 1 else "stay as they are"
+        notes.append(f"{_counted(soft)} {_are(soft)} {kind} and {stay}{cure}")
+    return HolePicture(missing, tuple(notes), soft, wider)
+
+
+def _brightness(pixels: Pixels) -> UInt8[np.ndarray, "_ _"]:
+    """In bands, as it is computed in numbers of eight bytes."""
+    return np.concatenate([to_grey(pixels[top : top + BAND])[..., 0] for top in range(0, len(pixels), BAND)])
+
+
+def _empty(light: np.ndarray, opaque: Missing, invert: bool) -> str:
+    if invert:
+        return f"no pixel of the hole is black (below {WHITE})"
+    largest = int(light[opaque].max(initial=0))
+    return f"no pixel of the hole is white; its largest value is {largest}; white is {WHITE} and above"
+
+
+def _counted(count: int) -> str:
+    return f"{count:,} pixel{'s' * (count != 1)}"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"

@@ -1,1 +1,0 @@
-"""What verbs do with many files: in parallel, resumable, each failure named."""

@@ -1,0 +1,243 @@
+"""From a photo and its hole to the squares that a model is asked about."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from math import inf
+from typing import Any, final
+
+import numpy as np
+from jaxtyping import Float
+from pydantic import TypeAdapter, ValidationError
+
+from ..completion.operators import Sight, View
+from ..errors import HoleError, ImageError, LatentfillError
+from ..faces.detector import SURE
+from ..faces.placement import Placement
+from ..faces.templates import are_flat, are_mirrored
+from ..gan.gan import Gan
+from ..images.hole_pictures import WHITE, check_size, grow
+from ..images.originals import Original
+from ..images.pixels import central_square
+from ..options import Alignment, PhotoOptions
+from ..types import Hole, Pixels
+from .locate import describe_doubts, find_faces, seen_by, upright
+from .observed import Observed, cover, look, sight_of
+from .outside import diffuse
+from .tint import find_tint
+
+Threes = Float[np.ndarray, "n 3 2"]
+GIVE = "Give its landmarks (--landmarks), or have the model complete the middle of the photo (--place center)."
+SCATTERED = 0.25  # share of a crop that a fine hole may touch more than it hides before its crop is cut differently
+EMPTY = "the hole is empty: nothing is done"
+INVENTED = "the hole covers all of it: all of the result is invented"
+LITTLE = 0.15  # with less of a crop known, what is found could be anybody
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A photo, its hole [H, W], and the squares of it that the model is asked about.
+
+    `seen` is the share of the hole that they hold, 0 to 1; `notes` say what a user should know. Of an observed photo
+    the original is what is shown of it.
+    """
+
+    original: Original
+    hole: Hole
+    placements: tuple[Placement, ...]
+    crops: tuple[Pixels, ...]
+    crop_holes: tuple[Hole, ...]
+    seen: float
+    notes: tuple[str, ...] = ()
+    observed: Observed | None = None
+
+    @property
+    def sights(self) -> tuple[Sight, ...]:
+        """How each square shows what it does, if the photo is an observation."""
+        return tuple(sight_of(self.observed.sight, p) for p in self.placements) if self.observed else ()
+
+
+def cut(
+    original: Original,
+    hole: Hole,
+    gan: Gan,
+    options: PhotoOptions,
+    landmarks: Sequence[Any] | np.ndarray = (),
+    name: str = "the photo",
+    *,
+    observed: Observed | None = None,
+) -> Cut:
+    """The squares of a photo that a hole [H, W] touches, as the model wants them; of an observed one, all it can find.
+
+    `landmarks` [n, 3, 2] are x, y of three points for each of n faces, in continuous coordinates (the centre of the
+    first pixel is 0.5, 0.5), in the order of the model's alignment. They are used beside the faces that are found.
+
+    Raises HoleError if nothing of the photo is known, ImageError if a model of faces finds none or landmarks do not
+    suit the photo, and ValueError for options and shapes that cannot be.
+    """
+    _check_options(options)
+    height, width = original.values.shape[:2]
+    check_size(hole.shape, (height, width), "the hole", name)
+    hole, pixels = _widened(hole, options), original.photo().pixels
+    hidden, told = hidden_in(original, hole), original.notes
+    if gan.network.channels == 1 and original.values.shape[2] == 3 and find_tint(pixels, hidden == 0, hole > 0) is None:
+        told = (*told, "the model draws grey pictures: what it finds in a colour photo has no colours of its own")
+    given = _faces_given(landmarks, height, width, name)
+    if (height, width) == (gan.network.size, gan.network.size):
+        whole = Placement.square(0.0, 0.0, float(height), height)
+        empty = () if hole.any() or observed is not None else (EMPTY,)
+        return Cut(original, hole, (whole,), (pixels,), (hidden,), 1.0, (*told, *empty), observed)
+    if hole.all():
+        raise HoleError(f"{name}: the hole covers all of it", "Leave something from which the rest can be told.")
+    if not hole.any() and observed is None:
+        return Cut(original, hole, (), (), (), 0.0, (*told, EMPTY))
+    wanted = hole if observed is None else np.full_like(hole, 255)
+    placements, notes = _placed(pixels, wanted, hidden, gan, options, given, name)
+    pairs = [_crop(placement, pixels, hidden) for placement in placements]
+    known = min((1 - np.count_nonzero(gap) / gap.size for _, gap in pairs), default=1.0)
+    if known < LITTLE:
+        notes = (*notes, f"the model is shown only {100 * known:.0f} % of a square: what it finds could be anybody")
+    seen = seen_by(placements, hole) if hole.any() else 1.0
+    if observed is not None:
+        notes = (*notes, *_told(observed, placements, hole, gan, name))
+    if seen < 1:
+        notes = (*notes, f"{100 * (1 - seen):.3g} % of the hole is outside of what the model sees: {options.outside}")
+    crops, gaps = tuple(zip(*pairs, strict=True)) if pairs else ((), ())
+    return Cut(original, hole, placements, crops, gaps, seen, (*told, *notes), observed)
+
+
+def cut_observed(
+    original: Original,
+    hole: Hole,
+    sight: Sight,
+    gan: Gan,
+    options: PhotoOptions,
+    landmarks: Sequence[Any] | np.ndarray = (),
+    name: str = "the photo",
+    *,
+    most: int | None = None,
+) -> Cut:
+    """The same of a photo that is such an observation; hole and landmarks are in its own pixels.
+
+    What is wanted may have at most `most` pixels. Raises LatentfillError for what the model cannot do.
+    """
+    if sight.view.grey and gan.network.channels == 1:
+        raise LatentfillError(
+            "the model draws grey pictures, so it knows no colours", "Take a model of colour pictures."
+        )
+    hole, options = _widened(hole, options), replace(options, grow=0)
+    hidden = hidden_in(original, hole) if hole.shape == original.values.shape[:2] else np.zeros_like(hole)
+    observed = look(cover(original, hidden), sight, gan.network.size, name, most)
+    times = observed.shown.values.shape[0] / original.values.shape[0]
+    points = np.asarray(landmarks, float) * times if len(landmarks) else landmarks
+    return cut(observed.shown, observed.hole(hole, name), gan, options, points, name, observed=observed)
+
+
+def alignment_of(gan: Gan) -> Alignment | None:
+    """How the model's pictures were aligned, if they are faces; else None."""
+    about = gan.about.get("alignment")
+    names = Alignment.__dataclass_fields__
+    return Alignment(**{key: value for key, value in about.items() if key in names}) if about else None
+
+
+def _placed(
+    pixels: Pixels, hole: Hole, hidden: Hole, gan: Gan, options: PhotoOptions, given: Threes, name: str
+) -> tuple[tuple[Placement, ...], tuple[str, ...]]:
+    size, alignment = gan.network.size, alignment_of(gan)
+    if options.place == "center" or (options.place == "auto" and alignment is None and not len(given)):
+        left, top, right, _ = central_square(*hole.shape)
+        middle = Placement.square(float(left), float(top), float(right - left), size)
+        return ((middle,) if seen_by([middle], hole) else ()), ()
+    alignment = alignment or Alignment()
+    squares = [upright(points, size, alignment) for points in given]
+    squares = [square for square in squares if seen_by([square], hole)]
+    if squares and seen_by(squares, hole) == 1:
+        return tuple(squares), ()
+    found = find_faces(pixels, hole, hidden, size, alignment, upsample=options.upsample)
+    # beside landmarks only faces beyond doubt count, and not those that the landmarks are of; and where all of a photo
+    # is wanted, that much of it is in no face is no reason to take anything for one
+    least = 0.0 if len(given) else -inf
+    if hole.all() and any(face.score >= SURE for face in found.faces):
+        least = SURE
+    certain = [(f, p) for f, p in zip(found.faces, found.placements, strict=True) if f.score >= least]
+    squares += [p for _, p in certain if not any(_same(p, square) for square in squares)]
+    if not squares and not found.elsewhere:
+        raise ImageError(f"{name}: no face was found", GIVE)
+    if not squares:
+        return (), (f"no face was found at the hole, but {found.elsewhere} elsewhere. If it hides a face: {GIVE}",)
+    return tuple(squares), describe_doubts([face for face, _ in certain], found.turned)
+
+
+def _told(observed: Observed, placements: Sequence[Placement], hole: Hole, gan: Gan, name: str) -> tuple[str, ...]:
+    """What the model can do for an observed photo. Raises ImageError if that is nothing."""
+    sights = [sight_of(observed.sight, placement) for placement in placements]
+    if sights and not hole.any() and all(sight == Sight(View()) for sight in sights):
+        side = round(max(p.scale for p in placements) * gan.network.size / observed.sight.view.factor)
+        raise ImageError(
+            f"{name}: what the model could add is there already, its square being {side} pixels wide",
+            f"The model draws {gan.network.size} pixels: give a smaller picture.",
+        )
+    if observed.sight.view.grey:
+        return ("it gets its colours where the model looks and from there; what is far or unlike stays grey",)
+    return ("where the model does not look, it is made from its own pixels alone",)
+
+
+def _crop(placement: Placement, pixels: Pixels, hidden: Hole) -> tuple[Pixels, Hole]:
+    """A square of the photo, and what of it is to be found.
+
+    A pixel of the crop with any missing part is not known, unless the hole is so fine that hardly any would be; then
+    those are known of which half is there, and have the mean of what is around the rest.
+    """
+    strict = placement.crop_hole(hidden)
+    missing = placement.crop(np.repeat(hidden[..., None], 3, 2))[..., 0] / 255
+    if np.count_nonzero(strict) / strict.size - missing.mean() < SCATTERED:
+        return placement.crop(pixels), strict
+    beyond = placement.crop_hole(np.zeros_like(hidden))  # what lies outside of the photo
+    loose = np.where((missing > 0.5) | (beyond > 0), np.uint8(255), np.uint8(0))
+    if np.count_nonzero(loose) == loose.size:
+        return placement.crop(pixels), strict
+    return placement.crop(diffuse(pixels, hidden)), loose
+
+
+def _widened(hole: Hole, options: PhotoOptions) -> Hole:
+    """Black and white alone, and as wide as is asked for."""
+    return grow(np.where(hole >= WHITE, np.uint8(255), np.uint8(0)), options.grow)
+
+
+def hidden_in(original: Original, hole: Hole) -> Hole:
+    """The hole, and what is transparent: files keep any colour there."""
+    if original.alpha is None:
+        return hole
+    return np.where(original.photo().alpha < WHITE, np.uint8(255), hole)  # type: ignore[operator]
+
+
+def _same(one: Placement, other: Placement) -> bool:
+    """Whether the middle of one square is well inside of the other."""
+    middle = np.full((1, 2), one.size / 2)
+    return bool(np.abs(other.to_crop(one.to_photo(middle)) - middle).max() < one.size / 4)
+
+
+def _faces_given(landmarks: Sequence[Any] | np.ndarray, height: int, width: int, name: str) -> Threes:
+    if not len(landmarks):
+        return np.zeros((0, 3, 2))
+    given = np.asarray(landmarks, float)
+    given = given[None] if given.ndim == 2 else given
+    if given.shape[1:] != (3, 2):
+        raise ValueError(f"landmarks are [n, 3, 2], three points x, y for each face, not {list(given.shape)}")
+    room = np.array([width, height])  # a face may be cut by the border, but not lie a whole photo away
+    if (given < -room).any() or (given > 2 * room).any():
+        raise ImageError(
+            f"{name}: its landmarks lie outside of its {width} x {height} pixels", "Give those of its faces."
+        )
+    if are_flat(given).any() or are_mirrored(given).any():
+        raise ImageError(f"{name}: its landmarks make no face", "Give the eye on the picture's left first.")
+    return given
+
+
+def _check_options(options: PhotoOptions) -> None:
+    try:
+        TypeAdapter(PhotoOptions).validate_python(asdict(options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        why = first["msg"]
+        raise ValueError(f"option {first['loc'][0]}: {why[0].lower()}{why[1:]}, not {first['input']!r}") from error

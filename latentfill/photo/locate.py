@@ -1,0 +1,205 @@
+"""Which squares of a photo the model is asked about: those of the faces that the hole touches, half-hidden ones too."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil, sqrt
+from typing import final
+
+import numpy as np
+from PIL import Image
+
+from ..faces.detector import SURE, Face, find, suppress
+from ..faces.placement import Box, Placement, Points
+from ..faces.templates import place, shear
+from ..options import Alignment, LandmarkSet
+from ..types import Hole, Pixels
+from .outside import diffuse
+
+WHOLE_PIXELS = 1_000_000  # of a first look: the detector takes 76 ms per megapixel, and sees faces of 80 pixels
+NEAR_PIXELS = 350_000  # of the hole's surroundings, which are searched enlarged too
+DOUBT = 0.3  # how much surer a face must be that the hole's content helps to make: paint can look like a mouth
+SEEN = 0.5  # with this share of the hole in found faces there is no need to look harder
+THRESHOLDS = (0.0, -0.3, -0.6)  # the detector's own, and lower ones for faces of which the hole hides a part
+OWN = 0.2  # share of the hole that a face found at a lowered threshold must hold: doubtful ones are common there
+STEEP = 1.3  # faces sheared more than this were not in the training data: their landmarks are doubtful
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The faces at a hole, best first, their squares, and how many more there are in the photo.
+
+    `turned` says by how many degrees the photo is turned to the left, going by them.
+    """
+
+    faces: tuple[Face, ...]
+    placements: tuple[Placement, ...]
+    elsewhere: int
+    turned: int = 0
+
+
+def find_faces(photo: Pixels, hole: Hole, hidden: Hole, size: int, alignment: Alignment, *, upsample: int = 1) -> Found:
+    """Look for the faces whose squares the hole [H, W] touches, in a photo [H, W, 3], as `size` pixels each.
+
+    `hidden` [H, W] is the hole and what else of the photo does not count, such as what is transparent.
+
+    Both the photo as it is and the photo with the hole filled by diffusion are searched, since what is in the hole may
+    be the face itself (a scratch over it, glasses to be removed) or nothing of it. First the whole photo, then, as
+    long as less than half of the hole is in found faces, its surroundings enlarged, and at last with lowered
+    thresholds, at which a face counts only if much of the hole lies in it. If none is beyond doubt then, the photo may
+    lie on its side: it is searched turned, too.
+    """
+    faces = _search(photo, hole, hidden, size, alignment, upsample)
+    turned = 0
+    if all(face.score < 0 for face in faces):
+        others, turned = find_turned(photo, hidden, alignment.landmarks)
+        faces = others or faces
+    return replace(_chosen(faces, hole, size, alignment), turned=turned)
+
+
+def find_turned(photo: Pixels, hidden: Hole, landmarks: LandmarkSet) -> tuple[list[Face], int]:
+    """The faces beyond doubt in a photo that lies on its side or its head, and by how much it is turned to the left."""
+    best: tuple[list[Face], int] = [], 0
+    for quarters in (1, 2, 3):
+        view, gap = (np.ascontiguousarray(np.rot90(plane, -quarters)) for plane in (photo, hidden))
+        faces = [
+            f for f in _View(view, gap, Box(0, 0, *gap.shape), WHOLE_PIXELS).faces(landmarks, 0) if f.score >= SURE
+        ]
+        if max((f.score for f in faces), default=0) > max((f.score for f in best[0]), default=0):
+            best = [_turned(face, quarters, *photo.shape[:2]) for face in faces], 90 * quarters
+    return best
+
+
+def _turned(face: Face, quarters: int, height: int, width: int) -> Face:
+    """A face in a photo of that size, from where it is in the photo turned to the right so often."""
+    box = np.array([[face.left, face.top], [face.right, face.bottom]])
+    box, points, landmarks = (_turned_points(p, quarters, height, width) for p in (box, face.points, face.landmarks))
+    (left, top), (right, bottom) = box.min(0).tolist(), box.max(0).tolist()
+    return replace(face, left=left, top=top, right=right, bottom=bottom, points=points, landmarks=landmarks)
+
+
+def _turned_points(points: np.ndarray, quarters: int, height: int, width: int) -> np.ndarray:
+    for i in range(quarters):  # a quarter to the left takes what is on the right to the top
+        points = np.stack([points[:, 1], (width, height)[(quarters - i) % 2] - points[:, 0]], 1)
+    return points
+
+
+def _search(photo: Pixels, hole: Hole, hidden: Hole, size: int, alignment: Alignment, upsample: int) -> list[Face]:
+    """All faces, surely or perhaps, until they hold enough of the hole."""
+    boxes = (Box(0, 0, *hole.shape), _around(hole))
+    views = [_View(photo, hidden, *view) for view in zip(boxes, (WHOLE_PIXELS, NEAR_PIXELS), strict=True)]
+    faces: list[Face] = []
+    for threshold in THRESHOLDS:
+        for view, doublings in zip(views, (0, upsample), strict=True):
+            found = [face for face in view.faces(alignment.landmarks, doublings) if face.score >= threshold]
+            faces = _with_new(faces, found, hole, size, alignment, threshold < 0)
+            if seen_by([upright(face.points, size, alignment) for face in faces], hole) >= SEEN:
+                return faces
+    return faces
+
+
+def describe_doubts(faces: Sequence[Face], turned: int) -> tuple[str, ...]:
+    """What a user should know of faces that a model is asked about, in a photo turned so to the left."""
+    least = min((face.score for face in faces), default=0.0)
+    if faces and turned:
+        lies = "stand on its head" if turned == 180 else "lie on its side"
+        return (f"the photo seems to {lies}: its faces are looked for and completed so",)
+    if least >= 0:
+        return ()
+    cure = "turn the photo upright if it lies on its side, or give landmarks (--landmarks)"
+    return (f"the face at the hole is doubtful (score {least:.2f}), and may be none: {cure}",)
+
+
+def seen_by(placements: Sequence[Placement], hole: Hole) -> float:
+    """The share of the hole that lies in any of the squares, 0 to 1; 0 of no hole."""
+    total = np.count_nonzero(hole)
+    return float(np.count_nonzero(_covered(placements, hole)) / total) if total else 0.0
+
+
+def upright(points: Points, size: int, alignment: Alignment) -> Placement:
+    """The square of a face by its landmarks; without shear where they would shear it strongly."""
+    placement = place(points, size, alignment)
+    return placement if shear(placement) <= STEEP else place(points, size, replace(alignment, similarity=True))
+
+
+@final
+class _View:
+    """A part of the photo at a size that is searched quickly, once, as it is and with the hole filled."""
+
+    def __init__(self, photo: Pixels, hole: Hole, box: Box, working_pixels: int) -> None:
+        self._photo, self._hole, self._box = photo[box.slices], hole[box.slices], box
+        self._shrink = max(1.0, sqrt(self._hole.size / working_pixels))
+        self._faces: list[Face] | None = None
+
+    def faces(self, landmarks: LandmarkSet, upsample: int) -> list[Face]:
+        """All that may be faces in either, best first, in the coordinates of the photo."""
+        if self._faces is None:
+            pixels, gap = self._shrunk()
+            found = find(diffuse(pixels, gap), landmarks, upsample=upsample, threshold=THRESHOLDS[-1])
+            as_it_is = find(pixels, landmarks, upsample=upsample, threshold=THRESHOLDS[-1] + DOUBT)
+            found += [replace(face, score=face.score - DOUBT) for face in as_it_is]
+            self._faces = [self._in_photo(face, pixels) for face in suppress(found)]
+        return self._faces
+
+    def _shrunk(self) -> tuple[Pixels, Hole]:
+        part, gap = Image.fromarray(self._photo), Image.fromarray(self._hole)
+        if self._shrink > 1:
+            side = ceil(part.width / self._shrink), ceil(part.height / self._shrink)
+            part = part.resize(side, Image.Resampling.BOX)
+            gap = gap.convert("F").resize(side, Image.Resampling.BOX)
+        return np.asarray(part), np.where(np.asarray(gap) > 0, 255, 0).astype(np.uint8)
+
+    def _in_photo(self, face: Face, pixels: Pixels) -> Face:
+        across, down = (whole / part for whole, part in zip(self._hole.shape[::-1], pixels.shape[1::-1], strict=True))
+        x, y = self._box.left, self._box.top
+        at, scale = np.array([x, y]), np.array([across, down])
+        return replace(
+            face,
+            left=face.left * across + x,
+            top=face.top * down + y,
+            right=face.right * across + x,
+            bottom=face.bottom * down + y,
+            points=face.points * scale + at,
+            landmarks=face.landmarks * scale + at,
+        )
+
+
+def _around(hole: Hole) -> Box:
+    """The hole's surroundings: what a face that it hides the most of would need."""
+    rows, columns = (np.flatnonzero(hole.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return Box(0, 0, *hole.shape)
+    more = int(1.5 * max(rows[-1] - rows[0], columns[-1] - columns[0])) + 100
+    top, left = max(0, int(rows[0]) - more), max(0, int(columns[0]) - more)
+    return Box(top, left, min(hole.shape[0], int(rows[-1]) + more), min(hole.shape[1], int(columns[-1]) + more))
+
+
+def _with_new(
+    faces: list[Face], found: list[Face], hole: Hole, size: int, alignment: Alignment, doubtful: bool
+) -> list[Face]:
+    """The faces and the found ones that are not among them; of doubtful ones only the best that holds enough."""
+    new = [face for face in found if face in suppress([*faces, face]) and len(suppress([*faces, face])) > len(faces)]
+    if doubtful:
+        new = [f for f in new if seen_by([upright(f.points, size, alignment)], hole) >= OWN][:1]
+    return [*faces, *new]
+
+
+def _chosen(faces: Sequence[Face], hole: Hole, size: int, alignment: Alignment) -> Found:
+    """Those of the faces, best first, that hold a part of the hole that no better one holds."""
+    chosen: list[tuple[Face, Placement]] = []
+    covered = np.zeros(hole.shape, bool)
+    for face in sorted(faces, key=lambda face: -face.rank):
+        placement = upright(face.points, size, alignment)
+        own = _covered([placement], hole) & ~covered
+        if own.any():
+            chosen.append((face, placement))
+            covered |= own
+    return Found(tuple(f for f, _ in chosen), tuple(p for _, p in chosen), len(faces) - len(chosen))
+
+
+def _covered(placements: Sequence[Placement], hole: Hole) -> np.ndarray:
+    covered = np.zeros(hole.shape, bool)
+    for placement in placements:
+        box = placement.box(*hole.shape)
+        covered[box.slices] |= placement.covers(box) & (hole[box.slices] > 0)
+    return covered

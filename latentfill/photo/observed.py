@@ -1,0 +1,224 @@
+"""Make images of any size agree with what was seen of them; and a photo's numbers as images and back.
+
+A photo that is itself an observation: what was seen of it, and how its squares show that to a model.
+"""
+
+from dataclasses import dataclass, replace
+from math import log2
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch.nn import functional as F
+
+from ..completion.operators import Sight, View, degraded
+from ..completion.readings import LEVEL, Exactly, Jpeg, Levels, Noise, Reading
+from ..errors import HoleError, ImageError
+from ..faces.placement import Placement
+from ..images.hole_pictures import WHITE
+from ..images.holes import to_known
+from ..images.incomplete import Given
+from ..images.metadata import fits
+from ..images.originals import Original, Values
+from ..types import Hole, Images, Known
+from .outside import diffuse
+
+Seen = Float[torch.Tensor, "_ _ _ _"]
+TILE, OVERLAP = 512, 128  # pixels of a large photo that are made to agree at a time: 16 filters of them fit the memory
+
+
+def agree(sight: Sight, guess: Images, told: Seen, where: Given) -> Images:
+    """The images nearest to the guess [n, 3, h, w] that agree with what was told where that counts.
+
+    Large ones are made part by part. The parts overlap; since all that agree form a convex set, so do their means.
+    """
+    factor, (height, width) = sight.view.factor, guess.shape[2:]
+    if max(height, width) <= TILE:
+        return sight.impose(guess, told, where)
+    total, weights = torch.zeros_like(guess), guess.new_zeros(height, width)
+    unit = factor * sight.reading.side
+    overlap = -(-OVERLAP // unit) * unit
+    step = max(unit, (TILE - overlap) // unit * unit)
+    ramp = 1 + torch.arange(step + overlap).minimum(torch.arange(step + overlap).flip(0)).clamp(max=overlap)
+    for top in range(0, max(1, height - overlap), step):
+        for left in range(0, max(1, width - overlap), step):
+            part = np.s_[:, :, top : top + step + overlap, left : left + step + overlap]
+            small = np.s_[:, :, *(slice(s.start // factor, s.stop // factor) for s in part[2:])]
+            agreeing = sight.impose(guess[part], told[small], where[small])
+            h, w = agreeing.shape[2:]
+            weight = ramp[:h, None] * ramp[None, :w]
+            total[part] += weight * agreeing
+            weights[part[2:]] += weight
+    return total / weights
+
+
+def images_of(original: Original) -> Images:
+    """The numbers of a photo as float32 [1, c, h, w] in [-1, 1], 16-bit ones as exactly as these can be."""
+    return image_of(np.asarray(original.values, np.float32) / np.float32(257 if original.bits == 16 else 1))
+
+
+def image_of(levels: Float[np.ndarray, "_ _ _"]) -> Images:
+    """[h, w, c] in 0..255 -> [1, c, h, w] in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(levels.transpose(2, 0, 1), np.float32))[None] * LEVEL - 1
+
+
+def levels_of(images: Images) -> Float[np.ndarray, "_ _ _"]:
+    """The inverse of `image_of`."""
+    return np.ascontiguousarray(((images[0].permute(1, 2, 0) + 1) / LEVEL).numpy())
+
+
+def values_of(images: Images, like: Original) -> Values:
+    """The inverse of `images_of`, rounded, for one image; as deep as another photo."""
+    unit = 257 if like.bits == 16 else 1
+    levels = (images.clamp(-1, 1)[0].permute(1, 2, 0) + 1) / LEVEL * unit
+    return (levels + 0.5).floor().numpy().astype(like.values.dtype)
+
+
+def padded(values: torch.Tensor, side: int) -> torch.Tensor:
+    """With the last row and column repeated up to whole blocks, as encoders of JPEG do."""
+    h, w = values.shape[2:]
+    return F.pad(values, (0, -w % side, 0, -h % side), mode="replicate")
+
+
+def enlarged(where: Given, sight: Sight) -> Given:
+    """For every pixel whether the block is known that it lies in."""
+    return where.repeat_interleave(sight.view.factor, 2).repeat_interleave(sight.view.factor, 3)
+
+
+MOST_FACTOR = 16  # of what a square may be taken to be smaller: beyond it a face of 64 pixels has 4
+JPEG_SHARE = 0.05  # of the mean divisor: the deviation of a JPEG's pixels, which falls short of uniform in most bins
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """What was seen of a photo: its numbers [1, c', h', w'] in [-1, 1], and how.
+
+    `shown` is the same in the size and the colours that are wanted of it, enlarged smoothly: what is looked at.
+    """
+
+    sight: Sight
+    seen: Images
+    shown: Original
+
+    def hole(self, hole: Hole, name: str = "the photo") -> Hole:
+        """A hole painted on the small picture or on one of the size that is wanted, in that size.
+
+        Raises HoleError for one of another size, and if it leaves nothing that was seen.
+        """
+        wanted = self.shown.values.shape[:2]
+        factor = wanted[0] // self.seen.shape[2]
+        if hole.shape == tuple(self.seen.shape[2:]) and hole.shape != wanted:
+            hole = hole.repeat(factor, 0).repeat(factor, 1)
+        if hole.shape != wanted:
+            sizes = f"{wanted[1]} x {wanted[0]} pixels are wanted, but its hole is {hole.shape[1]} x {hole.shape[0]}"
+            raise HoleError(f"{name}: {sizes}", "Make them equal.")
+        if hole.any() and not self.where(hole).any():
+            raise HoleError(f"{name}: the hole leaves nothing of it seen", "Make it smaller.")
+        return hole
+
+    def where(self, hole: Hole) -> Known:
+        """1 where a number is known, of a photo with as many more rows and columns as whole blocks need."""
+        side = self.sight.view.factor * self.sight.reading.side
+        return self.sight.where(padded(to_known(hole), side))
+
+
+def cover(original: Original, hidden: Hole) -> Original:
+    """The photo with what is hidden [H, W] continued from around: it shows wherever neighbours are averaged."""
+    if not hidden.any() or hidden.all():
+        return original
+    around = diffuse(original.photo().pixels, hidden)[..., : original.values.shape[2]]
+    unit = np.iinfo(original.values.dtype).max // 255
+    filled = np.where(hidden[..., None] > 0, around.astype(original.values.dtype) * unit, original.values)
+    return replace(original, values=filled)
+
+
+def look(original: Original, sight: Sight, size: int, name: str = "the photo", most: int | None = None) -> Observed:
+    """A photo as the observation that it is, by a model of `size` pixels.
+
+    A small picture is one of the size wanted, divided by the factor; one of the model's size has its blocks averaged
+    already. Raises ImageError for one that would get more than `most` pixels.
+    """
+    factor = sight.view.factor
+    seen = images_of(original)
+    if sight.view.grey:
+        seen = View(grey=True)(seen)
+    if factor > 1 and original.values.shape[:2] == (size, size):
+        seen = F.avg_pool2d(seen, factor)
+    height, width = (factor * side for side in seen.shape[2:])
+    if most is not None and height * width > most:
+        what = f"{name}: {factor} times as large it would have {height * width / 1e6:.0f} million pixels"
+        raise ImageError(what, "Give a part of it, or a smaller factor.")
+    shown = original
+    if factor > 1:
+        decoded = _decoded(sight.reading, seen)
+        flat = decoded.mean((2, 3), keepdim=True).expand(-1, -1, height, width)
+        large = agree(Sight(View(factor=factor)), flat, decoded, torch.ones_like(decoded[:, :1]))
+        alpha = original.alpha
+        if alpha is not None:
+            times = height // alpha.shape[0]
+            alpha = alpha.repeat(times, 0).repeat(times, 1)
+        shown = replace(original, values=values_of(large, original), alpha=alpha)
+    elif sight.view.grey:
+        shown = replace(original, values=values_of(seen, original))
+    if sight.view.grey:
+        icc = original.icc if original.icc is None or fits(original.icc, 3) else None
+        shown = replace(shown, values=np.repeat(shown.values[..., :1], 3, 2), icc=icc)
+    return Observed(sight, seen, shown)
+
+
+def degrade(original: Original, sight: Sight, seed: int, name: str = "the photo") -> Original:
+    """What of a whole photo would be seen, as a photo: to try things out. Its sides are cut to whole blocks.
+
+    `seed`, 0 to 2^64 - 1, is that of the noise. Raises ImageError for a photo smaller than a block.
+    """
+    factor = sight.view.factor
+    height, width = (side // factor for side in original.values.shape[:2])
+    if not height or not width:
+        raise ImageError(f"{name}: it is too small to be made {factor} times smaller", "Take a larger one.")
+    alpha = original.photo().alpha
+    clear = original if alpha is None else cover(original, np.where(alpha < WHITE, np.uint8(255), np.uint8(0)))
+    images = images_of(clear)[:, :, : height * factor, : width * factor]
+    seen = _decoded(sight.reading, degraded(sight, images, [seed]))
+    alpha = None if original.alpha is None else original.alpha[factor // 2 :: factor, factor // 2 :: factor]
+    alpha = None if alpha is None else np.ascontiguousarray(alpha[:height, :width])
+    values = values_of(seen, original)
+    icc = original.icc if original.icc is None or fits(original.icc, values.shape[2]) else None
+    return replace(original, values=values, alpha=alpha, icc=icc)
+
+
+def sight_of(sight: Sight, placement: Placement) -> Sight:
+    """How a square that was cut from the photo shows what it does.
+
+    The same if its pixels are the photo's; else noise becomes less where they are means of several, what is small is
+    less so in a larger photo, and what bins hide counts as noise. Factors and noises are rounded, so that squares
+    searched together have few.
+    """
+    unit, corner = sight.view.factor * sight.reading.side, placement.to_photo(np.zeros((1, 2)))
+    if placement.exact and not (corner % unit).any():
+        return sight
+    factor, smaller = 1, sight.view.factor / placement.scale
+    while 2 * factor <= min(1.5 * smaller, MOST_FACTOR):
+        factor *= 2
+    view = View(sight.view.grey, factor)
+    sigma = _deviation(sight.reading) / max(1.0, factor / smaller)
+    return Sight(view, Noise(2 ** (round(2 * log2(max(1.0, sigma))) / 2))) if sigma else Sight(view)
+
+
+def _decoded(reading: Reading, seen: Images) -> Images:
+    h, w = seen.shape[2:]
+    return reading.decode(reading.read(padded(seen, reading.side)))[:, :, :h, :w]
+
+
+def _deviation(reading: Reading) -> float:
+    """How far off single pixels are, in grey levels."""
+    if isinstance(reading, Noise):
+        return reading.grey_levels
+    if isinstance(reading, Levels):
+        return float(256 / reading.count / 12**0.5)
+    if isinstance(reading, Jpeg):
+        return JPEG_SHARE * reading.mean_divisor
+    if isinstance(reading, Exactly):
+        return 0.0
+    raise ValueError(f"{reading.name} is not known to have any noise")

@@ -1,0 +1,160 @@
+"""Put what was generated for squares of a photo back into its hole, at the photo's own resolution."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, final
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, UInt8, UInt16
+from scipy import ndimage
+
+from ..faces.placement import Box, Placement
+from ..types import Hole
+from .grain import grain as grain_of
+from .poisson import stretch
+
+Photo = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
+Values = Float32[np.ndarray, "h w 3"]
+Plane = Float32[np.ndarray, "h w"]
+Where = Bool[np.ndarray, "h w"]
+Beyond = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Blend = Literal["overlay", "poisson"]
+
+MARGIN = 64  # pixels of the photo around the hole that are looked at: two blocks of grain
+APART = 64  # pixels: parts of a hole that are farther apart are filled one by one
+PARTS = 16  # and than this share of what encloses them all
+SMOOTH = 16.0  # scale of what is as smooth as `beyond`
+LEAST = 0.01  # depth of a piece at its edge, as a share of that in its middle: it counts if there is no other
+BEYOND = 1  # pixels, of the photo and of the crop, that a piece goes on beyond its edge, for what is known there
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """What was generated for one square of the photo: RGB in 0..255, not yet rounded, at the square's `size`.
+
+    Raises ValueError unless the values fit the placement.
+    """
+
+    placement: Placement
+    values: Float[np.ndarray, "s s 3"]
+
+    def __post_init__(self) -> None:
+        size = self.placement.size
+        if self.values.shape != (size, size, 3):
+            raise ValueError(f"the placement is of {size} x {size} pixels, but the values are {self.values.shape}")
+
+
+def paste(
+    photo: Photo,
+    hole: Hole,
+    pieces: Sequence[Piece],
+    *,
+    beyond: Beyond | None = None,
+    blend: Blend = "poisson",
+    grain: bool = True,
+    seed: int = 0,
+    hidden: Hole | None = None,
+) -> Photo:
+    """The photo with its hole filled from the pieces; elsewhere it is as it was, to the bit.
+
+    `photo` is uint8 or uint16 [H, W, 3] and so is the result; `hole` [H, W] is above 0 where a pixel is to be found.
+    Where pieces overlap, the middle of one wins over the edge of another. `poisson` keeps the pieces' gradients and
+    meets the photo's values around the hole (as `images.blending.poisson`), `overlay` puts them in as they are. What
+    no piece covers comes from `beyond(values, hole)`: float32 [h, w, 3] in 0..255, a part of the photo with the pieces
+    already in place, and uint8 [h, w], 255 where it is wanted; its answer has the shape of the values.
+
+    `hidden` [H, W] is above 0 in the hole and where the photo means nothing else, such as where it is transparent.
+
+    With `grain`, noise like the photo's is added where pieces are enlarged and where `beyond` is, drawn from `seed`.
+    Raises ValueError for shapes that do not fit, or if `beyond` is needed and missing.
+    """
+    if photo.shape[:2] != hole.shape:
+        raise ValueError(f"the photo is {photo.shape[:2]} but the hole is {hole.shape}")
+    if blend not in ("overlay", "poisson"):
+        raise ValueError(f"blend is one of overlay, poisson, not {blend!r}")
+    result = photo.copy()
+    unit = np.float32(257 if photo.dtype == np.uint16 else 1)
+    there = (hole if hidden is None else hidden) == 0
+    for number, (box, gap) in enumerate(_parts(hole, there)):
+        known = there[box.slices]
+        values = np.asarray(photo[box.slices], np.float32) / unit
+        generated, near, covered, scale = _composed(pieces, box)
+        covered &= gap
+        if blend == "poisson" and covered.any():
+            absent = ~(covered | (known & near))
+            generated += stretch(values - generated, covered, absent)
+        filled = np.where(covered[..., None], generated, values)
+        left = gap & ~covered
+        if left.any():
+            filled[left] = _continued(beyond, filled.clip(0, 255), ~known & ~covered)[left]
+            scale[left] = SMOOTH
+        if grain and (scale[gap] > 1).any():
+            noise = grain_of(values, known, float(np.median(scale[gap])), seed + (number << 64))
+            filled += noise * np.clip(scale - 1, 0, 1)[..., None]
+        result[box.slices][gap] = np.floor(filled[gap].clip(0, 255) * unit + np.float32(0.5)).astype(photo.dtype)
+    return result
+
+
+def _parts(hole: Hole, known: Where) -> Iterator[tuple[Box, Where]]:
+    """Boxes with a margin around parts of the hole that lie apart, and which of their pixels belong to the part.
+
+    Where nothing is known in the margin, the box is all of the photo.
+    """
+    rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
+    if not len(rows):
+        return
+    top, left = int(rows[0]), int(columns[0])
+    inside = hole[top : rows[-1] + 1, left : columns[-1] + 1] > 0
+    side = max(APART, max(inside.shape) // PARTS)
+    cells = inside
+    for axis in (0, 1):
+        cells = np.logical_or.reduceat(cells, np.arange(0, inside.shape[axis], side), axis)
+    labels, _ = ndimage.label(ndimage.binary_dilation(cells, np.ones((3, 3), int)), np.ones((3, 3)))
+    labels = np.where(cells, labels, 0)
+    for number, (down, across) in enumerate(ndimage.find_objects(labels), 1):
+        own = (labels[down, across] == number).repeat(side, 0).repeat(side, 1)
+        y, x = down.start * side, across.start * side
+        part = inside[y : y + own.shape[0], x : x + own.shape[1]]
+        part = part & own[: part.shape[0], : part.shape[1]]
+        inner = Box(top + y, left + x, top + y + part.shape[0], left + x + part.shape[1])
+        box = inner.grown(MARGIN, *hole.shape)
+        box = box if known[box.slices].any() else Box(0, 0, *hole.shape)
+        gap = np.zeros(box.shape, bool)
+        gap[inner.top - box.top : inner.bottom - box.top, inner.left - box.left : inner.right - box.left] = part
+        yield box, gap
+
+
+def _composed(pieces: Sequence[Piece], box: Box) -> tuple[Values, Where, Where, Plane]:
+    """What the pieces show in a box; where that means anything, where a piece covers it, and their scale there."""
+    total, scale = np.zeros(box.shape, np.float32), np.zeros(box.shape, np.float32)
+    values, covered = np.zeros((*box.shape, 3), np.float32), np.zeros(box.shape, bool)
+    shown = []
+    for piece in pieces:
+        at = piece.placement
+        around = at.box(box.bottom, box.right).grown(BEYOND, box.bottom, box.right)
+        inner = Box(max(around.top, box.top), max(around.left, box.left), around.bottom, around.right)
+        if inner.top >= inner.bottom or inner.left >= inner.right:
+            continue
+        here = np.s_[inner.top - box.top : inner.bottom - box.top, inner.left - box.left : inner.right - box.left]
+        depth = at.depth(inner)
+        weight = np.maximum(2 / at.size * depth, LEAST) ** 3
+        weight[depth < -BEYOND * max(1, 1 / at.scale)] = 0
+        total[here] += weight
+        covered[here] |= depth >= 0
+        shown.append((piece, inner, here, weight))
+    for piece, inner, here, weight in shown:
+        share = np.divide(weight, total[here], out=weight, where=weight > 0)
+        scale[here] += share * np.float32(piece.placement.scale)
+        values[here] += piece.placement.back(piece.values, inner) * share[..., None]
+    return values, total > 0, covered, scale
+
+
+def _continued(beyond: Beyond | None, values: Values, wanted: Where) -> Values:
+    """What `beyond` says of the pixels that are wanted."""
+    if beyond is None:
+        raise ValueError("no piece covers all of the hole, and there is no `beyond` for the rest")
+    found = np.asarray(beyond(values, np.where(wanted, np.uint8(255), np.uint8(0))), np.float32)
+    if found.shape != values.shape:
+        raise ValueError(f"beyond was given values {values.shape} and answered with {found.shape}")
+    return found

@@ -1,0 +1,1 @@
+"""The run of a training: its folder, data, loop, checkpoints, health checks and validation."""

@@ -1,0 +1,184 @@
+"""Pictures in an object store, fetched into the cache: training then reads them as often as it likes.
+
+What fsspec knows can be read: s3://, gs://, az://, hf://, https://, file://, memory:// and others, each with its own
+package.
+"""
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from ..errors import DataError, ExtraError
+from ..files.locks import hold
+from ..images.archives import is_archive, is_picture
+from .data import place as cached
+
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]+://")  # a drive of Windows has one letter
+AT_ONCE = 8  # files fetched side by side
+STAMPS = ("ETag", "etag", "md5Hash", "content_md5", "LastModified", "last_modified", "updated", "mtime", "created")
+ASKED_AGAIN_SECONDS = 0.2  # whether another training that fetches the same is done
+MAKING = ".making"
+ALIGNMENT = "alignment.json"  # what `align` leaves beside its crops
+
+
+class Remote(NamedTuple):
+    """A file in a store: its path there, its name within the place, its size, and what changes when it does."""
+
+    path: str
+    name: str
+    size: int
+    stamp: str
+
+
+def is_remote(place: str) -> bool:
+    """Whether a place lies in a store."""
+    return URL.match(place) is not None
+
+
+def fetched(
+    places: Sequence[str], cache: Path | None = None, tell: Callable[[str], None] = lambda line: None
+) -> list[Path]:
+    """The places as they lie on this machine. What a store holds is fetched unless it is there and unchanged.
+
+    Raises DataError where it cannot be listed or read, or comes cut short, and ExtraError for a missing package.
+    """
+    return [_fetched(place, cache, tell) if is_remote(place) else Path(place) for place in places]
+
+
+def _fetched(url: str, cache: Path | None, tell: Callable[[str], None]) -> Path:
+    system, found, single = _listed(url)
+    folder = cached(f"store-{hashlib.sha256(url.encode()).hexdigest()[:24]}", cache)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        while (lock := hold(folder / ".lock")) is None:  # another training fetches the same
+            time.sleep(ASKED_AGAIN_SECONDS)
+        try:
+            _fill(system, url, found, folder, tell)
+        finally:
+            lock.close()
+    except OSError as error:
+        size = sum(remote.size for remote in found) / 1e6
+        raise DataError(
+            f"{url} cannot be fetched to {folder}: {error.strerror or error}",
+            f"Its {len(found):,} files take {size:,.0f} MB: make room, or choose another place with --cache.",
+        ) from error
+    return folder / found[0].name if single else folder
+
+
+def _listed(url: str) -> tuple[Any, list[Remote], bool]:
+    """The file system, what is to be fetched, and whether that is a single file."""
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError as error:
+        raise ExtraError(
+            f"{url}: reading from a store needs fsspec, which is not installed",
+            "Install it: pip install 'latentfill[store]', and the package of that store, such as s3fs.",
+        ) from error
+    try:
+        system, path = url_to_fs(url)
+        single = not any(sign in path for sign in "*?[") and system.isfile(path)
+        if single:
+            about: Mapping[str, Any] = {path: system.info(path)}
+            top = path.rsplit("/", 1)[0] if "/" in path else ""
+        elif any(sign in path for sign in "*?["):
+            about = system.glob(path, detail=True)
+            top = re.split(r"[*?\[]", path)[0].rpartition("/")[0]
+        else:
+            about, top = system.find(path, detail=True), path
+    except ImportError as error:
+        raise ExtraError(f"{url}: {error}", "Install the package that it names.") from error
+    except Exception as error:  # each store has errors of its own
+        raise DataError(
+            f"{url} cannot be listed: {error or type(error).__name__}", "See that it is there and that you may read it."
+        ) from error
+    found = [
+        Remote(path, path[len(top) :].strip("/"), int(info.get("size") or 0), _stamp(info))
+        for path, info in sorted(about.items())
+        if info.get("type", "file") == "file"
+    ]
+    found = [remote for remote in found if _is_wanted(remote.name)]
+    if not any(remote.name != ALIGNMENT for remote in found):
+        raise DataError(f"{url}: no pictures found", "Give a folder, .zip or .tar with pictures, or a pattern of them.")
+    return system, found, single
+
+
+def _is_wanted(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    hidden = any(part.startswith(".") for part in parts)
+    return not hidden and (is_picture(name) or is_archive(name) or name == ALIGNMENT)
+
+
+def _stamp(info: Mapping[str, Any]) -> str:
+    return str(next((info[name] for name in STAMPS if info.get(name)), ""))
+
+
+def _fill(system: Any, url: str, found: Sequence[Remote], folder: Path, tell: Callable[[str], None]) -> None:
+    """Fetch what is not there as it is in the store, and drop what the store no longer has."""
+    notes = folder / ".fetched.json"
+    try:
+        known = {str(name): tuple(said) for name, said in json.loads(notes.read_text()).items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        known = {}
+    there = {
+        remote.name
+        for remote in found
+        if remote.stamp  # without one nobody can tell whether it has changed
+        and known.get(remote.name) == (remote.size, remote.stamp)
+        and _size(folder / remote.name) == remote.size
+    }
+    missing = [remote for remote in found if remote.name not in there]
+    size = sum(remote.size for remote in missing) / 1e6
+    tell(
+        f"fetching {len(missing):,} of {len(found):,} files, {size:,.1f} MB, from {url} to {folder}"
+        if missing
+        else f"{url}: all {len(found):,} files are in {folder} already"
+    )
+    said = {remote.name: (remote.size, remote.stamp) for remote in found if remote.name in there}
+
+    def fetch(remote: Remote) -> None:
+        _fetch(system, remote, folder)
+        said[remote.name] = (remote.size, remote.stamp)  # here: what comes whole after one that fails is kept, too
+
+    with ThreadPoolExecutor(AT_ONCE) as workers:
+        try:
+            list(workers.map(fetch, missing))
+        finally:
+            workers.shutdown(cancel_futures=True)
+            making = notes.with_name(f".notes{MAKING}")
+            making.write_text(json.dumps(said))
+            making.replace(notes)
+    names = {remote.name for remote in found}
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
+        name = path.relative_to(folder).as_posix()
+        if name not in names and not name.startswith("."):
+            path.unlink()
+
+
+def _fetch(system: Any, remote: Remote, folder: Path) -> None:
+    path = folder / remote.name
+    making = path.with_name(f".{path.name}{MAKING}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        system.get_file(remote.path, str(making))
+        if remote.size and _size(making) != remote.size:
+            raise DataError(
+                f"{remote.path}: came cut short, {_size(making):,} of {remote.size:,} bytes",
+                "Start again; what came whole is kept.",
+            )
+        os.replace(making, path)
+    except (DataError, OSError):
+        raise
+    except Exception as error:  # each store has errors of its own
+        raise DataError(f"{remote.path} cannot be fetched: {error}", "Start again; what came whole is kept.") from error
+    finally:
+        making.unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else -1

@@ -1,0 +1,108 @@
+"""What a run trains, and what its caller lends it that the training must not know itself."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, final, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from ..gan.encoder import ContextEncoder
+from ..gan.gan import Gan
+from ..options import TrainOptions
+from ..types import Images
+from .distributed import ALONE as ONE
+from .distributed import Team
+from .health import Others
+from .record import Curves, Exhibit
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """What a run trains, one batch after another. It knows no files."""
+
+    images_seen: int
+
+    @property
+    def curves(self) -> Curves:
+        """The columns of its metrics.csv."""
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """How the names of its model files end."""
+
+    @property
+    def real_images(self) -> int:
+        """How many real images a step takes."""
+
+    @property
+    def images_per_step(self) -> int:
+        """By how much a step raises `images_seen`."""
+
+    @property
+    def precision(self) -> torch.dtype: ...
+
+    @property
+    def learning_rate(self) -> float: ...
+
+    def step(self, real: Images) -> dict[str, Tensor]:
+        """Learn from one batch, of no real images if it takes none; returns what was measured, for plain means."""
+
+    def is_finite(self) -> bool:
+        """Whether every weight still is a number."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+    def graph(self) -> tuple[nn.Module, tuple[Tensor, ...]] | None: ...
+
+    def exhibit(self, values: Mapping[str, Tensor]) -> Exhibit:
+        """What people look at, given what the last step measured."""
+
+    def models(self, about: Mapping[str, Any]) -> Mapping[str, Gan | ContextEncoder]:
+        """What the model files should hold, by suffix."""
+
+
+Make = Callable[[torch.device, TrainOptions], Learner]  # a learner that has learnt nothing; options may change in a run
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """How good a model is: a search for completions and distances of collections, which a training does not know."""
+
+    @property
+    def curves(self) -> Curves:
+        """The columns it adds to metrics.csv."""
+
+    def __call__(self, gan: Gan, samples: Images, held_out: Others, real: Others) -> Exhibit:
+        """Scores by column and a sheet of completions, given samples, pictures never learnt from, and others.
+
+        There are no samples of a model that is not to be judged by them. A `score`, the larger the better, says which
+        model of a training is the best; without one it is the PSNR.
+        """
+
+
+@final
+@dataclass(frozen=True)
+class Caller:
+    """What starts a training, and what it brings along."""
+
+    command: str = ""
+    """as it was given, for the report"""
+    machine: str = ""
+    """what it runs on, in words"""
+    scorer: Scorer | None = field(default=None, compare=False)
+    completer_scorer: Scorer | None = field(default=None, compare=False)
+    """of the completer that learns after a game"""
+    team: Team = ONE
+    """the processes that this one trains with"""
+    stop: Callable[[], bool] = field(default=lambda: False, compare=False)
+    """whether somebody wishes the training to be saved and left"""
+
+    def facts(self) -> dict[str, Any]:
+        """What of this a run notes."""
+        return {"processes": self.team.crew.size, "command": self.command, "machine": self.machine}
+
+
+ALONE = Caller()

@@ -1,0 +1,235 @@
+"""Noise on D's input, which gives reals and fakes a common ground where there was none.
+
+Sønderby et al. (2017), "Amortised MAP inference for image super-resolution" (instance noise), and Arjovsky and Bottou
+(2017), "Towards principled methods for training generative adversarial networks".
+
+Changes made to reals and fakes alike before D sees them, so that few pictures are not learnt by heart.
+
+Zhao et al. (2020), "Differentiable augmentation for data-efficient GAN training" (DiffAugment): colour, translation and
+cutout, with their ranges. G learns through them, and penalties differentiate twice. Only changes that G could not copy
+into its images without D noticing are of use: each is drawn at random, so "none" stays the most probable of each kind.
+
+What stands between the images and D: pieces of the post's relatives, and what they remember of a training.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd import Function
+
+from ..errors import LatentfillError
+from ..gan.checkpoint import AnyDiscriminator, AnyGenerator
+from ..gan.dcgan import DcganDiscriminator, DcganGenerator
+from ..gan.gan import key, random
+from ..gan.layers import crew, gathered, is_virtual
+from ..options import NetworkOptions, TrainOptions
+from ..types import Images, PerImage
+from .losses import LOSSES, cross_entropy
+
+
+def noisy(images: Images, seeds: Sequence[int], sigma: float) -> Images:
+    """[n, c, h, w] -> the same with normal noise of that standard deviation, each image's from a seed of its own."""
+    if not sigma:
+        return images
+    noise = torch.empty(images.shape)
+    # torch's generator keeps 32 bits of a seed: those of Philox, so that streams still do not run side by side.
+    for row, seed in zip(noise, seeds, strict=True):
+        row.normal_(generator=torch.Generator().manual_seed(int(random(seed).integers(2**32))))
+    return images + sigma * noise.to(images)
+
+
+def left(sigma: float, done: float) -> float:
+    """The standard deviation when a share of the training is done: it falls to nothing along a straight line."""
+    return sigma * max(0.0, 1 - done)
+
+
+Draws = Float[Tensor, "n 12"]  # in [0, 1): what an image's changes are drawn with
+DRAWS = 12  # five coins, three of colour, two of translation, two of cutout; a multiple of the four of a Philox block
+FARTHEST = 0.125  # of the image's side, that it is moved
+CUT = 0.5  # of the image's side, that is cut out
+
+
+def draws(key: int, numbers: range) -> Draws:
+    """The numbers of these images in the stream of that key; the n-th has the same ones always.
+
+    All come from one Philox, whose counter is set: a generator for each image would cost as much as the changes do.
+    """
+    first, count = numbers.start, numbers[-1] + 1 - numbers.start if numbers else 0
+    rng = np.random.Generator(np.random.Philox(key=key, counter=first * DRAWS // 4))
+    return torch.from_numpy(rng.random((count, DRAWS)).astype(np.float32)[:: numbers.step])
+
+
+def augment(images: Images, numbers: Draws, probability: float = 1.0) -> Images:
+    """[n, c, h, w] -> the same shape: each of the five changes is made to each image with that probability.
+
+    Values may leave [-1, 1]; what is moved in or cut out is 0. Twice differentiable in the images.
+    """
+    if not probability:
+        return images
+    numbers = numbers.to(images)
+    made = numbers[:, :5] < probability
+    return _moved_and_cut(_coloured(images, numbers[:, 5:8], made[:, :3]), numbers[:, 8:], made[:, 3:])
+
+
+def _coloured(images: Images, numbers: Float[Tensor, "n 3"], made: Tensor) -> Images:
+    """Brightness, saturation and contrast, which together are one affine map of the pixel and of two means."""
+    brightness, saturation, contrast = (
+        torch.where(chosen, drawn, usual)[:, None, None, None]
+        for chosen, drawn, usual in zip(
+            made.unbind(1),
+            (numbers[:, 0] - 0.5, numbers[:, 1] * 2, numbers[:, 2] + 0.5),
+            numbers.new_tensor([0.0, 1.0, 1.0]),
+            strict=True,
+        )
+    )
+    grey = sum(images.unbind(1)[1:], images[:, 0])[:, None] / images.shape[1]  # quicker than mean(1)
+    mean = grey.mean((2, 3), keepdim=True)
+    return contrast * saturation * images + (contrast * (1 - saturation) * grey + (1 - contrast) * mean + brightness)
+
+
+def _moved_and_cut(images: Images, numbers: Float[Tensor, "n 4"], made: Tensor) -> Images:
+    h, w = images.shape[2:]
+    sizes = numbers.new_tensor([h, w])
+    farthest = (sizes * FARTHEST + 0.5).floor()
+    moves = (numbers[:, :2] * (2 * farthest + 1)).floor() - farthest
+    moved: Images = _Moved.apply(images, (moves * made[:, :1]).long())  # type: ignore[no-untyped-call]
+    cut = (sizes * CUT + 0.5).floor()
+    # Its middle may be any pixel, so it may hang over the edge.
+    start = (numbers[:, 2:] * (sizes + 1 - cut % 2)).floor() - (cut / 2).floor()
+    within = [
+        (torch.arange(size, device=images.device) >= start[:, i, None])
+        & (torch.arange(size, device=images.device) < start[:, i, None] + cut[i])
+        for i, size in enumerate((h, w))
+    ]
+    gone = within[0][:, None, :, None] & within[1][:, None, None, :] & made[:, 1, None, None, None]
+    return moved * (~gone).to(moved)
+
+
+@final
+class _Moved(Function):
+    """Each image moved down and right by whole pixels, 0 where nothing came. Its transpose moves back."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, moves: Int[Tensor, "n 2"]) -> Tensor:
+        ctx.save_for_backward(moves)
+        moved = torch.zeros_like(images)
+        h, w = images.shape[2:]
+        for i, (y, x) in enumerate(moves.tolist()):  # four times as quick as gathering
+            to = moved[i, :, max(0, y) : h + min(0, y), max(0, x) : w + min(0, x)]
+            to.copy_(images[i, :, max(0, -y) : h + min(0, -y), max(0, -x) : w + min(0, -x)])
+        return moved
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (moves,) = ctx.saved_tensors
+        back: Tensor = _Moved.apply(grads[0], -moves)  # type: ignore[no-untyped-call]
+        return back, None
+
+
+# Karras et al. (2020), "Training generative adversarial networks with limited data" (ADA).
+TARGET = 0.6  # of the sign rate; theirs
+MOST = 0.8  # beyond, they saw changes leak into G's images
+IMAGES_TO_RISE = 100_000  # from 0 to 1: theirs for fine-tuning, as runs here are short; 500,000 from scratch
+FEW = 10_000  # pictures; with as many they gained much, with 140,000 nothing, and DiffAugment little with 50,000
+
+
+def sign_rate(real: PerImage, fake: PerImage | None = None) -> float:
+    """r_t = E[sign(D(real))]: 0 when D cannot tell pictures it has not learnt, 1 when it knows all by heart.
+
+    Losses of differences leave D's zero anywhere: given the fakes' logits, it is put at their mean.
+    """
+    return float((real if fake is None else real - fake.mean()).sign().mean())
+
+
+def adapted(probability: float, rate: float, images: int) -> float:
+    """The probability after so many images more: higher if D overfits, lower if not."""
+    step = images / IMAGES_TO_RISE * ((rate > TARGET) - (rate < TARGET))
+    return min(MOST, max(0.0, probability + step))
+
+
+AUGMENT_STREAM, NOISE_STREAM, REFERENCE_STREAM = 5, 6, 7  # of seeds; the trainer has those below
+Role = Literal["real", "fake", "update"]  # why D looks at images: in its own update, or in an update of G
+ROLES: dict[Role, int] = {"real": 0, "fake": 1, "update": 2}
+
+
+def resolved(options: TrainOptions, pictures: int) -> TrainOptions:
+    """The same with `auto` decided: few pictures are augmented."""
+    if options.augment != "auto":
+        return options
+    return replace(options, augment="adaptive" if pictures < FEW else "none")
+
+
+def check_pieces(options: TrainOptions, network: NetworkOptions) -> None:
+    """Raise LatentfillError for pieces that do not go together."""
+    if options.label_smoothing and not _has_targets(options):
+        raise LatentfillError(
+            f"--label-smoothing lowers a target, and --loss {options.loss} has none",
+            "Leave it out, or train with --loss non-saturating or minimax.",
+        )
+    if options.labels != "none" and network.networks != "residual":
+        raise LatentfillError("--labels: only residual networks can be told any", "Add --networks residual.")
+
+
+@final
+class Pieces:
+    """Augmentation, noise, and the reference batches of virtual batch norm."""
+
+    def __init__(self, options: TrainOptions, generator: AnyGenerator, discriminator: AnyDiscriminator) -> None:
+        self.options, self.discriminator = options, discriminator
+        self.probability = 1.0 if options.augment == "fixed" else 0.0
+        self.sigma = 0.0  # of the noise
+        if isinstance(generator, DcganGenerator) and is_virtual(generator):
+            seeds = [self._seed(REFERENCE_STREAM, n) for n in range(options.batch_size)]
+            generator.reference = generator.prior.sample(seeds).to(next(generator.parameters()).device)
+
+    def begin(self, real: Images, seen: int) -> None:
+        """A step. Noise has become less by then; D's reference batch are the first pictures that there are."""
+        self.sigma = left(self.options.noise, seen / self.options.images_seen)
+        d = self.discriminator
+        if isinstance(d, DcganDiscriminator) and is_virtual(d) and d.reference is None:
+            d.reference = gathered(real[: self.options.batch_size // crew().size]).clone()
+
+    def shown(self, images: Images, numbers: range, role: Role, update: int = 0) -> Images:
+        """Images of these numbers as D sees them. For the same role and update they are the same again."""
+        number = ROLES[role] + update
+        if self.probability:
+            images = augment(images, draws(self._seed(AUGMENT_STREAM, number), numbers), self.probability)
+        if self.sigma:
+            seeds = [self._seed(NOISE_STREAM, (number << 48) + n) for n in numbers]
+            images = noisy(images, seeds, self.sigma)
+        return images
+
+    def adapt(self, real: PerImage, fake: PerImage) -> dict[str, torch.Tensor]:
+        """Augment more or less from now on, going by D's logits; returns how much, if that is wanted."""
+        if self.options.augment == "adaptive":
+            real = gathered(real)
+            rate = sign_rate(real, None if _has_targets(self.options) else gathered(fake))
+            self.probability = adapted(self.probability, rate, len(real))
+        return {"augment": real.new_tensor(self.probability)} if self.options.augment == "adaptive" else {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the next step depends on, if anything."""
+        state: dict[str, Any] = {"probability": self.probability} if self.options.augment == "adaptive" else {}
+        if isinstance(self.discriminator, DcganDiscriminator) and self.discriminator.reference is not None:
+            state["reference"] = self.discriminator.reference
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """What an earlier run did not have begins anew."""
+        if self.options.augment == "adaptive":
+            self.probability = float(state.get("probability", 0.0))
+        if "reference" in state and isinstance(self.discriminator, DcganDiscriminator):
+            self.discriminator.reference = state["reference"].to(next(self.discriminator.parameters()).device)
+
+    def _seed(self, stream: int, number: int) -> int:
+        return key(self.options.seed, stream, number)
+
+
+def _has_targets(options: TrainOptions) -> bool:
+    """Whether D is to give logits of 1 and 0, and not just larger ones to pictures."""
+    return LOSSES[options.loss].discriminator is cross_entropy

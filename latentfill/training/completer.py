@@ -1,0 +1,341 @@
+"""The holes that a completer learns to fill: those that people make in photos, and all that an encoder learns from.
+
+The training of a completer, one batch at a time: G, the encoder and what joins them against a critic with the hole.
+
+Each picture is completed twice, with two noises, and joined with its known pixels as a completion is. The critic says
+which of a picture and its completion is real, seeing the hole. The completer is to please it, to have the mean of two
+completions near the picture, while they differ as far as the truth may from their mean, and to draw what is known.
+
+The training of a completer as a run: for a finished GAN, from its encoder and generator or from its completer on.
+"""
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast, final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..device import choose_precision
+from ..gan.checkpoint import weights
+from ..gan.completer import ResidualCompleter, completer_of
+from ..gan.gan import Gan, NormalPrior, key
+from ..gan.layers import crew, shared
+from ..images import shapes
+from ..images.blending import poisson_like
+from ..images.shapes import brush, ellipses
+from ..options import RunOptions, TrainOptions
+from ..options.training import EncoderOptions
+from ..runs.data import Dataset, check_pictures, split
+from ..runs.folder import Subject, check_options, check_served
+from ..runs.health import Others
+from ..runs.loop import follow, in_images
+from ..runs.record import PACE, Curve, Curves, Exhibit, Progress
+from ..runs.trainer import ALONE, Caller
+from ..types import Images, Known, Latents
+from .completers import ALL, DETAILS, SCORES, Draw, check_hole, draw_any, draw_known, draw_rectangle, judge
+from .encoder import on
+from .losses import LOSSES, penalty
+from .optimiser import WARM_UP, WARM_UP_SHARE, Player, descend, keep, risen_and_fallen
+
+# How often each kind of hole is drawn; a part of a face, where there are no aligned faces, is one more rectangle.
+SHARES = {"rectangle": 0.18, "half": 0.14, "center": 0.13, "ellipses": 0.15, "brush": 0.12, "part": 0.18, "any": 0.10}
+INVERTED = 0.03  # share of holes of which the known pixels are drawn instead
+# Left, top, right and bottom of what people cover, as shares of the side, in faces aligned with a margin of 1.
+PARTS = {"eyes": (0.10, 0.05, 0.89, 0.27), "nose": (0.34, 0.20, 0.65, 0.52), "mouth": (0.22, 0.53, 0.79, 0.82)}
+SHIFT = 0.05  # by which each side of a part may lie elsewhere
+
+
+def draw_hole(size: int, rng: np.random.Generator, margin: float | None = None) -> shapes.Missing:
+    """[size, size]: any hole, with something missing. `margin` is that of the alignment, if these are aligned faces."""
+    missing = _draw(size, rng, margin)
+    if rng.random() < INVERTED:
+        missing = ~missing
+    return missing if missing.any() else shapes.half(size, size, 0)
+
+
+def _draw(size: int, rng: np.random.Generator, margin: float | None) -> shapes.Missing:
+    kind = str(rng.choice(list(SHARES), p=list(SHARES.values())))
+    if kind == "half":
+        return shapes.half(size, size, int(rng.integers(4)))
+    if kind == "center":
+        return shapes.center(size, size, 0.25)
+    if kind == "ellipses":
+        return ellipses(size, size, rng)
+    if kind == "brush":
+        return brush(size, size, rng)
+    if kind == "part" and margin:
+        return _part(size, rng, margin)
+    return draw_any(size, rng) if kind == "any" else draw_rectangle(size, rng)
+
+
+def _part(size: int, rng: np.random.Generator, margin: float) -> shapes.Missing:
+    """Eyes, nose or mouth of an aligned face, under a rectangle or an ellipse."""
+    sides = np.array(list(PARTS.values())[rng.integers(len(PARTS))]) + rng.uniform(-SHIFT, SHIFT, 4)
+    left, top, right, bottom = np.clip(0.5 + (sides - 0.5) / margin, 0, 1)
+    if rng.random() < 0.5:
+        return _ellipse(size, (left + right) / 2, (top + bottom) / 2, 0.6 * (right - left), 0.6 * (bottom - top))
+    missing = np.zeros((size, size), bool)
+    rows, columns = (
+        slice(int(a * size), max(int(b * size), int(a * size) + 2)) for a, b in ((top, bottom), (left, right))
+    )
+    missing[rows, columns] = True
+    return missing
+
+
+def _ellipse(size: int, x: float, y: float, across: float, down: float) -> shapes.Missing:
+    """About that middle, with these radii; all in shares of the side."""
+    rows, columns = np.mgrid[:size, :size] + 0.5
+    inside: shapes.Missing = ((columns / size - x) / across) ** 2 + ((rows / size - y) / down) ** 2 < 1
+    return inside
+
+
+NOISE_STREAM, HOLE_STREAM, SHOWN_STREAM = 26, 27, 28  # seeds of different draws must never meet: below are others'
+CRITIC_RATE = 2.0  # times the completer's
+COMPLETIONS = 2  # of each picture
+HOLE_WEIGHT, KNOWN_WEIGHT = 1.0, 0.5  # of the absolute errors in the hole and of what is known, values in [-1, 1]
+# Of the difference of two completions: by this reward samples spread as the posterior does (Bendel et al. 2023, "A
+# regularized conditional GAN for posterior sampling in image recovery"). Theirs, 0.289, was too little beside a critic.
+REWARD = 0.43
+# Of the pattern of every second pixel that four times the channels become so easily: the critic hardly notices it.
+GRID_WEIGHT, GRID_CELL = 5.0, 8
+LEAST_AREA = 0.02  # of the image: what is measured in smaller holes counts as in one of this size
+WINDOW, NEAR, FAR = 15, 3.0, 0.5  # known pixels count the more, the more is missing in a window around them
+CURVES: Curves = {
+    "discriminator_loss": Curve("discriminator", "d_loss"),
+    "generator_loss": Curve("generator", "g_loss"),
+    "hole_l1": Curve("hole", "l1/hole"),
+    "known_l1": Curve("known", "l1/known"),
+    "difference_l1": Curve("difference", "l1/difference"),
+    "grid_l1": Curve("grid", "l1/grid"),
+    "real_logit": Curve("real", "logit/real"),
+    "fake_logit": Curve("fake", "logit/fake"),
+    "slope_real": Curve("slope_real", "penalty/r1"),
+    "slope_fake": Curve("slope_fake", "penalty/r2"),
+    **SCORES,
+    **DETAILS,
+    **PACE,
+}
+
+
+@final
+class CompleterTrainer:
+    """A completer with its running average, its critic, and their optimisers; the GAN stays as it is."""
+
+    curves = CURVES
+    suffixes = ("",)
+
+    def __init__(
+        self,
+        gan: Gan,
+        completer: ResidualCompleter,
+        options: TrainOptions,
+        hole: str | Draw,
+        held_out: Images | None = None,
+    ) -> None:
+        self.gan, self.completer, self.options, self.hole, self.held_out = gan, completer, options, hole, held_out
+        self.device = next(completer.parameters()).device
+        betas = options.beta1, options.beta2
+        completer.requires_grad_(True).critic.requires_grad_(False)  # it learns by itself
+        self.g = Player(completer, "completer", betas, "averaged")
+        self.averaged.critic = completer.critic.requires_grad_(True)  # no average: it is to know the newest completions
+        self.d = Player(completer.critic, "critic", betas)
+        self.images_seen = 0
+
+    @property
+    def averaged(self) -> ResidualCompleter:
+        """The running average of the completer, with the critic as it is."""
+        return cast(ResidualCompleter, self.g.averaged)
+
+    @property
+    def real_images(self) -> int:
+        """How many real images a step takes."""
+        return self.options.batch_size
+
+    @property
+    def images_per_step(self) -> int:
+        """By how much a step raises `images_seen`."""
+        return self.options.batch_size
+
+    @property
+    def precision(self) -> torch.dtype:
+        """What the layers compute in."""
+        return self.completer.precision
+
+    @property
+    def learning_rate(self) -> float:
+        """Adam's step of the completer in the last update."""
+        return self.g.learning_rate
+
+    def step(self, real: Images) -> dict[str, Tensor]:
+        """Complete a batch of real images, each with a hole and two noises of its own; first the critic learns.
+
+        Returns, detached: both losses, means of absolute errors in the `hole` (of the mean of two completions) and of
+        what is `known` (the more, the nearer to the hole), the `difference` of two completions, the pattern of every
+        second pixel (`grid`), the critic's logits `real` and `fake`, and its squared slopes where they were computed.
+        """
+        o, batch = self.options, len(real) * crew().size
+        numbers = shared(self.images_seen, len(real))
+        rises = max(1.0, min(WARM_UP, WARM_UP_SHARE * o.images_seen))
+        rate = o.rate * risen_and_fallen(self.images_seen, o.images_seen, o.batch_size, o.decay, rises)
+        for player, times in ((self.g, 1.0), (self.d, CRITIC_RATE)):
+            player.set(times * rate, (o.beta1, o.beta2))
+        known = draw_known(real.shape[-1], numbers, o.seed, self.hole, HOLE_STREAM).to(real)
+        drawn, completed = self._complete(real, known, numbers)
+        values = self._judge(real, known, completed.detach())
+        self.d.let_learn(False)  # it passes gradients through to the completions all the same
+        with torch.no_grad():
+            on_real = self.completer.judge(real, known)
+        on_fake = self.completer.judge(completed, _twice(known))
+        adversarial = LOSSES["relativistic"].generator(_twice(on_real), on_fake).mean()
+        hole, difference = _errors(real, known, completed)
+        around = F.avg_pool2d(1 - known, WINDOW, stride=1, padding=WINDOW // 2)
+        kept = ((_twice(real) - drawn).abs() * _twice(known * (FAR + NEAR * around))).mean()
+        grid = _grid(drawn)
+        loss = adversarial + HOLE_WEIGHT * (hole - REWARD * difference) + KNOWN_WEIGHT * kept + GRID_WEIGHT * grid
+        descend(loss, (self.g,))
+        self.d.let_learn(True)
+        self.images_seen += batch
+        self.g.average(keep(batch, min(float(o.average_half_life), 0.05 * self.images_seen)))
+        told = {"generator": adversarial, "hole": hole, "known": kept, "difference": difference, "grid": grid}
+        return values | {name: value.detach() for name, value in told.items()}
+
+    def is_finite(self) -> bool:
+        """Whether every number of both networks and of the average still is one."""
+        return self.g.is_finite() and self.d.is_finite()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
+        parts = self.g.parts() | self.d.parts()
+        return {name: part.state_dict() for name, part in parts.items()} | {"images_seen": self.images_seen}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue as if never interrupted. Raises KeyError, ValueError or RuntimeError for other networks' state."""
+        for player in (self.g, self.d):
+            player.load(state)
+        self.images_seen = state["images_seen"]
+
+    def graph(self) -> None:
+        """None is drawn."""
+
+    def exhibit(self, values: Mapping[str, Tensor]) -> Exhibit:
+        """How held-out pictures are completed by the average: most probably, and once more with noise."""
+        if self.held_out is None:
+            return Exhibit({})
+
+        def complete(images: Images, known: Known, noise: Latents | None = None) -> Images:
+            return poisson_like(images, known, self.averaged(images, known, noise))
+
+        def complete_otherwise(images: Images, known: Known) -> Images:
+            return complete(images, known, self._noise(SHOWN_STREAM, range(len(images))))
+
+        return judge(complete, self.held_out.to(self.device), complete_otherwise)
+
+    def models(self, about: Mapping[str, Any]) -> dict[str, Gan]:
+        """The finished GAN with the averaged completer."""
+        completer = deepcopy(self.averaged).requires_grad_(False).eval()
+        completer.precision = torch.float32
+        facts = {**about, "options": asdict(self.options)}
+        facts = {**self.gan.about, "completer": facts}
+        return {"": replace(self.gan, completer=completer, about=facts)}
+
+    def _complete(self, real: Images, known: Known, numbers: range) -> tuple[Others, Others]:
+        """What is drawn of all images, and then of all again with other noise; and the same joined with the known."""
+        condition = self.completer.encode(real, known)
+        condition = condition.select(torch.arange(len(real), device=real.device).repeat(COMPLETIONS))
+        noise = [COMPLETIONS * number + again for again in range(COMPLETIONS) for number in numbers]
+        drawn = self.completer.draw(self.completer.latents(condition, self._noise(NOISE_STREAM, noise)), condition)
+        return drawn, poisson_like(_twice(real), _twice(known), drawn)
+
+    def _judge(self, real: Images, known: Known, completed: Others) -> dict[str, Tensor]:
+        """One update of the critic: which of a picture and its first completion is real?"""
+        o, critic, n = self.options, self.d.network, len(real)
+        shown, whole = (torch.cat([images, 1 - known], 1) for images in (completed[:n], real))
+        on_fake, on_real = critic(torch.cat([shown, whole])).chunk(2)
+        loss = LOSSES["relativistic"].discriminator(on_real, on_fake).mean()
+        cost, slopes = loss, dict[str, Tensor]()
+        if self.images_seen // o.batch_size % o.penalty_every == 0:
+            term, slopes = penalty(critic, whole, shown, real.new_zeros(n), o)
+            cost = cost if term is None else cost + o.penalty_every * term
+        descend(cost, (self.d,))
+        return {"discriminator": loss.detach(), "real": on_real.detach(), "fake": on_fake.detach(), **slopes}
+
+    def _noise(self, stream: int, numbers: range | list[int]) -> Latents:
+        seeds = [key(self.options.seed, stream, number) for number in numbers]
+        return NormalPrior(self.completer.prior.dim).sample(seeds).to(self.device)
+
+
+def _errors(real: Images, known: Known, completed: Others) -> tuple[Tensor, Tensor]:
+    """Mean absolute error of the mean of two completions, and mean difference of the two; both of the hole alone."""
+    one, other = completed.chunk(COMPLETIONS)
+    hole = 1 - known
+    area = hole.mean((1, 2, 3)).clamp_min(LEAST_AREA)
+    error = ((real - (one + other) / 2).abs() * hole).mean((1, 2, 3)) / area
+    difference = ((one - other).abs() * hole).mean((1, 2, 3)) / area
+    return error.mean(), difference.mean()
+
+
+def _grid(images: Images) -> Tensor:
+    """How strongly every second pixel differs, by rows, by columns and as a chequerboard; means over small cells."""
+    fine = images - F.avg_pool2d(images, 3, 1, 1, count_include_pad=False)
+    signs = torch.tensor([1.0, -1.0]).to(images).repeat(images.shape[-1] // 2)
+    patterns = (signs.expand(len(signs), -1), signs[:, None].expand(-1, len(signs)), signs * signs[:, None])
+    return torch.stack([F.avg_pool2d(fine * one, GRID_CELL).abs().mean() for one in patterns]).sum()
+
+
+def _twice(x: Tensor) -> Tensor:
+    """All rows, and all again."""
+    return torch.cat([x] * COMPLETIONS)
+
+
+HEARD = {"r1", "r2", "penalty_every"}  # options that it listens to beside those of every training
+
+
+def train_completer(
+    gan: Gan,
+    data: Dataset,
+    folder: Path,
+    options: TrainOptions,
+    special: EncoderOptions | None = None,
+    run: RunOptions | None = None,
+    caller: Caller = ALONE,
+) -> Iterator[Progress]:
+    """Train a completer until `options.images_seen`, as `run.follow` does; the model files hold G, D and the completer.
+
+    It goes on from the model's completer, or else from its encoder and G. Raises ModelError for networks that are not
+    residual or were told classes, and ValueError as `run.train` does.
+    """
+    special, run = special or EncoderOptions(), run or RunOptions()
+    check_options(options, special, run)
+    check_served(options, "a completer is", "Leave that out, or give --kind gan.", besides=HEARD)
+    network = gan.network
+    check_hole(special.hole, network.size)
+    started = completer_of(gan, options.seed) if gan.completer is None else gan.completer
+    if not isinstance(started, ResidualCompleter):
+        raise TypeError(f"expected a completer of residual networks, not {type(started)}")
+    learnt, held_out = split(data, special.held_out)
+    learnt = learnt or data
+    check_pictures(learnt, network.size, network.channels, options.batch_size, options.batch_size)
+    options = in_images(options, len(learnt))
+    hole: str | Draw = special.hole
+    if hole == ALL:
+        margin = None if data.alignment is None else float(data.alignment.get("margin", 1.0))
+        hole = partial(draw_hole, margin=margin)
+
+    def learner(device: torch.device, options: TrainOptions) -> CompleterTrainer:
+        completer = deepcopy(started)
+        completer.precision = choose_precision(options.precision, device)
+        return CompleterTrainer(on(gan, device), completer.to(device), options, hole, held_out)
+
+    about = {
+        "network": asdict(network),
+        "completer": {"hole": special.hole, "held_out": special.held_out},
+        "model": {"generator": weights(gan.generator)[:16]},
+    }
+    scored = held_out if run.score_every else None
+    yield from follow(learner, learnt, folder, Subject("completer", about), options, run, caller, scored)

@@ -1,1 +1,0 @@
-"""One training in several processes, and the pictures that they all read."""

@@ -1,0 +1,238 @@
+"""The training of a Laplacian pyramid of GANs (Denton et al. 2015), one batch at a time. No files, no printing.
+
+Every level plays a game of its own: its G sees the real images of the size before, its D those of its size, real or
+with G's residual. The levels share no weights, so to descend the sum of their losses is to train them side by side.
+
+A run that trains a Laplacian pyramid.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from ..device import choose_precision
+from ..errors import LatentfillError
+from ..gan import checkpoint as building
+from ..gan.gan import Gan, key
+from ..gan.lapgan import PyramidDiscriminator, PyramidGenerator, shrunk, sizes_of
+from ..gan.layers import crew, mine
+from ..options import NetworkOptions, RunOptions, TrainOptions
+from ..runs.data import Dataset, check_pictures
+from ..runs.folder import Subject, check_options, check_served
+from ..runs.loop import follow, in_images
+from ..runs.record import PACE, Curve, Curves, Exhibit, Progress
+from ..runs.trainer import ALONE, Caller
+from ..types import Images, Latents
+from .losses import LOSSES, mistaken_for_fake, mistaken_for_real
+from .optimiser import CURVES, Game, Player, descend, estimate_statistics, keep, settings
+from .trainer import LATENT_STREAM, SAMPLE_STREAM, SAMPLES, STATISTICS_STREAM
+
+MEANS = ("discriminator", "generator", "real", "fake", "discriminator_real", "discriminator_fake")  # over the levels
+STATISTICS_BATCH = 256  # latents that batch norm is measured on at a time
+
+
+@final
+class PyramidTrainer:
+    """The players of all levels, an optimiser for each side, and the running average of the generators."""
+
+    suffixes = ("", "-raw")
+
+    def __init__(
+        self,
+        generator: PyramidGenerator,
+        discriminator: PyramidDiscriminator,
+        options: TrainOptions,
+        network: NetworkOptions,
+    ) -> None:
+        self.generator, self.discriminator = generator, discriminator
+        self.options, self.network = options, network
+        for bias in [*generator.idle_biases(), *discriminator.idle_biases()]:  # batch norm subtracts them again
+            bias.requires_grad_(False)
+        betas = options.beta1, options.beta2
+        self.g = Player(generator, "generator", betas, "averaged")
+        self.d = Player(discriminator, "discriminator", betas)
+        self.images_seen = 0
+
+    def step(self, real: Images) -> dict[str, Tensor]:
+        """Show all levels one batch: every D once, then every G as often as the options say, on the same latents.
+
+        Returns, detached, what `Trainer.step` does, as means over the levels, and each level's own losses.
+        """
+        o, loss, now = self.options, LOSSES["non-saturating"], settings(self.options, self.images_seen)
+        for player in (self.g, self.d):
+            player.set(now.learning_rate, (o.beta1, now.beta2))
+        batch = range(self.images_seen, self.images_seen + len(real) * crew().size)
+        z, sizes = self.latents(mine(batch)).to(real.device), shrunk(real)
+        fakes = self.generator.beside(z, sizes)
+
+        real_logits = self.discriminator.judge(sizes)
+        fake_logits = self.discriminator.judge([fake.detach() for fake in fakes])
+        pairs = list(zip(real_logits, fake_logits, strict=True))
+        costs = torch.stack([loss.discriminator(*logits).mean() for logits in pairs])
+        descend(costs.sum(), (self.d,))
+
+        # Frozen, D passes gradients through to the fakes and computes none for itself.
+        self.d.let_learn(False)
+        prices = []  # what it costs G, at each of its updates
+        for update in range(o.generator_steps):
+            if update:  # the first fakes are still what G makes of z: only D has moved
+                fakes = self.generator.beside(z, sizes)
+            judged = zip(real_logits, self.discriminator.judge(fakes), strict=True)
+            prices.append(torch.stack([loss.generator(*logits).mean() for logits in judged]))
+            descend(prices[-1].sum(), (self.g,))
+        self.d.let_learn(True)
+
+        self.images_seen = batch.stop
+        half_life = settings(o, self.images_seen).half_life
+        self.g.average(keep(len(batch), half_life))
+        return _told(pairs, costs.detach(), prices[0].detach(), sizes_of(self.network.size))
+
+    @property
+    def curves(self) -> Curves:
+        """The columns of its metrics.csv: a GAN's, as means over the levels, and the losses of each."""
+        levels = {
+            f"{player}_loss_{size}": Curve(f"{player}_{size}", f"{player[0]}_loss/{size}")
+            for size in sizes_of(self.network.size)
+            for player in ("discriminator", "generator")
+        }
+        means = {name: curve for name, curve in CURVES.items() if curve.value in MEANS or name in PACE}
+        return {**means, **levels}
+
+    @property
+    def real_images(self) -> int:
+        """How many real images a step takes."""
+        return self.options.batch_size
+
+    @property
+    def images_per_step(self) -> int:
+        """By how much a step raises `images_seen`."""
+        return self.real_images
+
+    @property
+    def averaged(self) -> PyramidGenerator:
+        """The running average of the generator."""
+        if self.g.averaged is None:
+            raise TypeError("the generator's player keeps an average")
+        return self.g.averaged
+
+    @property
+    def precision(self) -> torch.dtype:
+        """What the layers compute in."""
+        return self.generator.precision
+
+    @property
+    def learning_rate(self) -> float:
+        """Adam's step in the last update."""
+        return self.g.learning_rate
+
+    def is_finite(self) -> bool:
+        """Whether every number of all networks and of the average still is one."""
+        return self.g.is_finite() and self.d.is_finite()
+
+    def latents(self, numbers: range) -> Latents:
+        """The latents of images of these numbers: the n-th image of a run always meets the same one."""
+        return self._draw(LATENT_STREAM, numbers)
+
+    def averaged_generator(self, images: int = 4096) -> PyramidGenerator:
+        """A copy of the averaged generator with statistics of its own, of images drawn from z alone, ready to use."""
+        settled = deepcopy(self.averaged)
+        device, size = next(settled.parameters()).device, min(images, STATISTICS_BATCH)
+        groups = (range(first, first + size) for first in range(0, images, size))
+        estimate_statistics(settled, ((self._draw(STATISTICS_STREAM, group).to(device),) for group in groups))
+        return settled.eval()
+
+    def raw_generator(self) -> PyramidGenerator:
+        """A copy of the last generator, with the moving averages it kept while training."""
+        return deepcopy(self.generator).requires_grad_(False).eval()
+
+    def graph(self) -> tuple[nn.Module, tuple[Tensor, ...]]:
+        """All levels as two networks, z to G and its image to D, with an example of z."""
+        game = Game(deepcopy(self.generator), deepcopy(self.discriminator)).cpu().eval()
+        return game, (self._draw(SAMPLE_STREAM, range(2)),)
+
+    def exhibit(self, values: Mapping[str, Tensor]) -> Exhibit:
+        """What the averaged and the last generator make of fixed latents; how the last batch was spread."""
+        z = self._draw(SAMPLE_STREAM, range(SAMPLES)).to(next(self.generator.parameters()).device)
+        with torch.no_grad():
+            sheets = {"": self.averaged_generator(1024)(z), "-raw": self.raw_generator()(z)}
+        real, fake = values["real"], values["fake"]
+        return Exhibit(sheets, {"D/real": real.sigmoid(), "D/fake": fake.sigmoid()})
+
+    def models(self, about: Mapping[str, Any]) -> dict[str, Gan]:
+        """What model files should hold, by the ending of their names: the averaged generator, and the last one."""
+        generators = {"": self.averaged_generator(), "-raw": self.raw_generator()}
+        facts = dict(about) | {"options": asdict(self.options)}
+        return {
+            kind: Gan(generator, self.discriminator, self.network, facts | {"averaged": not kind})
+            for kind, generator in generators.items()
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
+        return {name: part.state_dict() for name, part in self._parts().items()} | {"images_seen": self.images_seen}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue as if never interrupted. Raises KeyError, ValueError or RuntimeError for other networks' state."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.images_seen = state["images_seen"]
+
+    def _parts(self) -> dict[str, Any]:
+        return self.g.parts() | self.d.parts()
+
+    def _draw(self, stream: int, numbers: range) -> Latents:
+        return self.generator.prior.sample([key(self.options.seed, stream, n) for n in numbers])
+
+
+def _told(
+    pairs: Sequence[tuple[Tensor, Tensor]], costs: Tensor, prices: Tensor, sizes: Sequence[int]
+) -> dict[str, Tensor]:
+    """What a step tells, given each level's logits of real and fake images, and what they cost D and G."""
+    real, fake = (torch.stack([logits.detach() for logits in side]) for side in zip(*pairs, strict=True))
+    levels = {f"discriminator_{size}": cost for size, cost in zip(sizes, costs, strict=True)}
+    levels |= {f"generator_{size}": price for size, price in zip(sizes, prices, strict=True)}
+    return {
+        "discriminator": costs.mean(),
+        "generator": prices.mean(),
+        "real": real.mean(0),
+        "fake": fake.mean(0),
+        "discriminator_real": mistaken_for_fake(real.flatten()),
+        "discriminator_fake": mistaken_for_real(fake.flatten()),
+        **levels,
+    }
+
+
+CURE = "Leave that out, or train the pyramid as one: --kind gan --networks pyramid."
+
+
+def train_pyramid(
+    data: Dataset,
+    folder: Path,
+    network: NetworkOptions,
+    options: TrainOptions,
+    run: RunOptions,
+    caller: Caller = ALONE,
+) -> Iterator[Progress]:
+    """Train a pyramid until `options.images_seen`, as `run.follow` does. Raises ValueError as `run.train` does.
+
+    Raises LatentfillError for other networks, and for options that its levels have no use for.
+    """
+    check_options(network, options, run)
+    if network.networks != "pyramid":
+        what = f"{network.networks} networks have no levels to train one by one"
+        raise LatentfillError(what, "Leave out --networks, or train them with --kind gan.")
+    check_served(options, "a pyramid's levels are", CURE, besides={"generator_steps"})
+    check_pictures(data, network.size, network.channels, options.batch_size, options.batch_size)
+
+    def learner(device: torch.device, options: TrainOptions) -> PyramidTrainer:
+        generator, discriminator = building.pyramid(network, options.seed)
+        generator.precision = discriminator.precision = choose_precision(options.precision, device)
+        return PyramidTrainer(generator.to(device), discriminator.to(device), options, network)
+
+    options = in_images(options, len(data))
+    yield from follow(learner, data, folder, Subject("lapgan", {"network": asdict(network)}), options, run, caller)

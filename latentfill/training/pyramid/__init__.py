@@ -1,1 +1,0 @@
-"""The training of a Laplacian pyramid: every level a game of its own, all on the same pictures."""

@@ -1,1 +1,0 @@
-"""What G learns from an encoder that describes pictures to it."""

@@ -1,0 +1,127 @@
+"""What an encoder of a finished G learns: of which latents pictures with holes are the images.
+
+An encoder beside G: it describes a picture with a hole by a latent, and G redraws the whole from that.
+
+Alone this trains a variational autoencoder (Kingma and Welling 2014) that completes; beside a game it keeps G from
+leaving out kinds of pictures that D does not miss (Larsen et al. 2016, "Autoencoding beyond pixels").
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import LatentfillError
+from ..gan.encoder import ResidualEncoder
+from ..gan.gan import Encoder, Generator, key, random
+from ..gan.layers import crew, mean_of_all, weighted_mean
+from ..options import NetworkOptions
+from ..types import Images, Known, Latents
+from .completers import HOLE_STREAM, draw_known
+
+
+class Described(NamedTuple):
+    """The pictures as G draws them from what the encoder says, and mean errors over the batch."""
+
+    pictures: Images
+    image: Tensor
+    """absolute error of the whole picture, values in [-1, 1]"""
+    hole: Tensor
+    """the same in the holes"""
+    latent: Tensor
+    """squared error of the latents of samples, which are known"""
+
+    def loss(self, latent_weight: float) -> Tensor:
+        """What the encoder minimises."""
+        return self.image + self.hole + latent_weight * self.latent
+
+
+def describe(
+    generator: Generator, encoder: Encoder, images: Images, known: Known, latents: Tensor, samples: int
+) -> Described:
+    """G(E(M * x, M)) against x, G being frozen; the last images are those of these `latents`.
+
+    `samples` is how many such images the batch has, of which other processes may have more than this one.
+    """
+    z = encoder(images, known)
+    drawn = generator(z)
+    error = (drawn - images).abs().mean(1, keepdim=True)
+    image_error, hole_error = error.mean(), weighted_mean(error, 1 - known)
+    sampled = z[len(images) - len(latents) :]
+    share = len(latents) * crew().size / max(1, samples)
+    latent_error = share * (sampled - latents).square().mean() if len(latents) else image_error.new_zeros(())
+    return Described(drawn, image_error, hole_error, latent_error)
+
+
+NOISE_STREAM, WHOLE_STREAM = 24, 25  # seeds of different draws must never meet
+WHOLE = 0.3  # share of pictures that are shown without a hole: those say most about what G can draw
+SMALLEST_ERROR = 1e-4  # squared, in values of [-1, 1]: without a bound pictures learnt by heart have endless gradients
+
+
+class Redrawn(NamedTuple):
+    """The pictures redrawn, what that costs, and of what the cost is made; means over the batch."""
+
+    pictures: Images
+    loss: Tensor
+    image: Tensor
+    """squared error of the whole picture, values in [-1, 1]"""
+    hole: Tensor
+    """the same in the holes"""
+    divergence: Tensor
+    """nats by which the latents stray from the prior, for each picture"""
+
+    def told(self) -> dict[str, Tensor]:
+        """What is measured, by the names that a step returns."""
+        return {"image": self.image, "hole": self.hole, "divergence": self.divergence}
+
+
+def check_prior(network: NetworkOptions) -> None:
+    """Raise LatentfillError unless latents may be described by means and variances."""
+    if network.prior != "normal":
+        what = f"an encoder beside G says latents that are normally distributed, and here they are {network.prior}"
+        raise LatentfillError(what, "Give --prior normal, or --reconstruct 0 for a GAN by itself.")
+
+
+def draw_holes(size: int, numbers: range, seed: int) -> Known:
+    """[n, 1, size, size]: holes of all kinds for pictures of these numbers, some with none."""
+    known = draw_known(size, numbers, seed, stream=HOLE_STREAM)
+    whole = [random(key(seed, WHOLE_STREAM, n)).random() < WHOLE for n in numbers]
+    known[torch.tensor(whole, dtype=torch.bool)] = 1
+    return known
+
+
+def draw_noise(dim: int, numbers: range, seed: int) -> Latents:
+    """[n, dim], standard normal, one row for each number whatever the others are."""
+    rows = [random(key(seed, NOISE_STREAM, n)).standard_normal(dim, np.float32) for n in numbers]
+    return torch.from_numpy(np.stack(rows))
+
+
+def redraw_batch(
+    generator: Generator, encoder: ResidualEncoder, real: Images, numbers: range, seed: int, divergence: float
+) -> Redrawn:
+    """`redraw` for pictures of these numbers in a run of this seed, each with a hole and a noise of its own."""
+    known = draw_holes(real.shape[-1], numbers, seed).to(real.device)
+    noise = draw_noise(encoder.prior.dim, numbers, seed).to(real.device)
+    return redraw(generator, encoder, real, known, noise, divergence)
+
+
+def redraw(
+    generator: Generator, encoder: ResidualEncoder, images: Images, known: Known, noise: Latents, divergence: float
+) -> Redrawn:
+    """G(E(M * x, M)) against x, with the latent blurred by as much as the encoder is unsure.
+
+    The loss is the negative evidence bound per value with the best constant variance of the error (Rybkin et al. 2021,
+    "sigma-VAE", section 3.2), whose gradient is that of log(error)/2: so its weight means the same for any pictures.
+    The whole picture and the hole count alike.
+    """
+    mean, log_variance = encoder.posterior(images, known)
+    drawn = generator(mean + noise * (0.5 * log_variance).exp())
+    error, hole = (drawn - images).square().mean(1, keepdim=True), 1 - known
+    image_error, hole_error = error.mean(), weighted_mean(error, hole)
+    nats = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
+    loss = sum(
+        (0.25 * e / mean_of_all(e.detach()).clamp_min(SMALLEST_ERROR) for e in (image_error, hole_error)),
+        divergence * nats / images[0].numel(),
+    )
+    return Redrawn(drawn, loss, image_error.detach(), hole_error.detach(), nats.detach())

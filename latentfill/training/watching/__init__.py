@@ -1,1 +1,0 @@
-"""Looking after a training: what is wrong, how good the model is, what a training would take."""

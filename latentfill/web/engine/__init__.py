@@ -1,1 +1,0 @@
-"""Who owns the device: a queue, searches side by side, and what each of them answers."""

@@ -1,0 +1,106 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from latentfill.batch.records import Ledger, Row, blank, crop_names, give_stems
+from latentfill.files.naming import LONGEST
+from latentfill.images.photos import Source
+
+
+def row(path, bytes=5, folder="/photos", **facts):
+    return Row(path, f"{folder}/{path}", "", bytes, **facts)
+
+
+def digest(row):
+    """Nobody has to read a photo of which the size alone was kept."""
+    raise AssertionError(row)
+
+
+def wish(row):
+    return row.path.rsplit(".", 1)[0]
+
+
+def stems(paths, ledger, numbered=True):
+    return [row.stem for row, _ in give_stems([row(path) for path in paths], ledger, wish, numbered=numbered)]
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    found = Ledger(tmp_path / "photos.jsonl")
+    yield found
+    found.close()
+
+
+def test_names_that_would_collide_are_told_apart(ledger):
+    assert stems(["a.jpg", "a.png", "A.jpg", "b/a.jpg"], ledger) == ["a", "a.png", "A.jpg", "b/a"]
+    assert stems(["c.jpg", "c-2.jpg", "d-3.jpg", "d.jpg"], ledger) == ["c", "c-2.jpg", "d-3.jpg", "d"]
+    assert stems(["c.jpg", "c-2.jpg"], ledger, numbered=False) == ["c", "c-2"]
+    assert stems(["e.jpg", "e.jpg.x", "e.png", "e.jpg.jpg"], ledger)[1:] == ["e.jpg", "e.png", "e.jpg.jpg"]
+
+
+@given(st.lists(st.from_regex(r"([ab]/)?[aA](-2|-2-2|--a|\.jpg)?(~2)?\.(jpg|png)", fullmatch=True), unique=True))
+def test_no_two_crops_ever_have_one_name(tmp_path_factory, paths):
+    ledger = Ledger(tmp_path_factory.mktemp("names") / "photos.jsonl")
+    crops = [name.casefold() for stem in stems(paths, ledger) for name in crop_names(stem, 4)]
+    ledger.close()
+    assert len(set(crops)) == len(crops) == 4 * len(paths)
+
+
+def test_a_name_longer_than_file_systems_take_is_cut_and_stays_its_own(ledger):
+    one, other = stems([f"f/{'é' * 150}{i}.jpg" for i in (1, 2)], ledger)
+    assert one != other and all(len(stem.removeprefix("f/").encode()) <= LONGEST for stem in (one, other))
+
+
+def test_what_was_written_is_known_again(tmp_path):
+    first = Ledger(tmp_path / "photos.jsonl")
+    first.add(row("a.jpg", stem="a", crops=2, signatures=("00", "ff")))
+    first.add(row("b.jpg", stem="b", kind="no face", reason="no face found"))
+    first.add(row("b.jpg", stem="b", crops=1))
+    first.close()
+    with (tmp_path / "photos.jsonl").open("a") as file:
+        file.write('{"path": "c.jpg", "fi')  # killed here
+    second = Ledger(tmp_path / "photos.jsonl")
+    second.add(row("d.jpg", stem="d"))
+    second.close()
+    third = Ledger(tmp_path / "photos.jsonl")
+    third.close()
+    assert [found.path for found in third.rows.values()] == ["a.jpg", "b.jpg", "d.jpg"]
+    assert (
+        third.known(row("a.jpg"), digest).names == ["a", "a-2"] and third.known(row("b.jpg"), digest).kind == "aligned"
+    )
+
+
+def test_a_changed_photo_keeps_its_stem_and_is_new(ledger):
+    ledger.add(row("a.jpg", stem="odd name"))
+    ((found, known),) = give_stems([row("a.jpg", bytes=6)], ledger, wish, numbered=True)
+    assert known is None and found.stem == "odd name"
+
+
+def test_a_moved_photo_is_known_and_one_of_the_same_name_and_size_is_not(tmp_path):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "a.bmp").write_bytes(b"12345")
+    old = Ledger(tmp_path / "photos.jsonl")
+    old.add(row("a.bmp", folder=str(tmp_path / "here"), stem="a"))
+    old.add(row("b.bmp", folder=str(tmp_path / "gone"), stem="b"))
+    old.close()
+    ledger = Ledger(tmp_path / "photos.jsonl")
+    new = [row(name, folder=str(tmp_path / "there")) for name in ("a.bmp", "b.bmp")]
+    (a, a_known), (b, b_known) = give_stems(new, ledger, wish, numbered=True)
+    ledger.close()
+    assert a_known is None and a.stem == "a.bmp"
+    assert b_known and b.stem == "b"
+    again = Ledger(tmp_path / "photos.jsonl")
+    again.close()
+    assert {str(tmp_path / "here"), str(tmp_path / "there")} == {
+        row.file.rsplit("/", 1)[0] for row in again.rows.values()
+    }
+
+
+def test_a_photo_is_known_by_its_place_and_bytes(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"123")
+    assert blank(Source("a.jpg", tmp_path / "a.jpg")).bytes == 3
+    assert blank(Source("t.tar/a.jpg", tmp_path / "t.tar", "a.jpg", 512, 7)).place == (str(tmp_path / "t.tar"), "a.jpg")
+    assert blank(Source("no.jpg", tmp_path / "no.jpg")).bytes == -1
+    assert replace(blank(Source("x", tmp_path, problem="broken"))).bytes == -1

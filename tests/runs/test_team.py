@@ -1,0 +1,179 @@
+"""A run in two processes: one leads, both do the same, and what happens to one is told to the other."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from latentfill.errors import LatentfillError, RunError
+from latentfill.options import NetworkOptions, RunOptions, TrainOptions
+from latentfill.runs import checkpoints
+from latentfill.runs.data import Dataset
+from latentfill.runs.distributed import ALONE, Lost, Team, enroll, own_device
+from latentfill.runs.health import Alarm, alarm, numbers
+from latentfill.runs.trainer import Caller
+from latentfill.training.gan import train
+from latentfill.training.trainer import Trainer
+
+NETWORK = NetworkOptions(size=8, base=2, latent=3)
+TRAIN = TrainOptions(images_seen=40, batch_size=4, augment="none", precision="fp32")
+RUN = RunOptions(sample_every=16, checkpoint_every=8, log_every=8, keep_checkpoints=3, device="cpu", threads=1)
+PIXELS = np.random.Generator(np.random.Philox(key=1)).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+DATA = Dataset(PIXELS, [str(i) for i in range(20)], [])
+Both = Callable[..., list[Any]]
+
+
+def go(team: Team, folder: Path, what: str = "") -> dict[str, Any]:
+    """Train to the end; what this process saw, and what its weights have become."""
+    seen: list[Trainer] = []
+    step, finite, settled = Trainer.step, Trainer.is_finite, Trainer.averaged_generator
+    asked = 0
+
+    def watched(self: Trainer, *given: Any) -> Any:
+        seen.append(self)
+        return step(self, *given)
+
+    def broken(self: Trainer) -> bool:
+        nonlocal asked
+        asked += self.images_seen == 24
+        return finite(self) and not (self.images_seen == 24 and asked == 1)
+
+    def wish() -> bool:
+        return what == "wish" and team.crew.rank == 1 and seen[-1].images_seen >= 20
+
+    Trainer.step = watched  # type: ignore[method-assign]
+    Trainer.averaged_generator = lambda self, images=0: settled(self, 64)  # type: ignore[method-assign]
+    if what == "broken" and team.leads:  # the others need not notice by themselves
+        Trainer.is_finite = broken  # type: ignore[method-assign]
+    data, options = DATA, TRAIN
+    if what == "uneven":
+        options = replace(options, batch_size=5)
+    if what == "other pictures" and not team.leads:
+        data = replace(data, names=[f"{i}.png" for i in range(20)])
+    if what == "other options" and not team.leads:
+        options = replace(options, learning_rate=1e-4)
+    try:
+        last = None
+        for last in (steps := train(data, folder, NETWORK, options, RUN, caller=Caller(team=team, stop=wish))):
+            if last.stopped:
+                break
+        steps.close()  # type: ignore[attr-defined]
+    finally:
+        Trainer.step, Trainer.is_finite, Trainer.averaged_generator = step, finite, settled  # type: ignore[method-assign]
+    if last is None:
+        return {"images": 0}
+    weights = torch.cat([p.detach().flatten() for p in seen[-1].generator.parameters()])
+    rate = seen[-1].learning_rate
+    return {"images": last.images_seen, "losses": last.losses, "weights": weights.numpy(), "rate": rate}
+
+
+def test_a_run_in_two_processes_writes_what_one_writes(tmp_path: Path, both: Both) -> None:
+    one, (first, second) = go(ALONE, tmp_path / "one"), both(go, tmp_path / "two")
+    assert np.array_equal(first["weights"], second["weights"]) and first["losses"] == second["losses"]
+    np.testing.assert_allclose(first["weights"], one["weights"], atol=1e-5)
+    places = [{p.relative_to(tmp_path / name) for p in (tmp_path / name).rglob("*")} for name in ("one", "two")]
+    assert {p for p in places[0] if "tfevents" not in p.name} == {p for p in places[1] if "tfevents" not in p.name}
+    rows = [(tmp_path / name / "metrics.csv").read_text().splitlines() for name in ("one", "two")]
+    for ours, theirs in zip(*rows, strict=True):
+        assert ours.split(",")[0] == theirs.split(",")[0]
+    values = [[float(x) for x in row[-1].split(",")[:5]] for row in rows]
+    assert values[0] == pytest.approx(values[1], abs=1e-4)
+    states = [checkpoints.newest(tmp_path / name / "checkpoints")[0] for name in ("one", "two")]
+    assert states[0] and states[1] and states[0].keys() == states[1].keys()
+
+
+def test_when_the_leader_goes_back_all_do_with_the_same_settings(tmp_path: Path, both: Both) -> None:
+    first, second = both(go, tmp_path, "broken")
+    assert first["images"] == second["images"] == 40
+    assert np.array_equal(first["weights"], second["weights"])
+    assert first["rate"] == second["rate"] == TRAIN.learning_rate / 2
+    assert "back to 16 images" in (tmp_path / "warnings.jsonl").read_text()
+
+
+def test_who_wishes_to_stop_stops_all_after_the_same_batch(tmp_path: Path, both: Both) -> None:
+    first, second = both(go, tmp_path, "wish")
+    assert first["images"] == second["images"] == 20
+    state, broken = checkpoints.newest(tmp_path / "checkpoints")
+    assert state and state["images_seen"] == 20 and not broken
+    first, second = both(go, tmp_path)
+    assert first["images"] == 40 and np.array_equal(first["weights"], second["weights"])
+
+
+@pytest.mark.parametrize(
+    "what, said",
+    [
+        ("uneven", "a batch of 5 cannot be shared evenly among 2 processes"),
+        ("other pictures", "not given the same pictures"),
+        ("other options", "not given the same options"),
+    ],
+)
+def test_what_cannot_be_shared_is_refused(what: str, said: str, tmp_path: Path, both: Both) -> None:
+    with pytest.raises(LatentfillError, match=said):
+        both(outcome, tmp_path, what)
+
+
+def outcome(team: Team, folder: Path, what: str) -> None:
+    """Both raise; the first that is asked is heard."""
+    go(team, folder, what)
+
+
+def led(team: Team, error: Exception | None) -> str:
+    def act() -> str:
+        if error:
+            raise error
+        return "done" if team.leads else "never"
+
+    try:
+        return team.led(act)
+    except (LatentfillError, OSError) as raised:
+        return f"{type(raised).__name__}: {raised}"
+
+
+def test_what_the_leader_does_or_raises_all_know(both: Both) -> None:
+    assert both(led, None) == ["done", "done"]
+    assert both(led, RunError("no", "yes")) == ["RunError: no\nyes"] * 2
+    assert both(led, OSError(28, "full")) == ["OSError: [Errno 28] full"] * 2
+    told = both(led, alarm(numbers(), 5, 0))
+    assert told[0] == told[1] and told[0].startswith("Alarm: training broke down near 5 images")
+    assert isinstance(alarm(numbers(), 5, 0), Alarm)
+
+
+def here(team: Team, place: Path) -> bool:
+    def act() -> bool:
+        found = place.exists()
+        place.touch()
+        return found
+
+    return team.first_here(act)
+
+
+def test_one_process_of_a_machine_goes_first(tmp_path: Path, both: Both) -> None:
+    assert both(here, tmp_path / "decoded") == [False, True]
+
+
+def test_alone_nothing_is_sent() -> None:
+    assert enroll("cpu", {}) is ALONE and enroll("cpu", {"RANK": "0", "WORLD_SIZE": "1"}) is ALONE
+    assert ALONE.led(lambda: 3) == 3 and ALONE.pooled({}, True) == ({}, True)
+    ALONE.check_batch(7)
+
+
+def test_an_error_of_the_network_is_told_as_the_loss_it_is() -> None:
+    two = Team(replace(ALONE.crew, size=2))
+    assert isinstance(two.lost(RuntimeError("[gloo/pair.cc] Connection closed by peer")), Lost)
+    other = RuntimeError("expected a float")
+    assert two.lost(other) is other and ALONE.lost(RuntimeError("gloo")).__class__ is RuntimeError
+
+
+def test_each_process_has_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert own_device("cpu", 3) == torch.device("cpu")
+    with pytest.raises(LatentfillError, match="cannot be shared"):
+        own_device("cuda:1", 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert own_device("auto", 1) == torch.device("cuda", 1)
+    with pytest.raises(LatentfillError, match="process 2 of this machine has no GPU"):
+        own_device("cuda", 2)
