@@ -38,6 +38,7 @@ SETTINGS = {
 }
 VERBS = "align train sample complete calibrate evaluate serve verify report plot figures info export push"
 VOLATILE = re.compile(r"seconds|per_second|^(date|time|version|latentfill|torch|machine|command|place|seal|cache)$")
+DATE = re.compile(r"\d{4}-\d\d-\d\dT[\d:.+]+")
 HOLES = ("center", "half", "random:0.8", "thin", "pattern")
 STEPS: dict[str, dict[str, int]] = {"fast": {}, "best": {"tune_steps": 6}, "paper": {"steps": 6}, "seed": {"steps": 6}}
 TINY = "shapes --size 16 --base 4 --images-seen 64"
@@ -59,6 +60,15 @@ COMPLETED = {  # by the command; `fill` has every preset with every hole
     "seed": "face.png --preset seed --hole center --steps 6 --every 3",
     "photo": f"astronaut.png --preset best --tune-steps 6 {PHOTO}",
     "observed": "face.png --preset fast --degrade grey+lowres:4",
+}
+SEARCHES: dict[str, dict[str, Any]] = {  # what no preset does; each with the rest of `paper`
+    "cosine": {"schedule": "cosine", "steps": 6},
+    "nesterov": {"method": "nesterov", "learning_rate": 0.001, "steps": 6},
+    "hmc": {"method": "hmc", "steps": 2, "hmc_leapfrog_steps": 3},
+    "posterior": {"method": "posterior", "steps": 3, "warm_up": 3, "leapfrog_steps": 2},
+    "attempts": {"attempts": 4, "prune": True, "held_out": 0.1, "candidates": 2, "steps": 8},
+    "warm": {"start": "encoder", "steps": 3, "tune_steps": 3},
+    "overlay": {"blend": "overlay", "context": "l1", "balance": "sum", "steps": 3},
 }
 
 
@@ -114,6 +124,8 @@ def cleaned(value: Any) -> Any:
     """JSON without times, dates, versions and places."""
     if isinstance(value, dict):
         return {key: cleaned(one) for key, one in value.items() if not VOLATILE.search(key)}
+    if isinstance(value, str) and not value.startswith("data:"):
+        return DATE.sub("DATE", value)
     return [cleaned(one) for one in value] if isinstance(value, list) else value
 
 
@@ -175,6 +187,28 @@ def record_fills(out: Path) -> None:
         )
     directions = latentfill.find_directions(gan.generator, count=2)
     keep(out, "public.json", {"names": latentfill.__all__, "directions": directions.strengths.tolist()})
+
+
+def record_searches(out: Path) -> None:
+    """Other ways to search, or what is said against them."""
+    from dataclasses import replace
+
+    import torch
+
+    import latentfill
+
+    torch.set_num_threads(1)
+    gan = latentfill.load()
+    for name, changed in SEARCHES.items():
+        try:
+            options = replace(latentfill.COMPLETE_PRESETS["paper"], **{"cold_steps": 0, **changed})
+            found = latentfill.fill("face.png", "center", gan, options)
+        except (latentfill.LatentfillError, ValueError) as error:
+            keep(out, f"{name}.json", {"refused": str(error)})
+            continue
+        found.save("filled.png")
+        keep(out, f"{name}.png", Path("filled.png").read_bytes())
+        keep(out, f"{name}.json", {"losses": list(found.losses), "notes": list(found.notes)})
 
 
 def record_answers(out: Path) -> None:
@@ -278,6 +312,7 @@ PARTS = {
     "complete": record_completions,
     "fill": record_fills,
     "serve": record_answers,
+    "search": record_searches,
 }
 NEEDED = {"commands": ["complete", "fill", "serve"], "train": ["fill", "serve"]}  # they make what these take
 
