@@ -22,7 +22,7 @@ from machine import heading, table
 from throughput import FOREVER, noise, trainer
 
 from latentfill.device import choose_device
-from latentfill.gan.layers import together
+from latentfill.gan.layers import use_process_group
 from latentfill.options import GAN_PRESETS
 from latentfill.runs.distributed import enroll
 
@@ -39,7 +39,7 @@ def measure(preset: str, size: int, batch_size: int, threads: int, steps: int) -
     learner = trainer(network, options, choose_device("cpu"))
     real = noise(network, learner.real_images, torch.device("cpu"))[team.part]
     begun = processor = 0.0
-    with together(team.crew):
+    with use_process_group(team.crew):
         for step in range(WARM_UP + steps):
             if step == WARM_UP:
                 begun, processor = time.perf_counter(), time.process_time()

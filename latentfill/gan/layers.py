@@ -39,7 +39,7 @@ from ..options import NormName
 
 @final
 @dataclass(frozen=True)
-class Crew:
+class ProcessGroup:
     """How many processes there are, which of them this is, and through what torch lets them speak."""
 
     rank: int = 0
@@ -47,38 +47,38 @@ class Crew:
     group: Any = None
 
 
-ALONE = Crew()
-_crew: ContextVar[Crew] = ContextVar("crew", default=ALONE)
+ALONE = ProcessGroup()
+_group: ContextVar[ProcessGroup] = ContextVar("process group", default=ALONE)
 
 
-def crew() -> Crew:
+def process_group() -> ProcessGroup:
     """Those who share the batch at hand; outside of a step everybody is alone."""
-    return _crew.get()
+    return _group.get()
 
 
 @contextmanager
-def together(those: Crew) -> Iterator[None]:
-    """Within, batches are shared: all of the crew must do the same there, in the same order."""
-    token = _crew.set(those)
+def use_process_group(those: ProcessGroup) -> Iterator[None]:
+    """Within, batches are shared: all of the group must do the same there, in the same order."""
+    token = _group.set(those)
     try:
         yield
     finally:
-        _crew.reset(token)
+        _group.reset(token)
 
 
-def mine(numbers: range) -> range:
+def own_share(numbers: range) -> range:
     """Those of a batch's images that this process has."""
-    return numbers[crew().rank :: crew().size]
+    return numbers[process_group().rank :: process_group().size]
 
 
-def shared(first: int, count: int) -> range:
+def own_numbers(first: int, count: int) -> range:
     """The numbers of the `count` images that this process has of a batch whose first is number `first`."""
-    return mine(range(first, first + count * crew().size))
+    return own_share(range(first, first + count * process_group().size))
 
 
-def total(x: Tensor, those: Crew | None = None) -> Tensor:
-    """The sum over all processes, in each of them; differentiable. `those` are the crew, if it is not that at hand."""
-    those = those or crew()
+def total(x: Tensor, those: ProcessGroup | None = None) -> Tensor:
+    """The sum over all processes, in each of them; differentiable. `those` are the group, if it is not that at hand."""
+    those = those or process_group()
     if those.size == 1:
         return x
     summed: Tensor = _Total.apply(x, those)  # type: ignore[no-untyped-call]
@@ -87,12 +87,12 @@ def total(x: Tensor, those: Crew | None = None) -> Tensor:
 
 def mean_of_all(x: Tensor) -> Tensor:
     """The mean over all processes, in each of them; differentiable."""
-    return total(x) / crew().size if crew().size > 1 else x
+    return total(x) / process_group().size if process_group().size > 1 else x
 
 
-def gathered(x: Tensor) -> Tensor:
+def gather(x: Tensor) -> Tensor:
     """[n, ...] -> [n * processes, ...]: what all have of the same batch, in the order of its images; differentiable."""
-    those = crew()
+    those = process_group()
     if those.size == 1:
         return x
     rows = x.new_zeros(len(x), those.rank, *x.shape[1:]), x.new_zeros(len(x), those.size - 1 - those.rank, *x.shape[1:])
@@ -104,15 +104,15 @@ def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
 
     The parts' mean is the whole, as it is of plain means.
     """
-    return (values * weights).sum() / (total(weights.sum().detach()).clamp_min(1) / crew().size)
+    return (values * weights).sum() / (total(weights.sum().detach()).clamp_min(1) / process_group().size)
 
 
-def averaged(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> list[Tensor | None]:
+def average_gradients(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> list[Tensor | None]:
     """The means of all processes' gradients, by one sum of one flat tensor; one that some lack is zeros there.
 
     What no process has stays away: to Adam that is not the same as zeros.
     """
-    those = crew()
+    those = process_group()
     if those.size == 1:
         return list(gradients)
     parts = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, parameters, strict=True)]
@@ -131,7 +131,7 @@ class _Total(Function):
     """What all processes have, added up in each."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, those: Crew) -> Tensor:
+    def forward(ctx: Any, x: Tensor, those: ProcessGroup) -> Tensor:
         ctx.those = those
         summed = x.detach().clone(memory_format=torch.contiguous_format)
         dist.all_reduce(summed, group=those.group)
@@ -152,7 +152,7 @@ class BatchNorm(nn.BatchNorm2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """[n, maps, h, w] -> the same shape, in training by the mean and variance of the whole batch."""
-        those = crew()
+        those = process_group()
         if those.size == 1 or not self.training or self.running_mean is None or self.running_var is None:
             return super().forward(input)
         mean, variance, count = statistics(input, those)
@@ -167,7 +167,7 @@ class BatchNorm(nn.BatchNorm2d):
         return normalised
 
 
-def statistics(x: Tensor, those: Crew) -> tuple[Tensor, Tensor, Tensor]:
+def statistics(x: Tensor, those: ProcessGroup) -> tuple[Tensor, Tensor, Tensor]:
     """[maps], [maps], []: mean and variance of all processes' images, and of how many values each is."""
     values, maps = x.detach().float(), x.shape[1]
     table = values.new_zeros(those.size, 2 * maps + 1)
@@ -203,7 +203,14 @@ class _Normalised(Function):
 
 
 def _once(
-    grad: Tensor, x: Tensor, weight: Tensor, mean: Tensor, variance: Tensor, count: Tensor, those: Crew, eps: float
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    count: Tensor,
+    those: ProcessGroup,
+    eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of x, weight and bias; torch's kernel for known statistics does most of it."""
     kernel = torch.ops.aten.native_batch_norm_backward
@@ -217,7 +224,14 @@ def _once(
 
 
 def _twice(
-    grad: Tensor, x: Tensor, weight: Tensor, mean: Tensor, variance: Tensor, count: Tensor, those: Crew, eps: float
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    count: Tensor,
+    those: ProcessGroup,
+    eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The same from plain operations on x alone, so that they can be differentiated again."""
     values, back = x.float(), grad.float()
@@ -265,7 +279,7 @@ class MinibatchDiscrimination(nn.Module):
     def nearness(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n _"]:
         """o(x_i)_b = mean over j != i of exp(-||M_ib - M_jb||_1); 0 for an image alone."""
         rows = F.linear(features, self.tensor.to(features.dtype)).float().view(len(features), self.kernels, DIMENSIONS)
-        others = gathered(rows) if self.training else rows
+        others = gather(rows) if self.training else rows
         alike = (rows[:, None] - others[None]).abs().sum(3).neg().exp()  # [n, n, kernels]; 1 for an image and itself
         return (alike.sum(1) - 1) / max(1, len(others) - 1)
 

@@ -20,7 +20,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from ..errors import LatentfillError, RunError
 from ..gan.layers import ALONE as ONE
-from ..gan.layers import Crew
+from ..gan.layers import ProcessGroup
 
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
@@ -78,7 +78,7 @@ class Lost(RunError):
 class Team:
     """This process's place among those of a training. Alone, everything happens as if there were no team."""
 
-    crew: Crew = ONE
+    crew: ProcessGroup = ONE
     device: torch.device | None = None
     """that was given to this process, if it is one of several"""
     local: int = 0
@@ -230,7 +230,7 @@ def joined(device: torch.device, local: int) -> Team:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     words = dist.new_group(backend="gloo", timeout=COLLECTIVE_PATIENCE)
-    return Team(Crew(dist.get_rank(), dist.get_world_size(), dist.group.WORLD), device, local, words)
+    return Team(ProcessGroup(dist.get_rank(), dist.get_world_size(), dist.group.WORLD), device, local, words)
 
 
 def own_device(name: str, local: int) -> torch.device:

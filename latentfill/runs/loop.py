@@ -17,7 +17,7 @@ from torch import Tensor
 from ..device import choose_device
 from ..errors import LatentfillError, RunError, explain, is_out_of_memory
 from ..gan import checkpoint
-from ..gan.layers import together
+from ..gan.layers import use_process_group
 from ..options import RunOptions, TrainOptions
 from ..types import Images
 from . import checkpoints
@@ -218,7 +218,7 @@ class Loop:
         learner: Any = self.learner  # pictures have labels only for one that takes them
         given = (real,) if labels is None else (real, torch.from_numpy(labels).to(self.device))
         try:
-            with together(self.team.crew):
+            with use_process_group(self.team.crew):
                 own: dict[str, Tensor] = learner.step(*given)
             values, self.stopped = self.team.pooled(own, self.caller.stop())
         except RuntimeError as error:

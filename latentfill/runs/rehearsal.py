@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..gan.layers import together
+from ..gan.layers import use_process_group
 from ..options import RunOptions, TrainOptions
 from .checkpoints import listed
 from .data import Dataset
@@ -38,7 +38,7 @@ def rehearse(
     last = options.reconstruct_last if options.completes else 0
     learner = make(device, replace(options, redraw_first=0, reconstruct_last=last))  # of the slowest part: all play
     images = _real(learner, data, options, team.part).to(device)
-    with together(team.crew):
+    with use_process_group(team.crew):
         for _ in range(WARM_UP):
             learner.step(images)
         began = time.perf_counter()

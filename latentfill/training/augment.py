@@ -26,7 +26,7 @@ from ..errors import LatentfillError
 from ..gan.checkpoint import AnyDiscriminator, AnyGenerator
 from ..gan.dcgan import DcganDiscriminator, DcganGenerator
 from ..gan.gan import key, random
-from ..gan.layers import crew, gathered, is_virtual
+from ..gan.layers import gather, is_virtual, process_group
 from ..options import NetworkOptions, TrainOptions
 from ..types import Images, PerImage
 from .losses import LOSSES, cross_entropy
@@ -192,7 +192,7 @@ class Pieces:
         self.sigma = left(self.options.noise, seen / self.options.images_seen)
         d = self.discriminator
         if isinstance(d, DcganDiscriminator) and is_virtual(d) and d.reference is None:
-            d.reference = gathered(real[: self.options.batch_size // crew().size]).clone()
+            d.reference = gather(real[: self.options.batch_size // process_group().size]).clone()
 
     def shown(self, images: Images, numbers: range, role: Role, update: int = 0) -> Images:
         """Images of these numbers as D sees them. For the same role and update they are the same again."""
@@ -207,8 +207,8 @@ class Pieces:
     def adapt(self, real: PerImage, fake: PerImage) -> dict[str, torch.Tensor]:
         """Augment more or less from now on, going by D's logits; returns how much, if that is wanted."""
         if self.options.augment == "adaptive":
-            real = gathered(real)
-            rate = sign_rate(real, None if _has_targets(self.options) else gathered(fake))
+            real = gather(real)
+            rate = sign_rate(real, None if _has_targets(self.options) else gather(fake))
             self.probability = adapted(self.probability, rate, len(real))
         return {"augment": real.new_tensor(self.probability)} if self.options.augment == "adaptive" else {}
 

@@ -25,7 +25,7 @@ from ..device import choose_precision
 from ..gan.checkpoint import weights
 from ..gan.completer import ResidualCompleter, completer_of
 from ..gan.gan import Gan, NormalPrior, key
-from ..gan.layers import crew, shared
+from ..gan.layers import own_numbers, process_group
 from ..images import shapes
 from ..images.blending import poisson_like
 from ..images.shapes import brush, ellipses
@@ -179,8 +179,8 @@ class CompleterTrainer:
         what is `known` (the more, the nearer to the hole), the `difference` of two completions, the pattern of every
         second pixel (`grid`), the critic's logits `real` and `fake`, and its squared slopes where they were computed.
         """
-        o, batch = self.options, len(real) * crew().size
-        numbers = shared(self.images_seen, len(real))
+        o, batch = self.options, len(real) * process_group().size
+        numbers = own_numbers(self.images_seen, len(real))
         rises = max(1.0, min(WARM_UP, WARM_UP_SHARE * o.images_seen))
         rate = o.rate * risen_and_fallen(self.images_seen, o.images_seen, o.batch_size, o.decay, rises)
         for player, times in ((self.g, 1.0), (self.d, CRITIC_RATE)):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import HoleError
 from ..gan.gan import key, random
-from ..gan.layers import averaged
+from ..gan.layers import average_gradients
 from ..images import holes, shapes
 from ..options import TrainOptions
 from ..runs.record import Curve, Exhibit
@@ -98,7 +98,7 @@ class Descent(Generic[Network]):
         """One update, after `seen` images; the average follows as that of the GAN does."""
         o = self.options
         grads = torch.autograd.grad(loss, self.parameters, allow_unused=True)
-        for parameter, grad in zip(self.parameters, averaged(grads, self.parameters), strict=True):
+        for parameter, grad in zip(self.parameters, average_gradients(grads, self.parameters), strict=True):
             parameter.grad = as_laid_out(grad, parameter)
         nn.utils.clip_grad_norm_(self.parameters, LARGEST_STEP)
         for group in self.optimizer.param_groups:

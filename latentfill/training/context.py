@@ -13,7 +13,7 @@ from ..device import choose_precision
 from ..gan import checkpoint as building
 from ..gan.dcgan import DcganDiscriminator, initialise
 from ..gan.encoder import ContextEncoder, ContextModule
-from ..gan.layers import averaged, crew, mine, weighted_mean
+from ..gan.layers import average_gradients, own_share, process_group, weighted_mean
 from ..options import RunOptions, TrainOptions
 from ..options.training import ContextOptions, EncoderOptions
 from ..runs.data import Dataset, check_pictures, split
@@ -117,8 +117,8 @@ class ContextTrainer:
         Returns, detached, the mean squared error in the `hole`, values being in [-1, 1], and the two players' losses.
         """
         share = self.special.adversarial
-        batch = range(self.images_seen, self.images_seen + len(real) * crew().size)
-        known = self._known(real, mine(batch), HOLE_STREAM)
+        batch = range(self.images_seen, self.images_seen + len(real) * process_group().size)
+        known = self._known(real, own_share(batch), HOLE_STREAM)
         made = self.descent.network(real, known)
         squared = (made - real).square().mean(1, keepdim=True)
         adversarial = discriminator_loss = torch.zeros(1, device=self.device)
@@ -189,7 +189,7 @@ class ContextTrainer:
             parameter.requires_grad_(learning)
 
     def _descend(self, loss: Tensor) -> None:
-        grads = averaged(torch.autograd.grad(loss, self.judges), self.judges)
+        grads = average_gradients(torch.autograd.grad(loss, self.judges), self.judges)
         for parameter, grad in zip(self.judges, grads, strict=True):
             parameter.grad = as_laid_out(grad, parameter)
         for group in self.discriminator_optimizer.param_groups:

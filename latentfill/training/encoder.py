@@ -20,7 +20,7 @@ from ..gan.checkpoint import AnyEncoder
 from ..gan.encoder import ResidualEncoder
 from ..gan.fused import fused
 from ..gan.gan import Gan, key
-from ..gan.layers import mine
+from ..gan.layers import own_share
 from ..options import RunOptions, TrainOptions
 from ..options.training import EncoderOptions
 from ..runs.data import Dataset, check_pictures, split
@@ -150,7 +150,7 @@ class EncoderTrainer:
         squared one of the `latent`.
         """
         batch = range(self.images_seen, self.images_seen + self.options.batch_size)
-        numbers = mine(batch)
+        numbers = own_share(batch)
         images, known, latents = self._batch(real, numbers, *SAMPLES)
         samples = len(batch) - self.real_images
         told = describe(self.generator, self.descent.network, images, known, latents, samples)

@@ -20,7 +20,7 @@ from ..errors import LatentfillError
 from ..gan import checkpoint as building
 from ..gan.gan import Gan, key
 from ..gan.lapgan import PyramidDiscriminator, PyramidGenerator, shrunk, sizes_of
-from ..gan.layers import crew, mine
+from ..gan.layers import own_share, process_group
 from ..options import NetworkOptions, RunOptions, TrainOptions
 from ..runs.data import Dataset, check_pictures
 from ..runs.folder import Subject, check_options, check_served
@@ -66,8 +66,8 @@ class PyramidTrainer:
         o, loss, now = self.options, LOSSES["non-saturating"], settings(self.options, self.images_seen)
         for player in (self.g, self.d):
             player.set(now.learning_rate, (o.beta1, now.beta2))
-        batch = range(self.images_seen, self.images_seen + len(real) * crew().size)
-        z, sizes = self.latents(mine(batch)).to(real.device), shrunk(real)
+        batch = range(self.images_seen, self.images_seen + len(real) * process_group().size)
+        z, sizes = self.latents(own_share(batch)).to(real.device), shrunk(real)
         fakes = self.generator.beside(z, sizes)
 
         real_logits = self.discriminator.judge(sizes)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from ..gan.checkpoint import AnyDiscriminator, AnyGenerator
 from ..gan.gan import Prior
-from ..gan.layers import averaged, is_virtual
+from ..gan.layers import average_gradients, is_virtual
 from ..options import TrainOptions
 from ..runs.record import PACE, Curve, Curves
 from ..types import Images, Latents, PerImage
@@ -215,7 +215,7 @@ def descend(loss: Tensor, players: Sequence[Player[Any]]) -> None:
     """One update of these players together."""
     parameters = [parameter for player in players for parameter in player.parameters]
     # Not every layer has its part in every loss: D's bias has none in a loss of differences of logits.
-    grads = averaged(torch.autograd.grad(loss, parameters, allow_unused=True), parameters)
+    grads = average_gradients(torch.autograd.grad(loss, parameters, allow_unused=True), parameters)
     for player in players:
         own, grads = grads[: len(player.parameters)], grads[len(player.parameters) :]
         player.update(own)

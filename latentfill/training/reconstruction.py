@@ -15,7 +15,7 @@ from torch import Tensor
 from ..errors import LatentfillError
 from ..gan.encoder import ResidualEncoder
 from ..gan.gan import Encoder, Generator, key, random
-from ..gan.layers import crew, mean_of_all, weighted_mean
+from ..gan.layers import mean_of_all, process_group, weighted_mean
 from ..options import NetworkOptions
 from ..types import Images, Known, Latents
 from .completers import HOLE_STREAM, draw_known
@@ -49,7 +49,7 @@ def describe(
     error = (drawn - images).abs().mean(1, keepdim=True)
     image_error, hole_error = error.mean(), weighted_mean(error, 1 - known)
     sampled = z[len(images) - len(latents) :]
-    share = len(latents) * crew().size / max(1, samples)
+    share = len(latents) * process_group().size / max(1, samples)
     latent_error = share * (sampled - latents).square().mean() if len(latents) else image_error.new_zeros(())
     return Described(drawn, image_error, hole_error, latent_error)
 

@@ -11,7 +11,7 @@ from torch import nn
 from ..gan.checkpoint import AnyDiscriminator, AnyGenerator
 from ..gan.encoder import ResidualEncoder
 from ..gan.gan import Gan, key, random
-from ..gan.layers import crew, is_virtual, mine, shared
+from ..gan.layers import is_virtual, own_numbers, own_share, process_group
 from ..options import NetworkOptions, TrainOptions
 from ..runs.record import Exhibit
 from ..types import Images, Latents
@@ -83,18 +83,18 @@ class Trainer:
             calm = self.now.phase == "redraw" or player is self.e
             player.set(self.now.learning_rate, REGRESSION_BETAS if calm else (o.beta1, self.now.beta2))
         if self.e and self.now.phase == "redraw":
-            numbers, asked = shared(self.images_seen, len(real)), ToldGenerator(self.generator, labels)
+            numbers, asked = own_numbers(self.images_seen, len(real)), ToldGenerator(self.generator, labels)
             pictures = redraw_batch(asked, self.e.network, real, numbers, o.seed, o.first_divergence)
             descend(pictures.loss, (self.g, self.e))
             return self._after(len(real), pictures.told())
         values: dict[str, torch.Tensor] = {}
         self.pieces.begin(real, self.images_seen)
-        share = o.batch_size // crew().size
+        share = o.batch_size // process_group().size
         for start in range(0, len(real), share):
-            first, rows = self.images_seen + start * crew().size, slice(start, start + share)
+            first, rows = self.images_seen + start * process_group().size, slice(start, start + share)
             batch, classes = real[rows], None if labels is None else labels[rows]
             g, d = ToldGenerator(self.generator, classes), ToldDiscriminator(self.discriminator, classes)
-            numbers = shared(first, len(batch))
+            numbers = own_numbers(first, len(batch))
             z = self.latents(numbers).to(real.device)
             fake, redrawn = self._draw(g, z, batch, numbers)
             told = self._judge(d, batch, fake.detach(), numbers)
@@ -213,8 +213,8 @@ class Trainer:
         if not self.e or self.now.phase != "both":
             return g(z), None
         redrawn = redraw_batch(g, self.e.network, real, numbers, self.options.seed, self.options.divergence)
-        whole = len(z) * crew().size
-        own = len(mine(range(whole - round(self.options.redrawn_share * whole))))
+        whole = len(z) * process_group().size
+        own = len(own_share(range(whole - round(self.options.redrawn_share * whole))))
         drawn = [g.of(slice(own))(z[:own])] if own else []
         return torch.cat([*drawn, redrawn.pictures[own:]]), redrawn
 
@@ -225,7 +225,7 @@ class Trainer:
         real_logits, fake_logits = d(real), d(fake)
         loss = LOSSES[o.loss].discriminator(real_logits, fake_logits).mean()
         cost, slopes = loss + smoothing(real_logits, o.label_smoothing).mean(), dict[str, torch.Tensor]()
-        if (numbers.start - crew().rank) // o.batch_size % o.penalty_every == 0:
+        if (numbers.start - process_group().rank) // o.batch_size % o.penalty_every == 0:
             share = real.new_tensor([random(self._seed(BETWEEN_STREAM, n)).random() for n in numbers])
             term, slopes = penalty(d, real, fake, share, o)
             cost = cost if term is None else cost + self.now.penalty * o.penalty_every * term
@@ -238,7 +238,7 @@ class Trainer:
         return (self.g, self.d, *((self.e,) if self.e else ()))
 
     def _after(self, images: int, values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        images *= crew().size
+        images *= process_group().size
         self.images_seen += images
         for player in self._players():
             player.average(keep(images, settings(self.options, self.images_seen).half_life))

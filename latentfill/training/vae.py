@@ -13,7 +13,7 @@ from ..gan import checkpoint as building
 from ..gan.checkpoint import AnyGenerator
 from ..gan.encoder import ResidualEncoder
 from ..gan.gan import Gan, key
-from ..gan.layers import crew, shared
+from ..gan.layers import own_numbers, process_group
 from ..gan.residual import Uncritical
 from ..options import NetworkOptions, RunOptions, TrainOptions
 from ..runs.data import Dataset, check_pictures, split
@@ -116,12 +116,12 @@ class VaeTrainer:
 
         Returns, detached, the squared errors of the whole `image` and in the `hole`, and the `divergence` in nats.
         """
-        o, images = self.options, len(real) * crew().size
+        o, images = self.options, len(real) * process_group().size
         seen, now = self.images_seen + images, settings(o, self.images_seen)
         risen = 1.0 if o.annealed else min(1.0, seen / WARM_UP)  # an annealed rate rises by itself
         for player in (self.g, self.e):  # the first steps of Adam know no scale yet
             player.set(now.learning_rate * risen, (o.beta1, now.beta2))
-        numbers = shared(self.images_seen, len(real))
+        numbers = own_numbers(self.images_seen, len(real))
         redrawn = redraw_batch(self.g.network, self.e.network, real, numbers, o.seed, o.divergence)
         descend(redrawn.loss, (self.g, self.e))
         self.images_seen = seen

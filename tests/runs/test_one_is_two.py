@@ -15,7 +15,7 @@ from latentfill.gan.completer import completer_of
 from latentfill.gan.dcgan import DcganDiscriminator, initialise
 from latentfill.gan.encoder import ContextModule
 from latentfill.gan.gan import Gan
-from latentfill.gan.layers import together
+from latentfill.gan.layers import use_process_group
 from latentfill.options import GAN_PRESETS, TRAIN_KINDS, NetworkOptions, TrainOptions
 from latentfill.options.training import ContextOptions, EncoderOptions
 from latentfill.runs.data import Dataset
@@ -154,7 +154,7 @@ def learnt(team: Team, case: str) -> tuple[dict[str, Any], list[dict[str, Any]]]
             real = DATA.batch(first, count, seed=0, flip=True, part=team.part).double()
             labels = DATA.batch_labels(first, count, seed=0, part=team.part)
             given = (torch.from_numpy(labels),) if case == "labels" else ()
-            with together(team.crew):
+            with use_process_group(team.crew):
                 values = learner.step(real, *given)  # type: ignore[call-arg]
             told.append({name: value.tolist() for name, value in team.pooled(values, False)[0].items()})
         state = learner.state_dict()
