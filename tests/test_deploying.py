@@ -80,7 +80,7 @@ def test_the_container_serves_with_a_token_alone(monkeypatch):
 
 
 def test_the_units_command_is_one_that_we_understand():
-    (text,) = re.findall(r"^```ini\n(.*?)^```", (PROJECT / "docs/serving.md").read_text(), re.M | re.S)
+    (text,) = re.findall(r"^```ini\n(.*?)^```", (PROJECT / "docs/how-to/serving.md").read_text(), re.M | re.S)
     unit = configparser.ConfigParser(strict=True, interpolation=None)
     unit.optionxform = str
     unit.read_string(text)
@@ -98,7 +98,7 @@ def test_every_option_that_the_docs_name_is_there():
     from latentfill.options import ServeOptions
 
     known = {f"--{field.name.replace('_', '-')}" for field in fields(ServeOptions)}
-    text = re.sub(r"^```sh.*?^```", "", (PROJECT / "docs/serving.md").read_text(), flags=re.M | re.S)
+    text = re.sub(r"^```sh.*?^```", "", (PROJECT / "docs/how-to/serving.md").read_text(), flags=re.M | re.S)
     text = re.sub(r"`python benchmarks/.*?`", "", text, flags=re.S)  # they have options of their own
     assert set(re.findall(r"--[a-z][a-z-]+", text)) <= known | {"--help"}
     for row in re.findall(r"^\| (`--.*?) \| (.*?) \|", text, re.M):  # the table of limits

@@ -2,7 +2,7 @@
 
 The one rule of what a picture says as a hole: for files, arrays, uploads, what is transparent, and the page.
 
-docs/holes.md has it as a table.
+docs/reference/holes.md has it as a table.
 """
 
 from collections.abc import Iterator

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import yaml
 
-PAGE = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "cluster.md").read_text()
 LAUNCHER, JOB = (yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
 
 

@@ -114,8 +114,8 @@ def test_headers_without_end_are_refused(server):
 
 
 def documented(language):
-    """The examples of one language in docs/serving.md."""
-    return re.findall(rf"^```{language}\n(.*?)^```", (PROJECT / "docs/serving.md").read_text(), re.M | re.S)
+    """The examples of one language in docs/how-to/serving.md."""
+    return re.findall(rf"^```{language}\n(.*?)^```", (PROJECT / "docs/how-to/serving.md").read_text(), re.M | re.S)
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_the_clients_in_python_complete_and_watch(server, pictures, capsys):
         shown = example.replace(":8000", f":{port}").replace(
             "timeout=120", f"timeout=120, headers={{'Authorization': 'Bearer {TOKEN}'}}"
         )
-        exec(compile(shown, "docs/serving.md", "exec"), {})
+        exec(compile(shown, "docs/how-to/serving.md", "exec"), {})
     assert is_completed(*pictures)
     events = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert events[:2] == ["queued", "started"] and events[-1] == "done"
