@@ -1,4 +1,4 @@
-"""What docs/explanation/scale.md reckons with: processor time and bytes of one picture, and what the driver of a job keeps of it.
+"""The costs that docs/explanation/scale.md uses: processor time and bytes of a picture, and what a driver keeps of it.
 
 Times are the processor's, of one thread, so other work on the machine changes them little. Generated pictures are
 completed as an actor does it, without grids and logs; photos are generated pictures, enlarged, and a face looked for.

@@ -27,7 +27,7 @@ VARIED = 0.02  # spread of real images, of a range of 2, below which there is no
 @final
 @dataclass(frozen=True)
 class Limits:
-    """Where health ends. Each is far from what trainings of the seed's networks show; see docs/explanation/training.md."""
+    """Where health ends: far from what healthy trainings show; see docs/explanation/training.md."""
 
     youth: int = 20_000
     """images seen before which all samples look alike, and nothing is concluded from them"""
