@@ -8,7 +8,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from ..device import choose_precision
-from ..gan.gan import Gan
+from ..gan.gan import Gan, StagedGenerator
 from ..images.incomplete import Incomplete
 from ..options import COMPLETE_PRESETS, CompleteOptions
 from ..types import Known, Latents, PerImage
@@ -21,7 +21,7 @@ from .objective import CompletionLoss, Objective
 from .restarts import CUTS, Race, guess, seed_of, starts, warm
 from .samples import draw
 from .search import Narrow, Rows, Step, adam, constant, cosine, nesterov, prepared, search
-from .tuning import LATENT_STEP, split, tune
+from .tuning import LATENT_STEP, tune
 
 HEAD_START = 1.5  # an encoder's first guess is the best on average; another has to be better by more than chance
 HMC_STREAM, HIDDEN_STREAM = 5, 7  # seeds of different draws must never meet; `attempts` has 4, 6 and 8, `samples` 9
@@ -108,12 +108,11 @@ def _finish(
         z = z + (guess(gan, incomplete) - guess(gan, without(incomplete, hidden)))[:, None]
     z = gan.generator.prior.project(z.flatten(0, 1))
     objective = loss_of(gan, incomplete.repeat(len(chosen)), o)
-    parts = split(gan.generator)
-    if parts is None:
+    if isinstance(gan.generator, StagedGenerator):
+        steps = tune(gan.generator, objective, z, steps=o.tune_steps, rate=o.tune_rate, weight=o.tune_weight)
+    else:
         rate = adam(LATENT_STEP * o.tune_rate)
         steps = search(gan.generator, objective, z, steps=o.tune_steps, optimizer=rate, schedule=cosine)
-    else:
-        steps = tune(parts, objective, z, steps=o.tune_steps, rate=o.tune_rate, weight=o.tune_weight)
     race = Race(len(incomplete), len(chosen), len(chosen))
     for step in steps:
         number = found.number + step.number

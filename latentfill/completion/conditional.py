@@ -23,7 +23,7 @@ from .held_out import error, hide, without
 from .objective import CompletionLoss, Objective
 from .restarts import Race, seed_of
 from .search import Step, adam, constant, cosine, search
-from .tuning import LEVEL, tune
+from .tuning import tune
 
 NOISE_STREAM, HIDDEN_STREAM = 10, 7  # seeds of different draws must never meet
 FEWER = 2  # what a completer draws is nearly right: so many times fewer steps do
@@ -80,8 +80,7 @@ def watch_conditional(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> I
             yield answer(step, 0)
     if following:
         still, deep = step, deep.repeat_interleave(k)
-        parts = ConditionalSplit.of(generator, z)
-        for step in tune(parts, objective, z, steps=following, rate=o.tune_rate, weight=o.tune_weight):
+        for step in tune(generator, objective, z, steps=following, rate=o.tune_rate, weight=o.tune_weight):
             images = torch.where(deep[:, None, None, None], still.images, step.images)
             yield answer(replace(step, images=images, z=torch.where(deep[:, None], still.z, step.z)), o.steps)
 
@@ -140,33 +139,20 @@ class Conditional:
     def __call__(self, z: Latents) -> Images:
         return self.completer.draw(z, self.condition)
 
+    @property
+    def depth(self) -> int:
+        return len(self.condition.maps)
 
-@final
-@dataclass(frozen=True)
-class ConditionalSplit:
-    """The same in two parts, z -> maps -> images."""
+    def begin(self, z: Latents, stages: int) -> Tensor:
+        return self.completer.begin(z, self.condition, stages)
 
-    generator: Conditional
-    stages: int
-    scale: Tensor
-    """[n, 1, 1, 1]: by how much a map's values usually differ from their mean"""
+    def finish(self, maps: Tensor, stages: int) -> Images:
+        return self.completer.finish(maps, self.condition, stages)
 
-    @classmethod
-    def of(cls, generator: Conditional, z: Latents) -> "ConditionalSplit":
-        """Split before the stage that draws 16x16, the maps measured where these latents lead."""
-        completer, condition = generator.completer, generator.condition
-        stages = min(LEVEL + 1, len(condition.maps))
-        with torch.no_grad():
-            usual = completer.begin(z, condition, stages).float().std((2, 3)).mean(1)
-        return cls(generator, stages, usual.clamp_min(1e-6)[:, None, None, None])
-
-    def maps(self, z: Latents) -> Tensor:
-        """What the generator has drawn after so many stages, as multiples of the scale."""
-        return self.generator.completer.begin(z, self.generator.condition, self.stages) / self.scale
-
-    def images(self, maps: Tensor) -> Images:
-        """The rest of the way."""
-        return self.generator.completer.finish(maps * self.scale, self.generator.condition, self.stages)
+    @torch.no_grad()
+    def map_scale(self, z: Latents, stages: int) -> Tensor:
+        """[n, 1, 1, 1]: measured where these latents lead."""
+        return self.begin(z, stages).float().std((2, 3)).mean(1).clamp_min(1e-6)[:, None, None, None]
 
 
 def _is_deep(known: Known) -> Tensor:

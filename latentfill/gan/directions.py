@@ -191,7 +191,7 @@ def first_layer(generator: Generator, z: Latents) -> Float[Tensor, "n _"]:
 def activations(generator: Generator, z: Latents) -> Float[Tensor, "n _"]:
     """The generator's first activations that are not linear in z: at 4x4, or of an unknown kind its images."""
     if isinstance(generator, ResidualGenerator):
-        return generator.begin(z, None, 1).flatten(1).float()
+        return generator.begin(z, 1).flatten(1).float()
     if isinstance(generator, DcganGenerator):
         return F.relu(first_layer(generator, z))
     return generator(z).flatten(1)

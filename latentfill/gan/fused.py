@@ -33,11 +33,32 @@ class FusedGenerator:
     biases: tuple[Tensor, ...]
 
     def __call__(self, z: Latents) -> Images:
+        return torch.tanh(self.begin(z, len(self.weights)).float())
+
+    @property
+    def depth(self) -> int:
+        """Sizes that it draws maps of."""
+        return len(self.weights) - 1
+
+    def begin(self, z: Latents, stages: int) -> Tensor:
+        """[n, maps, h, w]: the maps after so many stages, before the activation."""
         x = F.linear(z.to(self.weights[0].dtype), self.weights[0], self.biases[0])
         x = x.view(len(z), -1, START, START).contiguous(memory_format=torch.channels_last)
-        for weight, bias in zip(self.weights[1:], self.biases[1:], strict=True):
+        return self._through(x, 1, stages)
+
+    def finish(self, maps: Tensor, stages: int) -> Images:
+        """Images from what `begin` returned."""
+        x = maps.to(self.weights[0].dtype, copy=True)  # the activation would overwrite the caller's
+        return torch.tanh(self._through(x, stages, len(self.weights)).float())
+
+    def map_scale(self, z: Latents, stages: int) -> float:
+        """1, by batch norm."""
+        return 1.0
+
+    def _through(self, x: Tensor, first: int, last: int) -> Tensor:
+        for weight, bias in zip(self.weights[first:last], self.biases[first:last], strict=True):
             x = up(F.relu_(x), weight) + bias
-        return torch.tanh(x.float())
+        return x
 
 
 @final

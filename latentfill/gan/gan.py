@@ -92,6 +92,29 @@ class Generator(Protocol):
 
 
 @runtime_checkable
+class StagedGenerator(Protocol):
+    """A generator in two parts, z -> maps -> images, as intermediate-layer optimisation needs it."""
+
+    @property
+    def prior(self) -> Prior: ...
+
+    @property
+    def depth(self) -> int:
+        """How many stages it has before its images."""
+
+    def __call__(self, z: Latents) -> Images: ...
+
+    def begin(self, z: Latents, stages: int) -> Tensor:
+        """[n, maps, h, w]: the maps after the first `stages` stages."""
+
+    def finish(self, maps: Tensor, stages: int) -> Images:
+        """Images from what `begin` returned for as many stages."""
+
+    def map_scale(self, z: Latents, stages: int) -> float | Tensor:
+        """By how much the values of these maps usually differ from their mean; a Tensor broadcasts to the maps."""
+
+
+@runtime_checkable
 class Discriminator(Protocol):
     """D: images to logits; the larger, the more real."""
 

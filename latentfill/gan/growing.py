@@ -128,7 +128,7 @@ def _distance(small: Parts, large: Parts, numbers: range, seed: int) -> Tensor:
     z = small.generator.prior.sample([key(seed, LATENT_STREAM, n) for n in numbers])
     known, levels = _holes(small.generator.size, numbers, seed), len(small.generator.stages)
     with torch.no_grad():
-        images, maps = small.generator(z), large.generator.begin(z, None, levels)
+        images, maps = small.generator(z), large.generator.begin(z, levels)
         enlarged = _enlarged(images)
     total = (large.generator.finish(maps, levels) - enlarged).square().mean()
     for new, old in zip(large.seers(), small.seers(), strict=True):

@@ -159,17 +159,28 @@ class ResidualGenerator(nn.Module):
 
     def forward(self, z: Latents, labels: Tensor | None = None) -> Images:
         """[n, d], and [n] numbers of classes if it knows any -> [n, channels, size, size] in [-1, 1]."""
-        return self.finish(self.begin(z, labels, len(self.stages)), len(self.stages))
-
-    def begin(self, z: Latents, labels: Tensor | None, stages: int) -> Tensor:
-        """[n, maps, h, w]: what it has drawn after so many of its stages."""
         if self.classes is not None and labels is not None:
             z = z + self.classes(labels)
+        return self.to_images(self.begin(z, self.depth))
+
+    @property
+    def depth(self) -> int:
+        """Sizes that it draws maps of."""
+        return len(self.stages)
+
+    def begin(self, z: Latents, stages: int) -> Tensor:
+        """[n, maps, h, w]: the maps after so many stages."""
         return self._through(self.project_latents(z), 0, stages)
 
-    def finish(self, x: Tensor, stages: int) -> Images:
-        """The rest of the way, from what `begin` gave."""
-        return self.to_images(self._through(x.to(self.precision), stages, len(self.stages)))
+    def finish(self, maps: Tensor, stages: int) -> Images:
+        """Images from what `begin` returned."""
+        return self.to_images(self._through(maps.to(self.precision), stages, self.depth))
+
+    @torch.no_grad()
+    def map_scale(self, z: Latents, stages: int) -> float:
+        """The mean standard deviation over 16 latents of the prior: no layer normalises."""
+        drawn = self.begin(self.prior.sample(range(16)).to(z.device), stages)
+        return max(1e-6, float(drawn.float().std(0).mean()))
 
     def project_latents(self, z: Latents) -> Tensor:
         """[n, d] -> [n, maps, 4, 4]: what its first stage is given."""

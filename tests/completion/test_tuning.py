@@ -6,7 +6,7 @@ from torch import nn
 
 from latentfill.completion.complete import complete, loss_of, watch
 from latentfill.completion.search import cosine, prepared
-from latentfill.completion.tuning import split, tune
+from latentfill.completion.tuning import tune
 from latentfill.gan import checkpoint as building
 from latentfill.gan.dcgan import DcganDiscriminator, DcganGenerator, initialise
 from latentfill.gan.gan import Gan, UniformPrior
@@ -40,10 +40,10 @@ OPTIONS = CompleteOptions(steps=3, tune_steps=6, balance="mean", lam=0.0, precis
 def test_the_two_parts_make_the_whole(size):
     gan = prepared(tiny_dcgan(size), torch.float32)
     z = gan.generator.prior.sample(range(3))
-    parts = split(gan.generator)
-    maps = parts.maps(z)
+    stages = min(2, gan.generator.depth)
+    maps = gan.generator.begin(z, stages)
     assert maps.shape[-1] == (4 if size == 8 else 8)
-    torch.testing.assert_close(parts.images(maps), gan.generator(z))
+    torch.testing.assert_close(gan.generator.finish(maps, stages), gan.generator(z))
 
 
 def test_what_is_known_is_met_closer_than_by_any_latent():
@@ -58,9 +58,9 @@ def test_what_is_known_is_met_closer_than_by_any_latent():
 def test_a_high_price_keeps_the_generator_as_it_is():
     gan, incomplete = prepared(tiny_dcgan(), torch.float32), Incomplete(some_images(2), a_hole(2))
     z = gan.generator.prior.sample([1, 2])
-    objective, parts = loss_of(gan, incomplete, OPTIONS), split(gan.generator)
+    objective = loss_of(gan, incomplete, OPTIONS)
     for weight, near in ((1e3, True), (0.0, False)):
-        *_, last = tune(parts, objective, z, steps=100, rate=0.02, weight=weight)
+        *_, last = tune(gan.generator, objective, z, steps=100, rate=0.02, weight=weight)
         with torch.no_grad():
             drift = (last.images - gan.generator(last.z)).abs().max()
         assert (drift < 0.01) == near
@@ -69,7 +69,7 @@ def test_a_high_price_keeps_the_generator_as_it_is():
 def test_the_start_is_the_searched_latent_and_the_price_is_in_the_loss():
     gan, incomplete = prepared(tiny_dcgan(), torch.float32), Incomplete(some_images(2), a_hole(2))
     z = gan.generator.prior.sample([1, 2])
-    steps = list(tune(split(gan.generator), loss_of(gan, incomplete, OPTIONS), z, steps=3, rate=0.1, weight=0.01))
+    steps = list(tune(gan.generator, loss_of(gan, incomplete, OPTIONS), z, steps=3, rate=0.1, weight=0.01))
     assert [step.number for step in steps] == [0, 1, 2, 3]
     assert torch.equal(steps[0].z, z) and steps[0].terms["tuning"].tolist() == [0, 0]
     torch.testing.assert_close(steps[0].images, gan.generator(z))
@@ -127,10 +127,11 @@ def residual(size=16):
 def test_residual_networks_come_apart_at_maps_of_8x8_too(size):
     gan = residual(size)
     z = gan.generator.prior.sample(range(3))
-    parts = split(gan.generator)
-    maps = parts.maps(z)
+    stages = min(2, gan.generator.depth)
+    maps = gan.generator.begin(z, stages)
     assert maps.shape[-1] == (4 if size == 8 else 8)
-    torch.testing.assert_close(parts.images(maps), gan.generator(z))
+    torch.testing.assert_close(gan.generator.finish(maps, stages), gan.generator(z))
+    maps = maps / gan.generator.map_scale(z, stages)
     assert 0.3 < maps.std(0).mean() < 3  # in units of what is usual
 
 

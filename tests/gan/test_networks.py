@@ -76,7 +76,7 @@ def test_drawing_in_two_parts_is_drawing() -> None:
     generator: Any = build(TINY, 1).generator
     z = noise(2, 6)
     for stages in range(3):
-        torch.testing.assert_close(generator.finish(generator.begin(z, None, stages), stages), generator(z))
+        torch.testing.assert_close(generator.finish(generator.begin(z, stages), stages), generator(z))
 
 
 def test_a_class_changes_the_image_and_the_logit() -> None:
