@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from .version import __version__ as __version__
+
 if TYPE_CHECKING:  # what a type checker sees; `_HOME` is what happens: nothing is imported before it is used
     from .completion.complete import complete as complete
     from .completion.complete import watch as watch
@@ -25,8 +27,6 @@ if TYPE_CHECKING:  # what a type checker sees; `_HOME` is what happens: nothing 
     from .photo.crops import pose as pose
     from .pipeline import Filled as Filled
     from .pipeline import fill as fill
-
-__version__ = "0.1.0"
 
 _HOME = {
     "completion.complete": ["complete", "watch"],

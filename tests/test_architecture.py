@@ -15,7 +15,7 @@ import latentfill
 PROJECT = Path(__file__).parents[1]
 ROOT = PROJECT / "latentfill"
 # Each folder may import the folders named here, and the root files of EVERYWHERE. `cli` and `web` are at the top.
-EVERYWHERE = {"", "types", "errors", "options", "stopping", "device", "seeds"}
+EVERYWHERE = {"", "types", "errors", "options", "stopping", "device", "seeds", "version"}
 MAY_IMPORT = {
     "options": set(),
     "files": {"images"},
@@ -41,7 +41,7 @@ STILL = {  # what is still to be mended, and may not come back once it is
     "cluster -> cli",
     "evaluation -> training",
 }
-CIRCLES = 4  # of files that import each other, late imports counted: still to be opened, never more
+CIRCLES = 3  # of files that import each other, late imports counted: still to be opened, never more
 FILES_AND_SCREENS = {"os", "sys", "pathlib", "json", "csv", "PIL", "rich", "tqdm", "logging", "matplotlib"}
 NEVER = {
     "completion": FILES_AND_SCREENS,  # a search knows no files and no screens
@@ -71,7 +71,7 @@ HEAVY = {
     "fastapi",
     "uvicorn",
 }
-LIGHT = ["cli", "options", "errors.py", "__init__.py", "models"]  # what --help imports
+LIGHT = ["cli", "options", "errors.py", "__init__.py", "models", "version.py"]  # what --help imports
 LIGHT_EXCEPT = {"cli/progress.py", "models/onnx.py"}  # imported by verbs when they run
 FILES = sorted(ROOT.rglob("*.py"))
 
@@ -214,7 +214,7 @@ def test_every_public_name_is_where_the_type_checker_sees_it() -> None:
     for node in ast.walk(ast.parse(Path(latentfill.__file__).read_text())):
         if isinstance(node, ast.ImportFrom) and node.level == 1:
             seen |= {alias.name: f"latentfill.{node.module}" for alias in node.names}
-    assert set(seen) == set(latentfill.__all__)
+    assert seen.pop("__version__") == "latentfill.version" and set(seen) == set(latentfill.__all__)
     for name, module in list(seen.items()) * 2:
         assert getattr(latentfill, name) is getattr(import_module(module), name)
 

@@ -16,7 +16,6 @@ from typing import Any, BinaryIO, final
 import numpy as np
 from jaxtyping import Float
 
-from .. import __version__
 from ..errors import ImageError, LatentfillError, is_full, is_out_of_memory
 from ..faces.detector import find
 from ..faces.templates import place, shear
@@ -28,6 +27,7 @@ from ..images.photos import put
 from ..images.pixels import fit, grid
 from ..options import Alignment, ReadLimits
 from ..types import Pixels
+from ..version import __version__
 from .duplicates import signature
 from .records import ALIGNED, Ledger, Row, blank, crop_names, give_stems
 from .workers import Killed, share_out

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from signal import SIGINT
 
-from .. import __version__
 from ..errors import LatentfillError, explain, is_out_of_memory
 from ..stopping import Stopped, stoppable
+from ..version import __version__
 from .output import close, is_closed, open_streams, take_any_name
 
 VERBS = {

@@ -19,7 +19,7 @@ def machine() -> str:
     """When, on what and with what something was measured."""
     import torch
 
-    from .. import __version__
+    from ..version import __version__
 
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

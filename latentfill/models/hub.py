@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..errors import ExtraError, ModelError, explain
+from ..version import __version__
 from .card import card, facts
 
 MODEL, CONFIG, CARD = "model.safetensors", "config.json", "README.md"

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import __version__
 from ..errors import ExtraError, ModelError, explain
 from ..files import records
 from ..gan.checkpoint import weights
@@ -31,6 +30,7 @@ from ..gan.gan import Gan, UniformPrior, random
 from ..gan.residual import ResidualGenerator
 from ..gan.stride2 import PADDING
 from ..types import Images, Known, Latents
+from ..version import __version__
 
 
 @final

@@ -11,11 +11,11 @@ from typing import Any, TextIO, final
 import torch
 from pydantic import TypeAdapter
 
-from .. import __version__
 from ..errors import LatentfillError, RunError, explain
 from ..files import records
 from ..files.locks import hold, holder
 from ..options import Kind, NetworkOptions, RunOptions, TrainOptions, renamed
+from ..version import __version__
 from .checkpoints import MAKING, listed
 from .data import Dataset
 

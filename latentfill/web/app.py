@@ -18,10 +18,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .. import __version__
 from ..errors import LatentfillError
 from ..gan.gan import Gan
 from ..options import ServeOptions
+from ..version import __version__
 from . import reference
 from .errors import Refused, answer
 from .metrics import Metrics

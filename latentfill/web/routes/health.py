@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from ... import __version__
+from ...version import __version__
 from ..metrics import CONTENT_TYPE
 from ..state import State
 
