@@ -17,12 +17,13 @@ from verdicts import as_shares, drawn_by
 
 from latentfill import complete, load
 from latentfill.evaluation.feature_spaces import pixels
-from latentfill.gan.gan import Gan, random
+from latentfill.gan.gan import Gan
 from latentfill.images import photos
 from latentfill.images.incomplete import Incomplete
 from latentfill.images.pixels import batch_to_images, grid, to_pixels
 from latentfill.options import COMPLETE_PRESETS, GAN_PRESETS, RunOptions
 from latentfill.runs.data import Dataset
+from latentfill.seeds import philox
 from latentfill.training.completers import draw_known, psnr
 from latentfill.training.gan import train
 from latentfill.types import Images, PixelBatch
@@ -36,7 +37,7 @@ def mixed(arguments: argparse.Namespace) -> tuple[Dataset, dict[str, PixelBatch]
     parts, kept = [], {}
     for number, name in enumerate(CLASSES):
         own = collection(name, arguments.size, arguments).pixels
-        chosen = own[random(number).permutation(len(own))[: 2 * arguments.pictures]]
+        chosen = own[philox(number).permutation(len(own))[: 2 * arguments.pictures]]
         chosen = chosen if chosen.shape[3] == 3 else chosen.repeat(3, 3)
         if len(chosen) < 2 * arguments.pictures:
             raise SystemExit(f"{name}: there are {len(own)} pictures; give --pictures {len(own) // 2}")

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int64
 from numpy import ndarray
 from PIL import Image, ImageDraw, ImageFont
 
-from latentfill.gan.gan import random
+from latentfill.seeds import philox
 from latentfill.types import PixelBatch, Pixels
 
 FINER = 4  # what is drawn is so many times as large, and shrunk by means: its edges are smooth
@@ -25,7 +25,7 @@ def digits(count: int, size: int) -> PixelBatch:
 
 
 def _shape(size: int, seed: int) -> Pixels:
-    rng, side = random(seed), size * FINER
+    rng, side = philox(seed), size * FINER
     one, other, colour = rng.integers(0, 256, (3, 3))
     up = rng.uniform(-1, 1)
     along = np.add.outer(np.arange(size) * up, np.arange(size) * (1 - abs(up)))
@@ -43,7 +43,7 @@ def _shape(size: int, seed: int) -> Pixels:
 
 
 def _digit(size: int, seed: int) -> Pixels:
-    rng, side = random(seed), size * FINER
+    rng, side = philox(seed), size * FINER
     dark, light = rng.integers(0, 60), rng.integers(180, 256)
     font = ImageFont.load_default(size=side * rng.uniform(0.55, 0.8))
     x, y = side * rng.uniform(0.42, 0.58, 2)

@@ -14,11 +14,12 @@ from machine import heading, table
 from latentfill import load
 from latentfill.completion.complete import complete
 from latentfill.completion.held_out import GREY_LEVEL
-from latentfill.gan.gan import Gan, random
+from latentfill.gan.gan import Gan
 from latentfill.images.pixels import fit
 from latentfill.models import DEFAULT
 from latentfill.options import COMPLETE_PRESETS
 from latentfill.photo.crops import blend, pose
+from latentfill.seeds import philox
 from latentfill.types import Hole, Pixels
 from latentfill.uncertainty.fitting import rank
 from latentfill.uncertainty.predict import Trust, judge
@@ -80,12 +81,12 @@ def others(faces: Sequence[Pixels], given: Sequence[Path], size: int) -> Iterato
         except (OSError, ImportError):  # some are not in the package but have to be fetched
             continue
         picture = np.ascontiguousarray(picture[..., :3] if picture.ndim == 3 else picture[..., None].repeat(3, 2))
-        yield name, parts_of(picture, size, random(number))
+        yield name, parts_of(picture, size, philox(number))
     yield "faces upside down", [np.ascontiguousarray(face[::-1]) for face in faces]
     yield "faces on their side", [np.ascontiguousarray(np.rot90(face)) for face in faces]
     yield "negatives of faces", [255 - face for face in faces]
     yield "faces, the left half at the right", [np.roll(face, size // 2, 1) for face in faces]
-    yield "noise", [random(i).integers(0, 256, (size, size, 3), dtype=np.uint8) for i in range(PARTS)]
+    yield "noise", [philox(i).integers(0, 256, (size, size, 3), dtype=np.uint8) for i in range(PARTS)]
     yield "faces mirrored (should pass)", [np.ascontiguousarray(face[:, ::-1]) for face in faces]
 
 

@@ -18,10 +18,11 @@ from scipy.spatial.distance import pdist, squareform
 
 from latentfill.evaluation.feature_spaces import Space, pixels
 from latentfill.evaluation.statistics import Features, frechet
-from latentfill.gan.gan import Gan, random
+from latentfill.gan.gan import Gan
 from latentfill.images.pixels import batch_to_images, to_pixels
 from latentfill.runs import health as signs
 from latentfill.runs.data import Dataset
+from latentfill.seeds import philox
 from latentfill.types import PixelBatch
 
 SAMPLES = 7 << 64  # a stream of its own
@@ -106,7 +107,7 @@ def as_shares(made: Features, real: Features, other: Features) -> tuple[float, f
 def judged(gan: Gan, data: Dataset, count: int, *, faces: bool) -> tuple[dict[str, Any], PixelBatch]:
     """The numbers of a Finding that samples tell, and the samples."""
     count = min(count, len(data) // 2)
-    chosen = data.pixels[random(0).permutation(len(data))[: 2 * count]]
+    chosen = data.pixels[philox(0).permutation(len(data))[: 2 * count]]
     pictures = chosen if chosen.shape[3] == 3 else chosen.repeat(3, 3)
     made = drawn_by(gan, count)
     parts = (made, pictures[:count], pictures[count:])

@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Sequence
 
 from ..completion.complete import complete
-from ..gan.gan import Gan, random
+from ..gan.gan import Gan
 from ..images import holes
 from ..options import CompleteOptions
 from ..photo.crops import blend, pose
+from ..seeds import Stream, philox
 from ..types import Hole, PixelBatch
 from ..uncertainty.features import look
 from ..uncertainty.fitting import Evidence, compare
 
-STREAM = 0x63616C6962 << 64  # "calib": holes to calibrate by are none that anything is tested on
 KINDS = ("center", "half", "random", "pattern", "thin", "medium", "thick", "rectangle", "ellipse", "scattered")
 
 
@@ -43,7 +43,7 @@ def questions_of(pictures: int, each: int, size: int) -> list[tuple[int, Hole]]:
 
 def a_hole(number: int, size: int) -> Hole:
     """One of many kinds, by turns, of a size and at a place of its own."""
-    rng = random(STREAM + number)
+    rng = philox(Stream.CALIBRATION_HOLES.key(number=number))
     kind = KINDS[number % len(KINDS)]
     match kind:
         case "center":

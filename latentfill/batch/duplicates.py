@@ -16,6 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ..images.photos import put_rows
+from ..seeds import Stream, philox
 from ..types import Pixels
 
 Signature = Int8[np.ndarray, "64"]
@@ -78,7 +79,7 @@ def write_duplicates(path: Path, crops: Mapping[Path, str], folder: Path) -> lis
 def _near_pairs(signatures: Signatures, distance: float) -> Iterator[Pairs]:
     n = len(signatures)
     signs = signatures > np.median(signatures, 0)  # so that each splits the crops in halves
-    rng = np.random.Generator(np.random.Philox(key=0))
+    rng = philox(Stream.DUPLICATES.key())
     for _ in range(TABLES if n > FEW else 1):
         looked_at = rng.choice(64, SIGNS if n > FEW else 0, replace=False)
         keys = signs[:, looked_at] @ (1 << np.arange(len(looked_at)))

@@ -11,20 +11,20 @@ from ..device import choose_precision
 from ..gan.gan import Gan, StagedGenerator
 from ..images.incomplete import Incomplete
 from ..options import COMPLETE_PRESETS, CompleteOptions
+from ..seeds import Stream
 from ..types import Known, Latents, PerImage
 from .completion import Completion as Completion
 from .completion import best, spread
 from .conditional import applies, watch_conditional
-from .held_out import error, hide, without
+from .held_out import error, hold_out, without
 from .hmc import hmc
 from .objective import CompletionLoss, Objective
-from .restarts import CUTS, Race, guess, seed_of, starts, warm
+from .restarts import CUTS, Race, guess, starts, warm
 from .samples import draw
 from .search import Narrow, Rows, Step, adam, constant, cosine, nesterov, prepared, search
 from .tuning import LATENT_STEP, tune
 
 HEAD_START = 1.5  # an encoder's first guess is the best on average; another has to be better by more than chance
-HMC_STREAM, HIDDEN_STREAM = 5, 7  # seeds of different draws must never meet; `attempts` has 4, 6 and 8, `samples` 9
 
 
 def watch(gan: Gan, incomplete: Incomplete, options: CompleteOptions | None = None) -> Iterator[Completion]:
@@ -63,7 +63,7 @@ def loss_of(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> Compl
 def _watch(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> Iterator[Completion]:
     """First the attempts, on the pixels that are not hidden; then the best of them, on all that is known."""
     steps = o.updates(warm=warm(gan, o))
-    hidden = hide(incomplete.known, o.held_out, seed_of(o, HIDDEN_STREAM, 0)) if o.held_out else None
+    hidden = hold_out(incomplete, o)
     more = bool(o.tune_steps) or hidden is not None
     for found in _attempt(gan, incomplete, hidden, steps, o):
         if found.number < steps or not more:
@@ -129,7 +129,7 @@ def _steps(
 ) -> Iterator[Step]:
     o = options
     if o.method == "hmc":
-        seeds = [seed_of(o, HMC_STREAM, row % o.starts) for row in range(len(z))]
+        seeds = [Stream.HMC.key(o.seed, row % o.starts) for row in range(len(z))]
         return hmc(
             gan.generator,
             objective,

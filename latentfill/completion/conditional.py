@@ -17,15 +17,15 @@ from ..gan.gan import Completer, Condition, Gan, NormalPrior, Prior
 from ..images.blending import poisson_like
 from ..images.incomplete import Incomplete
 from ..options import CompleteOptions
+from ..seeds import Stream
 from ..types import Images, Known, Latents, PerImage
 from .completion import Completion, best, spread
-from .held_out import error, hide, without
+from .held_out import error, hold_out, without
 from .objective import CompletionLoss, Objective
-from .restarts import Race, seed_of
+from .restarts import Race
 from .search import Step, adam, constant, cosine, search
 from .tuning import tune
 
-NOISE_STREAM, HIDDEN_STREAM = 10, 7  # seeds of different draws must never meet
 FEWER = 2  # what a completer draws is nearly right: so many times fewer steps do
 # Where the hole is deeper, one pass fools a judge more often than what follows the known pixels, and it stays as it is.
 SHALLOW = 1.5  # mean distance of a missing pixel to a known one, in pixels of 64
@@ -37,9 +37,9 @@ def applies(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> bool:
     return gan.completer is not None and asked and incomplete.lowres is None and not incomplete.observations
 
 
-def noises(completer: Completer, options: CompleteOptions, stream: int, count: int) -> Latents:
+def noises(completer: Completer, options: CompleteOptions, stream: Stream, count: int) -> Latents:
     """[count, d]: standard normal; each depends on the seed, the stream and its number alone."""
-    return NormalPrior(completer.prior.dim).sample([seed_of(options, stream, i) for i in range(count)])
+    return NormalPrior(completer.prior.dim).sample([stream.key(options.seed, i) for i in range(count)])
 
 
 def watch_conditional(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> Iterator[Completion]:
@@ -52,8 +52,8 @@ def watch_conditional(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> I
         raise ValueError("a conditional completion needs a completer")
     completer, k, deep = gan.completer, o.starts, _is_deep(incomplete.known)
     following = 0 if deep.all() else ceil(o.tune_steps / FEWER)
-    hidden = hide(incomplete.known, o.held_out, seed_of(o, HIDDEN_STREAM, 0)) if o.held_out else None
-    noise = noises(completer, o, NOISE_STREAM, k).to(incomplete.images).repeat(len(incomplete), 1)
+    hidden = hold_out(incomplete, o)
+    noise = noises(completer, o, Stream.CANDIDATES, k).to(incomplete.images).repeat(len(incomplete), 1)
     race, missed = Race(len(incomplete), k, o.candidates), None
     if hidden is not None:
         blind = _Pass(completer, without(incomplete, hidden).repeat(k), noise)

@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Bool
 from scipy.ndimage import distance_transform_edt
 
-from ..gan.gan import random
 from ..images.incomplete import Incomplete
+from ..options import CompleteOptions
+from ..seeds import Stream, philox
 from ..types import Images, Known, PerImage
 
 LARGEST = 8  # pixels: the side of a block at 64; one like a large hole would take all that is known around it
@@ -35,6 +36,13 @@ def hide(known: Known, share: float, seed: int, *, anywhere: bool = False) -> Kn
     return torch.stack(rows)
 
 
+def hold_out(incomplete: Incomplete, options: CompleteOptions) -> Known | None:
+    """The known pixels that no search of these options may see; None where it sees all."""
+    if not options.held_out:
+        return None
+    return hide(incomplete.known, options.held_out, Stream.HELD_OUT.key(options.seed))
+
+
 def without(incomplete: Incomplete, hidden: Known) -> Incomplete:
     """The question as the search may see it: the hidden pixels are part of the hole, and their values are gone.
 
@@ -59,7 +67,7 @@ def _blocks(given: Pixels, share: float, seed: int, anywhere: bool) -> Pixels:
     side = int(np.clip(round(2 * depth - 1), 1, largest))
     centres = given if anywhere else given & (distance_transform_edt(given) <= side + 1)
     wanted, count = share * given.sum(), 0
-    for centre in random(seed).permutation(np.flatnonzero(centres)):
+    for centre in philox(seed).permutation(np.flatnonzero(centres)):
         if count >= wanted:
             break
         top, left = (max(0, int(c) - side // 2) for c in np.unravel_index(centre, given.shape))

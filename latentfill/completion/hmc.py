@@ -22,7 +22,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..gan.gan import Generator, NormalPrior, Prior, UniformPrior, random
+from ..gan.gan import Generator, NormalPrior, Prior, UniformPrior
+from ..seeds import Stream, philox
 from ..types import Images, Latents, PerImage
 from .objective import Objective, Terms, total
 from .search import Point, Step, evaluate
@@ -48,7 +49,7 @@ def hmc(
     """
     if len(seeds) != len(z):
         raise ValueError(f"each of the {len(z)} latents needs a seed, but {len(seeds)} came")
-    streams = [random(seed) for seed in seeds]
+    streams = [philox(seed) for seed in seeds]
     here = evaluate(generator, objective, z, differentiate=steps > 0)
     yield _step(0, here, torch.ones(len(z), dtype=torch.bool, device=z.device))
     for number in range(1, steps + 1):
@@ -108,7 +109,6 @@ def _step(number: int, point: Point, accepted: Bool[Tensor, " n"]) -> Step:
     return Step(number, point.z, point.images, point.terms, {"accepted": accepted.to(point.z.dtype)})
 
 
-LENGTHS = 0x6C656E677468 << 64  # "length": the stream of the trajectories' lengths, which are alike for all images
 EDGE = 1e-6  # a latent on a wall of the cube starts so far inside
 FIRST_STEP = 0.3  # where the curvature is 1; the warm-up finds its own in some ten proposals
 LOOKS = (0.0, 0.1, 0.4)  # shares of the warm-up after which the curvature is measured; the rest settles the step
@@ -137,7 +137,7 @@ def sample(
     """
     if chains < 1 or len(z) % chains or len(seeds) != len(z):
         raise ValueError(f"{len(z)} latents in chains of {chains} need as many seeds, but {len(seeds)} came")
-    streams = [random(seed) for seed in seeds]
+    streams = [philox(seed) for seed in seeds]
     here = _evaluate(generator, energy, free(generator.prior, z.detach()))
     adaptation = Adaptation(len(z) // chains, chains, target, like=z)
     sure = torch.ones_like(here.energy)
@@ -151,7 +151,7 @@ def sample(
         v = torch.from_numpy(np.stack([s.standard_normal(z.shape[1], np.float32) for s in streams])).to(z)
         uniform = torch.tensor([s.random() for s in streams]).to(z)
         there, v_there = here, v
-        for _ in range(int(random(LENGTHS + number).integers(1, 2 * leapfrog_steps))):
+        for _ in range(int(philox(Stream.HMC_LENGTHS.key(number=number)).integers(1, 2 * leapfrog_steps))):
             v_there = v_there - step_size / 2 * adaptation.scaled(there.gradient)
             there = _evaluate(generator, energy, there.u + step_size * adaptation.scaled(v_there))
             v_there = v_there - step_size / 2 * adaptation.scaled(there.gradient)

@@ -14,10 +14,11 @@ import torch
 from torch.nn import functional as F
 
 from ..errors import ImageError, LatentfillError
-from ..gan.gan import Gan, random
+from ..gan.gan import Gan
 from ..images.holes import to_known
 from ..images.incomplete import Given, Incomplete, Observation, Seen
 from ..images.pixels import to_images
+from ..seeds import Stream, philox
 from ..types import Hole, Images, Known, PerImage, Pixels
 from .readings import Exactly, Jpeg, Levels, Noise, Reading
 
@@ -34,7 +35,6 @@ LUMA = (0.299, 0.587, 0.114)  # Rec. 601, as images.pixels has it
 ROUNDS = 30  # of moving blocks smoothly; what is left is below a hundredth of a level, but where pixels are clipped
 HALVINGS = 30  # of the range of shifts: to the last bit of float32
 EXACT = Exactly()
-NOISE_STREAM = 0x6E6F697365 << 64  # "noise": keeps these draws apart from others with the same seed
 
 
 @final
@@ -193,7 +193,9 @@ def degraded(sight: Sight, images: Images, seeds: Sequence[int]) -> Seen:
     if not sight.sigma:
         return values
     shape = tuple(values.shape[1:])
-    noise = np.stack([random(NOISE_STREAM + seed).standard_normal(shape, np.float32) for seed in seeds])
+    noise = np.stack(
+        [philox(Stream.MEASUREMENT_NOISE.key(number=seed)).standard_normal(shape, np.float32) for seed in seeds]
+    )
     return values + sight.sigma * torch.from_numpy(noise).to(values)
 
 

@@ -15,9 +15,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..errors import LatentfillError
-from ..gan.gan import Gan, Generator, NormalPrior, Prior, UniformPrior, key
+from ..gan.gan import Gan, Generator, NormalPrior, Prior, UniformPrior
 from ..images.incomplete import Incomplete
 from ..options import CompleteOptions
+from ..seeds import Stream
 from ..types import Images, Known, Latents, PerImage
 from .held_out import hide
 from .hmc import bound, free
@@ -88,18 +89,12 @@ def _deviations(generator: Generator, one: Incomplete, u: Latents, z: Latents) -
     return root
 
 
-START_STREAM, THIN_STREAM = 4, 6  # seeds of different draws must never meet, nor those of the training (1 to 3)
-COLOUR_STREAM, TYPICAL = 8, 64  # and of the images whose mean shows what colours are usual where
+TYPICAL = 64  # images whose mean shows what colours are usual where
 THINNED = 0.25  # share of the known pixels that the encoder is not shown in a further attempt
 NOISE = 0.1  # of the prior's draws, added to the guess once in the second attempt, twice in the third, ...
 LOUDEST = 0.5  # beyond it, nothing is left of the guess
 CUTS = (0.25, 0.5, 0.75)  # shares of the steps after which half of the attempts are given up
 Numbers = Int[Tensor, "_ _"]  # of attempts
-
-
-def seed_of(options: CompleteOptions, stream: int, number: int) -> int:
-    """The seed of one draw: no two draws share one."""
-    return key(options.seed, stream, number)
 
 
 def warm(gan: Gan, options: CompleteOptions) -> bool:
@@ -119,7 +114,7 @@ def starts(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> Latent
     for, latents that agree as well with what is known and differ elsewhere.
     """
     n, k = len(incomplete), options.starts
-    seeds = [seed_of(options, START_STREAM, i) for i in range(k)]
+    seeds = [Stream.STARTS.key(options.seed, i) for i in range(k)]
     drawn = gan.generator.prior.sample(seeds).to(incomplete.images)
     if not warm(gan, options):
         return drawn.repeat(n, 1)
@@ -128,7 +123,9 @@ def starts(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> Latent
     found = []
     for i in range(k):
         noise = min(NOISE * i, LOUDEST) * drawn[i]
-        found.append(gan.generator.prior.project(guess(gan, incomplete, seed_of(options, THIN_STREAM, i), i) + noise))
+        found.append(
+            gan.generator.prior.project(guess(gan, incomplete, Stream.THINNED.key(options.seed, i), i) + noise)
+        )
     return torch.stack(found, 1).flatten(0, 1)
 
 
@@ -153,7 +150,7 @@ def _coloured(gan: Gan, incomplete: Incomplete) -> tuple[Images, Known]:
         if one.seen.shape[1] < images.shape[1]:
             where = one.where.repeat_interleave(images.shape[-1] // one.where.shape[-1], 3)
             where = where.repeat_interleave(images.shape[-2] // one.where.shape[-2], 2)
-            z = gan.generator.prior.sample([(COLOUR_STREAM << 64) + i for i in range(TYPICAL)]).to(images)
+            z = gan.generator.prior.sample([Stream.MEAN_COLOURS.key(number=i) for i in range(TYPICAL)]).to(images)
             with torch.no_grad():
                 mean = gan.generator(z).float().mean(0, keepdim=True)
             tint = mean - one.observer.picture(one.observer.observe(mean), one.where[:1] * 0 + 1, mean)

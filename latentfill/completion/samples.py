@@ -23,12 +23,13 @@ from ..errors import LatentfillError
 from ..gan.gan import Gan, Generator
 from ..images.incomplete import Incomplete
 from ..options import CompleteOptions
+from ..seeds import Stream
 from ..types import Images, Known, PerImage
 from .completion import Completion, best, concatenate
-from .held_out import GREY_LEVEL, error, hide, without
+from .held_out import GREY_LEVEL, error, hold_out, without
 from .hmc import sample
 from .objective import CompletionLoss, Likelihood, Terms, likelihood_of, residuals, total
-from .restarts import Race, around, seed_of, starts
+from .restarts import Race, around, starts
 from .search import Step, adam, cosine, search
 
 PARTS = 8  # of a picture along a side, whose mean colours are compared: a feature of a face
@@ -238,7 +239,6 @@ def warnings(notes: Terms, row: int) -> tuple[str, ...]:
     return tuple(told)
 
 
-HIDDEN_STREAM, POSTERIOR_STREAM = 7, 9  # seeds of different draws must never meet
 FIND_STEPS, FIND_RATE = 60, 0.1  # of the search before the chains, which says how well an image can be drawn
 FEWEST = 4  # draws of a chain, whose halves are compared
 
@@ -263,7 +263,7 @@ def draw(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> Iterator
 def _draw(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> Iterator[Completion]:
     """Search, so as to know how wide the likelihood is; run the chains; at last offer draws that lie far apart."""
     k = o.starts
-    hidden = hide(incomplete.known, o.held_out, seed_of(o, HIDDEN_STREAM, 0)) if o.held_out else None
+    hidden = hold_out(incomplete, o)
     visible = incomplete if hidden is None else without(incomplete, hidden)
     race, last = Race(1, k, o.candidates), FIND_STEPS + o.warm_up + o.updates(warm=False)
     objective = CompletionLoss(visible.repeat(k), gan.discriminator, lam=0.0, balance="mean")
@@ -280,7 +280,7 @@ def _draw(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> Iterator[Comp
             yield told(step)
     energy = likelihood_of(visible.repeat(k), step.images, k)
     # Where searches end is no place to begin from: often on walls of the cube, and nothing like a draw.
-    seeds = [seed_of(o, POSTERIOR_STREAM, chain) for chain in range(2 * k)]
+    seeds = [Stream.POSTERIOR.key(o.seed, chain) for chain in range(2 * k)]
     gathering = Gathering(k, 1 - incomplete.known)
     for drawn in sample(
         gan.generator,

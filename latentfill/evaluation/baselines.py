@@ -19,6 +19,7 @@ from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
 from ..errors import LatentfillError
+from ..seeds import Stream, philox
 from ..types import Hole, PixelBatch, Pixels
 from .metrics import Where
 
@@ -195,7 +196,7 @@ def fit(train: PixelBatch, components: int = COMPONENTS) -> Gaussian:
     k = max(1, min(components, len(train) // EACH, d))
     mean = sum(part.sum(0, dtype=float) for part in _chunks(train)) / len(train)
     mean = np.asarray(mean, np.float32)
-    rng = np.random.Generator(np.random.Philox(key=0))
+    rng = philox(Stream.PCA.key())
     basis = rng.standard_normal((d, min(k + EXTRA, d)), np.float32)
     for _ in range(ROUNDS):
         basis = np.linalg.qr(_times_covariance(train, mean, basis))[0]

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..seeds import Stream, philox
 from ..types import PixelBatch
 from .metrics import Scores, Where
 from .statistics import Estimate, ratio_of_pairs
@@ -29,7 +30,6 @@ MARGIN = 24  # pixels seen around the holes
 # Grey levels that the network sees as 0 and as 1. Shown only what a blur takes away it tells the grain of JPEG files
 # from its absence, whatever is drawn: with soft mouths and with sharp ones its AUC at 128 pixels was 0.99 to 1.
 MIDDLE, CONTRAST = 128.0, 64.0
-STREAM = 0x6A75646765  # "judge": keeps these draws apart from others with the same seed
 
 
 @final
@@ -65,7 +65,7 @@ class Verdict:
 def judge(original: PixelBatch, made: PixelBatch, holes: Where, seed: int = 0) -> Verdict:
     """Ask networks about uint8 [n, h, w, c] and their originals, each with its hole [n, h, w]; n is `LEAST` or more."""
     n = len(original)
-    fold = np.random.Generator(np.random.Philox(key=(STREAM << 64) + seed)).permutation(n) % FOLDS
+    fold = philox(Stream.JUDGE_FOLDS.key(number=seed)).permutation(n) % FOLDS
     real, fake = _inputs(original, holes), _inputs(made, holes)
     found = np.zeros((2, n))
     for half in range(FOLDS):

@@ -16,6 +16,7 @@ from ..images.holes import to_known
 from ..images.incomplete import Incomplete
 from ..images.pixels import batch_to_images, to_grey, to_pixels
 from ..options import COMPLETE_PRESETS, CompleteOptions
+from ..seeds import Stream
 from ..types import Images, Known, PixelBatch
 from . import baselines
 from . import baselines as linear
@@ -23,7 +24,6 @@ from .metrics import Where
 
 SAMPLES = 1024  # of the generator, for its mean image: their mean is known to half a grey level
 LINEAR_SAMPLES = 4096  # for a covariance: eight for each component
-SAMPLE_STREAM = 6  # seeds of different draws must never meet: the completion's are 4 and 5, the training's 1 to 3
 AT_ONCE = 64
 
 Complete = Callable[[PixelBatch, Where], PixelBatch]
@@ -162,7 +162,7 @@ def _with_tensors(gan: Gan, fill: Callable[[Images, Known], Images]) -> Complete
 @torch.no_grad()
 def _samples(gan: Gan, count: int) -> PixelBatch:
     """So many of the generator's images [count, h, w, c], always the same."""
-    seeds = [(SAMPLE_STREAM << 64) + i for i in range(count)]
+    seeds = [Stream.MEAN_IMAGE.key(number=i) for i in range(count)]
     groups = [seeds[i : i + AT_ONCE] for i in range(0, count, AT_ONCE)]
     prior = gan.generator.prior
     return np.concatenate([to_pixels(gan.generator(prior.sample(group).to(gan.device))) for group in groups])

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 from numpy import ndarray
 
+from ..seeds import Stream, philox
 from .metrics import Scores
 
 Features = Float[ndarray, "n f"]
@@ -74,7 +75,6 @@ LEVEL = 0.95
 DRAWINGS = 2000  # for means: the ends of the interval then vary by 2 % of its width
 FEW = 50  # for what takes long: enough for a standard deviation, known to 10 %
 NORMAL = 1.959964  # standard deviations on either side that hold 95 %
-STREAM = 0x626F6F74 << 64  # "boot": keeps these draws apart from others with the same seed
 
 
 @final
@@ -145,4 +145,4 @@ def _counts(n: int, drawings: int, seed: int) -> Float[ndarray, "_ n"]:
 
 
 def _rng(seed: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=STREAM + seed))
+    return philox(Stream.BOOTSTRAP.key(number=seed))

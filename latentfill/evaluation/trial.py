@@ -14,6 +14,7 @@ from ..images import photos
 from ..images.holes import parse
 from ..images.pixels import fit, to_grey
 from ..options import ReadLimits
+from ..seeds import Stream, philox
 from ..types import Pixels
 from . import classifier
 from . import report as page
@@ -26,7 +27,6 @@ from .scores import Judged, judge_once
 FILES = ("report.json", "report.csv", "report.md", "report.html", "contact.png")
 Part = Literal["all", "test", "choose"]
 Progress = tuple[int, int, str]  # done, of how many, and what it is about
-ORDER = 0  # the seed of the order of the pictures: the same in every trial
 
 
 def read(
@@ -37,7 +37,7 @@ def read(
     `test` and `choose` are halves without a common picture. Central squares, at the model's size and in its colours.
     Raises DataError if there is none.
     """
-    order = np.random.Generator(np.random.Philox(key=ORDER)).permutation(len(sources))
+    order = philox(Stream.TRIAL_ORDER.key()).permutation(len(sources))
     middle = len(sources) // 2
     chosen = {"all": order, "test": order[:middle], "choose": order[middle:]}[part]
     pixels: list[Pixels] = []

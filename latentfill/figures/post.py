@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..files import records
+from ..seeds import Stream, philox
 from ..types import Pixels
 from .animation import write_gif
 from .curves import (
@@ -194,7 +195,6 @@ def _number(value: float) -> str:
     return {0.25: "\u00bc", 0.5: "\u00bd"}.get(value, f"{value:g}")
 
 
-SEED = 0
 SLICE = 1.0  # the x that is given
 LIMIT = 3.0
 Values = Float[np.ndarray, "..."]
@@ -297,4 +297,4 @@ def _figures(width: float, height: float) -> tuple[Figure, tuple[Axes, Axes]]:
 
 
 def _random() -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=SEED))
+    return philox(Stream.FIGURES.key())

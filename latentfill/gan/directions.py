@@ -18,9 +18,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..seeds import Stream, philox
 from ..types import Images, Latents, PerImage
 from .dcgan import START, DcganGenerator
-from .gan import Generator, NormalPrior, Prior, key, random
+from .gan import Generator, NormalPrior, Prior
 from .residual import ResidualGenerator
 
 Latent = Float[Tensor, "1 d"]
@@ -103,13 +104,12 @@ def arithmetic(prior: Prior, a: Float[Tensor, "a d"], b: Float[Tensor, "b d"], c
 
 def nearby(prior: Prior, z: Latent, seeds: Sequence[int], noise: float = NEARBY) -> Latents:
     """[len(seeds), d]: the latent z [1, d] with uniform noise on [-noise, noise] added, projected on the prior."""
-    offsets = [torch.from_numpy(random(seed).uniform(-noise, noise, z.shape[1])) for seed in seeds]
+    offsets = [torch.from_numpy(philox(seed).uniform(-noise, noise, z.shape[1])) for seed in seeds]
     return prior.project(z + torch.stack(offsets).to(z))
 
 
 Method = Literal["pca", "sefa"]
 
-STREAM = 23  # seeds of different draws must never meet: those of training and completion are below
 SAMPLES = 2048  # latents whose activations are analysed; twenty times as many as a latent has numbers
 BATCH = 64
 REACH = 3.0  # deviations of the prior to either side: as far as a direction is usually walked along
@@ -159,7 +159,7 @@ def pca(generator: Generator, count: int, seed: int = 0) -> Directions:
     GANSpace, Härkönen et al. 2020, section 2.1, as for BigGAN. Of a generator that is not known from inside, the
     images themselves are analysed.
     """
-    z = generator.prior.sample([key(seed, STREAM, i) for i in range(SAMPLES)]).to(_device(generator))
+    z = generator.prior.sample([Stream.DIRECTIONS.key(seed, i) for i in range(SAMPLES)]).to(_device(generator))
     found = torch.cat([activations(generator, part) for part in torch.split(z, BATCH)])
     found, z = found - found.mean(0), z - z.mean(0)
     # The components themselves are not wanted, so the smaller of two matrices with the same eigenvalues will do.
@@ -199,7 +199,7 @@ def activations(generator: Generator, z: Latents) -> Float[Tensor, "n _"]:
 
 def deviation(prior: Prior) -> float:
     """The standard deviation of one number of a latent, measured, so that any prior will do."""
-    return float(prior.sample([(STREAM << 64) + i for i in range(256)]).std())
+    return float(prior.sample([Stream.DIRECTIONS.key(number=i) for i in range(256)]).std())
 
 
 def _directions(vectors: Float[Tensor, "k d"], strengths: Float[Tensor, " k"]) -> Directions:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..options import NetworkOptions
+from ..seeds import philox
 from ..types import Images, Known, Latents, PerImage
 
 
@@ -38,7 +39,7 @@ class UniformPrior:
 
     def sample(self, seeds: Sequence[int]) -> Latents:
         """Draw [len(seeds), dim] in [-1, 1); a seed is any integer in [0, 2**128)."""
-        rows = [random(seed).random(self.dim, np.float32) for seed in seeds]
+        rows = [philox(seed).random(self.dim, np.float32) for seed in seeds]
         return torch.from_numpy(np.stack(rows) * 2 - 1) if rows else torch.empty(0, self.dim)
 
     def project(self, z: Latents) -> Latents:
@@ -55,7 +56,7 @@ class NormalPrior:
 
     def sample(self, seeds: Sequence[int]) -> Latents:
         """Draw [len(seeds), dim]; a seed is any integer in [0, 2**128)."""
-        rows = [random(seed).standard_normal(self.dim, np.float32) for seed in seeds]
+        rows = [philox(seed).standard_normal(self.dim, np.float32) for seed in seeds]
         return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, self.dim)
 
     def project(self, z: Latents) -> Latents:
@@ -66,19 +67,6 @@ class NormalPrior:
 
 
 PRIORS: dict[str, type[UniformPrior | NormalPrior]] = {"uniform": UniformPrior, "normal": NormalPrior}
-
-
-def key(seed: int, stream: int, number: int) -> int:
-    """What seeds draw `number` of one stream of a run: draws of other streams, numbers or runs never share a key.
-
-    `seed` and `stream` are at least 0, `number` lies in [0, 2**64), and `stream` below 2**8.
-    """
-    return (seed << 72) + (stream << 64) + number
-
-
-def random(seed: int) -> np.random.Generator:
-    """A stream of its own for each seed. Philox takes 128 bits; torch's own generator silently keeps 32."""
-    return np.random.Generator(np.random.Philox(key=seed))
 
 
 @runtime_checkable

@@ -18,14 +18,14 @@ from torch.nn import functional as F
 
 from ..errors import ModelError
 from ..options import NetworkOptions, Size
+from ..seeds import Stream, philox
 from ..types import Images, Known
 from .dcgan import SIZES
 from .encoder import ResidualEncoder, visible
-from .gan import Gan, key, random
+from .gan import Gan
 from .residual import ResidualDiscriminator, ResidualGenerator, Uncritical, initialise, stage_maps
 
 STEPS, BATCH, RATE = 1000, 16, 1e-2
-LATENT_STREAM, HOLE_STREAM = 1, 2  # seeds of different draws never meet
 LASTING = ("alignment", "classes")  # of what is known about a model, that which holds for its twin
 CELLS, KNOWN = 8, 0.6  # holes of so many cells to a side, and the share that is known: the encoder must see some
 CRITICS = ResidualDiscriminator, Uncritical
@@ -125,7 +125,7 @@ def _hand_on(small: Parts, large: Parts) -> list[nn.Parameter]:
 
 def _distance(small: Parts, large: Parts, numbers: range, seed: int) -> Tensor:
     """How far the large networks are from drawing and seeing as the small ones, for images of these numbers."""
-    z = small.generator.prior.sample([key(seed, LATENT_STREAM, n) for n in numbers])
+    z = small.generator.prior.sample([Stream.GROWING_LATENTS.key(seed, n) for n in numbers])
     known, levels = _holes(small.generator.size, numbers, seed), len(small.generator.stages)
     with torch.no_grad():
         images, maps = small.generator(z), large.generator.begin(z, levels)
@@ -147,6 +147,8 @@ def _enlarged(images: Images) -> Tensor:
 
 def _holes(size: int, numbers: range, seed: int) -> Known:
     """[n, 1, size, size]: every cell of a coarse grid known or not, and every fourth image whole."""
-    rows = [random(key(seed, HOLE_STREAM, n)).random((CELLS, CELLS)) < (1 if n % 4 == 0 else KNOWN) for n in numbers]
+    rows = [
+        philox(Stream.GROWING_HOLES.key(seed, n)).random((CELLS, CELLS)) < (1 if n % 4 == 0 else KNOWN) for n in numbers
+    ]
     cells = torch.from_numpy(np.stack(rows).astype(np.float32))[:, None]
     return F.interpolate(cells, size=size, mode="nearest")

@@ -16,6 +16,7 @@ import torch
 
 from ..errors import HoleError
 from ..options import ReadLimits
+from ..seeds import Stream, philox
 from ..types import Hole, Known
 from . import shapes
 from .archives import Source, is_picture
@@ -143,7 +144,6 @@ __all__ = [
 
 Size = tuple[int, int]  # height, width in pixels
 PARTNERS = ("_mask", "-mask", "_hole", "-hole")  # what may follow a photo's name in that of its hole
-STREAM = 0x686F6C65 << 64  # "hole": keeps these draws apart from others with the same seed
 
 
 @final
@@ -245,7 +245,7 @@ def _drawn(spec: HoleSpec, size: Size, photo: Photo | None, seed: int, name: str
         return distance <= spec.number
     if spec.shapes:
         return shapes.drawn(spec.shapes, *size, name)
-    return _drawn_at_random(spec, *size, np.random.Generator(np.random.Philox(key=STREAM + seed)))
+    return _drawn_at_random(spec, *size, philox(Stream.HOLES.key(number=seed)))
 
 
 def _drawn_at_random(spec: HoleSpec, height: int, width: int, rng: np.random.Generator) -> Missing:

@@ -26,9 +26,10 @@ from ..gan.completer import ResidualCompleter
 from ..gan.dcgan import SLOPE, START, DcganGenerator
 from ..gan.encoder import DcganEncoder, ResidualEncoder, visible, within
 from ..gan.fused import FusedEncoder, FusedGenerator, fused
-from ..gan.gan import Gan, UniformPrior, random
+from ..gan.gan import Gan, UniformPrior
 from ..gan.residual import ResidualGenerator
 from ..gan.stride2 import PADDING
+from ..seeds import philox
 from ..types import Images, Known, Latents
 from ..version import __version__
 
@@ -317,7 +318,7 @@ def _parts(gan: Gan) -> dict[str, _Part]:
     """The networks by the files they go to. Examples are the same for every export of a model."""
     network = gan.network
     z = gan.generator.prior.sample(range(TRIED))
-    rng = random(0)
+    rng = philox(0)
     shape = (TRIED, 1, network.size, network.size)
     known = torch.from_numpy((rng.random(shape) < 0.5).astype(np.float32))
     asked = {"z": z}

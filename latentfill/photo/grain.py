@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Float32
 from PIL import Image
 from scipy import fft, ndimage
 
+from ..seeds import philox
 from .poisson import stretch
 
 Where = Bool[np.ndarray, "h w"]
@@ -50,7 +51,7 @@ def grain(values: Values, known: Where, scale: float, seed: int) -> Grain:
     spectrum = _spectrum(values, known) if amplitude.any() else None
     if spectrum is None:
         return np.zeros(values.shape, np.float32)
-    tile = _tile(spectrum, 0.5 / scale, np.random.Generator(np.random.Philox(key=seed)))
+    tile = _tile(spectrum, 0.5 / scale, philox(seed))
     rows, columns = (np.arange(side) % PERIOD for side in known.shape)
     return np.asarray(tile[np.ix_(rows, columns)] * amplitude[..., None])
 

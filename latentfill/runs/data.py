@@ -31,6 +31,7 @@ from ..images import photos
 from ..images.archives import is_archive
 from ..images.pixels import batch_to_images, fit, to_grey
 from ..options import Alignment
+from ..seeds import philox
 from ..types import Images, PixelBatch, Pixels
 
 FORMAT = 2  # raise it when the pixels would come out differently
@@ -373,5 +374,5 @@ def _alignment(places: Sequence[Path]) -> Mapping[str, Any] | None:
 
 @lru_cache(maxsize=2)  # consecutive batches are of the same epoch; shuffling a million takes longer than reading one
 def _epoch(count: int, seed: int, epoch: int) -> tuple[Int64[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
-    rng = np.random.Generator(np.random.Philox(key=(seed << 64) + epoch))
+    rng = philox((seed << 64) + epoch)
     return rng.permutation(count), rng.random(count) < 0.5

@@ -17,9 +17,10 @@ from torch.nn import functional as F
 
 from ..gan import checkpoint
 from ..gan.encoder import ContextEncoder
-from ..gan.gan import Gan, Generator, key
+from ..gan.gan import Gan, Generator
 from ..gan.residual import of_class
 from ..images.pixels import batch_to_images
+from ..seeds import Stream
 from ..types import Images, PerImage
 from .data import Dataset
 from .health import Others
@@ -90,7 +91,6 @@ SAMPLES = 256  # drawn to compare collections
 SHOWN = 32  # of them beside their nearest training picture
 COLUMNS = 8  # of a sheet
 AT_ONCE = 64
-SAMPLE_STREAM = 24  # seeds of different draws must never meet
 NAMES = ("psnr_center", "psnr_random")  # whose mean says which model is the best, in dB, if no scorer says `score`
 
 
@@ -213,7 +213,7 @@ def _pairs(samples: Others, nearest: Nearest) -> Others:
 
 
 def _draw(generator: Generator, seed: int, device: torch.device) -> Images:
-    latents = generator.prior.sample([key(seed, SAMPLE_STREAM, n) for n in range(SAMPLES)]).to(device)
+    latents = generator.prior.sample([Stream.COMPARED_SAMPLES.key(seed, n) for n in range(SAMPLES)]).to(device)
     with torch.no_grad():
         return torch.cat([generator(z).clamp(-1, 1).cpu() for z in torch.split(latents, AT_ONCE)])
 

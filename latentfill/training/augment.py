@@ -25,9 +25,9 @@ from torch.autograd import Function
 from ..errors import LatentfillError
 from ..gan.checkpoint import AnyDiscriminator, AnyGenerator
 from ..gan.dcgan import DcganDiscriminator, DcganGenerator
-from ..gan.gan import key, random
 from ..gan.layers import gather, is_virtual, process_group
 from ..options import NetworkOptions, TrainOptions
+from ..seeds import Stream, philox
 from ..types import Images, PerImage
 from .losses import LOSSES, cross_entropy
 
@@ -39,7 +39,7 @@ def noisy(images: Images, seeds: Sequence[int], sigma: float) -> Images:
     noise = torch.empty(images.shape)
     # torch's generator keeps 32 bits of a seed: those of Philox, so that streams still do not run side by side.
     for row, seed in zip(noise, seeds, strict=True):
-        row.normal_(generator=torch.Generator().manual_seed(int(random(seed).integers(2**32))))
+        row.normal_(generator=torch.Generator().manual_seed(int(philox(seed).integers(2**32))))
     return images + sigma * noise.to(images)
 
 
@@ -152,7 +152,6 @@ def adapted(probability: float, rate: float, images: int) -> float:
     return min(MOST, max(0.0, probability + step))
 
 
-AUGMENT_STREAM, NOISE_STREAM, REFERENCE_STREAM = 5, 6, 7  # of seeds; the trainer has those below
 Role = Literal["real", "fake", "update"]  # why D looks at images: in its own update, or in an update of G
 ROLES: dict[Role, int] = {"real": 0, "fake": 1, "update": 2}
 
@@ -184,7 +183,7 @@ class Pieces:
         self.probability = 1.0 if options.augment == "fixed" else 0.0
         self.sigma = 0.0  # of the noise
         if isinstance(generator, DcganGenerator) and is_virtual(generator):
-            seeds = [self._seed(REFERENCE_STREAM, n) for n in range(options.batch_size)]
+            seeds = [self._seed(Stream.REFERENCE_BATCH, n) for n in range(options.batch_size)]
             generator.reference = generator.prior.sample(seeds).to(next(generator.parameters()).device)
 
     def begin(self, real: Images, seen: int) -> None:
@@ -198,9 +197,9 @@ class Pieces:
         """Images of these numbers as D sees them. For the same role and update they are the same again."""
         number = ROLES[role] + update
         if self.probability:
-            images = augment(images, draws(self._seed(AUGMENT_STREAM, number), numbers), self.probability)
+            images = augment(images, draws(self._seed(Stream.AUGMENTATION, number), numbers), self.probability)
         if self.sigma:
-            seeds = [self._seed(NOISE_STREAM, (number << 48) + n) for n in numbers]
+            seeds = [self._seed(Stream.INSTANCE_NOISE, (number << 48) + n) for n in numbers]
             images = noisy(images, seeds, self.sigma)
         return images
 
@@ -226,8 +225,8 @@ class Pieces:
         if "reference" in state and isinstance(self.discriminator, DcganDiscriminator):
             self.discriminator.reference = state["reference"].to(next(self.discriminator.parameters()).device)
 
-    def _seed(self, stream: int, number: int) -> int:
-        return key(self.options.seed, stream, number)
+    def _seed(self, stream: Stream, number: int) -> int:
+        return stream.key(self.options.seed, number)
 
 
 def _has_targets(options: TrainOptions) -> bool:

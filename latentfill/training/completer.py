@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from ..device import choose_precision
 from ..gan.checkpoint import weights
 from ..gan.completer import ResidualCompleter, completer_of
-from ..gan.gan import Gan, NormalPrior, key
+from ..gan.gan import Gan, NormalPrior
 from ..gan.layers import own_numbers, process_group
 from ..images import shapes
 from ..images.blending import poisson_like
@@ -37,6 +37,7 @@ from ..runs.health import Others
 from ..runs.loop import follow, in_images
 from ..runs.record import PACE, Curve, Curves, Exhibit, Progress
 from ..runs.trainer import ALONE, Caller
+from ..seeds import Stream
 from ..types import Images, Known, Latents
 from .completers import ALL, DETAILS, SCORES, Draw, check_hole, draw_any, draw_known, draw_rectangle, judge
 from .encoder import on
@@ -95,7 +96,6 @@ def _ellipse(size: int, x: float, y: float, across: float, down: float) -> shape
     return inside
 
 
-NOISE_STREAM, HOLE_STREAM, SHOWN_STREAM = 26, 27, 28  # seeds of different draws must never meet: below are others'
 CRITIC_RATE = 2.0  # times the completer's
 COMPLETIONS = 2  # of each picture
 HOLE_WEIGHT, KNOWN_WEIGHT = 1.0, 0.5  # of the absolute errors in the hole and of what is known, values in [-1, 1]
@@ -185,7 +185,7 @@ class CompleterTrainer:
         rate = o.rate * risen_and_fallen(self.images_seen, o.images_seen, o.batch_size, o.decay, rises)
         for player, times in ((self.g, 1.0), (self.d, CRITIC_RATE)):
             player.set(times * rate, (o.beta1, o.beta2))
-        known = draw_known(real.shape[-1], numbers, o.seed, self.hole, HOLE_STREAM).to(real)
+        known = draw_known(real.shape[-1], numbers, o.seed, self.hole, Stream.COMPLETER_HOLES).to(real)
         drawn, completed = self._complete(real, known, numbers)
         values = self._judge(real, known, completed.detach())
         self.d.let_learn(False)  # it passes gradients through to the completions all the same
@@ -232,7 +232,7 @@ class CompleterTrainer:
             return poisson_like(images, known, self.averaged(images, known, noise))
 
         def complete_otherwise(images: Images, known: Known) -> Images:
-            return complete(images, known, self._noise(SHOWN_STREAM, range(len(images))))
+            return complete(images, known, self._noise(Stream.COMPLETER_SAMPLES, range(len(images))))
 
         return judge(complete, self.held_out.to(self.device), complete_otherwise)
 
@@ -249,7 +249,9 @@ class CompleterTrainer:
         condition = self.completer.encode(real, known)
         condition = condition.select(torch.arange(len(real), device=real.device).repeat(COMPLETIONS))
         noise = [COMPLETIONS * number + again for again in range(COMPLETIONS) for number in numbers]
-        drawn = self.completer.draw(self.completer.latents(condition, self._noise(NOISE_STREAM, noise)), condition)
+        drawn = self.completer.draw(
+            self.completer.latents(condition, self._noise(Stream.COMPLETER_NOISE, noise)), condition
+        )
         return drawn, poisson_like(_twice(real), _twice(known), drawn)
 
     def _judge(self, real: Images, known: Known, completed: Others) -> dict[str, Tensor]:
@@ -265,8 +267,8 @@ class CompleterTrainer:
         descend(cost, (self.d,))
         return {"discriminator": loss.detach(), "real": on_real.detach(), "fake": on_fake.detach(), **slopes}
 
-    def _noise(self, stream: int, numbers: range | list[int]) -> Latents:
-        seeds = [key(self.options.seed, stream, number) for number in numbers]
+    def _noise(self, stream: Stream, numbers: range | list[int]) -> Latents:
+        seeds = [stream.key(self.options.seed, number) for number in numbers]
         return NormalPrior(self.completer.prior.dim).sample(seeds).to(self.device)
 
 

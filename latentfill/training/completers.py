@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import HoleError
-from ..gan.gan import key, random
 from ..gan.layers import average_gradients
 from ..images import holes, shapes
 from ..options import TrainOptions
 from ..runs.record import Curve, Exhibit
+from ..seeds import Stream, philox
 from ..types import Images, Known
 from .optimiser import WARM_UP, as_laid_out, blend_parameters, estimate_statistics, keep, risen_and_fallen
 
-HOLE_STREAM, STATISTICS_STREAM, JUDGED_STREAM = 16, 17, 18  # of holes; seeds of different draws must never meet
+HOLE_STREAM, STATISTICS_STREAM, JUDGED_STREAM = Stream.TRAINING_HOLES, Stream.STATISTICS_HOLES, Stream.JUDGED_HOLES
 ALL = "all"
 UNFIT = (*holes.PAINTED, "full", "lowres")  # to learn from: drawn by people, without a hole, without anything else
 # How often each kind of hole is drawn: mostly those that people measure completions by, and of these a wide range.
@@ -47,7 +47,7 @@ SHOWN = 8  # pictures of a sheet, one to a column
 
 
 def draw_known(
-    size: int, numbers: Sequence[int], seed: int, hole: str | Draw = ALL, stream: int = HOLE_STREAM
+    size: int, numbers: Sequence[int], seed: int, hole: str | Draw = ALL, stream: Stream = HOLE_STREAM
 ) -> Known:
     """[n, 1, size, size]: which pixels are given in images of these numbers; each depends on its number and the seed.
 
@@ -56,7 +56,7 @@ def draw_known(
     """
     drawn = []
     for number in numbers:
-        rng = random(key(seed, stream, number))
+        rng = philox(stream.key(seed, number))
         if not isinstance(hole, str):
             drawn.append(hole(size, rng))
         elif hole == ALL:

@@ -21,6 +21,7 @@ from ..runs.folder import Subject, check_options, check_served
 from ..runs.loop import follow, in_images
 from ..runs.record import PACE, Curve, Curves, Exhibit, Progress
 from ..runs.trainer import ALONE, Caller
+from ..seeds import Stream
 from ..types import Images, Known
 from .completers import HOLE_STREAM, SCORES, STATISTICS_STREAM, Descent, check_hole, draw_known, judge, rate
 from .losses import cross_entropy, mistaken_for_fake
@@ -180,7 +181,7 @@ class ContextTrainer:
         grown = F.max_pool2d(hole, 2 * border + 1, stride=1, padding=border)
         return hole + BORDER_WEIGHT * (grown - hole)
 
-    def _known(self, real: Images, numbers: range, stream: int) -> Known:
+    def _known(self, real: Images, numbers: range, stream: Stream) -> Known:
         known = draw_known(real.shape[-1], numbers, self.options.seed, self.special.hole, stream)
         return known.to(self.device)
 

@@ -19,7 +19,7 @@ from ..gan import checkpoint as building
 from ..gan.checkpoint import AnyEncoder
 from ..gan.encoder import ResidualEncoder
 from ..gan.fused import fused
-from ..gan.gan import Gan, key
+from ..gan.gan import Gan
 from ..gan.layers import own_share
 from ..options import RunOptions, TrainOptions
 from ..options.training import EncoderOptions
@@ -28,14 +28,14 @@ from ..runs.folder import Subject, check_options, check_served
 from ..runs.loop import follow, in_images
 from ..runs.record import PACE, Curve, Curves, Exhibit, Progress
 from ..runs.trainer import ALONE, Caller
+from ..seeds import Stream
 from ..types import Images, Known, Latents
 from .completers import HOLE_STREAM, SCORES, STATISTICS_STREAM, Descent, check_hole, draw_known, judge
 from .reconstruction import describe
 
-SAMPLES = (20, HOLE_STREAM)  # streams of G's samples and of their holes: to learn from
-STATISTICS = (21, STATISTICS_STREAM)  # and to measure batch-norm statistics on
-JUDGED_SAMPLES_STREAM = 22  # and to judge by, where there are no pictures to hold out
-JUDGED_SAMPLES = 64
+SAMPLES = (Stream.ENCODER_SAMPLES, HOLE_STREAM)  # streams of G's samples and of their holes: to learn from
+STATISTICS = (Stream.ENCODER_STATISTICS, STATISTICS_STREAM)  # and to measure batch-norm statistics on
+JUDGED_SAMPLES = 64  # to judge by, where there are no pictures to hold out
 CURVES: Curves = {
     "image_l1": Curve("image", "l1/image"),
     "hole_l1": Curve("hole", "l1/hole"),
@@ -125,7 +125,7 @@ class EncoderTrainer:
         self.descent = Descent(encoder, options)
         self.precision = encoder.precision
         self.images_seen = 0
-        samples = self._samples(range(JUDGED_SAMPLES), JUDGED_SAMPLES_STREAM)[1]
+        samples = self._samples(range(JUDGED_SAMPLES), Stream.ENCODER_JUDGED_SAMPLES)[1]
         self.held_out = samples if held_out is None else held_out
 
     @property
@@ -195,7 +195,7 @@ class EncoderTrainer:
         return {"": replace(self.gan, encoder=encoder, about={**self.gan.about, "encoder": facts})}
 
     def _batch(
-        self, real: Tensor, numbers: range, sample_stream: int, hole_stream: int
+        self, real: Tensor, numbers: range, sample_stream: Stream, hole_stream: Stream
     ) -> tuple[Images, Known, Tensor]:
         """Real images, then samples; where all are known; the latents of the samples, whose numbers are the last."""
         latents, samples = self._samples(numbers[len(real) :], sample_stream)
@@ -203,8 +203,8 @@ class EncoderTrainer:
         known = draw_known(images.shape[-1], numbers, self.options.seed, self.special.hole, hole_stream)
         return images, known.to(self.device), latents
 
-    def _samples(self, numbers: range, stream: int) -> tuple[Latents, Images]:
-        seeds = [key(self.options.seed, stream, number) for number in numbers]
+    def _samples(self, numbers: range, stream: Stream) -> tuple[Latents, Images]:
+        seeds = [stream.key(self.options.seed, number) for number in numbers]
         latents = self.gan.generator.prior.sample(seeds).to(self.device)
         if not numbers:
             return latents, latents.new_empty(0, self.gan.network.channels, *[self.gan.network.size] * 2)

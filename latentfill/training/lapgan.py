@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..device import choose_precision
 from ..errors import LatentfillError
 from ..gan import checkpoint as building
-from ..gan.gan import Gan, key
+from ..gan.gan import Gan
 from ..gan.lapgan import PyramidDiscriminator, PyramidGenerator, shrunk, sizes_of
 from ..gan.layers import own_share, process_group
 from ..options import NetworkOptions, RunOptions, TrainOptions
@@ -27,6 +27,7 @@ from ..runs.folder import Subject, check_options, check_served
 from ..runs.loop import follow, in_images
 from ..runs.record import PACE, Curve, Curves, Exhibit, Progress
 from ..runs.trainer import ALONE, Caller
+from ..seeds import Stream
 from ..types import Images, Latents
 from .losses import LOSSES, mistaken_for_fake, mistaken_for_real
 from .optimiser import CURVES, Game, Player, descend, estimate_statistics, keep, settings
@@ -185,8 +186,8 @@ class PyramidTrainer:
     def _parts(self) -> dict[str, Any]:
         return self.g.parts() | self.d.parts()
 
-    def _draw(self, stream: int, numbers: range) -> Latents:
-        return self.generator.prior.sample([key(self.options.seed, stream, n) for n in numbers])
+    def _draw(self, stream: Stream, numbers: range) -> Latents:
+        return self.generator.prior.sample([stream.key(self.options.seed, n) for n in numbers])
 
 
 def _told(

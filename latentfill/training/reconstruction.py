@@ -14,9 +14,10 @@ from torch import Tensor
 
 from ..errors import LatentfillError
 from ..gan.encoder import ResidualEncoder
-from ..gan.gan import Encoder, Generator, key, random
+from ..gan.gan import Encoder, Generator
 from ..gan.layers import mean_of_all, process_group, weighted_mean
 from ..options import NetworkOptions
+from ..seeds import Stream, philox
 from ..types import Images, Known, Latents
 from .completers import HOLE_STREAM, draw_known
 
@@ -54,7 +55,6 @@ def describe(
     return Described(drawn, image_error, hole_error, latent_error)
 
 
-NOISE_STREAM, WHOLE_STREAM = 24, 25  # seeds of different draws must never meet
 WHOLE = 0.3  # share of pictures that are shown without a hole: those say most about what G can draw
 SMALLEST_ERROR = 1e-4  # squared, in values of [-1, 1]: without a bound pictures learnt by heart have endless gradients
 
@@ -86,14 +86,14 @@ def check_prior(network: NetworkOptions) -> None:
 def draw_holes(size: int, numbers: range, seed: int) -> Known:
     """[n, 1, size, size]: holes of all kinds for pictures of these numbers, some with none."""
     known = draw_known(size, numbers, seed, stream=HOLE_STREAM)
-    whole = [random(key(seed, WHOLE_STREAM, n)).random() < WHOLE for n in numbers]
+    whole = [philox(Stream.VAE_WITHOUT_HOLE.key(seed, n)).random() < WHOLE for n in numbers]
     known[torch.tensor(whole, dtype=torch.bool)] = 1
     return known
 
 
 def draw_noise(dim: int, numbers: range, seed: int) -> Latents:
     """[n, dim], standard normal, one row for each number whatever the others are."""
-    rows = [random(key(seed, NOISE_STREAM, n)).standard_normal(dim, np.float32) for n in numbers]
+    rows = [philox(Stream.VAE_NOISE.key(seed, n)).standard_normal(dim, np.float32) for n in numbers]
     return torch.from_numpy(np.stack(rows))
 
 

@@ -10,10 +10,11 @@ from torch import nn
 
 from ..gan.checkpoint import AnyDiscriminator, AnyGenerator
 from ..gan.encoder import ResidualEncoder
-from ..gan.gan import Gan, key, random
+from ..gan.gan import Gan
 from ..gan.layers import is_virtual, own_numbers, own_share, process_group
 from ..options import NetworkOptions, TrainOptions
 from ..runs.record import Exhibit
+from ..seeds import Stream, philox
 from ..types import Images, Latents
 from .augment import Pieces
 from .losses import LOSSES, feature_distance, penalty, smoothing, told_of
@@ -33,7 +34,7 @@ from .optimiser import (
 )
 from .reconstruction import Redrawn, redraw_batch
 
-LATENT_STREAM, STATISTICS_STREAM, SAMPLE_STREAM, BETWEEN_STREAM = 1, 2, 3, 4  # seeds of different draws never meet
+LATENT_STREAM, STATISTICS_STREAM, SAMPLE_STREAM = Stream.LATENTS, Stream.STATISTICS, Stream.SAMPLES
 SAMPLES = 64  # images drawn again and again
 REGRESSION_BETAS = 0.9, 0.99  # a regression, not a game: it bears memories that would make two players circle
 
@@ -226,7 +227,7 @@ class Trainer:
         loss = LOSSES[o.loss].discriminator(real_logits, fake_logits).mean()
         cost, slopes = loss + smoothing(real_logits, o.label_smoothing).mean(), dict[str, torch.Tensor]()
         if (numbers.start - process_group().rank) // o.batch_size % o.penalty_every == 0:
-            share = real.new_tensor([random(self._seed(BETWEEN_STREAM, n)).random() for n in numbers])
+            share = real.new_tensor([philox(self._seed(Stream.INTERPOLATION, n)).random() for n in numbers])
             term, slopes = penalty(d, real, fake, share, o)
             cost = cost if term is None else cost + self.now.penalty * o.penalty_every * term
         descend(cost, (self.d,))
@@ -244,5 +245,5 @@ class Trainer:
             player.average(keep(images, settings(self.options, self.images_seen).half_life))
         return values
 
-    def _seed(self, stream: int, number: int) -> int:
-        return key(self.options.seed, stream, number)
+    def _seed(self, stream: Stream, number: int) -> int:
+        return stream.key(self.options.seed, number)

@@ -12,7 +12,7 @@ from ..device import choose_precision
 from ..gan import checkpoint as building
 from ..gan.checkpoint import AnyGenerator
 from ..gan.encoder import ResidualEncoder
-from ..gan.gan import Gan, key
+from ..gan.gan import Gan
 from ..gan.layers import own_numbers, process_group
 from ..gan.residual import Uncritical
 from ..options import NetworkOptions, RunOptions, TrainOptions
@@ -21,13 +21,15 @@ from ..runs.folder import Subject, check_options, check_served
 from ..runs.loop import follow, in_images
 from ..runs.record import PACE, Curve, Curves, Exhibit, Progress
 from ..runs.trainer import ALONE, Caller
+from ..seeds import Stream
 from ..types import Images, Known
 from .completers import SCORES, judge
 from .gan import take_over
 from .optimiser import WARM_UP, Player, descend, keep, settings, settled
 from .reconstruction import check_prior, redraw_batch
+from .trainer import SAMPLE_STREAM, STATISTICS_STREAM
 
-STATISTICS_STREAM, SAMPLE_STREAM, SAMPLES, HELD_OUT = 2, 3, 64, 128
+SAMPLES, HELD_OUT = 64, 128
 CURVES: Curves = {
     "image_mse": Curve("image", "mse/image"),
     "hole_mse": Curve("hole", "mse/hole"),
@@ -175,8 +177,8 @@ class VaeTrainer:
         seeds = [self._seed(STATISTICS_STREAM, n) for n in range(1024)]
         return settled(cast(AnyGenerator, self.g.averaged), seeds), cast(ResidualEncoder, self.e.averaged)
 
-    def _seed(self, stream: int, number: int) -> int:
-        return key(self.options.seed, stream, number)
+    def _seed(self, stream: Stream, number: int) -> int:
+        return stream.key(self.options.seed, number)
 
     def _parts(self) -> dict[str, Any]:
         return self.g.parts() | self.e.parts()

@@ -17,13 +17,14 @@ from ..completion.complete import Completion
 from ..completion.conditional import applies, noises
 from ..completion.held_out import GREY_LEVEL, error, hide, without
 from ..completion.operators import EXACT, Sight
-from ..completion.restarts import seed_of, warm
+from ..completion.restarts import warm
 from ..completion.search import prepared
 from ..device import choose_precision
 from ..gan.gan import Gan
 from ..images.blending import poisson, poisson_like
 from ..images.incomplete import Incomplete
 from ..options import CompleteOptions
+from ..seeds import Stream
 from ..types import Images, Known, PerImage
 
 WINDOW = 3.0  # pixels of 64: the standard deviation of the Gaussian window; 1.5 and 6 tell cats from faces as well
@@ -77,7 +78,6 @@ def _window(side: int, deviation: float, like: Tensor) -> Tensor:
 
 Map = Float[Tensor, "n 1 h w"]  # a number for each pixel
 Shown = tuple[Images, Known]
-STREAM, NOISE_STREAM = 8, 11  # of the pixels hidden from a further guess, and of its noise; `completion` has 4 to 10
 HIDDEN = 0.1  # share of the known pixels hidden from each further guess
 NEAR = 6.0  # pixels of 64: over so many the weight of a known pixel falls to 1/e, going away from the hole
 LEAST = 0.3  # grey levels, added before a logarithm: less cannot be told from rounding
@@ -190,7 +190,7 @@ def _seen(incomplete: Incomplete, drawn: Images, numbers: Mapping[str, PerImage]
 
 def _guesses(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> tuple[PerImage, Map]:
     """The error of further guesses on the pixels that each of them was not shown, and how far all guesses differ."""
-    seeds = [seed_of(options, STREAM, i) for i in range(GUESSES)]
+    seeds = [Stream.GUESSES.key(options.seed, i) for i in range(GUESSES)]
     hidden = [hide(incomplete.known, HIDDEN, seed) for seed in seeds]
     shown = [incomplete.shown, *(without(incomplete, one).shown for one in hidden)]
     drawn = _draw(gan, shown, applies(gan, incomplete, options), options)
@@ -209,7 +209,7 @@ def _draw_unaided(gan: Gan, incomplete: Incomplete, options: CompleteOptions) ->
     images, known = incomplete.images, incomplete.known
     if gan.encoder is not None:
         return gan.generator(gan.encoder(images, known)), known
-    hidden = hide(known, UNAIDED, seed_of(options, STREAM, GUESSES), anywhere=True)
+    hidden = hide(known, UNAIDED, Stream.GUESSES.key(options.seed, GUESSES), anywhere=True)
     return _draw(gan, [without(incomplete, hidden).shown], True, options)[0], hidden
 
 
@@ -217,7 +217,9 @@ def _draw(gan: Gan, shown: Sequence[Shown], conditional: bool, options: Complete
     """What is drawn of images as they were shown; a completer has other noise for each."""
     if conditional and gan.completer is not None:
         found, completer = [], gan.completer
-        for (images, known), noise in zip(shown, noises(completer, options, NOISE_STREAM, len(shown)), strict=True):
+        for (images, known), noise in zip(
+            shown, noises(completer, options, Stream.GUESS_NOISE, len(shown)), strict=True
+        ):
             condition = completer.encode(images, known)
             z = completer.latents(condition, noise.to(images).expand(len(images), -1))
             found.append(poisson_like(images, known, completer.draw(z, condition)))

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..completion.held_out import GREY_LEVEL
 from ..errors import DataError
-from ..gan.gan import random
 from ..options import CompleteOptions
+from ..seeds import philox
 from ..types import Images, Known
 from .calibration import BAND, INSIDE, Calibration, Line, Measured, Values, fit, quantile
 from .features import LEAST, Clues
@@ -152,7 +152,7 @@ def _some(known: Known, picture: Sequence[int]) -> tuple[Numbers, Numbers]:
     rows, places = [], []
     for i, one in enumerate(known.flatten(1)):
         missing = (one == 0).nonzero()[:, 0]
-        order = torch.from_numpy(random(picture[i]).permutation(len(missing))[:PIXELS])
+        order = torch.from_numpy(philox(picture[i]).permutation(len(missing))[:PIXELS])
         rows.append(torch.full_like(order, i))
         places.append(missing[order])
     return torch.cat(rows), torch.cat(places)

@@ -6,12 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentfill.completion.complete import HIDDEN_STREAM, complete, watch
+from latentfill.completion.complete import complete, watch
 from latentfill.completion.held_out import error, hide, without
-from latentfill.completion.restarts import seed_of
 from latentfill.gan.gan import Gan, UniformPrior
 from latentfill.images.incomplete import Incomplete
 from latentfill.options import CompleteOptions
+from latentfill.seeds import Stream
 
 
 def some_images(n, side=16):
@@ -112,7 +112,7 @@ def test_hidden_pixels_never_leak_into_the_search(start, context):
         prune=True,
         precision="fp32",
     )
-    hidden = hide(known, 0.1, seed_of(options, HIDDEN_STREAM, 0))
+    hidden = hide(known, 0.1, Stream.HELD_OUT.key(options.seed))
     assert hidden.sum() > 20
     paths = []
     for there in (torch.nan, 0.0, 1.0):
@@ -131,7 +131,7 @@ def test_the_attempt_that_meets_the_hidden_pixels_is_chosen_and_its_error_told()
     options = CompleteOptions(steps=4, held_out=0.15, attempts=5, candidates=3, precision="fp32")
     found = list(watch(gan, Incomplete(images, known), options))
     assert [c.number for c in found] == list(range(5)) and {c.total for c in found} == {4}
-    hidden = hide(known, 0.15, seed_of(options, HIDDEN_STREAM, 0))
+    hidden = hide(known, 0.15, Stream.HELD_OUT.key(options.seed))
     for completion in found[:-1]:
         errors = torch.stack([c.held_out for c in completion.candidates])
         assert (errors.diff(dim=0) >= 0).all()  # the best first

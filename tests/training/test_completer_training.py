@@ -18,7 +18,7 @@ from latentfill.evaluation.validation import CompleterScorer
 from latentfill.gan import checkpoint
 from latentfill.gan import checkpoint as building
 from latentfill.gan.completer import ResidualCompleter, completer_of
-from latentfill.gan.gan import Gan, key, random
+from latentfill.gan.gan import Gan
 from latentfill.images.blending import poisson_like
 from latentfill.images.pixels import batch_to_images
 from latentfill.options import TRAIN_KINDS, NetworkOptions, RunOptions
@@ -26,6 +26,7 @@ from latentfill.options.training import EncoderOptions
 from latentfill.runs import checkpoints
 from latentfill.runs.data import Dataset
 from latentfill.runs.trainer import Caller
+from latentfill.seeds import Stream, philox
 from latentfill.training.completer import CompleterTrainer, draw_hole, train_completer
 from latentfill.training.completers import draw_known
 
@@ -84,12 +85,12 @@ def test_a_step_is_that_of_a_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None
         og.param_groups[0]["lr"], od.param_groups[0]["lr"] = rate, 2 * rate
         x = real(i).double()
         told = ours.step(x)
-        known = draw_known(8, range(4 * i, 4 * i + 4), 0, draw_hole, 27).double()
+        known = draw_known(8, range(4 * i, 4 * i + 4), 0, draw_hole, Stream.COMPLETER_HOLES).double()
         condition = c.encode(x, known)
         drawn, completed = [], []
         for again in range(2):
-            keys = [key(0, 26, 2 * n + again) for n in range(4 * i, 4 * i + 4)]
-            noise = torch.from_numpy(np.stack([random(k).standard_normal(5, np.float32) for k in keys]))
+            keys = [Stream.COMPLETER_NOISE.key(0, 2 * n + again) for n in range(4 * i, 4 * i + 4)]
+            noise = torch.from_numpy(np.stack([philox(k).standard_normal(5, np.float32) for k in keys]))
             drawn.append(c.draw(c.latents(condition, noise), condition))
             completed.append(poisson_like(x, known, drawn[-1]))
         loss = F.softplus(c.judge(completed[0].detach(), known) - c.judge(x, known)).mean()
@@ -128,7 +129,7 @@ def test_a_step_is_that_of_a_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_known_pixels_stay_and_two_completions_differ_in_the_hole_alone() -> None:
     ours = trainer()
-    known = draw_known(8, range(4), 0, draw_hole, 27)
+    known = draw_known(8, range(4), 0, draw_hole, Stream.COMPLETER_HOLES)
     for i in range(2):
         ours.step(real(i))
     with torch.no_grad():
@@ -141,11 +142,14 @@ def test_known_pixels_stay_and_two_completions_differ_in_the_hole_alone() -> Non
 
 
 def test_holes_are_of_all_kinds_and_parts_of_faces_only_where_there_are_faces() -> None:
-    holes, faces = (1 - draw_known(32, range(300), 0, partial(draw_hole, margin=margin), 27) for margin in (None, 1.0))
+    holes, faces = (
+        1 - draw_known(32, range(300), 0, partial(draw_hole, margin=margin), Stream.COMPLETER_HOLES)
+        for margin in (None, 1.0)
+    )
     assert bool((holes.sum((1, 2, 3)) > 0).all()) and bool((faces.sum((1, 2, 3)) > 0).all())
     changed = [n for n in range(300) if not torch.equal(holes[n], faces[n])]
     assert 30 < len(changed) < 80  # 18 %
-    wide = 1 - draw_known(32, changed, 0, partial(draw_hole, margin=2.0), 27)
+    wide = 1 - draw_known(32, changed, 0, partial(draw_hole, margin=2.0), Stream.COMPLETER_HOLES)
     areas = [some.sum((1, 2, 3)).median() for some in (wide, faces[changed])]
     assert areas[0] < 0.4 * areas[1]  # the same parts of smaller faces
     assert len({hole.numpy().tobytes() for hole in holes}) > 200

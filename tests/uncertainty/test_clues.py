@@ -5,11 +5,11 @@ import torch
 
 from latentfill.completion.complete import complete
 from latentfill.completion.held_out import hide
-from latentfill.completion.restarts import seed_of
 from latentfill.gan import checkpoint as building
 from latentfill.images.incomplete import Incomplete
 from latentfill.options import COMPLETE_PRESETS, NetworkOptions
-from latentfill.uncertainty.features import GUESSES, HIDDEN, STREAM, look
+from latentfill.seeds import Stream
+from latentfill.uncertainty.features import GUESSES, HIDDEN, look
 
 FAST, BEST = (replace(COMPLETE_PRESETS[name], precision="fp32") for name in ("fast", "best"))
 BEST = replace(BEST, tune_steps=2)
@@ -58,7 +58,7 @@ def test_held_out_pixels_are_not_shown_to_the_guess_that_is_measured_by_them(gan
     found = look(replace(gan, encoder=Watched()), incomplete, completion, BEST)
     assert len(shown) == 1 + GUESSES and found.held_out is not None
     for i, (images, known) in enumerate(shown[1:]):
-        hidden = hide(incomplete.known, HIDDEN, seed_of(BEST, STREAM, i))
+        hidden = hide(incomplete.known, HIDDEN, Stream.GUESSES.key(BEST.seed, i))
         assert (hidden.sum((1, 2, 3)) > 3).all()
         assert not (known * hidden).any() and not (images * hidden).any()
 
