@@ -23,10 +23,8 @@ class Options:
 
 def run(options: Options) -> int:
     """Draw them all, and print the path of each as it is done."""
-    from ..figures import post as convolution
-    from ..figures import post as distributions
+    from ..figures.post import draw
 
-    for figure in (distributions, convolution):
-        for path in figure.draw(options.out, options.formats):
-            print(path, flush=True)
+    for path in draw(options.out, options.formats):
+        print(path, flush=True)
     return 0

@@ -1,9 +1,7 @@
 """Moving pictures: frames of one size become a GIF that plays for ever."""
 
-import io
-import struct
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -20,7 +18,6 @@ COLOURS = 256  # all that a GIF has
 SAMPLES = 1 << 19  # pixels that the palette is chosen from, at most
 SAMPLES_PER_FRAME = 1 << 13
 COMMON = 0.01  # share of the pixels from which on a colour is kept as it is
-LOOP = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"  # play again, for ever
 
 
 def write_gif(
@@ -30,10 +27,10 @@ def write_gif(
 
     All frames share one palette: exact if they have at most 256 colours together, else chosen from samples of all of
     them (one palette per frame takes thirty times as long, and flickers). Frames may come from a generator: they wait
-    in a temporary file, not in memory. Equal frames are all kept, which Pillow's own writer does not do.
+    in a temporary file. Equal frames in a row become one that is shown for as long.
 
-    `save` is what puts it in its place, `files.records.save` for instance. Raises ValueError when there is no frame,
-    when sizes differ, or for a time outside 0.01 to 655 seconds; ImageError when nothing can be written there.
+    `save` writes the file, `files.records.save` for instance. Raises ValueError when there is no frame, when sizes
+    differ, or for a time outside 0.01 to 655 seconds; ImageError when nothing can be written there.
     """
     hundredths = round(seconds_per_frame * 100)
     if not 1 <= hundredths <= 0xFFFF:
@@ -49,8 +46,17 @@ def write_gif(
             waiting.write(frame.tobytes())
         if not shape:
             raise ValueError("a GIF needs at least one frame")
-        waiting.seek(0)
-        save(path, lambda out: _write(out, waiting, shape, colours.choose(), hundredths))
+        palette = colours.choose()
+
+        def write(out: IO[bytes]) -> None:
+            waiting.seek(0)
+            painted = (palette.paint(frame) for frame in _read(waiting, shape))
+            first = next(painted)
+            # Interlaced, frames would be larger; optimised, they would be painted with other colours.
+            options = {"palette": palette.table, "optimize": False, "interlace": 0}
+            first.save(out, "GIF", save_all=True, append_images=painted, duration=10 * hundredths, loop=0, **options)
+
+        save(path, write)
 
 
 @final
@@ -121,24 +127,6 @@ def _packed(frame: UInt8[np.ndarray, "*size 3"]) -> Int[np.ndarray, " n"]:
     return packed
 
 
-def _write(out: IO[bytes], frames: IO[bytes], shape: tuple[int, ...], palette: _Palette, hundredths: int) -> None:
-    """Put the frames, which Pillow packs one by one, into one file."""
-    out.write(b"GIF89a" + struct.pack("<HHBBB", shape[1], shape[0], 0xF7, 0, 0))
-    out.write(palette.table.ljust(3 * COLOURS, b"\0") + LOOP)
+def _read(frames: IO[bytes], shape: tuple[int, ...]) -> Iterator[Pixels]:
     while data := frames.read(prod(shape)):
-        frame = palette.paint(np.frombuffer(data, np.uint8).reshape(shape))
-        out.write(struct.pack("<BBBBHBB", 0x21, 0xF9, 4, 0, hundredths, 0, 0))
-        out.write(_image_block(frame))
-    out.write(b"\x3b")
-
-
-def _image_block(frame: Image.Image) -> bytes:
-    """The descriptor and the packed pixels of a one-frame GIF, without what comes before and after."""
-    file = io.BytesIO()
-    frame.info.clear()  # else a background or a comment may come before the image
-    frame.save(file, "GIF", optimize=False, interlace=0)  # optimize would renumber the colours
-    data = file.getvalue()
-    start = 13 + 3 * 2 ** ((data[10] & 7) + 1)
-    if data[start : start + 1] != b",":
-        raise RuntimeError(f"Pillow wrote {data[start : start + 1]!r} where a GIF's image should begin")
-    return data[start:-1]
+        yield np.frombuffer(data, np.uint8).reshape(shape)

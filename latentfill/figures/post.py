@@ -1,7 +1,4 @@
-"""A convolution, and the fractionally-strided one that goes the other way, cell by cell.
-
-The post's figures of the normal distribution: its density, samples, two dimensions, and a slice through these.
-"""
+"""The post's own figures: convolutions cell by cell, and the normal distribution in one and two dimensions."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -61,7 +58,7 @@ class Example:
         return cells
 
     def is_image(self, row: int, column: int) -> bool:
-        """Whether this cell of the padded image is one of the image's own, not a zero put there."""
+        """True for a cell of the padded image that is the image's own, no zero put there."""
         step = self.zeros + 1
         found = [divmod(at - self.border, step) for at in (row, column)]
         return all(0 <= at < side and not rest for (at, rest), side in zip(found, self.image.shape, strict=True))
@@ -91,7 +88,13 @@ FRACTIONAL = Example(
 )
 
 
-def draw_convolutions(folder: Path, formats: Sequence[Format] = ("png",)) -> Iterator[Path]:
+def draw(folder: Path, formats: Sequence[Format] = ("png",)) -> Iterator[Path]:
+    """Write all of them and yield each path."""
+    yield from draw_distributions(folder, formats)
+    yield from draw_convolutions(folder, formats)
+
+
+def draw_convolutions(folder: Path, formats: Sequence[Format]) -> Iterator[Path]:
     """Write both as an animation and as a still, and yield each path."""
     for name, example in {"convolution": CONVOLUTION, "fractionally-strided-convolution": FRACTIONAL}.items():
         path = folder / f"{name}.gif"
@@ -119,15 +122,18 @@ def still(example: Example, done: int) -> Figure:
     at_output = at_kernel + len(kernel) + 1.4
     right = at_output + output.shape[1]
 
-    figure, axes = _canvas(right, height)
+    left_margin, right_margin, above, below, inch = 0.3, 0.3, 1.9, 1.3, 0.42
+    figure = Figure(((right + left_margin + right_margin) * inch, (height + above + below) * inch), dpi=100)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(-left_margin, right + right_margin), ylim=(height + below, -above))
+    axes.set_axis_off()
     axes.text(0, -1.15, example.title, fontsize=12, fontweight="bold")
     source = _Board(axes, 0.0, 0.0, "input")
     for (i, j), value in np.ndenumerate(padded):
         inside = top <= i < top + len(kernel) and left <= j < left + len(kernel)
         own = example.is_image(i, j)
-        source.cell(
-            i, j, _number(value), PALE_ORANGE if inside else PALE_BLUE if own else "white", INK if own else GREY
-        )
+        fill = PALE_ORANGE if inside else PALE_BLUE if own else "white"
+        source.cell(i, j, _number(value), fill, INK if own else GREY)
         if inside:
             source.note(i, j, f"\u00d7{_number(kernel[i - top, j - left])}")
     board = _Board(axes, at_kernel, (height - len(kernel)) / 2, "kernel")
@@ -165,23 +171,12 @@ class _Board:
         self.axes.text(corner[0] + 0.5, corner[1] + 0.5, text, ha="center", va="center", fontsize=11, color=ink)
 
     def note(self, row: int, column: int, text: str) -> None:
-        self.axes.text(
-            self.x + column + 0.95, self.y + row + 0.93, text, ha="right", va="bottom", fontsize=7.5, color=RED
-        )
+        x, y = self.x + column + 0.95, self.y + row + 0.93
+        self.axes.text(x, y, text, ha="right", va="bottom", fontsize=7.5, color=RED)
 
     def outline(self, row: int, column: int, size: int, colour: str) -> None:
         corner = self.x + column, self.y + row
         self.axes.add_patch(Rectangle(corner, size, size, facecolor="none", edgecolor=colour, linewidth=2.5, zorder=3))
-
-
-def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    left, right, above, below, inch = 0.3, 0.3, 1.9, 1.3, 0.42
-    across, down = width + left + right, height + above + below
-    figure = Figure((across * inch, down * inch), dpi=100)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(-left, width + right), ylim=(height + below, -above))
-    axes.set_axis_off()
-    return figure, axes
 
 
 def _sum(window: Cells, kernel: Cells, total: float) -> str:
@@ -200,10 +195,9 @@ LIMIT = 3.0
 Values = Float[np.ndarray, "..."]
 
 
-def draw_distributions(folder: Path, formats: Sequence[Format] = ("png",)) -> Iterator[Path]:
+def draw_distributions(folder: Path, formats: Sequence[Format]) -> Iterator[Path]:
     """Write the four figures and yield each path."""
-    bmh: Style = dict(library["bmh"])
-    style = bmh | TEXT_STAYS_TEXT | {"savefig.dpi": 150}
+    style: Style = dict(library["bmh"]) | TEXT_STAYS_TEXT | {"savefig.dpi": 150}
     figures: dict[str, Callable[[], Figure]] = {
         "normal-pdf": density,
         "normal-samples": samples,
@@ -250,33 +244,26 @@ def two_dimensions() -> Figure:
 
 
 def most_probable() -> Figure:
-    """Which y is the most probable, given x = 1: the contours with the slice, and the density along it.
+    """The most probable y, given x = 1: the contours with the slice, and the density along it.
 
     This is completion in two dimensions: x is the known pixel, y the missing one.
     """
-    figure, (plane, along) = _figures(9.5, 4.2)
+    figure = Figure((9.5, 4.2), layout="constrained")
+    plane, along = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
     _contours(plane)
     plane.axvline(SLICE, color="C1", linestyle="--")
     y = np.arange(-LIMIT, LIMIT + 0.01, 0.01)
     p = normal(np.array(SLICE)) * normal(y)
     best = float(y[p.argmax()])
     plane.plot(SLICE, best, "o", color="C1", markersize=9, zorder=3)
-    plane.set(
-        xlabel="x",
-        ylabel="y",
-        xlim=(-LIMIT, LIMIT),
-        ylim=(-LIMIT, LIMIT),
-        title=f"x = {SLICE:.0f} is known",
-        aspect="equal",
-    )
+    limits, title = (-LIMIT, LIMIT), f"x = {SLICE:.0f} is known"
+    plane.set(xlabel="x", ylabel="y", xlim=limits, ylim=limits, title=title, aspect="equal")
     along.plot(y, p, color="C1")
     along.plot(best, p.max(), "o", color="C1", markersize=9)
-    along.annotate(
-        f"most probable: y = {abs(best):.0f}", (best, p.max()), (0, 9), textcoords="offset points", ha="center"
-    )
-    along.set(
-        xlabel="y", ylabel=f"p(x = {SLICE:.0f}, y)", ylim=(0, 1.15 * p.max()), title="the density along the slice"
-    )
+    note = f"most probable: y = {abs(best):.0f}"
+    along.annotate(note, (best, p.max()), (0, 9), textcoords="offset points", ha="center")
+    along.set(xlabel="y", ylabel=f"p(x = {SLICE:.0f}, y)", ylim=(0, 1.15 * p.max()))
+    along.set_title("the density along the slice")
     return figure
 
 
@@ -289,11 +276,6 @@ def _contours(axes: Axes) -> None:
 def _figure(width: float = 6.4, height: float = 4.8) -> tuple[Figure, Axes]:
     figure = Figure((width, height), layout="constrained")
     return figure, figure.add_subplot()
-
-
-def _figures(width: float, height: float) -> tuple[Figure, tuple[Axes, Axes]]:
-    figure = Figure((width, height), layout="constrained")
-    return figure, (figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2))
 
 
 def _random() -> np.random.Generator:

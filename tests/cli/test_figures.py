@@ -15,8 +15,8 @@ def test_every_figure_is_drawn_and_named(tmp_path, capsys):
     for path in said:
         with Image.open(path) as picture:
             frames[path.name] = getattr(picture, "n_frames", 1)
-    assert frames.pop("convolution.gif") == 10
-    assert frames.pop("fractionally-strided-convolution.gif") == 26
+    assert frames.pop("convolution.gif") == 9
+    assert frames.pop("fractionally-strided-convolution.gif") == 25
     assert set(frames.values()) == {1}
 
 

@@ -31,8 +31,8 @@ def test_the_samples_are_those_of_the_post_in_number_and_limits():
 
 def test_four_files_are_written_the_same_each_time_without_touching_the_global_generator(tmp_path):
     before = np.random.get_state()[1].tolist()
-    first = list(distributions.draw(tmp_path / "a", ("png", "svg")))
-    second = list(distributions.draw(tmp_path / "b", ("png", "svg")))
+    first = list(distributions.draw_distributions(tmp_path / "a", ("png", "svg")))
+    second = list(distributions.draw_distributions(tmp_path / "b", ("png", "svg")))
     assert np.random.get_state()[1].tolist() == before
     assert [path.name for path in first if path.suffix == ".png"] == [
         "normal-pdf.png",
