@@ -1,36 +1,154 @@
-"""The whole way of a photo: cut, pose the question, search, blend, put back."""
+"""The way of a photo, written once: read, place, crop, search, estimate, paste. Requests in, events out.
 
-from collections.abc import Sequence
+`run` is all of it; `place`, `search` and `put_back` are its parts, for callers with a thread for each.
+"""
+
+from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, chain
 from pathlib import Path
+from time import perf_counter
 from typing import Any, final
 
 import numpy as np
+import torch
 
-from .completion.complete import Completion, complete
+from .completion.complete import Completion, watch
 from .completion.operators import Sight
-from .completion.operators import parse as parse_sight
+from .completion.operators import parse as parse_operator
 from .completion.samples import warnings
-from .errors import HoleError
+from .errors import ExtraError, HoleError, ImageError, LatentfillError, is_out_of_memory
 from .faces.placement import Placement
 from .gan.gan import Gan
 from .images import originals
 from .images.archives import Source
-from .images.hole_pictures import interpret_array
-from .images.holes import DrawnHole, draw_with_notes, parse
-from .images.incomplete import Incomplete
+from .images.hole_pictures import check_size, decode_hole, interpret_array
+from .images.holes import AT_PHOTO_SIZE, DrawnHole, HoleSpec, draw_with_notes, parse
+from .images.incomplete import Incomplete, concatenate
 from .images.originals import Original
-from .images.pixels import to_levels
+from .images.pixels import fit, fit_hole, to_levels
 from .models import load
 from .options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ReadLimits
 from .photo import outside
 from .photo.crop import INVENTED, Cut, cut, cut_observed, hidden_in
 from .photo.crops import pose
+from .photo.observed import degrade
 from .photo.paste import Piece, paste
 from .photo.restore import restore
 from .photo.tint import GREY, Tint, find_tint
 from .types import Hole, Pixels
 from .uncertainty.predict import Trust, judge
+
+PIXELS_AT_ONCE = 50_000_000  # of photos waiting side by side for one search: 150 MB
+WHOLE = "full", "lowres"  # holes that ask for all of a picture, though no pixel of it is missing
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A photo, and what of it is to be found.
+
+    `photo` is a file, its bytes, or what `fill` takes as an array. `hole` is what `fill` takes, a parsed or a drawn
+    hole, or the bytes of a picture of it. `operator` says what the photo is a measurement of; with `degrade` such a
+    measurement is made of it first, with `fit` its central square is resized to the model's size. `seed` is that of
+    random holes and of the noise. Events carry the `key`, errors the `name`.
+    """
+
+    photo: Original | np.ndarray | Path | str | bytes
+    hole: HoleSpec | DrawnHole | np.ndarray | Path | str | bytes | None = None
+    operator: Sight | str | Sequence[str] | None = None
+    landmarks: Sequence[Any] | np.ndarray = ()
+    name: str = "the photo"
+    key: Hashable = None
+    seed: int = 0
+    invert: bool = False
+    fit: bool = False
+    degrade: bool = False
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A photo that was read, its hole, and its squares; `incomplete` is what the model is to complete, None if nothing.
+
+    `original` is the photo as it was read, fitted and degraded.
+    """
+
+    request: Request
+    original: Original
+    drawn: DrawnHole
+    cut: Cut
+    incomplete: Incomplete | None
+
+    @property
+    def key(self) -> Hashable:
+        return self.request.key
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A step of the search for a batch of photos, whose squares are the rows of the completion, one after the other."""
+
+    batch: tuple[Placed, ...]
+    incomplete: Incomplete
+    completion: Completion
+
+    @property
+    def keys(self) -> tuple[Hashable, ...]:
+        return tuple(placed.key for placed in self.batch)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search has found for a batch after so many seconds; nothing where no model was needed."""
+
+    batch: tuple[Placed, ...]
+    completion: Completion | None = None
+    trust: Trust | None = None
+    seconds: float = 0.0
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Split:
+    """A batch that memory does not hold: it is searched anew, `size` photos at a time."""
+
+    batch: tuple[Placed, ...]
+    size: int
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Done:
+    """A completed photo, with the candidates for its squares and how far these may be trusted."""
+
+    placed: Placed
+    filled: "Filled"
+    candidates: tuple[Completion, ...]
+    trust: Trust | None
+    found: Found
+
+    @property
+    def key(self) -> Hashable:
+        return self.placed.key
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Failed:
+    """A photo that cannot be completed, and why."""
+
+    request: Request
+    error: LatentfillError
+
+    @property
+    def key(self) -> Hashable:
+        return self.request.key
+
+
+Event = Placed | Step | Split | Done | Failed
 
 
 @final
@@ -40,7 +158,7 @@ class Filled:
 
     `candidates` are the completions asked for, the best first; `losses` are the weighted terms of the best, for each
     placement; `notes` say what a user should know (a part that no face covers, what a file cannot keep); `trust` says
-    how far what the model found may be off, at each placement; None if it was not asked.
+    how far what the model found may be off, at each placement; None if no model was asked.
     """
 
     candidates: tuple[Original, ...]
@@ -85,61 +203,150 @@ def fill(
     and ValueError for arguments of another kind.
     """
     gan = gan if isinstance(gan, Gan) else load(gan) if gan is not None else load()
-    options, photo_options = options or COMPLETE_PRESETS["best"], photo_options or PhotoOptions()
-    original, name = _opened(photo, limits), Path(photo).name if isinstance(photo, str | Path) else "the photo"
-    if hole is None and observe is None:
-        raise ValueError("nothing is asked: give a hole, or say with observe what the photo is")
-    size = gan.network.size
-    drawn = draw_hole("full" if hole is None else hole, original, options.seed, name, size, limits)
-    sight = None if observe is None else parse_sight(observe)
-    question, incomplete = ask(original, drawn, gan, photo_options, landmarks, name, sight=sight)
-    if incomplete is None:
-        return put_back(question, (), options, photo_options)
-    found = complete(gan, incomplete, options)
-    trust = judge(gan, incomplete, found, options)
-    return put_back(question, found.candidates, options, photo_options, trust)
+    options = options or COMPLETE_PRESETS["best"]
+    name = Path(photo).name if isinstance(photo, str | Path) else "the photo"
+    request = Request(photo, hole, observe, landmarks, name, seed=options.seed)
+    for event in run([request], gan, options, photo_options, limits):
+        if isinstance(event, Failed):
+            raise event.error
+        if isinstance(event, Done):
+            return event.filled
+    raise RuntimeError("a request had no answer")
 
 
-def ask(
-    original: Original,
-    hole: Hole | DrawnHole,
+def run(
+    requests: Iterable[Request],
     gan: Gan,
-    options: PhotoOptions,
-    landmarks: Sequence[Any] | np.ndarray = (),
-    name: str = "the photo",
+    options: CompleteOptions | None = None,
+    photo_options: PhotoOptions | None = None,
+    limits: ReadLimits | None = None,
     *,
-    sight: Sight | None = None,
-    most: int | None = None,
-) -> tuple[Cut, Incomplete | None]:
-    """The squares of a photo, or of one that is only such an observation, and what a model is asked; None if nothing.
+    batch_size: int = 64,
+) -> Iterator[Event]:
+    """Complete photos, about `batch_size` squares side by side: each is Placed, searched in Steps, and Done or Failed.
 
-    What is wanted of an observed photo may have at most `most` pixels. Raises as `cut` does.
+    Requests are taken as they are needed; a photo's answer does not depend on its neighbours. Close the iterator to
+    stop the search. Where memory does not hold a batch, it is Split, and later ones are smaller. Raises TypeError and
+    ValueError for misuse, ExtraError for a library that is missing.
     """
-    drawn = hole if isinstance(hole, DrawnHole) else DrawnHole(hole)
-    if sight is None:
-        question = cut(original, drawn.hole, gan, options, landmarks, name)
+    options = options or COMPLETE_PRESETS["best"]
+    photo_options, limits = photo_options or PhotoOptions(), limits or ReadLimits()
+    batch: list[Placed] = []
+    for request in requests:
+        event = _try_to_place(request, gan, photo_options, limits)
+        if batch and isinstance(event, Failed) and is_out_of_memory(event.error):
+            batch_size = yield from _complete(batch, gan, options, photo_options, batch_size)
+            batch = []
+            event = _try_to_place(request, gan, photo_options, limits)  # there may be room now
+        yield event
+        if isinstance(event, Placed):
+            batch.append(event)
+        squares, pixels = sum(len(p.cut.placements) for p in batch), sum(p.cut.hole.size for p in batch)
+        if squares >= batch_size or pixels >= PIXELS_AT_ONCE:
+            batch_size = yield from _complete(batch, gan, options, photo_options, batch_size)
+            batch = []
+    if batch:
+        yield from _complete(batch, gan, options, photo_options, batch_size)
+
+
+def place(request: Request, gan: Gan, options: PhotoOptions, limits: ReadLimits) -> Placed:
+    """Read a photo, draw its hole, and cut the squares of it that the model is to complete.
+
+    What is wanted of a measurement may have as many pixels as a file may. Raises as `fill` does.
+    """
+    operator, name = request.operator, request.name
+    if operator is not None and not isinstance(operator, Sight):
+        operator = parse_operator(operator)
+    if request.hole is None and operator is None:
+        raise ValueError("nothing is asked: give a hole, or say with observe what the photo is")
+    hole = "full" if request.hole is None else request.hole
+    if isinstance(hole, str | Path):
+        hole = parse(str(hole), invert=request.invert)
+    original = open_photo(request.photo, limits, name)
+    original, drawn = _fitted(original, hole, request, operator, gan.network.size, limits)
+    landmarks, asked = request.landmarks, drawn.hole
+    if operator is None:
+        made = cut(original, asked, gan, options, landmarks, name)
+        if not (isinstance(hole, HoleSpec) and hole.kind in WHOLE) and not drawn.lowres:
+            made = _without_idle_squares(made)
     else:
-        question = cut_observed(original, drawn.hole, sight, gan, options, landmarks, name, most=most)
-    invented = (INVENTED,) if sight is None and question.hole.all() and not drawn.lowres else ()
-    question = replace(question, notes=(*drawn.notes, *question.notes, *invented))
-    if not question.placements:
-        return question, None
-    return question, pose(gan, question.crops, question.crop_holes, lowres=drawn.lowres, sights=question.sights)
+        if request.degrade:
+            factor, (height, width) = operator.view.factor, original.values.shape[:2]
+            original = degrade(original, operator, request.seed, name)
+            asked = asked[: height // factor * factor, : width // factor * factor]
+            landmarks = [np.asarray(points, float) / factor for points in landmarks]
+        made = cut_observed(original, asked, operator, gan, options, landmarks, name, most=limits.max_pixels)
+        if not drawn.hole.any():  # that is no mistake here
+            drawn = replace(drawn, notes=())
+    made = replace(made, notes=(*drawn.notes, *made.notes))
+    sights = made.sights
+    incomplete = pose(gan, made.crops, made.crop_holes, lowres=drawn.lowres, sights=sights) if made.crops else None
+    return Placed(request, original, drawn, made, incomplete)
+
+
+def search(batch: Sequence[Placed], gan: Gan, options: CompleteOptions) -> Generator[Step, None, Found]:
+    """Search what a batch of photos lacks, all squares side by side, and estimate its error; returns what was found."""
+    batch = tuple(batch)
+    parts = [placed.incomplete for placed in batch if placed.incomplete is not None]
+    if not parts:
+        return Found(batch)
+    incomplete = concatenate(parts)
+    start = perf_counter()
+    for completion in watch(gan, incomplete, options):
+        yield Step(batch, incomplete, completion)
+    seconds = perf_counter() - start
+    return Found(batch, completion, judge(gan, incomplete, completion, options), seconds)
+
+
+def rows_of(batch: Sequence[Placed]) -> list[slice]:
+    """The rows of a batch's completion that are each photo's."""
+    ends = accumulate(len(placed.cut.placements) for placed in batch)
+    return [slice(end - len(placed.cut.placements), end) for placed, end in zip(batch, ends, strict=True)]
+
+
+def open_photo(photo: object, limits: ReadLimits | None = None, name: str = "the photo") -> Original:
+    """A photo of any kind that `Request` takes, with all that its file holds."""
+    limits = limits or ReadLimits()
+    if isinstance(photo, Original):
+        return photo
+    if isinstance(photo, bytes):
+        return originals.from_bytes(photo, limits, name)
+    if isinstance(photo, str | Path):
+        return originals.read(Source(Path(photo).name, Path(photo)), limits)
+    if not isinstance(photo, np.ndarray) or photo.dtype not in (np.uint8, np.uint16):
+        raise TypeError(f"a photo is a file or an array of uint8 or uint16, not {_kind(photo)}")
+    values = photo[..., None] if photo.ndim == 2 else photo
+    if values.ndim != 3 or values.shape[2] not in (1, 3, 4):
+        raise ValueError(f"a photo is [H, W], or [H, W, 3] (RGB) or [H, W, 4] (with alpha), not {list(photo.shape)}")
+    if values.shape[2] == 4:
+        return Original(np.ascontiguousarray(values[..., :3]), np.ascontiguousarray(values[..., 3]))
+    return Original(values)
 
 
 def draw_hole(
-    hole: object, original: Original, seed: int, name: str, size: int, limits: ReadLimits | None = None
+    hole: object,
+    original: Original,
+    seed: int = 0,
+    name: str = "the photo",
+    limits: ReadLimits | None = None,
+    *,
+    invert: bool = False,
 ) -> DrawnHole:
-    """The hole that an array is or a text describes; `size` is the model's, the limits are those of files."""
+    """The hole of a photo, from anything that `Request` takes for one; `limits` are those of files."""
+    limits, shape = limits or ReadLimits(), original.values.shape[:2]
+    if isinstance(hole, DrawnHole):
+        return hole
     if isinstance(hole, str | Path):
-        spec = parse(str(hole))
-        if spec.kind == "lowres" and original.values.shape[:2] != (size, size):
-            raise HoleError(f"{name}: lowres is for pictures of the model's size", "Resize it, or choose another hole.")
-        shape, photo = original.values.shape[:2], original.photo()
-        return draw_with_notes(spec, shape, seed=seed, photo=photo, name=name, limits=limits or ReadLimits())
+        hole = parse(str(hole), invert=invert)
+    if isinstance(hole, HoleSpec):
+        return draw_with_notes(hole, shape, seed=seed, photo=original.photo(), name=name, limits=limits)
+    if isinstance(hole, bytes):
+        picture = decode_hole(hole, f"{name}: its hole", limits, invert=invert)
+        check_size(picture.missing.shape, shape, f"{name}: its hole", "the picture")
+        return DrawnHole.of(picture)
     if not isinstance(hole, np.ndarray) or hole.dtype not in (np.uint8, np.bool_):
         raise TypeError(
-            f"a hole is a text, a file, or an array of bool or uint8 (255 = to be found), not {_told(hole)}"
+            f"a hole is a text, a file, or an array of bool or uint8 (255 = to be found), not {_kind(hole)}"
         )
     if hole.ndim != 2:
         raise ValueError(f"a hole is [H, W], not {list(hole.shape)}")
@@ -173,6 +380,131 @@ def put_back(
     for row in range(len(question.placements) if candidates else 0):
         notes = (*notes, *warnings(candidates[0].notes, row))
     return Filled(tuple(made), question.placements, tuple(losses), notes, trust)
+
+
+def ask(
+    original: Original,
+    hole: Hole | DrawnHole,
+    gan: Gan,
+    options: PhotoOptions,
+    landmarks: Sequence[Any] | np.ndarray = (),
+    name: str = "the photo",
+    *,
+    sight: Sight | None = None,
+    most: int | None = None,
+) -> tuple[Cut, Incomplete | None]:
+    """As `place`, for callers that are still to move to it."""
+    limits = replace(ReadLimits(), max_pixels=most) if most else ReadLimits()
+    placed = place(Request(original, hole, sight, landmarks, name), gan, options, limits)
+    return placed.cut, placed.incomplete
+
+
+def out_of_memory(name: str) -> ImageError:
+    """The error for a photo that memory does not hold, alone either."""
+    cure = "Save it smaller, give a smaller --attempts or --candidates, or take a machine with more memory."
+    error = ImageError(f"{name}: there is not enough memory for it", cure)
+    error.__cause__ = MemoryError()
+    return error
+
+
+def _try_to_place(request: Request, gan: Gan, options: PhotoOptions, limits: ReadLimits) -> Placed | Failed:
+    try:
+        return place(request, gan, options, limits)
+    except ExtraError:
+        raise
+    except LatentfillError as error:
+        return Failed(request, error)
+    except Exception as error:  # of any library that decodes, looks for faces, or fills
+        if not is_out_of_memory(error):
+            raise
+        return Failed(request, out_of_memory(request.name))
+
+
+def _fitted(
+    original: Original,
+    hole: HoleSpec | DrawnHole | np.ndarray | bytes,
+    request: Request,
+    operator: Sight | None,
+    size: int,
+    limits: ReadLimits,
+) -> tuple[Original, DrawnHole]:
+    """The photo, at the size that is asked for, and its hole."""
+
+    def draw(photo: Original) -> DrawnHole:
+        return draw_hole(hole, photo, request.seed, request.name, limits, invert=request.invert)
+
+    def fitted(side: int) -> Original:
+        return Original(fit(original.photo().opaque(), side))
+
+    here = original.values.shape[:2] == (size, size)
+    if operator is not None and request.fit:
+        original = fitted(size if request.degrade else size // operator.view.factor)
+        return original, draw(original)
+    if here or not request.fit:
+        lowres = hole.kind == "lowres" if isinstance(hole, HoleSpec) else getattr(hole, "lowres", False)
+        if lowres and not here:
+            what = f"{request.name}: lowres is for pictures of the model's size"
+            raise HoleError(what, "Resize it (--fit), or choose another hole.")
+        return original, draw(original)
+    if isinstance(hole, HoleSpec) and hole.kind not in AT_PHOTO_SIZE:
+        original = fitted(size)
+        return original, draw(original)
+    drawn = draw(original)
+    return fitted(size), replace(drawn, hole=fit_hole(drawn.hole, size))
+
+
+def _without_idle_squares(made: Cut) -> Cut:
+    """Without a square in which nothing is missing; and of one in which all is missing that is said."""
+    if made.placements and not made.hole.any():
+        return replace(made, placements=(), crops=(), crop_holes=(), seen=0.0)
+    if made.hole.all():
+        return replace(made, notes=(*made.notes, INVENTED))
+    return made
+
+
+def _complete(
+    batch: Sequence[Placed], gan: Gan, options: CompleteOptions, photo_options: PhotoOptions, batch_size: int
+) -> Generator[Event, None, int]:
+    """Search and finish a batch, in halves where memory does not hold it. Returns what size batches may have now."""
+    waiting = [list(batch)]
+    while waiting:
+        some = waiting.pop(0)
+        found: Found | None = None
+        try:
+            found = yield from search(some, gan, options)
+        except Exception as error:
+            if isinstance(error, LatentfillError) or not is_out_of_memory(error):
+                raise
+        if found is not None:
+            yield from _finish(found, options, photo_options)
+            continue
+        if gan.device.type == "cuda":  # only here is nothing held any more by the error's traces
+            torch.cuda.empty_cache()
+        if len(some) == 1:
+            yield Failed(some[0].request, out_of_memory(some[0].request.name))
+            continue
+        half = (len(some) + 1) // 2
+        batch_size = max(1, sum(len(placed.cut.placements) for placed in some) // 2)
+        yield Split(tuple(some), half)
+        left = [*some, *chain.from_iterable(waiting)]
+        waiting = [left[first : first + half] for first in range(0, len(left), half)]
+    return batch_size
+
+
+def _finish(found: Found, options: CompleteOptions, photo_options: PhotoOptions) -> Iterator[Done | Failed]:
+    """Paste what was found back into each photo of a batch, one after the other."""
+    for placed, rows in zip(found.batch, rows_of(found.batch), strict=True):
+        needed = placed.incomplete is not None
+        candidates = found.completion.select(rows).candidates if found.completion and needed else ()
+        trust = found.trust.select(rows) if found.trust and needed else None
+        try:
+            filled = put_back(placed.cut, candidates, options, photo_options, trust)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            yield Failed(placed.request, out_of_memory(placed.request.name))
+            continue
+        yield Done(placed, filled, candidates, trust, found)
 
 
 def _tint(question: Cut) -> Tint | None:
@@ -220,20 +552,5 @@ def _joined(
     return replace(original, values=filled, alpha=alpha)
 
 
-def _opened(photo: object, limits: ReadLimits | None) -> Original:
-    if isinstance(photo, Original):
-        return photo
-    if isinstance(photo, str | Path):
-        return originals.read(Source(Path(photo).name, Path(photo)), limits or ReadLimits())
-    if not isinstance(photo, np.ndarray) or photo.dtype not in (np.uint8, np.uint16):
-        raise TypeError(f"a photo is a file or an array of uint8 or uint16, not {_told(photo)}")
-    values = photo[..., None] if photo.ndim == 2 else photo
-    if values.ndim != 3 or values.shape[2] not in (1, 3, 4):
-        raise ValueError(f"a photo is [H, W], or [H, W, 3] (RGB) or [H, W, 4] (with alpha), not {list(photo.shape)}")
-    if values.shape[2] == 4:
-        return Original(np.ascontiguousarray(values[..., :3]), np.ascontiguousarray(values[..., 3]))
-    return Original(values)
-
-
-def _told(value: object) -> str:
+def _kind(value: object) -> str:
     return f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__

@@ -17,7 +17,7 @@ from latentfill.images.originals import Original
 from latentfill.options import CompleteOptions, NetworkOptions, PhotoOptions, ReadLimits
 from latentfill.photo.crop import Cut
 from latentfill.photo.observed import degrade
-from latentfill.pipeline import Filled, _opened, put_back
+from latentfill.pipeline import Filled, open_photo, put_back
 from latentfill.runs.data import open_dataset
 from latentfill.web.routes.edit import shrunk
 
@@ -132,7 +132,7 @@ def test_what_lies_far_from_all_that_can_be_seen_is_continued_from_there():
     data, hole = np.zeros((300, 300, 4), np.uint8), np.zeros((300, 300), np.uint8)
     data[:40, :40], hole[200:210, 200:210] = (200, 30, 30, 255), 255
     photo = PhotoOptions(place="center", outside="telea")
-    found = put_back(Cut(_opened(data, None), hole, (), (), (), 0.0), (), CompleteOptions(), photo).photo
+    found = put_back(Cut(open_photo(data), hole, (), (), (), 0.0), (), CompleteOptions(), photo).photo
     assert np.abs(found[hole > 0].astype(int) - (200, 30, 30)).max() <= 2
 
 

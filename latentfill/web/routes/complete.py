@@ -225,7 +225,7 @@ def question_of(state: State, form: Form, seat: Seat) -> Question:
     if data is None:
         raise Refused(422, "photo: it is missing", "Send a picture in the field 'photo'.")
     original = photo_of(data, state.options, weigh=partial(state.engine.weigh, seat))
-    drawn = _hole(form, original, options.seed, gan.network.size, state.options, observed=sight is not None)
+    drawn = _hole(form, original, options.seed, state.options, observed=sight is not None)
     if drawn.lowres and sight is not None:
         raise Refused(422, "a hole of lowres shows means of blocks itself", "Send observe lowres:8 alone.")
     most = state.options.max_pixels
@@ -237,7 +237,7 @@ def question_of(state: State, form: Form, seat: Seat) -> Question:
     return question
 
 
-def _hole(form: Form, original: Original, seed: int, size: int, options: ServeOptions, *, observed: bool) -> DrawnHole:
+def _hole(form: Form, original: Original, seed: int, options: ServeOptions, *, observed: bool) -> DrawnHole:
     painted, words = form.data("hole"), _short(form, "hole_spec")
     if painted is not None and words is not None:
         raise Refused(422, "hole and hole_spec: there is one hole", "Send one of them.")
@@ -249,7 +249,7 @@ def _hole(form: Form, original: Original, seed: int, size: int, options: ServeOp
     head = words.split(":")[0]
     if ALIASES.get(head, head) not in DRAWN:  # anything else would be taken for the name of a file
         raise HoleError(f"hole_spec: {head[:80]!r} is no kind of hole", f"It is one of: {', '.join(DRAWN)}.")
-    return draw_hole(words, original, seed, "the photo", size)
+    return draw_hole(words, original, seed)
 
 
 def _short(form: Form, name: str) -> str | None:

@@ -98,7 +98,7 @@ def test_a_hole_says_the_same_on_every_way(name, client, models, photo, tmp_path
         options = Options((), tmp_path / "out", hole="center" if own else str(path))
         _, cut = Reader(options, gan, alone=False)._read(Question(source, 1, tmp_path / "out" / "cat", own))
         found.append((cut.hole, cut.notes))
-    drawn = draw_hole(str(path), original, 0, "cat.png", 16)  # Python's
+    drawn = draw_hole(str(path), original, 0, "cat.png")  # Python's
     found.append((drawn.hole, drawn.notes))
     with state.engine.seat() as seat:
         cut = question_of(state, Form({"photo": png(photo[0]), "hole": data}), seat).cut
@@ -126,9 +126,9 @@ def test_an_array_follows_the_same_rule_and_its_notes_reach_who_asked(models, ph
         notes = " ".join(fill(picture, hole, models["tiny"], quick).notes)
         assert "its largest value is 1; white is 128 and above" in notes and "nothing is done" in notes
         assert "False all over" in " ".join(fill(picture, hole > 1, models["tiny"], quick).notes)
-        assert not draw_hole(hole > 0, Original(picture), 0, "", 16).notes
+        assert not draw_hole(hole > 0, Original(picture)).notes
         hole[2:5, 2:5], hole[5, 2:5] = 128, 127
-        drawn = draw_hole(hole, Original(picture), 0, "", 16)
+        drawn = draw_hole(hole, Original(picture))
         assert (drawn.hole > 0).sum() == 9 and "3 pixels are grey (below 128)" in drawn.notes[-1]
 
 
