@@ -22,7 +22,6 @@ from latentfill import load
 from latentfill.batch.complete import Batch
 from latentfill.batch.inputs import Reader
 from latentfill.batch.outputs import Question, list_pictures, model_of, named
-from latentfill.cli.complete import Options
 from latentfill.cli.option_parsing import read_options
 from latentfill.cluster.tables import Manifest, told
 from latentfill.errors import ExtraError
@@ -30,12 +29,13 @@ from latentfill.faces.detector import find
 from latentfill.files.naming import FolderResults
 from latentfill.gan.gan import Gan
 from latentfill.models import DEFAULT
+from latentfill.options.commands import CompleteCommand
 
 NAMES = 10_000  # of questions whose memory is measured
 SLOW, FEWER = "seed", 24  # this preset completes so many times fewer pictures
 
 
-def phases(options: Options, gan: Gan, questions: list[Question]) -> tuple[float, float, float]:
+def phases(options: CompleteCommand, gan: Gan, questions: list[Question]) -> tuple[float, float, float]:
     """Processor seconds of all questions: to read and cut, to search, to judge, blend and write."""
     reader, model = Reader(options, gan, alone=False), model_of(gan)
     spent = [0.0, 0.0, 0.0]
@@ -139,7 +139,7 @@ def main() -> None:
         out = arguments.out / preset
         shutil.rmtree(out, ignore_errors=True)
         words = [str(place), "--out", str(out), "--preset", preset, "--model", arguments.model, "--every", "0"]
-        options = read_options(Options, "complete", words)
+        options = read_options(CompleteCommand, "complete", words)
         count = max(1, arguments.count // (FEWER if preset == SLOW else 1))
         questions = ask(place, out)[:count]
         phases(options, gan, ask(place, arguments.out / "warm")[:1])

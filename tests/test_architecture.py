@@ -37,11 +37,9 @@ MAY_IMPORT["web"] = MAY_IMPORT["batch"] | {"batch"}
 MAY_IMPORT["cluster"] = MAY_IMPORT["batch"] | {"batch", "training"}
 MAY_IMPORT["cli"] = MAY_IMPORT["cluster"] | {"cluster", "web"}
 STILL = {  # what is still to be mended, and may not come back once it is
-    "batch -> cli",
-    "cluster -> cli",
     "evaluation -> training",
 }
-CIRCLES = 3  # of files that import each other, late imports counted: still to be opened, never more
+CIRCLES = 0  # of files that import each other, late imports counted: never more
 FILES_AND_SCREENS = {"os", "sys", "pathlib", "json", "csv", "PIL", "rich", "tqdm", "logging", "matplotlib"}
 NEVER = {
     "completion": FILES_AND_SCREENS,  # a search knows no files and no screens

@@ -39,7 +39,7 @@ from .inputs import Reader, too_large
 from .outputs import Question, model_of, write_answer
 
 if TYPE_CHECKING:
-    from ..cli.complete import Options
+    from ..options.commands import CompleteCommand
 
 CELL = 256  # pixels of a picture on the sheet
 BRIGHTER = 4  # than the grey levels that a map is of
@@ -167,7 +167,7 @@ class Batch:
 
     def __init__(
         self,
-        options: "Options",
+        options: "CompleteCommand",
         gan: Gan,
         cuts: Sequence[tuple[Question, Cut]],
         reader: Reader,
@@ -304,7 +304,7 @@ class Batch:
 
 
 def drain(
-    options: "Options",
+    options: "CompleteCommand",
     gan: Gan,
     reader: Reader,
     questions: Iterable[Question],
@@ -332,7 +332,7 @@ def drain(
 
 
 def _search(
-    options: "Options",
+    options: "CompleteCommand",
     gan: Gan,
     reader: Reader,
     cuts: Sequence[tuple[Question, Cut]],

@@ -24,7 +24,7 @@ from ..types import Hole
 from .outputs import Question, hole_of, hole_seed, made_of, sight_of
 
 if TYPE_CHECKING:
-    from ..cli.complete import Options
+    from ..options.commands import CompleteCommand
 
 HELD_PIXELS = 50_000_000  # of photos waiting side by side for one search: 150 MB
 Points = Sequence[Any] | np.ndarray
@@ -34,7 +34,7 @@ Points = Sequence[Any] | np.ndarray
 class Reader:
     """Reads photos, draws their holes and cuts what the model is asked about; remembers what cannot be used."""
 
-    def __init__(self, options: "Options", gan: Gan, *, alone: bool = True) -> None:
+    def __init__(self, options: "CompleteCommand", gan: Gan, *, alone: bool = True) -> None:
         """One that is not `alone` at these pictures leaves the table of those that cannot be used to others."""
         self.spec = holes.parse(hole_of(options), invert=options.invert)
         self.sight = sight_of(options)
@@ -209,7 +209,7 @@ def _spared(made: Cut) -> Cut:
     return made
 
 
-def _read_landmarks(options: "Options", gan: Gan) -> Mapping[str, Sequence[Any]]:
+def _read_landmarks(options: "CompleteCommand", gan: Gan) -> Mapping[str, Sequence[Any]]:
     if options.landmarks is None:
         return {}
     alignment = alignment_of(gan) or Alignment()

@@ -24,7 +24,7 @@ from ..images.holes import HoleSpec
 from ..options import CompleteOptions
 
 if TYPE_CHECKING:
-    from ..cli.complete import Options
+    from ..options.commands import CompleteCommand
 
 ANEW = "Give another --out, or --overwrite to make it anew."
 LEFT_ALONE: dict[str, Any] = {"observe": None, "degrade": None}
@@ -92,18 +92,18 @@ def hole_seed(seed: int, name: str) -> int:
     return int.from_bytes(digest[:8], "little")
 
 
-def hole_of(options: "Options") -> str:
+def hole_of(options: "CompleteCommand") -> str:
     """What is to be filled: of an observed picture nothing, if nothing is said."""
     return options.hole or ("full" if sight_of(options) else "center")
 
 
-def sight_of(options: "Options") -> Sight | None:
+def sight_of(options: "CompleteCommand") -> Sight | None:
     """What the pictures are observations of, or are made to be."""
     written = options.degrade if options.observe is None else options.observe
     return None if written is None else observations.parse(written)
 
 
-def asked_for(options: "Options") -> dict[str, Any]:
+def asked_for(options: "CompleteCommand") -> dict[str, Any]:
     """What decides how a photo is completed and what is drawn of it, as it stands in the metadata."""
     return {
         "observe": options.observe,
@@ -132,7 +132,7 @@ def made_of(question: Question, spec: HoleSpec, landmarks: Landmarks) -> MadeOf:
 
 
 def open_questions(
-    questions: Iterable[Question], options: "Options", spec: HoleSpec, landmarks: Landmarks, gan: Gan
+    questions: Iterable[Question], options: "CompleteCommand", spec: HoleSpec, landmarks: Landmarks, gan: Gan
 ) -> tuple[list[Question], list[str]]:
     """The questions that are not answered yet, and sentences about those that were, of other contents.
 
@@ -194,7 +194,7 @@ def weights_of(gan: Gan) -> str:
 
 
 def write_answer(
-    question: Question, options: "Options", contents: MadeOf, facts: Mapping[str, Any], picture: bytes
+    question: Question, options: "CompleteCommand", contents: MadeOf, facts: Mapping[str, Any], picture: bytes
 ) -> Path:
     """Write one completion, a PNG file, and before it its metadata, by which it is known as ours and as answered.
 

@@ -9,8 +9,8 @@ from annotated_types import Ge, Gt
 from tyro.conf import Positional
 
 from ..errors import LatentfillError
-from ..models import DEFAULT
 from ..options import COMPLETE_PRESETS, ReadLimits
+from ..options.bounds import DEFAULT_MODEL
 from .output import name_process
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Options:
     """pictures: files, folders of any depth, .zip or .tar archives; of each, the central square at the model's size"""
     out: Path
     """model file to write; it may be the model's own"""
-    model: str = DEFAULT
+    model: str = DEFAULT_MODEL
     """name of a model in the package, a model file, or a run folder"""
     presets: str = "best,fast"
     """with commas between: presets of `complete` to calibrate. What the model has for others it keeps"""

@@ -1,100 +1,17 @@
 """latentfill complete: fill the holes of pictures."""
 
 import sys
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from annotated_types import Ge, Gt
-from tyro.conf import Positional, arg
+from typing import TYPE_CHECKING
 
 from ..errors import LatentfillError, blame
-from ..models import DEFAULT
-from ..options import COMPLETE_PRESETS, CompleteOptions, EngineOptions, PhotoOptions, ReadLimits
-from .output import name_process
+from ..options.commands import CompleteCommand as Options
+from .output import name_process, say
 
 if TYPE_CHECKING:
     from ..gan.gan import Gan
-
-
-@dataclass(frozen=True)
-class Options:
-    """Fill the holes of photos by searching the latent space of a model.
-
-    Photos may have any size: the faces that the hole touches are found, aligned, completed, and put back at the photo's
-    own resolution. Pictures of the model's size are completed as they are. Outside the hole nothing changes, to the
-    bit; what was 16 bits deep stays so, and alpha, colour profile and EXIF data are kept.
-
-    With --observe, pictures are grey, small, noisy, quantised or JPEGs, and are coloured, enlarged or cleaned.
-
-    Writes OUT/NAME.png and OUT/NAME.json for every photo, and into OUT/_run the grids of each batch (before, masked,
-    hats, completed), the losses and latents of each, and the candidates. What is done already is skipped, if photo,
-    hole, model and options are the same, so the same command goes on where it was stopped.
-
-    With --engine ray actors share the work, on this machine or on a cluster. Pictures may then come as Parquet files
-    too (columns path and bytes, and if wanted hole, a picture of it), no grids are drawn, and OUT/_run/manifest.parquet
-    has one row for each picture: its losses and errors, where it went, or why it could not be completed.
-    """
-
-    images: Positional[tuple[Path, ...]]
-    """pictures: files, folders of any depth, .zip or .tar archives"""
-    out: Path
-    """folder for the results"""
-    hole: str | None = None
-    """what to fill, if not given the center, or with --observe nothing: center[:scale], left, half,
-    random[:fraction missing], grid, full, lowres, pattern, thin, medium, thick, brush, ellipses, of aligned faces eyes,
-    nose, mouth, alpha, colour:#ff00ff[:tolerance], rectangle:LEFT,TOP,WIDTH,HEIGHT, ellipse:X,Y,RADIUS_X,RADIUS_Y
-    (pixels or %), a picture (white = to be found), or a folder of such paired by file name"""
-    invert: bool = False
-    """fill what the hole leaves, and keep what it names: for hole pictures in which black is to be found"""
-    observe: str | None = None
-    """what the pictures are observations of, so that all of each is found anew and agrees with it: grey, lowres:FACTOR
-    (so many times smaller), noise:SIGMA (in grey levels), levels:COUNT (per channel), jpeg:QUALITY, or some joined by +
-    such as grey+lowres:4. In the hole, if there is one, nothing was seen"""
-    degrade: str | None = None
-    """make such observations out of whole pictures, and complete those: to try it out"""
-    model: str = DEFAULT
-    """name of a model in the package, a model file, or a run folder"""
-    class_name: Annotated[str | None, arg(name="class")] = None
-    """kind of picture to find, of a model that was trained with --labels; default: the one most of its pictures had"""
-    preset: Literal["best", "fast", "seed", "paper"] = "best"
-    """settings to start from: best, the encoder's guess and a tuning of the generator to each picture; fast, the guess
-    alone, a fraction of the work; seed, the original repository's; paper, those of Yeh et al."""
-    search: CompleteOptions = field(default_factory=CompleteOptions)
-    photo: PhotoOptions = field(default_factory=PhotoOptions)
-    landmarks: Path | None = None
-    """landmarks of faces that are too hidden to be found: a CSV with a line path,x1,y1,x2,y2,x3,y3 for each face (for
-    the model in the package inner corners of the eyes and bottom of the lower lip), CelebA's list, or JSON"""
-    limits: ReadLimits = field(default_factory=ReadLimits)
-    max_images: Annotated[int, Gt(0)] | None = None
-    """complete only the first so many pictures"""
-    fit: bool = False
-    """crop photos to their central square and resize them to the model's size, instead of putting back what is found"""
-    batch_size: Annotated[int, Gt(0)] = 64
-    """pictures searched side by side"""
-    every: Annotated[int, Ge(0)] = 50
-    """write the grids every so many steps, and at the last; 0 for the last alone"""
-    edits: Annotated[int, Ge(0)] = 0
-    """draw so many ways to change what was found in the hole, a row for each (_run/edits/NAME.png)"""
-    gif: bool = False
-    """join the grids of each batch to an animation"""
-    overwrite: bool = False
-    """make anew what is there already"""
-    device: str = "auto"
-    """cpu, cuda, cuda:1, mps, or auto for the first GPU if there is one"""
-    threads: Annotated[int, Ge(0)] = 0
-    """processor threads; 0 takes all cores"""
-    where: EngineOptions = field(default_factory=EngineOptions)
-    write: Literal["files", "tar"] = "files"
-    """of ray: OUT/NAME.png and OUT/NAME.json for every photo, or tar shards of these (WebDataset) in OUT/shards"""
-
-    @staticmethod
-    def preset_defaults(name: str | None) -> dict[str, Any]:
-        """The search of a preset. Raises LatentfillError for a name that is none."""
-        name = name or "best"
-        if name not in COMPLETE_PRESETS:
-            raise LatentfillError(f"there is no preset {name!r}", f"It is one of: {', '.join(COMPLETE_PRESETS)}.")
-        return {"search": COMPLETE_PRESETS[name]}
 
 
 def run(options: Options) -> int:
@@ -137,10 +54,19 @@ def run(options: Options) -> int:
 def _spread(options: Options, gan: "Gan") -> int:
     """The same on Ray: actors answer, and a manifest tells of each picture."""
     from ..cluster.drive import complete
+    from .progress import Bar
 
     if options.write == "tar" and (options.edits or options.search.candidates > 1):
         raise LatentfillError("--write tar holds one answer for each picture", "Leave --edits and --candidates out.")
-    rows, count = complete(options, gan)
+    results = sys.stdout  # Ray has it for its own while it runs
+    with Bar("complete", "photos") as bar:
+
+        def watch(outputs: Sequence[Path], done: int, total: int, note: str) -> None:
+            for output in outputs:
+                say(output, file=results)
+            bar.update(done, total, note)
+
+        rows, count = complete(options, gan, watch)
     bad = [row for row in rows.values() if row["error"]]
     for row in bad:
         print(f"{row['path']}: {row['error']}", file=sys.stderr)

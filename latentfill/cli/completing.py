@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from ..batch.outputs import Question
     from ..completion.complete import Completion
     from ..gan.gan import Gan
-    from .complete import Options
+    from ..options.commands import CompleteCommand
 
 Told = tuple["Question", Path | str]  # where the answer is, or why there is none
 BATCHES_EACH = 4  # for a process at least, or it is not begun: that takes as long as some batches
 
 
-def answer_all(options: "Options", gan: "Gan", reader: "Reader", questions: "Sequence[Question]") -> int:
+def answer_all(options: "CompleteCommand", gan: "Gan", reader: "Reader", questions: "Sequence[Question]") -> int:
     """How many were completed, each named as it is; why the others were not, the reader has."""
     workers = _workers(options, gan, len(questions))
     return _by_several(options, reader, questions, workers) if workers > 1 else _alone(options, gan, reader, questions)
 
 
-def _workers(options: "Options", gan: "Gan", count: int) -> int:
+def _workers(options: "CompleteCommand", gan: "Gan", count: int) -> int:
     """Processes to share the work. What is not the search's own keeps one core busy, however many there are."""
     from ..batch.workers import cores
 
@@ -36,7 +36,7 @@ def _workers(options: "Options", gan: "Gan", count: int) -> int:
     return max(1, min(asked, -(-count // options.batch_size)))
 
 
-def _alone(options: "Options", gan: "Gan", reader: "Reader", questions: "Sequence[Question]") -> int:
+def _alone(options: "CompleteCommand", gan: "Gan", reader: "Reader", questions: "Sequence[Question]") -> int:
     from ..batch.complete import drain
     from .progress import Bar
 
@@ -59,7 +59,7 @@ def _alone(options: "Options", gan: "Gan", reader: "Reader", questions: "Sequenc
     return completed
 
 
-def _by_several(options: "Options", reader: "Reader", questions: "Sequence[Question]", workers: int) -> int:
+def _by_several(options: "CompleteCommand", reader: "Reader", questions: "Sequence[Question]", workers: int) -> int:
     from .progress import Bar
 
     with Bar("complete", "photos") as bar, closing(_share_out(options, questions, workers)) as answers:
@@ -72,7 +72,9 @@ def _by_several(options: "Options", reader: "Reader", questions: "Sequence[Quest
     return len(questions) - len(reader.rejected)
 
 
-def _share_out(options: "Options", questions: "Sequence[Question]", workers: int) -> Generator[Told, None, None]:
+def _share_out(
+    options: "CompleteCommand", questions: "Sequence[Question]", workers: int
+) -> Generator[Told, None, None]:
     """Each question with its answer or why there is none, from several processes; their threads are as many in all."""
     from ..batch.workers import Killed, cores, share_out
 
@@ -94,7 +96,7 @@ def _share_out(options: "Options", questions: "Sequence[Question]", workers: int
 class Answerer:
     """Completes a batch as the one process does. It is pickled for every process, and loads the model there."""
 
-    def __init__(self, options: "Options", threads: int) -> None:
+    def __init__(self, options: "CompleteCommand", threads: int) -> None:
         self._options, self._threads = options, threads
         self._ready: Any = None
 

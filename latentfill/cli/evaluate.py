@@ -5,16 +5,12 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from annotated_types import Ge, Gt, Le
-from tyro.conf import Positional
+from typing import TYPE_CHECKING, Any
 
 from ..errors import LatentfillError, blame
-from ..models import DEFAULT
-from ..options import EngineOptions, ReadLimits
+from ..options.commands import EvaluateCommand as Options
 from .option_parsing import command
 from .output import name_process
 from .progress import machine
@@ -26,53 +22,6 @@ if TYPE_CHECKING:
 
 ALL = "all"
 MORE = re.compile(r"-?\d*\.?\d+%?(\+.*)?")  # a number after a comma goes on with a rectangle
-
-
-@dataclass(frozen=True)
-class Options:
-    """Cover parts of pictures, complete them by several methods, and compare the results with what was there.
-
-    Writes OUT/report.json, and from it report.csv, report.md, report.html with the pictures side by side, and
-    contact.png. The completed pictures are kept in OUT/_run: what was done before is not done again, unless the model
-    or its options have changed, so the same command goes on where it was stopped, and methods can be added later.
-    """
-
-    data: Positional[tuple[Path, ...]]
-    """pictures that no method has learnt from: files, folders of any depth, .zip or .tar archives; their central square
-    is brought to the model's size"""
-    out: Path
-    """folder for the results"""
-    holes: str = "center,pattern,random:0.8,half,thin,medium,thick"
-    """what to cover, with commas between: what `complete --hole` takes, but for alpha, colour and lowres"""
-    methods: str = ALL
-    """with commas between: presets of `complete`, context-encoder, mean, nearest, linear, telea, navier-stokes,
-    biharmonic, total-variation; or all that can be had"""
-    count: Annotated[int, Gt(0)] = 256
-    """pictures to try, the first in a shuffled order that never changes"""
-    part: Literal["all", "test", "choose"] = "all"
-    """of all pictures, or of one of two halves of them: test to report on, choose to choose by"""
-    model: str = DEFAULT
-    """name of a model in the package, a model file, or a run folder"""
-    train: tuple[Path, ...] = ()
-    """pictures that methods may learn from: for nearest, and for mean and linear (else of the model's samples)"""
-    context: Path | None = None
-    """model file of a context encoder"""
-    again: str = ""
-    """methods whose answers to make anew, with commas between, or all"""
-    limits: ReadLimits = field(default_factory=ReadLimits)
-    batch_size: Annotated[int, Gt(0)] = 64
-    """pictures completed side by side"""
-    seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
-    """of the holes, the trained judge and the intervals"""
-    json: bool = False
-    """print report.json"""
-    device: str = "auto"
-    """cpu, cuda, cuda:1, mps, or auto for the first GPU if there is one"""
-    threads: Annotated[int, Ge(0)] = 0
-    """processor threads; 0 takes all cores"""
-    where: EngineOptions = field(default_factory=EngineOptions)
-    cache: Path | None = None
-    """where the decoded training pictures are kept; default: ~/.cache/latentfill"""
 
 
 def run(options: Options) -> int:
@@ -115,7 +64,7 @@ def _complete(options: Options, trial: "Trial") -> Iterator[tuple[int, int, str]
         return trial.complete()
     from ..cluster.evaluate import complete
 
-    return complete(options, trial)
+    return complete(options, trial, partial(resources_of, options))
 
 
 def split(text: str) -> list[str]:

@@ -7,14 +7,14 @@ from typing import Any
 
 from tyro.conf import Positional
 
-from ..models import DEFAULT
+from ..options.bounds import DEFAULT_MODEL
 
 
 @dataclass(frozen=True)
 class Options:
     """Say what a model file holds: networks, parameters, how it was made. Needs no torch."""
 
-    model: Positional[str] = DEFAULT
+    model: Positional[str] = DEFAULT_MODEL
     """name of a model in the package, a model file, a run folder, or a folder made by `push`"""
     json: bool = False
     """print everything, as JSON"""

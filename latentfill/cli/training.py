@@ -18,14 +18,14 @@ from .output import name_process
 
 if TYPE_CHECKING:
     from ..gan.gan import Gan
+    from ..options.commands import TrainCommand
     from ..runs.data import Dataset
     from ..runs.distributed import Team
     from ..runs.record import Progress
     from ..runs.trainer import Caller
-    from .train import Options
 
 
-def beginning(options: "Options", team: "Team") -> "Gan | None":
+def beginning(options: "TrainCommand", team: "Team") -> "Gan | None":
     """The model to begin with; in all processes the very same, since what differs in the last bit drifts apart."""
     import torch
 
@@ -84,7 +84,7 @@ def grown_once(
     return gan
 
 
-def opened(options: "Options", team: "Team") -> "Dataset":
+def opened(options: "TrainCommand", team: "Team") -> "Dataset":
     """The pictures: on each machine one process fetches and decodes what is not there yet, and all read that."""
     if not options.data:
         raise LatentfillError("no pictures named", "Write latentfill train PICTURES... --run FOLDER.")
@@ -102,7 +102,7 @@ def opened(options: "Options", team: "Team") -> "Dataset":
     return data
 
 
-def local(options: "Options", team: "Team") -> list[Path]:
+def local(options: "TrainCommand", team: "Team") -> list[Path]:
     """Where the pictures lie, on this machine once they have been fetched."""
     from ..runs.store import fetched
 
@@ -110,7 +110,7 @@ def local(options: "Options", team: "Team") -> list[Path]:
     return team.first_here(lambda: fetched(options.data, _cache(options), tell))
 
 
-def _decoded(options: "Options", places: Sequence[Path], team: "Team") -> "Dataset":
+def _decoded(options: "TrainCommand", places: Sequence[Path], team: "Team") -> "Dataset":
     from ..runs.data import Dataset, build
     from .progress import Bar
 
@@ -124,7 +124,7 @@ def _decoded(options: "Options", places: Sequence[Path], team: "Team") -> "Datas
     return data
 
 
-def _cache(options: "Options") -> Path | None:
+def _cache(options: "TrainCommand") -> Path | None:
     return Path(options.record.cache) if options.record.cache else None
 
 
@@ -132,7 +132,7 @@ Wish = Callable[[], bool]
 SIGNS = {"discriminator": "D", "generator": "G", "hole": "hole", "latent": "z"}  # of the losses beside the bar
 
 
-def learn(options: "Options") -> int:
+def learn(options: "TrainCommand") -> int:
     """As one of the processes that torchrun started, or alone."""
     from ..runs.distributed import enroll
     from ..stopping import StopSignal
@@ -157,7 +157,7 @@ def learn(options: "Options") -> int:
     return 0
 
 
-def show(options: "Options", team: "Team", steps: "Iterator[Progress]") -> None:
+def show(options: "TrainCommand", team: "Team", steps: "Iterator[Progress]") -> None:
     """Train until done, or until a process of the team wishes to stop. The leader shows how far it is."""
     from .progress import Bar
 
@@ -186,7 +186,7 @@ def show(options: "Options", team: "Team", steps: "Iterator[Progress]") -> None:
     print(options.run / "model.safetensors")
 
 
-def _rehearse(options: "Options", team: "Team") -> int:
+def _rehearse(options: "TrainCommand", team: "Team") -> int:
     """Say what a training would take. Of the pictures a few are decoded, to where nothing of them stays."""
     from tempfile import TemporaryDirectory
 
@@ -213,7 +213,7 @@ def _rehearse(options: "Options", team: "Team") -> int:
     return 0
 
 
-def _train_gan(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progress]":
+def _train_gan(options: "TrainCommand", team: "Team", wish: Wish) -> "Iterator[Progress]":
     from ..training.gan import train
 
     begin = beginning(options, team)
@@ -222,7 +222,7 @@ def _train_gan(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progre
     return train(data, options.run, options.network, options.train, options.record, begin, caller, held_out)
 
 
-def _train_vae(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progress]":
+def _train_vae(options: "TrainCommand", team: "Team", wish: Wish) -> "Iterator[Progress]":
     from ..training.vae import train_vae
 
     begin, data = beginning(options, team), opened(options, team)
@@ -230,14 +230,14 @@ def _train_vae(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progre
     return train_vae(data, options.run, options.network, options.train, options.record, begin, caller)
 
 
-def _train_pyramid(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progress]":
+def _train_pyramid(options: "TrainCommand", team: "Team", wish: Wish) -> "Iterator[Progress]":
     from ..training.lapgan import train_pyramid
 
     data = opened(options, team)
     return train_pyramid(data, options.run, options.network, options.train, options.record, _caller(data, team, wish))
 
 
-def _train_encoder(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progress]":
+def _train_encoder(options: "TrainCommand", team: "Team", wish: Wish) -> "Iterator[Progress]":
     from ..training.encoder import train_encoder
 
     gan = _finished(options, options.model)
@@ -247,7 +247,7 @@ def _train_encoder(options: "Options", team: "Team", wish: Wish) -> "Iterator[Pr
     )
 
 
-def _train_completer(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progress]":
+def _train_completer(options: "TrainCommand", team: "Team", wish: Wish) -> "Iterator[Progress]":
     from ..training.completer import train_completer
 
     gan = _finished(options, options.begin or "")
@@ -257,7 +257,7 @@ def _train_completer(options: "Options", team: "Team", wish: Wish) -> "Iterator[
     return train_completer(gan, data, options.run, options.train, options.encoder, options.record, caller)
 
 
-def _train_context(options: "Options", team: "Team", wish: Wish) -> "Iterator[Progress]":
+def _train_context(options: "TrainCommand", team: "Team", wish: Wish) -> "Iterator[Progress]":
     from ..options.training import ContextOptions
     from ..training.context import train_context
 
@@ -283,7 +283,7 @@ STEPS = {
 }
 
 
-def _finished(options: "Options", model: str) -> "Gan":
+def _finished(options: "TrainCommand", model: str) -> "Gan":
     """The model that something is trained for."""
     from ..models import load
 

@@ -30,7 +30,7 @@ from .fleet import clear_up
 from .tables import Manifest, Row, fetch, text, told
 
 if TYPE_CHECKING:
-    from ..cli.complete import Options
+    from ..options.commands import CompleteCommand
 
 NAMES = re.compile(r"\d{9}-[0-9a-f]{12}(-\d+)?")  # of shards, without suffix
 
@@ -98,7 +98,7 @@ class Done:
 class Completer:
     """What an actor does. The reader and the batch are those of the plain loop, so the answers are too."""
 
-    def __init__(self, options: "Options", model: Mapping[str, str]) -> None:
+    def __init__(self, options: "CompleteCommand", model: Mapping[str, str]) -> None:
         self._options, self._model = options, model
         self._gan = load(options.model, "auto" if options.device == "cuda" else options.device, options.class_name)
         if model_of(self._gan) != model:
@@ -169,7 +169,7 @@ class Job:
     """One output folder, from the driver's side."""
 
     def __init__(
-        self, options: "Options", questions: Sequence[Question], model: Mapping[str, str], reader: Reader
+        self, options: "CompleteCommand", questions: Sequence[Question], model: Mapping[str, str], reader: Reader
     ) -> None:
         self.options, self.questions, self.model, self._reader = options, questions, model, reader
         self.manifest = Manifest(options.out)

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..batch.inputs import Reader, write_rejected
 from ..batch.outputs import model_of
-from ..cli.output import say
-from ..cli.progress import Bar
 from ..errors import LatentfillError
 from ..files.contents import roles_of
 from ..files.locks import held
@@ -26,11 +24,15 @@ from .fleet import Fleet, connect, disconnect
 from .tables import Manifest, Row, questions
 
 if TYPE_CHECKING:
-    from ..cli.complete import Options
+    from ..options.commands import CompleteCommand
+
+Watch = Callable[[Sequence[Path], int, int, str], None]
 
 
-def complete(options: "Options", gan: Gan) -> tuple[dict[str, Row], int]:
+def complete(options: "CompleteCommand", gan: Gan, watch: Watch) -> tuple[dict[str, Row], int]:
     """Have every picture completed that is not yet. Returns the rows of the manifest, and how many there should be.
+
+    `watch` is called as it goes on: with files that were written, pictures done, of how many, and a note.
 
     Raises LatentfillError where nothing can be done, KeyboardInterrupt when stopped: what is done is in the manifest.
     """
@@ -51,7 +53,7 @@ def complete(options: "Options", gan: Gan) -> tuple[dict[str, Row], int]:
         print(*(f"{note}\n" for note in job.notes.values()), sep="", end="", file=sys.stderr)
         try:
             if job.open:
-                _work_off(options, job)
+                _work_off(options, job, watch)
         except KeyboardInterrupt:
             _finish(job)
             raise
@@ -99,8 +101,8 @@ def _finish(job: Job) -> dict[str, Row]:
     return rows
 
 
-def _work_off(options: "Options", job: Job) -> None:
-    done, bad, results = 0, 0, sys.stdout
+def _work_off(options: "CompleteCommand", job: Job, watch: Watch) -> None:
+    done = bad = 0
     folder = options.out / "_run" / "tries"
     blocks = work(
         options.where,
@@ -111,13 +113,12 @@ def _work_off(options: "Options", job: Job) -> None:
         threads=options.threads,
         most=job.open,
     )
-    with closing(blocks), Bar("complete", "photos") as bar:  # Ray has ended before the manifest is put together
-        bar.update(0, job.open, "starting Ray")
+    watch((), 0, job.open, "starting Ray")
+    with closing(blocks):  # Ray has ended before the manifest is put together
         for _, made in blocks:
             done, bad = done + made.answered, bad + len(made.bad)
-            for output in made.outputs:
-                say(options.out / output, file=results)
-            bar.update(done + bad, job.open, f"{bad:,} rejected" if bad else "")
+            outputs = [options.out / output for output in made.outputs]
+            watch(outputs, done + bad, job.open, f"{bad:,} rejected" if bad else "")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,29 +1,27 @@
 """`evaluate` on Ray: the batches of the plain loop, answered elsewhere and put on the same shelves."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 from ..errors import LatentfillError
 from ..evaluation.benchmark import Made, Shelf, answer, warm_up
-from ..evaluation.methods import choose
+from ..evaluation.methods import Resources, choose
 from ..files.locks import held
 from .blocks import Block
 from .drive import work
 
 if TYPE_CHECKING:
-    from ..cli.evaluate import Options
     from ..evaluation.trial import Trial
+    from ..options.commands import EvaluateCommand
 
 
 @final
 class Evaluator:
     """What an actor does: it has the methods, and warms each up before the first batch that it times."""
 
-    def __init__(self, options: "Options", names: Sequence[str]) -> None:
-        from ..cli.evaluate import resources_of
-
-        self._methods, lacking = choose(names, resources_of(options))
+    def __init__(self, load: Callable[[], Resources], names: Sequence[str]) -> None:
+        self._methods, lacking = choose(names, load())
         for error in lacking.values():
             raise error
         self._warm: set[str] = set()
@@ -47,8 +45,13 @@ class Evaluator:
         return answer(self._methods[name], shown, holes)
 
 
-def complete(options: "Options", trial: "Trial") -> Iterator[tuple[int, int, str]]:
-    """What `trial.complete` does. Times are those of an actor with its share of the threads."""
+def complete(
+    options: "EvaluateCommand", trial: "Trial", load: Callable[[], Resources]
+) -> Iterator[tuple[int, int, str]]:
+    """Do as `trial.complete` does, on Ray; `load` is pickled, and called in each actor.
+
+    Times are those of an actor with its share of the threads.
+    """
     lock = held(options.out)
     try:
         places: dict[str, tuple[Shelf, list[int], str]] = {}
@@ -65,7 +68,7 @@ def complete(options: "Options", trial: "Trial") -> Iterator[tuple[int, int, str
         yield done, total, ""
         if not blocks:
             return
-        make = partial(Evaluator, options, list(trial.methods))
+        make = partial(Evaluator, load, list(trial.methods))
         back = work(
             options.where,
             lambda fleet: blocks,

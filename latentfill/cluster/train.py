@@ -10,26 +10,26 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import LatentfillError, RunError, explain
+from ..options.commands import TrainCommand
 from ..runs.checkpoints import listed
-from ..runs.distributed import Lost, joined
+from ..runs.distributed import Lost, Team, joined
 from ..runs.store import is_remote
 from .fleet import Fleet, connect, disconnect
 
-if TYPE_CHECKING:
-    from ..cli.train import Options
-
+Work = Callable[[TrainCommand, Team, Callable[[], bool]], None]
 IN_VAIN = 3  # restarts without a new checkpoint between them, after which nothing is expected of another
 STOP, TOLD, ERROR = "stop", "told.txt", "error.json"  # files in RUN/_ray, through which both sides speak
 LOOK_EVERY_SECONDS = 0.3
 
 
-def train(options: "Options") -> int:
-    """Start or join Ray, train there until done or stopped, and show what the leader of the workers says."""
-    from ..cli.option_parsing import command
+def train(options: TrainCommand, work: Work) -> int:
+    """Start or join Ray, train there until done or stopped, and show what the leader of the workers says.
 
+    `work` is what each worker does until its last argument says that it is to stop; it is pickled.
+    """
     if options.record.dry_run:
         raise LatentfillError("--dry-run rehearses on one machine", "Leave out --engine ray.")
     options = _absolute(options)
@@ -51,7 +51,7 @@ def train(options: "Options") -> int:
         for number in before:
             signal.signal(number, wish)  # Ray's own leaves at once
         with _overheard(notes / TOLD):
-            _fit(options, fleet, command.get())
+            _fit(options, fleet, work)
     except OSError as error:
         raise explain(error, notes, RunError) from error
     finally:
@@ -67,7 +67,7 @@ def train(options: "Options") -> int:
     return 0
 
 
-def _fit(options: "Options", fleet: Fleet, command: str) -> None:
+def _fit(options: TrainCommand, fleet: Fleet, work: Work) -> None:
     """Train, and again as long as what was lost in between was not for nothing."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -77,7 +77,7 @@ def _fit(options: "Options", fleet: Fleet, command: str) -> None:
     each = {"CPU": fleet.cpus, **({"GPU": 1.0} if fleet.gpus else {})}
     trainer = kind(
         _worker,
-        train_loop_config={"options": options, "command": command},
+        train_loop_config={"options": options, "work": work},
         torch_config=TorchConfig(backend=None if fleet.gpus else "gloo"),
         scaling_config=ScalingConfig(num_workers=fleet.workers, use_gpu=bool(fleet.gpus), resources_per_worker=each),
         run_config=RunConfig(
@@ -106,11 +106,7 @@ def _worker(config: dict[str, Any]) -> None:
     import ray.train
     from ray.train.torch import get_device
 
-    from ..cli.option_parsing import command
-    from ..cli.training import STEPS, show
-
     options, place = config["options"], ray.train.get_context()
-    command.set(config["command"])
     notes = options.run / "_ray"
     team = joined(get_device(), place.get_local_rank())
     options = replace(options, record=replace(options.record, device=str(team.device or get_device())))
@@ -118,7 +114,7 @@ def _worker(config: dict[str, Any]) -> None:
     try:
         with redirect_stderr(file), redirect_stdout(sys.stderr):
             wish = (notes / STOP).exists if team.leads else lambda: False
-            show(options, team, STEPS[options.kind](options, team, wish))
+            config["work"](options, team, wish)
     except Lost:
         raise
     except LatentfillError as error:
@@ -129,7 +125,7 @@ def _worker(config: dict[str, Any]) -> None:
         file.close()
 
 
-def _absolute(options: "Options") -> "Options":
+def _absolute(options: TrainCommand) -> TrainCommand:
     """The same with paths that mean the same wherever a worker is started."""
 
     def whole(place: str) -> str:

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ModelError
+from ..options.bounds import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from ..gan.encoder import ContextEncoder
     from ..gan.gan import Gan
 
 FOLDER = Path(__file__).parent
-DEFAULT = "faces-128"
+DEFAULT = DEFAULT_MODEL
 # What the files of the first models do not say themselves; `train` writes it into newer ones.
 ALIGNMENTS = {"faces-64-dcgan": {"landmarks": "inner-eyes-and-bottom-lip", "similarity": False, "margin": 1.0}}
 

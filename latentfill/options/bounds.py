@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Gt, Interval
 
+DEFAULT_MODEL = "faces-128"
 Size = Literal[8, 16, 32, 64, 128, 256]
 Widths = Literal["post", "repository"]
 Networks = Literal["dcgan", "residual", "pyramid"]

@@ -4,11 +4,11 @@ from PIL import Image
 
 from latentfill.batch.inputs import Reader
 from latentfill.batch.outputs import Question
-from latentfill.cli.complete import Options
 from latentfill.errors import LatentfillError
 from latentfill.gan.checkpoint import build
 from latentfill.images.photos import Source
 from latentfill.options import NetworkOptions, ReadLimits
+from latentfill.options.commands import CompleteCommand
 
 
 def encoded(mode, colour):
@@ -21,7 +21,7 @@ def test_a_hole_that_came_with_its_picture_is_within_the_limits_that_were_given(
     photo, hole = encoded("RGB", "red"), encoded("L", 255) + bytes(900)
     question = Question(Source("a", tmp_path, size=len(photo), data=photo), 1, tmp_path / "out" / "a", hole)
     for most, fits in ((len(hole), True), (len(photo), False)):
-        options = Options((), tmp_path / "out", limits=ReadLimits(max_bytes=most))
+        options = CompleteCommand((), tmp_path / "out", limits=ReadLimits(max_bytes=most))
         made = Reader(options, build(NetworkOptions(size=16, base=2, latent=3)), alone=False)._attempt(question)
         assert isinstance(made, LatentfillError)
         assert ("a: its hole: " in made.what and "more than the limit" in made.what) != fits

@@ -11,7 +11,6 @@ from pyarrow import parquet
 
 from latentfill.batch.inputs import Reader
 from latentfill.batch.outputs import model_of
-from latentfill.cli.complete import Options
 from latentfill.cli.option_parsing import read_options
 from latentfill.cluster import drive as driving
 from latentfill.cluster import tables
@@ -26,6 +25,7 @@ from latentfill.gan import checkpoint
 from latentfill.gan import checkpoint as building
 from latentfill.models import load
 from latentfill.options import EngineOptions, NetworkOptions
+from latentfill.options.commands import CompleteCommand
 
 SIZE = 16
 
@@ -52,7 +52,7 @@ def draw(folder, count):
 
 def asked(model, *words):
     flags = ["--model", model, "--steps", 1, "--precision", "fp32", "--batch-size", 2]
-    return read_options(Options, "complete", [str(word) for word in (*words, *flags)])
+    return read_options(CompleteCommand, "complete", [str(word) for word in (*words, *flags)])
 
 
 def job(options):
@@ -208,18 +208,17 @@ def test_shards_hold_each_answer_once_also_after_a_kill_between_shard_and_part(t
 def test_ray_has_ended_before_the_manifest_of_a_job_that_is_stopped(tmp_path, model, monkeypatch):
     told = []
 
-    def stop(bar, done, total, note=""):
+    def stop(outputs, done, total, note):
         if done:
             raise KeyboardInterrupt  # while an answer is shown, not while one is waited for
 
-    monkeypatch.setattr(driving.Bar, "update", stop)
     monkeypatch.setattr(driving, "connect", lambda *_: Fleet(1, 1, 0.5, 0))
     monkeypatch.setattr(driving, "disconnect", lambda: told.append("Ray ends"))
     monkeypatch.setattr(driving, "spread", lambda *_: iter([("block", Done((), 1, ()))]))
     monkeypatch.setattr(driving.Job, "finish", lambda job: told.append("manifest") or {})
     options = asked(model, draw(tmp_path / "faces", 2), "--out", tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
-        driving.complete(options, load(options.model))
+        driving.complete(options, load(options.model), stop)
     assert told == ["Ray ends", "manifest"]
 
 

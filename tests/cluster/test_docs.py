@@ -18,12 +18,12 @@ def test_the_launchers_file_has_what_ray_asks_for_and_no_telemetry():
 
 
 def test_the_job_for_kubernetes_runs_a_command_that_there_is():
-    from latentfill.cli.complete import Options
     from latentfill.cli.option_parsing import read_options
+    from latentfill.options.commands import CompleteCommand
 
     assert (JOB["apiVersion"], JOB["kind"]) == ("ray.io/v1", "RayJob")
     verb, *words = JOB["spec"]["entrypoint"].removeprefix("latentfill ").split()
-    options = read_options(Options, verb, words)
+    options = read_options(CompleteCommand, verb, words)
     cluster = JOB["spec"]["rayClusterSpec"]
     (group,) = cluster["workerGroupSpecs"]
     assert options.where.engine == "ray" and options.where.workers == group["replicas"]

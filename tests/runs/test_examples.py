@@ -11,13 +11,13 @@ import pytest
 import yaml
 
 from latentfill.cli.option_parsing import read_options
-from latentfill.cli.train import Options
+from latentfill.options.commands import TrainCommand
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "cluster"
 SLURM, KUBERNETES = EXAMPLES / "train.slurm", EXAMPLES / "train-kubernetes.yaml"
 
 
-def launched(words: list[str]) -> Options:
+def launched(words: list[str]) -> TrainCommand:
     """What the verb makes of its part of a command; torchrun's own must be known to it."""
     from torch.distributed.run import get_args_parser
 
@@ -26,7 +26,7 @@ def launched(words: list[str]) -> Options:
     assert parsed.rdzv_backend == "c10d" and parsed.module and parsed.max_restarts == 100
     rest = [word for word in [parsed.training_script, *parsed.training_script_args] if word != "--"]
     assert rest[:2] == ["latentfill", "train"]
-    return read_options(Options, "train", rest[2:])
+    return read_options(TrainCommand, "train", rest[2:])
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="no bash here")

@@ -11,11 +11,11 @@ from PIL import Image, ImageCms
 
 from latentfill.batch.inputs import Reader
 from latentfill.batch.outputs import Question
-from latentfill.cli.complete import Options
 from latentfill.images.archives import Source
 from latentfill.images.originals import Original
 from latentfill.images.photos import FORMATS
 from latentfill.options import CompleteOptions
+from latentfill.options.commands import CompleteCommand
 from latentfill.pipeline import draw_hole, fill
 from latentfill.web.forms import Form
 from latentfill.web.routes.complete import question_of
@@ -95,7 +95,7 @@ def test_a_hole_says_the_same_on_every_way(name, client, models, photo, tmp_path
     found = []
 
     for own in (None, data):  # the command line's, and one from a table
-        options = Options((), tmp_path / "out", hole="center" if own else str(path))
+        options = CompleteCommand((), tmp_path / "out", hole="center" if own else str(path))
         _, cut = Reader(options, gan, alone=False)._read(Question(source, 1, tmp_path / "out" / "cat", own))
         found.append((cut.hole, cut.notes))
     drawn = draw_hole(str(path), original, 0, "cat.png")  # Python's
