@@ -65,7 +65,7 @@ SEARCHES: dict[str, dict[str, Any]] = {  # what no preset does; each with the re
     "cosine": {"schedule": "cosine", "steps": 6},
     "nesterov": {"method": "nesterov", "learning_rate": 0.001, "steps": 6},
     "hmc": {"method": "hmc", "steps": 2, "hmc_leapfrog_steps": 3},
-    "posterior": {"method": "posterior", "steps": 4, "warm_up": 3, "leapfrog_steps": 2},
+    "posterior": {"method": "posterior", "steps": 4},
     "attempts": {"attempts": 4, "prune": True, "held_out": 0.1, "candidates": 2, "steps": 8},
     "warm": {"start": "encoder", "steps": 3, "tune_steps": 3},
     "overlay": {"blend": "overlay", "context": "l1", "balance": "sum", "steps": 3},

@@ -16,7 +16,6 @@ import torch
 from .completion.complete import Completion, watch
 from .completion.operators import Sight
 from .completion.operators import parse as parse_operator
-from .completion.samples import warnings
 from .errors import ExtraError, HoleError, ImageError, LatentfillError, is_out_of_memory
 from .faces.placement import Placement
 from .gan.gan import Gan
@@ -377,8 +376,6 @@ def put_back(
     alone = options.candidates > 1 and not question.placements and question.hole.any()
     notes = (*question.notes, "there is one candidate only: no model was asked") if alone else question.notes
     notes = (*notes, *(trust.warnings if trust else ()))
-    for row in range(len(question.placements) if candidates else 0):
-        notes = (*notes, *warnings(candidates[0].notes, row))
     return Filled(tuple(made), question.placements, tuple(losses), notes, trust)
 
 

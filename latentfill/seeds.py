@@ -48,9 +48,7 @@ class Stream(Enum):
     THINNED = "completion", 6  # known pixels that the encoder is not shown
     HELD_OUT = "completion", 7  # known pixels that no search sees
     MEAN_COLOURS = "completion", 8
-    POSTERIOR = "completion", 9
     CANDIDATES = "completion", 10  # the noise of a completer's
-    HMC_LENGTHS = "completion", 0x6C656E677468  # "length"
     MEASUREMENT_NOISE = "completion", 0x6E6F697365  # "noise"
     GUESSES = "uncertainty", 8  # pixels hidden from a further guess
     GUESS_NOISE = "uncertainty", 11

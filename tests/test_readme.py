@@ -23,7 +23,6 @@ COMMANDS = [
     if line.startswith("latentfill ")
 ]
 SMALLER = {
-    "complete --method posterior": ["--steps", "4", "--warm-up", "4", "--leapfrog-steps", "1"],
     "complete --edits 4": ["--steps", "4", "--max-images", "1", "--edits", "2"],
     "complete": ["--steps", "4"],
     "evaluate": ["--count", "3", "--methods", "mean,telea"],

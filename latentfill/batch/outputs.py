@@ -167,7 +167,9 @@ def check_same(
 
     Two names of one hole, or of one model, are no difference.
     """
-    told = {**LEFT_ALONE, **told, "options": {**asdict(CompleteOptions()), **told.get("options", {})}}
+    defaults = asdict(CompleteOptions())
+    kept = {name: value for name, value in told.get("options", {}).items() if name in defaults}  # others are gone
+    told = {**LEFT_ALONE, **told, "options": {**defaults, **kept}}
     told["photo"] = {"grow": 0, **told.get("photo", {})}
     told, asked = _take_apart(told), _take_apart(asked)
     if now.get("hole") is not None and was.get("hole") == now["hole"]:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_type_hints
 import tyro
 
 from ..errors import LatentfillError, explain
+from ..options import refuse_removed
 
 T = TypeVar("T")
 command: ContextVar[str] = ContextVar("command", default="latentfill")  # as it was given, for reports
@@ -42,6 +43,7 @@ def read_options(options: type[T], verb: str, argv: Sequence[str]) -> T:
     argv = _spelt_out(argv)
     config = _take(argv, "--config")
     given = _read_yaml(Path(_expand(config))) if config else {}
+    refuse_removed({name: _chosen(name, argv, given) for name in ("method", "preset")})
     default = _blank(options)
     _check_dashes(argv, _names(default))
     preset_defaults = getattr(options, "preset_defaults", None)

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from ..device import choose_precision
 from ..gan.gan import Gan, StagedGenerator
 from ..images.incomplete import Incomplete
-from ..options import COMPLETE_PRESETS, CompleteOptions
+from ..options import COMPLETE_PRESETS, CompleteOptions, refuse_removed
 from ..seeds import Stream
 from ..types import Known, Latents, PerImage
 from .completion import Completion as Completion
@@ -20,7 +20,6 @@ from .held_out import error, hold_out, without
 from .hmc import hmc
 from .objective import CompletionLoss, Objective
 from .restarts import CUTS, Race, guess, starts, warm
-from .samples import draw
 from .search import Narrow, Rows, Step, adam, constant, cosine, nesterov, prepared, search
 from .tuning import LATENT_STEP, tune
 
@@ -44,8 +43,6 @@ def watch(gan: Gan, incomplete: Incomplete, options: CompleteOptions | None = No
     if conditional:
         return watch_conditional(gan, incomplete, options)
     warm(gan, options)
-    if options.method == "posterior":
-        return draw(gan, incomplete, options)
     return _watch(gan, incomplete, options)
 
 
@@ -150,6 +147,7 @@ def _steps(
 
 
 def _checked(options: CompleteOptions) -> CompleteOptions:
+    refuse_removed(asdict(options))
     try:
         TypeAdapter(CompleteOptions).validate_python(asdict(options))
     except ValidationError as error:

@@ -14,8 +14,6 @@ from ..images.incomplete import BLOCK, Incomplete
 from ..types import Images, Known, Latents, PerImage
 
 Terms = dict[str, PerImage]
-REACH = 4  # pixels within which residuals of a generator hang together
-LEAST_SIGMA = 2 / 255  # one grey level: nothing is known better
 
 
 @runtime_checkable
@@ -140,58 +138,6 @@ class CompletionLoss:
         if self.incomplete.lowres is not None:
             counts["lowres"] = self.incomplete.lowres.sum((1, 2, 3)) * channels
         return counts | {one.observer.name: one.count for one in self.incomplete.observations}
-
-
-@final
-@dataclass(frozen=True)
-class Likelihood:
-    """-log p(what is known | z) of each image, but for a constant: normal residuals, for samples of the posterior.
-
-    A picture is taken to differ from G(z) by `sigma` in each known pixel, and by that of each observation in its
-    numbers; both are deviations in [-1, 1]. Such residuals hang together, so they are worth fewer than they are:
-    `temperature`, at least 1, is how many count as one.
-    """
-
-    incomplete: Incomplete
-    sigma: Terms
-    temperature: Terms
-
-    def __call__(self, z: Latents, images: Images) -> Terms:
-        """The terms of `residuals`: half of their squares, in units of sigma and of the temperature."""
-        scale = {name: 2 * self.sigma[name].square() * self.temperature[name] for name in self.sigma}
-        found = residuals(self.incomplete, images)
-        return {name: r.square().sum((1, 2, 3)) / scale[name] for name, r in found.items()}
-
-
-def residuals(incomplete: Incomplete, images: Images) -> dict[str, Float[Tensor, "n _ _ _"]]:
-    """By how much images miss what is known, as `contextual` for the pixels and under each observation's name."""
-    terms = {"contextual": incomplete.known * (images - incomplete.images)}
-    return terms | {one.observer.name: one.residual(images) for one in incomplete.observations}
-
-
-def likelihood_of(incomplete: Incomplete, images: Images, chains: int = 1) -> Likelihood:
-    """The likelihood under which the residuals of `images`, the best found, are what is to be expected.
-
-    Each image's sigma is their root mean square, and with an observation that has noise at least the noise's. Its
-    temperature is how many residuals move together: all that lie within REACH pixels, in all channels. With `chains`
-    rows for each image, they share what the one that fits best has.
-    """
-    sigma: Terms = {}
-    temperature: Terms = {}
-    counts = {"contextual": incomplete.known.sum((1, 2, 3)) * images.shape[1]}
-    counts |= {one.observer.name: one.count for one in incomplete.observations}
-    noise = {one.observer.name: one.observer.sigma for one in incomplete.observations}
-    for name, r in residuals(incomplete, images).items():
-        squares = r.square().sum((1, 2, 3))
-        least = max(noise.get(name, 0.0), LEAST_SIGMA)
-        level = r.sum(1, keepdim=True)
-        around = F.avg_pool2d(level, 2 * REACH + 1, stride=1, padding=REACH) * (2 * REACH + 1) ** 2
-        together = (level * around).sum((1, 2, 3)) / squares.clamp_min(1e-12)
-        fits = squares.view(-1, chains).min(1).indices + chains * torch.arange(len(r) // chains, device=r.device)
-        best = fits.repeat_interleave(chains)
-        sigma[name] = (squares / counts[name].clamp_min(1)).sqrt().clamp_min(least)[best]
-        temperature[name] = torch.where(squares > 0, together, 1).clamp_min(1)[best]
-    return Likelihood(incomplete, sigma, temperature)
 
 
 def _mirrored(side: int, margin: int, device: torch.device) -> Tensor:

@@ -14,7 +14,7 @@ from .bounds import (
     Size,
     Widths,
 )
-from .completion import COMPLETE_PRESETS, Alignment, CompleteOptions, PhotoOptions, ReadLimits, is_odd
+from .completion import COMPLETE_PRESETS, Alignment, CompleteOptions, PhotoOptions, ReadLimits, is_odd, refuse_removed
 from .serving import EngineOptions, ServeOptions
 from .training import GAN_PRESETS, REGRESSION, TRAIN_KINDS, NetworkOptions, RunOptions, TrainOptions, renamed
 
@@ -45,5 +45,6 @@ __all__ = [
     "TrainOptions",
     "Widths",
     "is_odd",
+    "refuse_removed",
     "renamed",
 ]

@@ -3,11 +3,13 @@
 The choices of those who complete pictures.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, final
 
 from annotated_types import Ge, Gt, Interval, Le, Lt, Predicate
 
+from ..errors import LatentfillError
 from .bounds import LandmarkSet, Positive
 
 
@@ -66,10 +68,10 @@ def is_odd(number: int) -> bool:
 class CompleteOptions:
     """How an incomplete image is completed. The defaults are the final repository's; what is used is a preset."""
 
-    method: Literal["adam", "nesterov", "hmc", "posterior"] = "adam"
-    """how a latent is searched: adam (the repository's), nesterov (the post's); or samples: hmc (theirs), posterior"""
+    method: Literal["adam", "nesterov", "hmc"] = "adam"
+    """how a latent is searched: adam (the repository's), nesterov (the post's), or sampled: hmc (the repository's)"""
     steps: Annotated[int, Ge(0)] = 1000
-    """updates of each latent, or proposals of hmc (the original's nIter), or draws of each chain of posterior"""
+    """updates of each latent, or proposals of hmc (the original's nIter)"""
     learning_rate: Annotated[float, Gt(0)] = 0.01
     """step of adam and nesterov (lr)"""
     schedule: Literal["constant", "cosine"] = "constant"
@@ -90,10 +92,6 @@ class CompleteOptions:
     """leapfrog steps, each a gradient, for a proposal (hmcL)"""
     hmc_anneal: Annotated[float, Gt(0)] = 1.0
     """factor of hmc_beta after each proposal; above 1 it cools (hmcAnneal)"""
-    warm_up: Positive = 100
-    """draws of each chain of posterior before those that count, in which it learns how far to step"""
-    leapfrog_steps: Positive = 10
-    """gradients for a draw of posterior, on average"""
     context: Literal["l1", "weighted"] = "l1"
     """contextual loss: every known pixel alike (the post's), or the more the nearer to the hole (Yeh et al.)"""
     window: Annotated[int, Gt(0), Predicate(is_odd)] = 7
@@ -136,8 +134,17 @@ class CompleteOptions:
 
     @property
     def starts(self) -> int:
-        """Latents to start from for each image; of posterior, its chains, and enough to tell one that is lost."""
-        return max(self.attempts, self.candidates, 4 if self.method == "posterior" else 1)
+        """Latents to start from for each image."""
+        return max(self.attempts, self.candidates)
+
+
+def refuse_removed(chosen: Mapping[str, object]) -> None:
+    """Raise LatentfillError if `method` or `preset` is `posterior`, which earlier versions had."""
+    if "posterior" in (chosen.get("method"), chosen.get("preset")):
+        raise LatentfillError(
+            "there is no method posterior any more: its chains did not mix",
+            "Ask the completer for several: --preset best --candidates 4. The original's sampler is --method hmc.",
+        )
 
 
 COMPLETE_PRESETS: dict[str, CompleteOptions] = {

@@ -205,7 +205,7 @@ def choose(found: Mapping[str, Calibration], options: CompleteOptions, clues: Cl
 
 
 def _search(options: CompleteOptions) -> tuple[str, bool]:
-    """What kind of search it is: draws of a posterior are off by more than the best that a descent finds."""
+    """What kind of search it is: samples are off by more than the best that a descent finds."""
     kind = "descent" if options.method in ("adam", "nesterov") else options.method
     return kind, options.start != "random"
 

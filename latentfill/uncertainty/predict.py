@@ -6,7 +6,6 @@ from typing import Any, final
 import torch
 
 from ..completion.complete import Completion
-from ..completion.samples import warnings
 from ..gan.gan import Gan
 from ..images.incomplete import Incomplete
 from ..options import CompleteOptions
@@ -104,12 +103,10 @@ def judge(gan: Gan, incomplete: Incomplete, completion: Completion, options: Com
     besides = _besides(incomplete)
     words = []
     for row in range(len(incomplete)):
-        # What the search itself says against its answer comes first.
-        said = warnings(completion.notes, row)
         if chosen is None:
-            words.append((*said, ANOTHER if calibrations else UNCALIBRATED))
+            words.append((ANOTHER if calibrations else UNCALIBRATED,))
             continue
-        said += _said(trust, row, observed=besides[row])
+        said = _said(trust, row, observed=besides[row])
         predicted = trust.told(row)["predicted"]
         if not chosen[1] and predicted:
             said += (f"calibrated for the preset {chosen[0]}, not for these options: take the numbers as rough",)

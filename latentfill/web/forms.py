@@ -27,7 +27,7 @@ from ..images.hole_pictures import HolePicture, check_size, decode_hole
 from ..images.metadata import mended
 from ..images.originals import Original
 from ..images.photos import FORMATS, READ, name_unread
-from ..options import ReadLimits, ServeOptions
+from ..options import ReadLimits, ServeOptions, refuse_removed
 from .errors import Refused
 
 logging.getLogger("python_multipart").setLevel(logging.ERROR)  # its warnings quote what was sent
@@ -206,6 +206,7 @@ def changed(name: str, default: T, given: Any) -> T:
     """The options with what is given in the place of the defaults, in the bounds that the command line has as well."""
     if not isinstance(given, dict):
         raise Refused(422, f"{name}: not a JSON object", 'Send such as {"seed": 1}.')
+    refuse_removed(given)
     known = [field.name for field in fields(default)]  # type: ignore[arg-type]
     for key in given:
         if key not in known:

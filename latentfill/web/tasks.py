@@ -15,7 +15,6 @@ from typing import Generic, TypeVar, final
 
 from ..completion.complete import Completion, watch
 from ..completion.restarts import warm
-from ..completion.samples import FIND_STEPS
 from ..errors import LatentfillError
 from ..gan.gan import Gan
 from ..images.incomplete import Incomplete, concatenate
@@ -49,7 +48,7 @@ class Question:
     @property
     def kind(self) -> Hashable:
         """What questions have in common that one search can answer; None for one that gains nothing by company."""
-        if self.incomplete is None or self.options.method == "posterior":
+        if self.incomplete is None:
             return None
         seen = tuple(one.observer.name for one in self.incomplete.observations)
         return self.model, self.options, self.incomplete.lowres is None, seen
@@ -81,8 +80,6 @@ def gradients(options: CompleteOptions, *, warm: bool) -> int:
     steps = options.updates(warm=warm)
     if options.method == "hmc":
         steps *= options.hmc_leapfrog_steps
-    if options.method == "posterior":
-        return FIND_STEPS + (options.warm_up + steps) * options.leapfrog_steps
     return steps + options.tune_steps
 
 

@@ -101,7 +101,8 @@ def test_what_is_there_was_made_for_this_observation(tmp_path, model, faces, cap
     assert "was made with --observe grey, not without" in capsys.readouterr().err
     for path in (tmp_path / "out").glob("*.json"):  # as it was written before there were observations
         story = json.loads(path.read_text())
-        del story["options"]["warm_up"]
+        del story["options"]["prune"]
+        story["options"]["warm_up"] = 100  # of a method that is gone
         path.write_text(json.dumps({key: v for key, v in story.items() if key not in ("observe", "degrade")}))
     assert complete(*words, "--hole", "full") == 0
     assert complete(*words, "--observe", "grey") == 2

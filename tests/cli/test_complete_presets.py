@@ -94,19 +94,23 @@ def test_fast_is_the_encoders_guess_blended_in(tmp_path, models, faces):
     assert np.abs(expected.astype(int) - read(tmp_path / "out" / "0.png")).max() <= 1
 
 
-def test_candidates_and_posterior_samples_are_offered_side_by_side(tmp_path, models, faces, capsys):
+def test_candidates_and_samples_are_offered_side_by_side(tmp_path, models, faces):
     words = (faces / "0.png", "--model", models / "warm.safetensors", "--candidates", 3)
     assert complete(*words, "--out", tmp_path / "best") == 0
-    sampled = ("--method", "posterior", "--steps", 8, "--cold-steps", 0, "--warm-up", 5, "--leapfrog-steps", 3)
-    assert complete(*words, "--out", tmp_path / "posterior", *sampled) == 0
-    told = capsys.readouterr().err
-    assert re.search(r"0.png: (the chains disagree|the samples are worth)", told)
-    for name in ("best", "posterior"):
+    sampled = ("--method", "hmc", "--steps", 8, "--cold-steps", 0, "--tune-steps", 0, "--hmc-leapfrog-steps", 3)
+    assert complete(*words, "--out", tmp_path / "hmc", *sampled) == 0
+    for name in ("best", "hmc"):
         offered = tmp_path / name / "_run" / "candidates" / "0"
         pictures = [read(offered / f"{i}.png") for i in (1, 2, 3)]
         assert np.array_equal(pictures[0], read(tmp_path / name / "0.png")) and (offered / "sheet.png").exists()
         assert not any(np.array_equal(a, b) for a, b in itertools.pairwise(pictures))
-    story = json.loads((tmp_path / "posterior" / "0.json").read_text())
-    (square,) = story["squares"]
-    assert {*square["search"]} == {"accepted", "rhat", "effective", "unexplained"}
-    assert story["steps"] == 60 + 5 + 8
+    metadata = json.loads((tmp_path / "hmc" / "0.json").read_text())
+    (square,) = metadata["squares"]
+    assert {*square["search"]} == {"accepted"} and metadata["steps"] == 8
+
+
+@pytest.mark.parametrize("words", [["--method", "posterior"], ["--method=posterior"], ["--preset", "posterior"]])
+def test_the_method_that_is_gone_says_what_to_take_instead(tmp_path, models, faces, capsys, words):
+    assert complete(faces, "--out", tmp_path / "out", "--model", models / "warm.safetensors", *words) == 2
+    error = capsys.readouterr().err
+    assert "no method posterior any more" in error and "--preset best --candidates 4" in error

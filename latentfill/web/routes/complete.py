@@ -27,7 +27,6 @@ from ...completion.conditional import applies
 from ...completion.operators import KINDS as OBSERVED
 from ...completion.operators import parse as parse_sight
 from ...completion.restarts import warm
-from ...completion.samples import draw as draw_samples
 from ...errors import HoleError, LatentfillError, is_out_of_memory
 from ...faces.placement import Placement
 from ...images.holes import ALIASES, DrawnHole
@@ -36,7 +35,7 @@ from ...images.incomplete import Incomplete
 from ...images.originals import Original, encode
 from ...images.photos import READ
 from ...images.pixels import to_pixels
-from ...options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ServeOptions
+from ...options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ServeOptions, refuse_removed
 from ...photo.crops import blend
 from ...pipeline import Filled, ask, draw_hole, put_back
 from ...uncertainty.predict import Trust
@@ -213,6 +212,7 @@ def question_of(state: State, form: Form, seat: Seat) -> Question:
     gan = state.gan(form.text("model", None))
     name = form.text("model", state.default)
     preset = form.text("preset", "best")
+    refuse_removed({"preset": preset})
     if preset not in COMPLETE_PRESETS:
         raise Refused(422, f"there is no preset {preset[:80]!r}", f"It is one of: {', '.join(COMPLETE_PRESETS)}.")
     options = form.options("options", COMPLETE_PRESETS[preset])
@@ -232,8 +232,6 @@ def question_of(state: State, form: Form, seat: Seat) -> Question:
     cut, incomplete = ask(original, drawn, gan, photo_options, landmarks, sight=sight, most=most)
     question = Question(name, gan, cut, incomplete, options, photo_options)
     check(question, state.options.max_steps)
-    if incomplete is not None and options.method == "posterior":
-        draw_samples(gan, incomplete, options)  # says what it cannot do before it begins
     return question
 
 

@@ -87,11 +87,6 @@ def test_other_options_and_more_rows_than_fit_make_searches_of_their_own(engine,
     assert asyncio.run(run()) == (4, 6)  # 3 + 1 + 1 + 1: two of three attempts each are six rows
 
 
-def test_samples_of_a_posterior_are_not_batched(question):
-    asked = [question(i, replace(OPTIONS, method="posterior", steps=4, warm_up=1)) for i in (0, 1)]
-    assert asked[0].kind is None and question(0).kind == question(1).kind is not None
-
-
 def test_a_search_that_nobody_waits_for_is_closed(engine, question, slowly):
     async def run():
         async with engine() as one:

@@ -14,7 +14,6 @@ from latentfill.web.tasks import check, gradients
         (COMPLETE_PRESETS["best"], True, 40),
         (COMPLETE_PRESETS["best"], False, 140),
         (CompleteOptions("hmc", 20), False, 2000),
-        (CompleteOptions("posterior", 40, warm_up=60), False, 60 + 100 * 10),
     ],
 )
 def test_what_a_search_costs_is_known_before(options, warm, count):

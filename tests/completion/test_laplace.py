@@ -4,12 +4,34 @@ import pytest
 import torch
 
 from latentfill.completion.complete import complete
-from latentfill.completion.restarts import apart, can_vary, starts, varied
+from latentfill.completion.laplace import (
+    can_vary,
+    farthest_points,
+    from_normal,
+    residual_variances,
+    sample_around,
+    to_normal,
+)
+from latentfill.completion.operators import parse, question
+from latentfill.completion.restarts import starts
 from latentfill.gan.gan import Gan, NormalPrior, UniformPrior
 from latentfill.images.incomplete import Incomplete
 from latentfill.options import CompleteOptions
 
 OPTIONS = CompleteOptions(steps=0, start="encoder", precision="fp32")
+
+
+@dataclass
+class Other:
+    """Another prior."""
+
+    dim: int = 6
+
+    def sample(self, seeds):
+        return torch.zeros(len(seeds), 6)
+
+    def project(self, z):
+        return z
 
 
 @dataclass
@@ -69,29 +91,52 @@ def test_each_image_is_varied_as_if_alone_and_by_the_seed():
     model = gan(UniformPrior(6), off=0.02)
     asked = upper_half_known(model, [1, 2, 3])
     guesses = model.encoder(*asked.shown)
-    together = varied(model.generator, asked, guesses, [5, 6, 7]).view(3, 3, 6)
-    assert torch.equal(together[1], varied(model.generator, asked.select([1]), guesses[1:2], [5, 6, 7]))
-    assert not torch.equal(together, varied(model.generator, asked, guesses, [5, 6, 8]).view(3, 3, 6))
+    together = sample_around(model.generator, asked, guesses, [5, 6, 7]).view(3, 3, 6)
+    assert torch.equal(together[1], sample_around(model.generator, asked.select([1]), guesses[1:2], [5, 6, 7]))
+    assert not torch.equal(together, sample_around(model.generator, asked, guesses, [5, 6, 8]).view(3, 3, 6))
     assert together.abs().max() <= 1
 
 
 def test_the_farthest_images_are_taken():
     images = torch.tensor([0.0, 0.1, 0.9, 1.0, -0.7]).view(5, 1, 1, 1).expand(5, 1, 2, 2)
-    assert apart(images, 3) == [0, 3, 4] and apart(images, 1) == [0]
+    assert farthest_points(images, 3) == [0, 3, 4] and farthest_points(images, 1) == [0]
 
 
 def test_where_there_is_no_linear_model_attempts_are_guesses():
-    @dataclass
-    class Other:
-        dim: int = 6
-
-        def sample(self, seeds):
-            return torch.zeros(len(seeds), 6)
-
-        def project(self, z):
-            return z
-
     asked = upper_half_known(gan(UniformPrior(6)), [1])
     assert can_vary(UniformPrior(6), asked) and not can_vary(Other(), asked)
     blocks = Incomplete(asked.images, asked.known, torch.ones(1, 1, 1, 1))
     assert not can_vary(UniformPrior(6), blocks)
+
+
+def test_a_uniform_latent_is_a_normal_number_and_back():
+    z = UniformPrior(1000).sample([1, 2])
+    torch.testing.assert_close(from_normal(UniformPrior(1000), to_normal(UniformPrior(1000), z)), z, atol=1e-5, rtol=0)
+    assert abs(to_normal(UniformPrior(1000), z).std().item() - 1) < 0.05
+    assert to_normal(UniformPrior(1), torch.tensor([[1.0], [-1.0]])).isfinite().all()  # a search ends on walls
+    with pytest.raises(ValueError, match="a uniform or a normal prior, not Other"):
+        to_normal(Other(), torch.zeros(1, 6))
+
+
+def test_residuals_have_a_variance_and_some_count_as_one():
+    rng = torch.Generator().manual_seed(0)
+    white = 0.1 * torch.randn(2, 3, 32, 32, generator=rng)
+    level = 0.1 * torch.randn(2, 1, 16, 16, generator=rng).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    known = torch.ones(2, 1, 32, 32)
+    known[..., :8] = 0
+    for residual, expected in ((white, 1.0), (level.expand(2, 3, 32, 32), 12.0)):  # alone; in blocks of 2x2, 3 channels
+        incomplete = Incomplete(residual * (known + 9 * (1 - known)), known)
+        variance = residual_variances(incomplete, torch.zeros(2, 3, 32, 32))["contextual"]
+        assert (variance / 0.01 / expected - 1).abs().max() < 0.45
+    nothing = residual_variances(Incomplete(white, torch.zeros(2, 1, 32, 32)), white)["contextual"]
+    torch.testing.assert_close(nothing, torch.full((2,), (2 / 255) ** 2))
+
+
+def test_residuals_have_at_least_an_observations_noise():
+    truth = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) - 0.5
+    for text in ("noise:25", "grey", "levels:4"):
+        sight = parse(text)
+        incomplete = question(sight, sight.view(truth), torch.ones(2, 1, 16, 16), 3)
+        variances = residual_variances(incomplete, truth)
+        assert set(variances) == {"contextual", text}
+        assert (variances[text] >= max(sight.sigma, 2 / 255) ** 2 * 0.999).all()
