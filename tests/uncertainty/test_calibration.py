@@ -139,9 +139,9 @@ def test_the_nearest_calibration_is_one_of_a_search_of_that_kind(calibration):
     assert choose(both, replace(fast, tune_steps=9), c) == ("best", False)
     assert choose(both, replace(BEST, blend="overlay", method="nesterov"), c) == ("best", False)
     assert choose({"best": both["best"]}, fast, c) == ("best", False)
-    for another in (SEED, replace(BEST, method="posterior"), replace(fast, method="hmc")):
+    for another in (SEED, replace(BEST, method="hmc"), replace(fast, method="hmc")):
         assert choose(both, another, c) is None
-    samples = replace(BEST, method="posterior")
+    samples = replace(BEST, method="hmc")
     assert choose({"mine": replace(calibration, options=samples)}, replace(samples, steps=9), c) == ("mine", False)
 
 

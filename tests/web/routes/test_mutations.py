@@ -82,7 +82,6 @@ WORDS = [
     ),
     *(
         '{"method": "hmc"}',
-        '{"method": "posterior"}',
         '{"place": "faces"}',
         '{"outside": "telea"}',
         '{"grain": 0}',
