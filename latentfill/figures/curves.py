@@ -1,8 +1,7 @@
-"""How every figure looks, and how one is saved: no screen, no state, the same bytes for the same numbers.
+"""Loss curves of trainings, ready to print: every value faintly, a rolling average over it.
 
-The one place that imports matplotlib.
-
-The loss curves of trainings, ready to print: every value faintly, a rolling average over it.
+The style of every figure is here as well, and so is the one place that imports matplotlib: no screen, no state, the
+same bytes for the same numbers.
 """
 
 import csv
@@ -10,8 +9,9 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import IO, Any, Literal, final
 
 import numpy as np
 from jaxtyping import Float
@@ -85,24 +85,26 @@ def save(figure: Figure, path: Path, formats: Sequence[Format], style: Style = P
     """Write the figure as path.pdf, path.svg, path.png and yield each: whole, and with text that stays text."""
     for kind in formats:
         target = path.with_name(f"{path.name}.{kind}")
-        _write(figure, target, kind, style)
+        no_date = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[kind]
+        records.save(target, partial(_write, render(figure, style, format=kind, metadata=no_date)))
         yield target
 
 
-def to_pixels(figure: Figure, style: Style = PRINT) -> Pixels:
-    """The figure as uint8 [H, W, 3], at its own resolution: a frame of an animation."""
+def render(figure: Figure, style: Style = PRINT, **options: Any) -> bytes:
+    """The figure as a file of matplotlib's `savefig`."""
     file = io.BytesIO()
     with matplotlib.rc_context(style):
-        figure.savefig(file, format="png", dpi="figure")
-    return np.asarray(Image.open(file).convert("RGB"))
+        figure.savefig(file, **options)
+    return file.getvalue()
 
 
-def _write(figure: Figure, target: Path, kind: Format, style: Style) -> None:
-    date = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[kind]
-    drawn = io.BytesIO()
-    with matplotlib.rc_context(style):
-        figure.savefig(drawn, format=kind, metadata=date)
-    records.save(target, lambda file: file.write(drawn.getvalue()))
+def to_pixels(figure: Figure) -> Pixels:
+    """The figure as uint8 [H, W, 3], at its own resolution: a frame of an animation."""
+    return np.asarray(Image.open(io.BytesIO(render(figure, format="png", dpi="figure"))).convert("RGB"))
+
+
+def _write(data: bytes, out: IO[bytes]) -> None:
+    out.write(data)
 
 
 Column = Float[np.ndarray, " n"]
@@ -131,12 +133,15 @@ DEFAULT_SHARE = 1 / 40  # of the training, that the rolling average takes in
 @final
 @dataclass(frozen=True)
 class Metrics:
-    """What a run recorded: columns of equal length over the images seen."""
+    """Records of a run: columns of equal length over the images seen."""
 
     name: str
     images_seen: Column
     columns: dict[str, Column]
     panels: Panels = field(default_factory=lambda: KINDS[0])
+
+
+Panel = tuple[str, str, list[tuple[Metrics, str, str]]]  # title, heading, and what is drawn: run, column, label
 
 
 def read(run: Path, name: str = "") -> Metrics:
@@ -193,14 +198,34 @@ def rolling(images_seen: Column, values: Column, window: float) -> Column:
 
 
 def draw(runs: Sequence[Metrics], window: int | None = None) -> Figure:
-    """What one run recorded, in two panels; of several runs, a panel for each column and a colour for each run.
+    """Draw the panels of one run, or for several a panel for each column and a colour for each run.
 
     Raises RunError for runs that have nothing in common.
     """
     if not runs:
         raise ValueError("a figure of losses needs at least one run")
+    panels = _panels_of_one(runs[0]) if len(runs) == 1 else _panels_of_several(runs)
+    width, height, columns = (6.3, max(4.6, 1.9 * len(panels)), 1) if len(runs) == 1 else (7.2, 5.0, 2)
+    first: Axes | None = None
     with matplotlib.rc_context(PRINT):
-        return _one(runs[0], window) if len(runs) == 1 else _several(runs, window)
+        figure = Figure((width, height), layout="constrained")
+        for place, (title, heading, curves) in enumerate(panels, 1):
+            axes = figure.add_subplot(-(-len(panels) // columns), columns, place, sharex=first)
+            first = first or axes
+            for number, (run, column, label) in enumerate(curves):
+                _curve(axes, run, column, COLOURS[number % len(COLOURS)], label, window, faint=len(runs) < 4)
+            _finish(axes, heading, [run.columns[column] for run, column, _ in curves])
+            if len(runs) == 1:
+                axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, ncols=len(curves))
+            if title in SIGNED:
+                axes.axhline(0, color=GREY, linewidth=0.8, zorder=1)
+            lowest = place > len(panels) - columns
+            axes.tick_params(labelbottom=lowest)
+            if lowest:
+                axes.set_xlabel("images seen")
+        if first is not None and len(runs) > 1:
+            figure.legend(*first.get_legend_handles_labels(), loc="outside upper left", ncols=min(len(runs), 4))
+    return figure
 
 
 def write(
@@ -211,7 +236,7 @@ def write(
 
 
 def _panels(path: Path, head: Sequence[str]) -> Panels:
-    """What to draw of a run with such columns. Raises RunError if no training has them."""
+    """The panels of a run with such columns. Raises RunError if no training has them."""
     for kind in KINDS:
         panels = {title: {c: label for c, label in panel.items() if c in head} for title, panel in kind.items()}
         losses = [column for title, panel in kind.items() if title not in HELD_OUT for column in panel]
@@ -221,46 +246,23 @@ def _panels(path: Path, head: Sequence[str]) -> Panels:
     raise RunError(f"{path} has no column {', '.join(missing)}", "Give a run of `latentfill train`.")
 
 
-def _one(run: Metrics, window: int | None) -> Figure:
-    figure = Figure((6.3, max(4.6, 1.9 * len(run.panels))), layout="constrained")
-    first: Axes | None = None
-    for place, (title, columns) in enumerate(run.panels.items(), 1):
-        axes = figure.add_subplot(len(run.panels), 1, place, sharex=first)
-        first = first or axes
-        for (column, label), colour in zip(columns.items(), COLOURS, strict=False):
-            _curve(axes, run, column, colour, label, window, faint=True)
-        _finish(axes, title, [run.columns[column] for column in columns])
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, ncols=len(columns))
-        if title in SIGNED:
-            axes.axhline(0, color=GREY, linewidth=0.8, zorder=1)
-        axes.tick_params(labelbottom=place == len(run.panels))
-    axes.set_xlabel("images seen")
-    return figure
+def _panels_of_one(run: Metrics) -> list[Panel]:
+    return [
+        (title, title, [(run, column, label) for column, label in columns.items()])
+        for title, columns in run.panels.items()
+    ]
 
 
-def _several(runs: Sequence[Metrics], window: int | None) -> Figure:
-    common = [c for c in runs[0].columns if all(c in run.columns for run in runs)]
+def _panels_of_several(runs: Sequence[Metrics]) -> list[Panel]:
+    common = [column for column in runs[0].columns if all(column in run.columns for run in runs)]
     if not common:
         raise RunError(f"{runs[0].name} and the others are trainings of different kinds", "Plot them one by one.")
-    figure = Figure((7.2, 5.0), layout="constrained")
-    first: Axes | None = None
-    wanted = {c: (title, label) for title, panel in runs[0].panels.items() for c, label in panel.items() if c in common}
-    lines = -(-len(wanted) // 2)
-    for place, (column, (title, label)) in enumerate(wanted.items(), 1):
-        axes = figure.add_subplot(lines, 2, place, sharex=first)
-        first = first or axes
-        for number, run in enumerate(runs):
-            _curve(axes, run, column, COLOURS[number % len(COLOURS)], run.name, window, faint=len(runs) < 4)
-        _finish(axes, f"{title}: {label}", [run.columns[column] for run in runs])
-        lowest = place > len(wanted) - 2
-        axes.tick_params(labelbottom=lowest)
-        if title in SIGNED:
-            axes.axhline(0, color=GREY, linewidth=0.8, zorder=1)
-        if lowest:
-            axes.set_xlabel("images seen")
-    if first is not None:
-        figure.legend(*first.get_legend_handles_labels(), loc="outside upper left", ncols=min(len(runs), 4))
-    return figure
+    return [
+        (title, f"{title}: {label}", [(run, column, run.name) for run in runs])
+        for title, columns in runs[0].panels.items()
+        for column, label in columns.items()
+        if column in common
+    ]
 
 
 def _curve(axes: Axes, run: Metrics, column: str, colour: str, label: str, window: int | None, faint: bool) -> None:
@@ -271,14 +273,8 @@ def _curve(axes: Axes, run: Metrics, column: str, colour: str, label: str, windo
     span = float(x[-1] - x[0]) * DEFAULT_SHARE if window is None else float(window)
     if faint:
         axes.plot(x, y, color=colour, alpha=0.2, linewidth=0.6, zorder=1.5)
-    axes.plot(
-        x,
-        rolling(x, y, span),
-        color=colour,
-        label=label,
-        marker="o" if len(x) == 1 or column in SCORES else None,
-        markersize=4,
-    )
+    marker = "o" if len(x) == 1 or column in SCORES else None
+    axes.plot(x, rolling(x, y, span), color=colour, label=label, marker=marker, markersize=4)
 
 
 def _finish(axes: Axes, title: str, drawn: Sequence[Column]) -> None:

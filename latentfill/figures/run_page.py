@@ -1,4 +1,4 @@
-"""All that a training has told, on one page that needs no other file."""
+"""The report of a training: one HTML page that needs no other file."""
 
 import base64
 import io
@@ -17,7 +17,6 @@ from ..evaluation.report import STYLE
 from ..files import records
 from ..gan import checkpoint
 from . import curves
-from .curves import PRINT, matplotlib
 
 FRAMES = 60  # of the animation, evenly over the training
 SIDE = 512  # pixels at most of its frames: eight samples of 64 a row
@@ -65,8 +64,8 @@ def _head(run: Path, starts: Sequence[Mapping[str, Any]]) -> str:
         f"computed on {last.get('device', '?')} in {last.get('precision', '?')}, torch {last.get('torch', '?')}",
         *_best(run),
     ]
-    told = "".join(f"<p><code>{escape(command)}</code></p>" for command in commands)
-    return f"{told}<ul>{''.join(f'<li>{escape(fact)}</li>' for fact in facts)}</ul>"
+    lines = "".join(f"<p><code>{escape(command)}</code></p>" for command in commands)
+    return f"{lines}<ul>{''.join(f'<li>{escape(fact)}</li>' for fact in facts)}</ul>"
 
 
 def _best(run: Path) -> list[str]:
@@ -100,15 +99,13 @@ def _curves(run: Path) -> str:
         figure = curves.draw([curves.read(run)])
     except RunError as error:
         return f"<h2>Curves</h2><p>{escape(error.what)}</p>"
-    file = io.BytesIO()
-    with matplotlib.rc_context(PRINT):
-        figure.savefig(file, format="png", dpi=150)
+    drawn = curves.render(figure, format="png", dpi=150)
     note = "Every value faintly, a rolling average over it."
-    return f'<h2>Curves</h2><p class="note">{note}</p>{_embedded(file.getvalue(), "png", "plot", "curves")}'
+    return f'<h2>Curves</h2><p class="note">{note}</p>{_embedded(drawn, "png", "plot", "curves")}'
 
 
 def _samples(run: Path, title: str) -> str:
-    """What the averaged model makes of the same latents or pictures, as it grew, and some of the sheets as they are."""
+    """Sheets of the averaged model over time, as an animation, and some of them as they are."""
     kept = _numbered(run, "")
     if not kept:
         return ""
@@ -125,12 +122,12 @@ def _samples(run: Path, title: str) -> str:
 
 def _sheets(run: Path) -> str:
     """The last completions and the last samples with their nearest training pictures."""
-    told = {
+    kinds = {
         "completed-": ("Completions", "Held-out pictures; for each hole what was known, and the completion."),
         "nearest-": ("Nearest training pictures", "Rows of samples, each over the training pictures nearest to them."),
     }
     parts = ""
-    for name, (title, note) in told.items():
+    for name, (title, note) in kinds.items():
         if found := _numbered(run, name):
             parts += f'<h2>{title}</h2><p class="note">{note}</p>{_still(found[-1])}'
     return parts
