@@ -21,7 +21,7 @@ from PIL import Image
 
 import latentfill
 from latentfill.completion.complete import complete
-from latentfill.images import originals
+from latentfill.images import photos
 from latentfill.images.archives import Source
 from latentfill.images.holes import draw, parse
 from latentfill.options import PhotoOptions
@@ -48,7 +48,7 @@ def main() -> None:
         Image.fromarray(np.clip(large + noise, 0, 255).astype(np.uint8)).save(path, quality=92)
         for _ in range(repeat + 1):
             times = [time.perf_counter()]
-            original = originals.read(Source(path.name, path))
+            original = photos.read_original(Source(path.name, path))
             times.append(time.perf_counter())
             painted = replace(original, values=np.where(hole[..., None] > 0, np.uint8(255), original.values))
             skipped = time.perf_counter()
@@ -59,7 +59,7 @@ def main() -> None:
             filled = put_back(question, answer.candidates, options, PhotoOptions())
             times.append(times[-1] + time.perf_counter() - skipped)
             skipped = time.perf_counter()
-            originals.write(Path(name, "done.png"), filled.candidates[0])
+            photos.write_original(Path(name, "done.png"), filled.candidates[0])
             times.append(times[-1] + time.perf_counter() - skipped)
             rows.append([b - a for a, b in pairwise(times)] + [times[-1] - times[0]])
             changed = (filled.candidates[0].values != original.values).any(-1)[hole == 0].sum()

@@ -23,7 +23,7 @@ from latentfill.faces.detector import find
 from latentfill.faces.placement import Placement
 from latentfill.faces.templates import place
 from latentfill.files import listing
-from latentfill.images import holes, originals, photos
+from latentfill.images import holes, photos
 from latentfill.images.pixels import grid, to_grey
 from latentfill.options import COMPLETE_PRESETS, Alignment, PhotoOptions
 from latentfill.photo.crop import cut
@@ -69,7 +69,7 @@ def main() -> None:
     without = 0
     for number, source in enumerate(list(listing.find(words.photos))[: words.count]):
         try:
-            original = originals.read(source)
+            original = photos.read_original(source)
             before = original.photo().pixels
             faces = find(before, everyone=False)
         except LatentfillError as error:

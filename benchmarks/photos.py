@@ -22,7 +22,7 @@ from latentfill.errors import LatentfillError
 from latentfill.faces.detector import find
 from latentfill.faces.placement import Placement
 from latentfill.files import listing
-from latentfill.images import originals, photos
+from latentfill.images import photos
 from latentfill.images.pixels import grid
 from latentfill.options import Alignment, PhotoOptions
 from latentfill.photo.crop import cut
@@ -55,7 +55,7 @@ def main() -> None:
     without: list[str] = []
     for number, source in enumerate(list(listing.find(words.photos))[: words.count]):
         try:
-            original = originals.read(source)
+            original = photos.read_original(source)
         except LatentfillError as error:
             without.append(f"{source.name}: {error.what}")
             continue

@@ -19,12 +19,12 @@ from .completion.operators import parse as parse_operator
 from .errors import ExtraError, HoleError, ImageError, LatentfillError, is_out_of_memory
 from .faces.placement import Placement
 from .gan.gan import Gan
-from .images import originals
+from .images import photos
 from .images.archives import Source
 from .images.hole_pictures import check_size, decode_hole, interpret_array
 from .images.holes import AT_PHOTO_SIZE, DrawnHole, HoleSpec, draw_with_notes, parse
 from .images.incomplete import Incomplete, concatenate
-from .images.originals import Original
+from .images.photos import Original
 from .images.pixels import fit, fit_hole, to_levels
 from .models import load
 from .options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ReadLimits
@@ -173,7 +173,7 @@ class Filled:
 
     def save(self, path: Path | str) -> None:
         """Write the best candidate, as deep as the photo was, with its alpha, colour profile and EXIF data."""
-        originals.write(Path(path), self.candidates[0])
+        photos.write_original(Path(path), self.candidates[0])
 
 
 def fill(
@@ -309,9 +309,9 @@ def open_photo(photo: object, limits: ReadLimits | None = None, name: str = "the
     if isinstance(photo, Original):
         return photo
     if isinstance(photo, bytes):
-        return originals.from_bytes(photo, limits, name)
+        return photos.decode_original(photo, limits, name)
     if isinstance(photo, str | Path):
-        return originals.read(Source(Path(photo).name, Path(photo)), limits)
+        return photos.read_original(Source(Path(photo).name, Path(photo)), limits)
     if not isinstance(photo, np.ndarray) or photo.dtype not in (np.uint8, np.uint16):
         raise TypeError(f"a photo is a file or an array of uint8 or uint16, not {_kind(photo)}")
     values = photo[..., None] if photo.ndim == 2 else photo

@@ -13,7 +13,7 @@ from latentfill.errors import HoleError, ImageError, LatentfillError
 from latentfill.faces.detector import find
 from latentfill.gan.checkpoint import build
 from latentfill.images.hole_pictures import grow
-from latentfill.images.originals import Original
+from latentfill.images.photos import Original
 from latentfill.options import Alignment, CompleteOptions, NetworkOptions, PhotoOptions
 from latentfill.photo import crop as cutting
 from latentfill.photo.crop import alignment_of, cut

@@ -12,8 +12,8 @@ from latentfill.completion.operators import parse
 from latentfill.evaluation import trial
 from latentfill.files.listing import find
 from latentfill.gan.checkpoint import build
-from latentfill.images import originals, photos
-from latentfill.images.originals import Original
+from latentfill.images import photos
+from latentfill.images.photos import Original
 from latentfill.options import CompleteOptions, NetworkOptions, PhotoOptions, ReadLimits
 from latentfill.photo.crop import Cut
 from latentfill.photo.observed import degrade
@@ -65,7 +65,7 @@ def tried(path):
 
 
 def offered(path):
-    original = originals.read(photos.Source(path.name, path))
+    original = photos.read_original(photos.Source(path.name, path))
     cut = Cut(original, np.zeros((SIDE, SIDE), np.uint8), (), (), (), 0.0)
     candidates.offer(path.parent.parent, cut, Filled((original,), (), ()))
     return np.asarray(Image.open(path.parent.parent / "sheet.png"))[:, : candidates.CELL]

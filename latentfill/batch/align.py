@@ -92,7 +92,7 @@ class Cutter:
         names = crop_names(row.stem, len(crops))
         try:
             for name, crop in reversed(list(zip(names, crops, strict=True))):
-                save(self.file(name), photos.encoder(self.file(name), crop), root=self.out)
+                save(self.file(name), photos.writer(self.file(name), crop), root=self.out)
         except (ForeignFileError, ImageError) as error:
             if is_full(error):
                 raise

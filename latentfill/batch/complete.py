@@ -26,7 +26,7 @@ from ..faces.placement import Box
 from ..figures.animation import write_gif
 from ..figures.samples import edit_sheet
 from ..gan.gan import Gan
-from ..images import originals, photos
+from ..images import photos
 from ..images.incomplete import BLOCK, Incomplete
 from ..images.pixels import grid, to_pixels
 from ..photo.crop import Cut
@@ -54,7 +54,7 @@ def offer(folder: Path, cut: Cut, filled: Filled) -> None:
     for path in folder.glob("*.png"):
         path.unlink()
     for number, candidate in enumerate(filled.candidates, 1):
-        originals.write(folder / f"{number}.png", candidate)
+        photos.write_original(folder / f"{number}.png", candidate)
     before = cut.original.photo().opaque()
     asked = np.where(cut.hole[..., None] > 0, np.uint8(255), before)
     box = around(cut.hole)
@@ -258,7 +258,7 @@ class Batch:
         if candidates and self.options.edits:
             self._draw_edits(question, rows, candidates[0])
         facts = story(cut, candidates, self._seconds / len(self.cuts), trust) | {"notes": filled.notes, **self.model}
-        contents, data = self._reader.contents(question), originals.encode(filled.candidates[0])
+        contents, data = self._reader.contents(question), photos.encode(filled.candidates[0])
         return write_answer(question, self.options, contents, facts, data)
 
     def _animate(self) -> None:

@@ -14,7 +14,7 @@ from ..faces import landmarks
 from ..files.contents import MadeOf, check_apart
 from ..files.records import digest
 from ..gan.gan import Gan
-from ..images import holes, originals, photos
+from ..images import holes, photos
 from ..images.hole_pictures import check_size, decode_hole
 from ..images.pixels import fit, fit_hole
 from ..options import Alignment
@@ -112,7 +112,7 @@ class Reader:
         check_apart(self.spec, source)
         data = source.bytes(options.limits.max_bytes)
         question = replace(question, photo=digest(data))
-        original = originals.from_bytes(data, options.limits, source.name)
+        original = photos.decode_original(data, options.limits, source.name)
         shape = original.values.shape[:2]
         if self.sight is not None and options.fit:
             original = self._fitted(original, self.sight)
@@ -126,7 +126,7 @@ class Reader:
             whole = self.spec.kind in holes.AT_PHOTO_SIZE or question.hole is not None
             drawn = self._hole(question, original, shape if whole else (size, size))
             drawn = replace(drawn, hole=fit_hole(drawn.hole, size)) if whole else drawn
-            original = originals.Original(fit(original.photo().opaque(), size))
+            original = photos.Original(fit(original.photo().opaque(), size))
         points = self.landmarks.get(source.name, ())
         if options.landmarks is not None and not len(points):
             print(f"{source.name}: {options.landmarks} has no landmarks for it", file=sys.stderr)
@@ -136,7 +136,7 @@ class Reader:
             print(f"{source.name}: {note}", file=sys.stderr)
         return question, made
 
-    def _cut(self, question: Question, original: originals.Original, hole: Hole, points: Points) -> Cut:
+    def _cut(self, question: Question, original: photos.Original, hole: Hole, points: Points) -> Cut:
         """The squares; of a picture that is to be degraded first, what was seen is written down."""
         options, name = self._options, question.source.name
         if self.sight is None:
@@ -151,18 +151,18 @@ class Reader:
             hole = hole[: height // factor * factor, : width // factor * factor]
             points = [np.asarray(one, float) / factor for one in points]
             stem = question.stem.relative_to(options.out)
-            originals.write(options.out / "_run" / "seen" / stem.with_name(f"{stem.name}.png"), original)
+            photos.write_original(options.out / "_run" / "seen" / stem.with_name(f"{stem.name}.png"), original)
         most = options.limits.max_pixels
         return cut_observed(original, hole, self.sight, self._gan, options.photo, points, name, most=most)
 
-    def _fitted(self, original: originals.Original, sight: Sight) -> originals.Original:
+    def _fitted(self, original: photos.Original, sight: Sight) -> photos.Original:
         """The central square of a picture, of the size at which it is to be seen."""
         size: int = self._gan.network.size
         if self._options.degrade is None:
             size = size // sight.view.factor
-        return originals.Original(fit(original.photo().opaque(), size))
+        return photos.Original(fit(original.photo().opaque(), size))
 
-    def _hole(self, question: Question, original: originals.Original, shape: tuple[int, int]) -> holes.DrawnHole:
+    def _hole(self, question: Question, original: photos.Original, shape: tuple[int, int]) -> holes.DrawnHole:
         """Drawn, or its own; and of the first picture it is said how its hole was understood."""
         source, limits = question.source, self._options.limits
         if question.hole is not None:

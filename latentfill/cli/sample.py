@@ -235,9 +235,9 @@ def _table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]])
 def _save(path: Path, pixels: "Pixels", root: Path | None = None) -> None:
     """Write a picture; `root` is the folder of the results, if it is a sample alone and no sheet of several."""
     from ..files.records import save
-    from ..images.photos import encoder
+    from ..images.photos import writer
 
-    save(path, encoder(path, pixels), root=root)
+    save(path, writer(path, pixels), root=root)
 
 
 def _say(paths: Sequence[Path]) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..files.listing import Roles
     from ..images.archives import Source
     from ..images.holes import HoleSpec
-    from ..images.originals import Original
+    from ..images.photos import Original
     from ..types import Hole
 
 NOTHING_LOST = "Complete it again, or give the file that `latentfill complete` wrote."
@@ -136,12 +136,12 @@ def _opaque(original: "Original") -> "Hole":
 def _verify(source: "Source", after: Path, spec: "HoleSpec", options: Options) -> Difference:
     from ..batch.outputs import hole_seed
     from ..files.contents import check_apart
-    from ..images import holes, originals
+    from ..images import holes, photos
     from ..images.archives import Source
     from ..images.hole_pictures import grow
 
     check_apart(spec, source)
-    before = originals.read(source, options.limits)
+    before = photos.read_original(source, options.limits)
     seed = hole_seed(options.seed, PurePosixPath(source.name).name)
     shape, photo = before.values.shape[:2], before.photo()
     drawn = holes.draw_with_notes(spec, shape, seed=seed, photo=photo, name=source.name, limits=options.limits)
@@ -150,7 +150,7 @@ def _verify(source: "Source", after: Path, spec: "HoleSpec", options: Options) -
     if not after.is_file():
         raise ImageError(f"{source.name}: its completion {after} is not there", NOTHING_LOST)
     hole = grow(drawn.hole, options.grow)
-    return compare(before, originals.read(Source(str(after), after), options.limits), hole)
+    return compare(before, photos.read_original(Source(str(after), after), options.limits), hole)
 
 
 def _pairs(before: Path, after: Path, roles: "Roles") -> "Iterator[tuple[Source, Path]]":

@@ -294,7 +294,7 @@ def write_sheet(path: Path, galleries: Sequence[Gallery]) -> None:
     blocks = [_sheet(gallery) for gallery in galleries]
     width = max(block.shape[1] for block in blocks)
     wide = [np.pad(b, ((0, 0), (0, width - b.shape[1]), (0, 0)), constant_values=PAPER) for b in blocks]
-    records.save(path, photos.encoder(path, np.concatenate(wide)))
+    records.save(path, photos.writer(path, np.concatenate(wide)))
 
 
 def _table(table: Table) -> str:

@@ -1,29 +1,23 @@
-"""What a picture file says beside its pixels: EXIF, resolution, texts; and how a PNG file is built of chunks."""
+"""What a picture file says beside its pixels: EXIF data, ICC profile, resolution, texts."""
 
 import re
 import struct
-import zlib
-from collections.abc import Iterator
 from math import isfinite
 from typing import Any
 
 from PIL import ExifTags, Image
 
-Chunk = tuple[bytes, bytes]  # a PNG chunk: its kind of four letters, and its data
+from . import png
+from .png import LARGEST_TEXT, SIGNATURE, Chunk
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEPT = (b"cHRM", b"gAMA", b"sRGB", b"cICP", b"pHYs", b"tEXt", b"zTXt", b"iTXt", b"tIME")  # true of changed pixels too
 RAW = (b"Raw profile type", b"XML:com.adobe.xmp")  # ImageMagick's and Adobe's texts: EXIF and XMP, with thumbnails
-LARGEST_TEXT = 2**20  # bytes; readers refuse larger compressed chunks (Pillow does, and so the file with them)
 ORIENTATION = 0x0112
 WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}  # bytes of each EXIF type
 DESCRIBES = {  # of a TIFF's tags, those that describe the picture; the others say where its parts are stored
     *(0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x8298),
     *range(0x9C9B, 0x9CA0),
 }
-SIZES = {b"pHYs": 9, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"tIME": 7}
-TEXTS = {b"tEXt": "a text", b"zTXt": "a text", b"iTXt": "a text", b"iCCP": "an ICC profile"}
-ALL_TEXTS = 2**25  # bytes of all texts of a PNG: readers refuse more
 JPEG = b"\xff\xd8"
 JPEG_BESIDE = {*range(0xE0, 0xF0), 0xFE} - {0xE1, 0xEE}  # application data and comments, but EXIF and what YCCK needs
 SPACES = {1: b"GRAY", 3: b"RGB "}  # what profiles are of, by the channels of the picture
@@ -38,7 +32,7 @@ def read_exif(image: Image.Image) -> tuple[bytes | None, str]:
     """
     try:
         raw = _raw_exif(image)
-        return (upright(raw), "") if raw else (None, "")
+        return (make_upright(raw), "") if raw else (None, "")
     except Exception:  # any bytes may stand there, and are no reason to lose the picture
         return None, "EXIF data that cannot be understood"
 
@@ -47,7 +41,7 @@ def read_chunks(image: Image.Image, data: bytes) -> tuple[tuple[Chunk, ...], str
     """Resolution, texts and, of a PNG, what its numbers mean as colours; and what could not be kept of them."""
     lost = "XMP data, which may hold a thumbnail" if "xmp" in image.info else ""
     if image.format == "PNG":
-        kept = [chunk for chunk in png_chunks(data) if chunk[0] in KEPT]
+        kept = [chunk for chunk in png.read_chunks(data) if chunk[0] in KEPT]
         return tuple(chunk for chunk in kept if not chunk[1].startswith(RAW)), lost
     chunks: list[Chunk] = []
     dpi = image.info.get("dpi")
@@ -59,11 +53,11 @@ def read_chunks(image: Image.Image, data: bytes) -> tuple[tuple[Chunk, ...], str
     return tuple(chunks), lost
 
 
-def mended(data: bytes) -> tuple[bytes, list[str]]:
+def repair(data: bytes) -> tuple[bytes, list[str]]:
     """A PNG or JPEG file without what stands beside its pixels and keeps readers from them; and what that was."""
     if data.startswith(SIGNATURE):
-        return _mended_png(data)
-    return _mended_jpeg(data) if data.startswith(JPEG) else (data, [])
+        return png.repair(data)
+    return _repair_jpeg(data) if data.startswith(JPEG) else (data, [])
 
 
 def read_icc(image: Image.Image, channels: int) -> tuple[bytes | None, str]:
@@ -71,37 +65,17 @@ def read_icc(image: Image.Image, channels: int) -> tuple[bytes | None, str]:
     icc: bytes | None = image.info.get("icc_profile")
     if icc and len(icc) > LARGEST_TEXT:
         return None, f"an ICC profile of {len(icc):,} bytes, which PNG readers refuse"
-    if icc and not fits(icc, channels):
+    if icc and not profile_fits(icc, channels):
         return None, f"an ICC profile of {icc[16:20].decode().strip()}, which this picture is not"
     return icc or None, ""
 
 
-def fits(icc: bytes, channels: int) -> bool:
+def profile_fits(icc: bytes, channels: int) -> bool:
     """Whether a profile is of such a picture, as far as it says what it is of."""
     return icc[16:20] == SPACES[channels] or icc[16:20] not in OTHERS
 
 
-def png_chunks(data: bytes) -> Iterator[Chunk]:
-    """The chunks of a PNG file, as far as they are whole."""
-    at = len(SIGNATURE)
-    while at + 8 <= len(data):
-        (length,) = struct.unpack_from(">I", data, at)
-        yield data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
-        at += 12 + length
-
-
-def packed(chunk: Chunk) -> bytes:
-    """A PNG chunk as it is stored: length, kind, data, checksum."""
-    kind, data = chunk
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
-
-
-def icc_chunk(profile: bytes) -> Chunk:
-    """The PNG chunk of an ICC profile, whatever it holds."""
-    return b"iCCP", b"ICC profile\0\0" + zlib.compress(profile)
-
-
-def upright(exif: bytes) -> bytes:
+def make_upright(exif: bytes) -> bytes:
     """The same EXIF data with orientation 1 and no thumbnail; all else stays where it is, to the byte.
 
     Raises ValueError or struct.error if they cannot be understood.
@@ -122,47 +96,7 @@ def upright(exif: bytes) -> bytes:
     return bytes(data)
 
 
-def _mended_png(data: bytes) -> tuple[bytes, list[str]]:
-    """Without texts and profiles that are too large, damaged chunks, and further pictures of an animation."""
-    kept, lost, texts, at = [SIGNATURE], [], 0, len(SIGNATURE)
-    for kind, body in png_chunks(data):
-        stored = data[at : at + 12 + len(body)]
-        at += len(stored)
-        whole = stored[8 + len(body) :] == packed((kind, body))[-4:] if kind[:1].islower() else True
-        length = _length(kind, body) if kind in TEXTS else 0
-        if kind in (b"fcTL", b"fdAT"):
-            lost.append("further pictures of an animation")
-        elif not whole or len(body) != SIZES.get(kind, len(body)) or length is None:
-            lost.append(f"a damaged part of the file ({kind.decode('latin-1')})")
-        elif length > LARGEST_TEXT:
-            lost.append(f"{TEXTS[kind]} of more than {LARGEST_TEXT:,} bytes")
-        elif texts + length > ALL_TEXTS:
-            lost.append(f"texts of more than {ALL_TEXTS:,} bytes in all")
-        else:
-            texts += length
-            kept.append(stored)
-    return b"".join(kept), list(dict.fromkeys(lost))
-
-
-def _length(kind: bytes, body: bytes) -> int | None:
-    """Bytes that a text or a profile has once it is unpacked, at most LARGEST_TEXT + 1; None if it cannot be."""
-    name, found, rest = body.partition(b"\0")
-    if not name or not found:
-        return None
-    if kind == b"tEXt" or (kind == b"iTXt" and rest[:1] == b"\0"):
-        return len(rest)
-    start = 2 if kind == b"iTXt" else 1
-    if rest[start - 1 : start] != b"\0":
-        return None
-    if kind == b"iTXt":
-        rest = b"\0" + rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-    try:
-        return len(zlib.decompressobj().decompress(rest[1:], LARGEST_TEXT + 1))
-    except zlib.error:
-        return None
-
-
-def _mended_jpeg(data: bytes) -> tuple[bytes, list[str]]:
+def _repair_jpeg(data: bytes) -> tuple[bytes, list[str]]:
     """Without application data and comments, as far as the header goes."""
     kept, at = [JPEG], 2
     while data[at : at + 1] == b"\xff" and at + 4 <= len(data) and data[at + 1] not in (0xDA, 0xD9):

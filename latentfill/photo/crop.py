@@ -16,7 +16,7 @@ from ..faces.placement import Placement
 from ..faces.templates import are_flat, are_mirrored
 from ..gan.gan import Gan
 from ..images.hole_pictures import WHITE, check_size, grow
-from ..images.originals import Original
+from ..images.photos import Original
 from ..images.pixels import central_square
 from ..options import Alignment, PhotoOptions
 from ..types import Hole, Pixels

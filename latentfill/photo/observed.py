@@ -19,8 +19,8 @@ from ..faces.placement import Placement
 from ..images.hole_pictures import WHITE
 from ..images.holes import to_known
 from ..images.incomplete import Given
-from ..images.metadata import fits
-from ..images.originals import Original, Values
+from ..images.metadata import profile_fits
+from ..images.photos import Original, Values
 from ..types import Hole, Images, Known
 from .outside import diffuse
 
@@ -163,7 +163,7 @@ def look(original: Original, sight: Sight, size: int, name: str = "the photo", m
     elif sight.view.grey:
         shown = replace(original, values=values_of(seen, original))
     if sight.view.grey:
-        icc = original.icc if original.icc is None or fits(original.icc, 3) else None
+        icc = original.icc if original.icc is None or profile_fits(original.icc, 3) else None
         shown = replace(shown, values=np.repeat(shown.values[..., :1], 3, 2), icc=icc)
     return Observed(sight, seen, shown)
 
@@ -184,7 +184,7 @@ def degrade(original: Original, sight: Sight, seed: int, name: str = "the photo"
     alpha = None if original.alpha is None else original.alpha[factor // 2 :: factor, factor // 2 :: factor]
     alpha = None if alpha is None else np.ascontiguousarray(alpha[:height, :width])
     values = values_of(seen, original)
-    icc = original.icc if original.icc is None or fits(original.icc, values.shape[2]) else None
+    icc = original.icc if original.icc is None or profile_fits(original.icc, values.shape[2]) else None
     return replace(original, values=values, alpha=alpha, icc=icc)
 
 

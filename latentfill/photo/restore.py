@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ..faces.placement import Box
-from ..images.originals import Values
+from ..images.photos import Values
 from ..types import Hole
 from .colour import spread
 from .observed import Observed, agree, enlarged, image_of, images_of, levels_of, padded, sight_of, values_of

@@ -22,11 +22,10 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from ..errors import ImageError
-from ..images import originals
+from ..images import photos
 from ..images.hole_pictures import HolePicture, check_size, decode_hole
-from ..images.metadata import mended
-from ..images.originals import Original
-from ..images.photos import FORMATS, READ, name_unread
+from ..images.metadata import repair
+from ..images.photos import FORMATS, READ, Original, name_kind
 from ..options import ReadLimits, ServeOptions, refuse_removed
 from .errors import Refused
 
@@ -229,7 +228,7 @@ def photo_of(
     """
     width, height = _size(data, name, options)
     weigh(width * height)
-    return _decoded(partial(originals.from_bytes, data), options, name)
+    return _decoded(partial(photos.decode_original, data), options, name)
 
 
 def hole_of(
@@ -283,11 +282,11 @@ def _size(data: bytes, name: str, options: ServeOptions) -> tuple[int, int]:
         try:
             image = Image.open(BytesIO(data), formats=FORMATS)
         except Exception:  # of what lies beside the pixels, perhaps
-            image = Image.open(BytesIO(mended(data)[0]), formats=FORMATS)
+            image = Image.open(BytesIO(repair(data)[0]), formats=FORMATS)
         with image:
             width, height = image.size
     except UnidentifiedImageError as error:
-        raise Refused(415, f"{name}: {name_unread(data)}", f"Send a {READ}.") from error
+        raise Refused(415, f"{name}: {name_kind(data)}", f"Send a {READ}.") from error
     except Image.DecompressionBombError as error:
         raise Refused(413, f"{name}: far too many pixels", "Send a smaller picture.", "pixels") from error
     except Exception as error:  # decoders meet any bytes, and raise any error

@@ -10,7 +10,7 @@ from PIL import Image
 from latentfill.cli.main import run
 from latentfill.gan import checkpoint
 from latentfill.gan import checkpoint as building
-from latentfill.images import originals
+from latentfill.images import photos
 from latentfill.images.archives import Source
 from latentfill.options import NetworkOptions
 
@@ -31,7 +31,7 @@ def complete(model, *words):
 
 
 def opened(path):
-    return originals.read(Source(path.name, path))
+    return photos.read_original(Source(path.name, path))
 
 
 def test_photos_of_any_size_are_completed_in_one_command(tmp_path, model, capsys):
@@ -62,8 +62,8 @@ def test_a_16_bit_photo_with_alpha_profile_and_exif_keeps_them(tmp_path, model):
     alpha[100:104, 220:224] = 0
     exif = Image.Exif()
     exif[0x010F] = "a camera"
-    original = originals.Original(deep, alpha, icc=b"profile", exif=exif.tobytes().removeprefix(b"Exif\0\0"))
-    originals.write(tmp_path / "deep.png", original)
+    original = photos.Original(deep, alpha, icc=b"profile", exif=exif.tobytes().removeprefix(b"Exif\0\0"))
+    photos.write_original(tmp_path / "deep.png", original)
     assert complete(model, tmp_path / "deep.png", "--out", tmp_path / "out", "--hole", "alpha") == 0
     made, before = opened(tmp_path / "out" / "deep.png"), opened(tmp_path / "deep.png")
     hole = alpha == 0

@@ -21,7 +21,7 @@ from latentfill.cli.output import is_closed
 from latentfill.files.records import claim_run
 from latentfill.gan import checkpoint
 from latentfill.gan import checkpoint as building
-from latentfill.images import originals, photos
+from latentfill.images import photos
 from latentfill.options import NetworkOptions
 
 SIZE = 16

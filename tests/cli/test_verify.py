@@ -8,9 +8,8 @@ from PIL import Image
 from latentfill.batch.outputs import hole_seed
 from latentfill.cli.main import run
 from latentfill.cli.verify import compare
-from latentfill.images import holes, originals
-from latentfill.images.originals import Original
-from latentfill.images.photos import Source
+from latentfill.images import holes, photos
+from latentfill.images.photos import Original, Source
 
 HOLE = "rectangle:2,1,4,3"  # 12 of 80 pixels
 
@@ -34,7 +33,7 @@ def draw(text=HOLE, size=(8, 10), seed=0):
 
 
 def put(path, original):
-    originals.write(path, original)
+    photos.write_original(path, original)
     return str(path)
 
 
@@ -153,7 +152,7 @@ def test_a_turned_jpeg_is_equal_to_its_upright_completion(tmp_path):
     exif[0x0112], exif[0x010F] = 6, "Cam"
     wide = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 10, 3), dtype=np.uint8))
     wide.save(tmp_path / "a.jpg", exif=exif)
-    original = originals.read(Source("a.jpg", tmp_path / "a.jpg"))
+    original = photos.read_original(Source("a.jpg", tmp_path / "a.jpg"))
     hole = holes.draw(holes.parse("ellipse:50%,50%,2"), (10, 8), seed=0)
     after = put(tmp_path / "b.png", completed(original, hole))
     assert run(["verify", str(tmp_path / "a.jpg"), after, "ellipse:50%,50%,2"]) == 0

@@ -12,9 +12,11 @@ from PIL import ExifTags, Image, ImageCms
 
 from latentfill.errors import ImageError, LatentfillError
 from latentfill.images import photos
-from latentfill.images.metadata import png_chunks, upright
-from latentfill.images.originals import Original, _depth, encode, read, write
-from latentfill.images.photos import FORMATS, Source
+from latentfill.images.metadata import make_upright
+from latentfill.images.photos import FORMATS, Original, Source, _depth, encode
+from latentfill.images.photos import read_original as read
+from latentfill.images.photos import write_original as write
+from latentfill.images.png import read_chunks
 from latentfill.options import ReadLimits
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -91,7 +93,7 @@ def parts(draw):
         st.lists(st.sampled_from([(b"tEXt", b"Title\0A cat"), (b"gAMA", struct.pack(">I", 45455))]), unique=True)
     )
     if data is not None:
-        data = upright(data)
+        data = make_upright(data)
     return values, alpha, icc, data, tuple(texts)
 
 
@@ -150,7 +152,7 @@ def test_a_16_bit_tiff_keeps_its_bits_and_stands_upright(tmp_path, channels, ori
         extrasamples=["unassalpha"] if channels == 4 else None,
         extratags=[(274, 3, 1, orientation, False)],
     )
-    found, upright = read(source(tmp_path / "a.tif")), photos.turned(stored, orientation)
+    found, upright = read(source(tmp_path / "a.tif")), photos.turn_upright(stored, orientation)
     assert found.bits == 16 and np.array_equal(found.values, upright[..., :3])
     assert channels < 4 or np.array_equal(found.alpha, upright[..., 3])
     assert np.array_equal(found.photo().pixels, photos.read(source(tmp_path / "a.tif")).pixels)
@@ -234,7 +236,7 @@ def test_of_an_animation_the_first_frame_is_read_and_it_is_said(tmp_path, name):
 
 
 def test_cmyk_goes_through_its_profile_which_is_then_done_with(tmp_path, monkeypatch):
-    from latentfill.images import originals
+    from latentfill.images import photos
 
     asked = []
 
@@ -242,7 +244,7 @@ def test_cmyk_goes_through_its_profile_which_is_then_done_with(tmp_path, monkeyp
         asked.append(theirs.tobytes())
         return Image.new("RGB", image.size, (1, 2, 3))
 
-    monkeypatch.setattr(originals.ImageCms, "profileToProfile", through)
+    monkeypatch.setattr(photos.ImageCms, "profileToProfile", through)
     found = saved(tmp_path, Image.new("CMYK", (8, 8)), "a.tif", icc_profile=LAB)  # any profile will do: none is CMYK's
     assert (found.values == [1, 2, 3]).all() and asked == [LAB] and found.icc is None
     assert found.notes == ("CMYK was converted to RGB",)
@@ -337,7 +339,7 @@ def test_what_colours_mean_in_a_png_is_kept_and_what_may_show_more_is_not(tmp_pa
     assert found.chunks == tuple(kept)
     assert "not kept: XMP data, which may hold a thumbnail" in found.notes
     assert_equal(again(tmp_path, found), found)
-    kinds = [kind for kind, _ in png_chunks((tmp_path / "again.png").read_bytes())]
+    kinds = [kind for kind, _ in read_chunks((tmp_path / "again.png").read_bytes())]
     assert kinds == [b"IHDR", b"gAMA", b"sRGB", b"tEXt", b"IDAT", b"IEND"]
 
 
@@ -367,7 +369,9 @@ def test_a_missing_file_is_named(tmp_path):
         read(source(tmp_path / "a.png"))
 
 
-FULL = Original(noise(12, 9, 3, bits=16), noise(12, 9, bits=16), SRGB, upright(exif()), ((b"tEXt", b"Title\0A cat"),))
+FULL = Original(
+    noise(12, 9, 3, bits=16), noise(12, 9, bits=16), SRGB, make_upright(exif()), ((b"tEXt", b"Title\0A cat"),)
+)
 buffer = io.BytesIO()
 Image.fromarray(noise(12, 9, 3)).save(buffer, "JPEG", exif=b"Exif\0\0" + exif(), icc_profile=SRGB)
 ENCODED = {"png": encode(FULL), "jpg": buffer.getvalue()}

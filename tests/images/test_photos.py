@@ -90,11 +90,11 @@ def test_16_bit_colour_is_scaled(tmp_path, colour, channels):
     assert channels == 3 or np.array_equal(photo.alpha, levels[..., 3])
 
 
-def test_16_bit_grey_may_have_a_transparent_value(tmp_path):
+def test_16_bit_grey_may_have_a_transparent_value_and_gives_its_upper_bits(tmp_path):
     rows = b"\0" + np.array([0, 1000, 65535], ">u2").tobytes()
     (tmp_path / "a.png").write_bytes(png(3, 1, 16, 0, rows, (b"tRNS", struct.pack(">H", 1000))))
     photo = read(source(tmp_path / "a.png"))
-    assert photo.pixels[0, :, 0].tolist() == [0, 4, 255] and photo.alpha.tolist() == [[255, 0, 255]]
+    assert photo.pixels[0, :, 0].tolist() == [0, 3, 255] and photo.alpha.tolist() == [[255, 0, 255]]
 
 
 def test_cmyk_becomes_rgb(tmp_path):

@@ -9,7 +9,7 @@ from latentfill.completion.operators import parse
 from latentfill.errors import HoleError, ImageError, LatentfillError
 from latentfill.faces.placement import Placement
 from latentfill.gan.checkpoint import build
-from latentfill.images.originals import Original
+from latentfill.images.photos import Original
 from latentfill.images.pixels import to_grey
 from latentfill.options import CompleteOptions, NetworkOptions, PhotoOptions
 from latentfill.photo.crop import cut_observed

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from starlette.requests import Request
 
-from latentfill.images.originals import Original, encode
+from latentfill.images.photos import Original, encode
 from latentfill.options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ServeOptions
 from latentfill.web.errors import Refused
 from latentfill.web.forms import Form, Part, changed, form_of, parsed, photo_of, validated, wanted

@@ -32,8 +32,7 @@ from ...faces.placement import Placement
 from ...images.holes import ALIASES, DrawnHole
 from ...images.holes import KINDS as HOLES
 from ...images.incomplete import Incomplete
-from ...images.originals import Original, encode
-from ...images.photos import READ
+from ...images.photos import READ, Original, encode
 from ...images.pixels import to_pixels
 from ...options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ServeOptions, refuse_removed
 from ...photo.crops import blend

@@ -17,7 +17,7 @@ from ...completion.complete import Completion
 from ...faces.placement import Placement
 from ...figures.samples import edited
 from ...gan.gan import Gan
-from ...images.originals import Original, encode
+from ...images.photos import Original, encode
 from ...options.completion import is_odd
 from ...photo.crop import Cut
 from ...pipeline import put_back

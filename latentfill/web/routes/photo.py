@@ -19,8 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from ...images.hole_pictures import HolePicture, interpret_alpha
-from ...images.originals import Original, encode
-from ...images.photos import READ
+from ...images.photos import READ, Original, encode
 from ..errors import Refused
 from ..forms import Form, hole_of, photo_of, read_form, validated
 from ..queue import Seat

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from ...figures.samples import show
 from ...gan.directions import walk
 from ...gan.gan import Gan
-from ...images.originals import Original, encode
+from ...images.photos import Original, encode
 from ...images.pixels import grid
 from ...types import Latents, Pixels
 from ..errors import Refused

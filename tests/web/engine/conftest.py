@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from latentfill.gan.checkpoint import build
-from latentfill.images.originals import Original
+from latentfill.images.photos import Original
 from latentfill.options import CompleteOptions, NetworkOptions, PhotoOptions, ServeOptions
 from latentfill.pipeline import ask
 from latentfill.web.metrics import Metrics

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from latentfill.completion.complete import watch
-from latentfill.images import archives, originals
+from latentfill.images import archives, photos
 from latentfill.images.archives import Source
 from latentfill.options import CompleteOptions, PhotoOptions
 from latentfill.pipeline import fill
@@ -103,9 +103,9 @@ def test_metadata_depth_and_alpha_are_kept(client, form, photo, tmp_path):
     assert made.text["Author"] == "somebody" and round(made.info["dpi"][0]) == 300
     assert made.getexif()[0x010F] == "a camera" and made.mode == "RGBA" and np.asarray(made)[0, 0, 3] == 7
 
-    deep = originals.Original(pixels.astype(np.uint16) * 257 - np.uint16(1) * (pixels > 0))
-    (tmp_path / "made.png").write_bytes(client.post(COMPLETE, **form(photo=originals.encode(deep))).content)
-    again = originals.read(Source("made.png", tmp_path / "made.png"))
+    deep = photos.Original(pixels.astype(np.uint16) * 257 - np.uint16(1) * (pixels > 0))
+    (tmp_path / "made.png").write_bytes(client.post(COMPLETE, **form(photo=photos.encode(deep))).content)
+    again = photos.read_original(Source("made.png", tmp_path / "made.png"))
     assert again.bits == 16 and np.array_equal(again.values[hole == 0], deep.values[hole == 0])
 
 

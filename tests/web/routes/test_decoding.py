@@ -12,8 +12,7 @@ from PIL import Image, ImageCms
 from latentfill.batch.inputs import Reader
 from latentfill.batch.outputs import Question
 from latentfill.images.archives import Source
-from latentfill.images.originals import Original
-from latentfill.images.photos import FORMATS
+from latentfill.images.photos import FORMATS, Original
 from latentfill.options import CompleteOptions
 from latentfill.options.commands import CompleteCommand
 from latentfill.pipeline import draw_hole, fill
@@ -208,8 +207,7 @@ def test_pixels_are_counted_and_weighed_before_they_are_decoded(app_of, photo, m
 
     with TestClient(app_of(max_pixels=900), base_url="http://127.0.0.1:8000") as small:
         for name in ("photo", "hole"):
-            monkeypatch.setattr("latentfill.images.photos.decode_bytes", decoded)
-            monkeypatch.setattr("latentfill.images.originals.decode_bytes", decoded)
+            monkeypatch.setattr("latentfill.images.photos._decode", decoded)
             answer = small.post(DECODE, files={name: ("a.png", png(photo[0]))})
             assert answer.status_code == 413 and "960 pixels" in answer.json()["error"]
     with TestClient(app_of(), base_url="http://127.0.0.1:8000") as busy:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from latentfill.faces.placement import Placement
 from latentfill.figures import samples as directions
-from latentfill.images.originals import Original
+from latentfill.images.photos import Original
 from latentfill.photo.crop import Cut
 from latentfill.web.routes import edit as edits
 from latentfill.web.routes.edit import shrunk

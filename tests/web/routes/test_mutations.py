@@ -10,7 +10,7 @@ import zlib
 import httpx
 import numpy as np
 
-from latentfill.images.originals import Original, encode
+from latentfill.images.photos import Original, encode
 from latentfill.web.routes import edit as edits
 
 COUNT = 1000
