@@ -12,7 +12,7 @@ from latentfill import find_edits, load
 from latentfill.completion.complete import complete
 from latentfill.figures.samples import edit_sheet
 from latentfill.gan.directions import TOLERANCE
-from latentfill.gan.fused import fused
+from latentfill.gan.fused import fuse
 from latentfill.gan.gan import Generator
 from latentfill.images import photos
 from latentfill.options import COMPLETE_PRESETS
@@ -64,7 +64,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     gan = load(arguments.model)
-    generator = fused(gan).generator
+    generator = fuse(gan).generator
     names, crops = read_faces(arguments.data, gan.network.size, arguments.part, arguments.count)
     rows, times = [], []
     for hole in arguments.holes:

@@ -23,7 +23,7 @@ from latentfill.evaluation.methods import Resources, searched
 from latentfill.evaluation.statistics import Estimate, frechet, kernel_terms, unit_of
 from latentfill.evaluation.trial import Trial, read
 from latentfill.files import listing
-from latentfill.gan.checkpoint import weights
+from latentfill.gan.checkpoint import digest_weights
 from latentfill.gan.gan import Gan
 from latentfill.images.pixels import to_pixels
 from latentfill.models import find
@@ -134,7 +134,7 @@ def main() -> None:
     settings = {name: getattr(arguments, name) for name in names}
     options = replace(COMPLETE_PRESETS["seed"], **settings)
     spaces = {"pixels": pixels(first), IDENTITY: face_space()}
-    digests = {name: weights(gan.generator, gan.discriminator) for name, gan in gans.items()}
+    digests = {name: digest_weights(gan.generator, gan.discriminator) for name, gan in gans.items()}
     methods = {name: searched(options)(Resources(gan, digests={"gan": digests[name]})) for name, gan in gans.items()}
 
     everything, _ = read(list(listing.find([arguments.data])), first, arguments.faces)

@@ -66,7 +66,7 @@ def read_encoder(path: Path, gan: Gan) -> AnyEncoder:
     kept = torch.load(path, map_location="cpu", weights_only=True)
     weights = next((kept[name] for name in ("avg", "averaged") if name in kept), kept)
     base, hidden = len(weights["downs.0.weight"]), len(weights["hidden.weight"])
-    encoder = building.fresh_encoder(gan.network, base, hidden)
+    encoder = building.build_encoder(gan.network, base, hidden)
     encoder.load_state_dict(weights)
     return encoder.requires_grad_(False).eval()
 

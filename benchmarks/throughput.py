@@ -35,8 +35,8 @@ PEAK_SIDE = {"cpu": 2048, "cuda": 8192}
 
 def trainer(network: NetworkOptions, options: TrainOptions, device: torch.device) -> Trainer:
     """As `latentfill train` makes it."""
-    generator, discriminator = building.networks(network, 0)
-    encoder = building.fresh_residual_encoder(network) if options.reconstruct else None
+    generator, discriminator = building.build_networks(network, 0)
+    encoder = building.build_residual_encoder(network) if options.reconstruct else None
     for part in (generator, discriminator, *((encoder,) if encoder else ())):
         part.precision = choose_precision(options.precision, device)
         part.to(device)

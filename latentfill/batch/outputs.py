@@ -17,7 +17,7 @@ from ..files.contents import Landmarks, MadeOf, changed_contents, digest_hole, d
 from ..files.listing import Listing, Roles, survey
 from ..files.naming import Results, name_results, place_of
 from ..files.records import ForeignFileError
-from ..gan.checkpoint import weights
+from ..gan.checkpoint import digest_weights
 from ..gan.gan import Gan
 from ..images import photos
 from ..images.holes import HoleSpec
@@ -192,7 +192,7 @@ def model_of(gan: Gan) -> dict[str, str]:
 
 def weights_of(gan: Gan) -> str:
     """A digest of all weights that complete."""
-    return weights(gan.generator, gan.discriminator, gan.encoder, gan.completer)
+    return digest_weights(gan.generator, gan.discriminator, gan.encoder, gan.completer)
 
 
 def write_answer(

@@ -59,7 +59,7 @@ def run(options: Options) -> int:
 
     from ..evaluation.trial import read
     from ..files.listing import report, survey
-    from ..gan.checkpoint import have_same_weights, restate
+    from ..gan.checkpoint import have_same_weights, rewrite_about
     from ..models import find, load
     from ..uncertainty import calibration
 
@@ -84,7 +84,7 @@ def run(options: Options) -> int:
     for name in names:
         made[name] = one = _calibrate(options, gan, pictures.pixels, each, name)
         print(f"{name}: {told(one)}")
-    restate(find(options.model), calibration.write(gan, {**calibration.read(gan), **made}), options.out)
+    rewrite_about(find(options.model), calibration.write(gan, {**calibration.read(gan), **made}), options.out)
     print(options.out)
     return 1 if rejected else 0
 

@@ -139,12 +139,15 @@ def _roles(options: Options) -> dict[Path, str]:
 def resources_of(options: Options) -> "Resources":
     """The model, and what else methods need; each told by a digest of what it holds."""
     from ..evaluation.methods import Resources
-    from ..gan.checkpoint import weights
+    from ..gan.checkpoint import digest_weights
     from ..models import find, load, load_context
 
     gan = load(options.model, options.device)
     # An encoder that is added to a model's file leaves what is searched without it as it was.
-    digests = {"gan": weights(gan.generator, gan.discriminator), "encoder": weights(gan.encoder, gan.completer)}
+    digests = {
+        "gan": digest_weights(gan.generator, gan.discriminator),
+        "encoder": digest_weights(gan.encoder, gan.completer),
+    }
     context = train = None
     if options.context is not None:
         context = load_context(options.context, options.device)

@@ -35,10 +35,10 @@ def run(options: Options) -> int:
 
     text = _read(options.card)
     path = find(options.model)
-    stays = not hub.named(options.to) and (Path(options.to) / pushed.CARD).exists()
+    stays = not hub.is_repository(options.to) and (Path(options.to) / pushed.CARD).exists()
     if text is None and not stays and pushed.is_pushed(path.parent):  # its card may have been written by hand
         text = _read(path.parent / pushed.CARD) if (path.parent / pushed.CARD).is_file() else None
-    if hub.named(options.to):
+    if hub.is_repository(options.to):
         hub.upload(path, options.to, options.license, text, public=options.public)
         print(options.to)
         return 0

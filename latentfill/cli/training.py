@@ -69,17 +69,17 @@ def grown_once(
     As it is if doubling does not bring it to that size. Raises ModelError as `grown` does, and when the file cannot be
     written; DataError when there is no place for it.
     """
-    from ..gan.checkpoint import load, save, weights
-    from ..gan.growing import grown
+    from ..gan.checkpoint import digest_weights, load, save
+    from ..gan.growing import grow
     from ..runs.data import place
 
     while gan.network.size < size and size % gan.network.size == 0:
-        digest = weights(gan.generator, gan.discriminator, gan.encoder, gan.completer)[:32]
+        digest = digest_weights(gan.generator, gan.discriminator, gan.encoder, gan.completer)[:32]
         path = place(f"grown-{digest}-{seed}-{steps}.safetensors", cache)
         try:
             gan = load(path)
         except ModelError:  # there is none, or no whole one
-            gan = grown(gan, seed, steps, tell)
+            gan = grow(gan, seed, steps, tell)
             save(gan, path)
     return gan
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from ..gan.fused import fused, fused_completer
+from ..gan.fused import fuse, fuse_completer
 from ..gan.gan import Gan, Generator
 from ..types import Images, Latents, PerImage
 from .objective import Objective, Terms, total
@@ -178,7 +178,7 @@ def prepared(gan: Gan, dtype: torch.dtype, *, conditional: bool = False) -> Gan:
     Of a `conditional` search that is the completer alone; the others are left as they are, which saves half the time.
     """
     if conditional:
-        return replace(gan, completer=fused_completer(_resting(gan.completer, dtype), dtype))
+        return replace(gan, completer=fuse_completer(_resting(gan.completer, dtype), dtype))
     resting = replace(
         gan,
         generator=_resting(gan.generator, dtype),
@@ -186,7 +186,7 @@ def prepared(gan: Gan, dtype: torch.dtype, *, conditional: bool = False) -> Gan:
         encoder=_resting(gan.encoder, dtype),
         completer=_resting(gan.completer, dtype),
     )
-    return fused(resting, dtype)
+    return fuse(resting, dtype)
 
 
 def _resting(network: Network, dtype: torch.dtype) -> Network:

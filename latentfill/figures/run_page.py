@@ -70,7 +70,7 @@ def _head(run: Path, starts: Sequence[Mapping[str, Any]]) -> str:
 
 def _best(run: Path) -> list[str]:
     try:
-        about = checkpoint.about(run / "best.safetensors")
+        about = checkpoint.read_about(run / "best.safetensors")
         return [
             f"best model: best.safetensors, at {about['images_seen']:,} images, {about['score']:.2f} dB in the hole"
         ]

@@ -15,7 +15,7 @@ import torch
 from ..completion.complete import Completion
 from ..completion.conditional import Conditional
 from ..gan.directions import Directions, arithmetic, find_edits, nearby, sweep, sweep_values
-from ..gan.fused import fused
+from ..gan.fused import fuse
 from ..gan.gan import Gan
 from ..images.incomplete import Incomplete
 from ..images.pixels import grid, to_pixels
@@ -172,14 +172,14 @@ def edit_sheet(gan: Gan, incomplete: Incomplete, completion: Completion, count: 
         one, made = incomplete.select([i]), completion.select(slice(i, i + 1))
         if (one.known == 1).all():
             continue
-        for images in edited(gan, one, made, count):
+        for images in edit_images(gan, one, made, count):
             for image in torch.split(images, 1):
                 tiles += to_pixels(blend(one, replace(made, images=image), how))
     return grid(tiles, 2 * EDIT_STEPS + 1) if tiles else None
 
 
 @torch.no_grad()
-def edited(
+def edit_images(
     gan: Gan, incomplete: Incomplete, completion: Completion, count: int, steps: int = EDIT_STEPS
 ) -> list[Images]:
     """[2 steps + 1, c, h, w] for each edit of one completion, not yet blended.
@@ -187,7 +187,7 @@ def edited(
     What G changes is added to the completion, whose own G may have been tuned to the picture; a completer's, given
     what is known, if it drew the completion.
     """
-    gan, z = fused(gan), completion.z.float()
+    gan, z = fuse(gan), completion.z.float()
     generator = gan.generator
     if completion.conditional and gan.completer is not None:
         generator = Conditional(gan.completer, gan.completer.encode(incomplete.images, incomplete.known))

@@ -40,14 +40,14 @@ AnyEncoder = DcganEncoder | ResidualEncoder
 
 def build(network: NetworkOptions, seed: int = 0) -> Gan:
     """Two fresh networks, initialised as their authors do."""
-    generator, discriminator = networks(network, seed)
+    generator, discriminator = build_networks(network, seed)
     return Gan(generator.eval(), discriminator.eval(), network)
 
 
-def networks(network: NetworkOptions, seed: int = 0) -> tuple[AnyGenerator, AnyDiscriminator]:
+def build_networks(network: NetworkOptions, seed: int = 0) -> tuple[AnyGenerator, AnyDiscriminator]:
     """What `build` puts into a Gan, ready to be trained."""
     if network.networks == "pyramid":
-        return pyramid(network, seed)
+        return build_pyramid(network, seed)
     generator, discriminator = blank_networks(network)
     fill = residual.initialise if network.networks == "residual" else initialise
     fill(generator, 2 * seed)
@@ -55,7 +55,7 @@ def networks(network: NetworkOptions, seed: int = 0) -> tuple[AnyGenerator, AnyD
     return generator, discriminator
 
 
-def pyramid(network: NetworkOptions, seed: int = 0) -> tuple[PyramidGenerator, PyramidDiscriminator]:
+def build_pyramid(network: NetworkOptions, seed: int = 0) -> tuple[PyramidGenerator, PyramidDiscriminator]:
     """The two networks of a Laplacian pyramid, ready to be trained."""
     generator, discriminator = _blank_pyramid(network)
     initialise_pyramid(generator, 2 * seed)
@@ -63,14 +63,14 @@ def pyramid(network: NetworkOptions, seed: int = 0) -> tuple[PyramidGenerator, P
     return generator, discriminator
 
 
-def fresh_encoder(network: NetworkOptions, base: int = BASE, hidden: int = HIDDEN, seed: int = 0) -> DcganEncoder:
+def build_encoder(network: NetworkOptions, base: int = BASE, hidden: int = HIDDEN, seed: int = 0) -> DcganEncoder:
     """A fresh encoder for a generator of these options, ready to be trained."""
     fresh = DcganEncoder(prior_of(network), network.size, network.channels, base, hidden)
     initialise_encoder(fresh, seed)
     return fresh
 
 
-def fresh_residual_encoder(
+def build_residual_encoder(
     network: NetworkOptions, scale: Scale | None = None, hidden: int = RESIDUAL_HIDDEN, seed: int = 0
 ) -> ResidualEncoder:
     """A fresh encoder of residual blocks, as wide as the generator unless told, ready to be trained."""
@@ -79,7 +79,7 @@ def fresh_residual_encoder(
     return fresh
 
 
-def fresh_context(network: ContextOptions, seed: int = 0) -> ContextModule:
+def build_context_module(network: ContextOptions, seed: int = 0) -> ContextModule:
     """A fresh context encoder, ready to be trained."""
     module = ContextModule(network)
     initialise_context(module, seed)
@@ -177,7 +177,7 @@ def load_context(path: Path, device: torch.device | str = "cpu") -> ContextEncod
     return ContextEncoder(module, network, about.get("about", {}))
 
 
-def about(path: Path) -> dict[str, Any]:
+def read_about(path: Path) -> dict[str, Any]:
     """How a model file says that it was made; its numbers are not read. Raises ModelError."""
     try:
         with _open(path) as file:
@@ -186,7 +186,7 @@ def about(path: Path) -> dict[str, Any]:
         raise _unreadable(path, error, "Delete it, or get it again.") from error
 
 
-def weights(*networks: object) -> str:
+def digest_weights(*networks: object) -> str:
     """A digest, in hexadecimal, of the numbers in those that are torch modules: the same for the same weights alone."""
     digest = hashlib.sha256()
     for network in networks:
@@ -195,7 +195,7 @@ def weights(*networks: object) -> str:
     return digest.hexdigest()
 
 
-def restate(path: Path, about: Mapping[str, Any], out: Path) -> None:
+def rewrite_about(path: Path, about: Mapping[str, Any], out: Path) -> None:
     """Write a copy of a model file, its numbers to the bit, that says `about` how it was made. Raises ModelError."""
     header, tensors = _read(path)
     _store(out, tensors, {**header, "about": dict(about)})

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ..errors import ModelError
 from ..types import Images, Known, Latents, PerImage
 from .dcgan import blank, parameters
-from .encoder import ResidualEncoder, visible, within
+from .encoder import ResidualEncoder, constrain, encoder_input
 from .gan import Condition, Gan, Prior
 from .residual import ResidualDiscriminator, ResidualGenerator, double, initialise
 
@@ -62,7 +62,7 @@ class ResidualCompleter(nn.Module):
     def encode(self, images: Images, known: Known) -> Condition:
         """All that is known of incomplete images; what is in their holes is not looked at."""
         e = self.encoder
-        seen = visible(images, known).to(e.precision, memory_format=torch.channels_last)
+        seen = encoder_input(images, known).to(e.precision, memory_format=torch.channels_last)
         maps = e.trunk.see(seen, len(e.trunk.stages))[1:]
         mean, log_variance = e.describe(maps[-1])
         added = tuple(F.conv2d(x, *parameters(skip, x.dtype)) for x, skip in zip(maps, self.skips, strict=True))
@@ -71,7 +71,7 @@ class ResidualCompleter(nn.Module):
     def latents(self, condition: Condition, noise: Latents | None = None) -> Latents:
         """The most probable latents, or with noise [n, d], standard normal, others that are as possible."""
         mean, deviation, _ = condition
-        return within(self.prior, mean if noise is None else mean + deviation * noise)
+        return constrain(self.prior, mean if noise is None else mean + deviation * noise)
 
     def draw(self, z: Latents, condition: Condition) -> Images:
         """[n, d] -> [n, channels, size, size]."""
@@ -99,7 +99,7 @@ class ResidualCompleter(nn.Module):
         return x
 
 
-def completer_of(gan: Gan, seed: int = 0) -> ResidualCompleter:
+def build_completer(gan: Gan, seed: int = 0) -> ResidualCompleter:
     """A completer that completes as the GAN's encoder and generator do, with a critic that judges as its D does.
 
     What leads on from there has no effect yet, and is drawn by the seed where it must not be 0. Without an encoder it

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ..options import NormName, Size, Widths
 from ..types import Images, Latents, PerImage
 from .gan import Prior
-from .layers import MinibatchDiscrimination, VirtualBatchNorm, begin, norm_layer, rest
+from .layers import MinibatchDiscrimination, VirtualBatchNorm, drop_reference, norm_layer, prepend_reference
 from .stride2 import down, up
 
 SIZES: tuple[int, ...] = get_args(Size)
@@ -52,13 +52,13 @@ class DcganGenerator(nn.Module):
 
     def forward(self, z: Latents) -> Images:
         """[n, d] -> [n, channels, size, size] in [-1, 1]."""
-        z, rows = begin(self.norms, self.reference, z.to(self.precision), self.training)
+        z, rows = prepend_reference(self.norms, self.reference, z.to(self.precision), self.training)
         x = F.linear(z, *parameters(self.project, z.dtype))
         x = x.view(len(z), -1, START, START).contiguous(memory_format=torch.channels_last)
         for norm, layer in zip(self.norms, self.ups, strict=True):
             weight, bias = parameters(layer, z.dtype)
             x = up(torch.relu_(norm(x)), weight) + bias[:, None, None]
-        return torch.tanh(rest(x, rows).float())
+        return torch.tanh(drop_reference(x, rows).float())
 
     def idle_biases(self) -> list[nn.Parameter]:
         """Biases that batch norm subtracts again, kept for parity with the original."""
@@ -93,14 +93,14 @@ class DcganDiscriminator(nn.Module):
     def features(self, images: Images) -> Tensor:
         """[n, d]: what it sees in each image, before it judges."""
         x = images.to(self.precision, memory_format=torch.channels_last)
-        x, rows = begin(self.norms, self.reference, x, self.training)
+        x, rows = prepend_reference(self.norms, self.reference, x, self.training)
         for level, layer in enumerate(self.downs):
             weight, bias = parameters(layer, x.dtype)
             x = down(x, weight) + bias[:, None, None]
             if level:
                 x = self.norms[level - 1](x)
             x = F.leaky_relu_(x, SLOPE)
-        return rest(x, rows).flatten(1)
+        return drop_reference(x, rows).flatten(1)
 
     def decide(self, features: Tensor) -> PerImage:
         """[n, d] -> [n] logits: the rest of the way, where images of a batch may meet."""

@@ -53,7 +53,7 @@ class DcganEncoder(nn.Module):
 
     def forward(self, images: Images, known: Known) -> Latents:
         """[n, channels, size, size] in [-1, 1] and [n, 1, size, size] -> [n, d]; what is in the hole is not seen."""
-        x = visible(images, known).to(self.precision, memory_format=torch.channels_last)
+        x = encoder_input(images, known).to(self.precision, memory_format=torch.channels_last)
         for level, layer in enumerate(self.downs):
             weight, bias = parameters(layer, x.dtype)
             x = down(x, weight) + bias[:, None, None]
@@ -61,7 +61,7 @@ class DcganEncoder(nn.Module):
             if level:
                 x = self.blocks[level - 1](x)
         x = F.leaky_relu(F.linear(x.flatten(1), *parameters(self.hidden, x.dtype)), SLOPE)
-        return within(self.prior, F.linear(x, *parameters(self.answer, x.dtype)).float())
+        return constrain(self.prior, F.linear(x, *parameters(self.answer, x.dtype)).float())
 
 
 @final
@@ -83,12 +83,12 @@ class ResidualBlock(nn.Module):
         return x + y
 
 
-def visible(images: Images, known: Known) -> Tensor:
+def encoder_input(images: Images, known: Known) -> Tensor:
     """[n, channels + 1, h, w]: the known pixels, 0 in the hole whatever was there, and which they are, as -1 and 1."""
     return torch.cat([(images * known).masked_fill(known == 0, 0.0), known * 2 - 1], 1)  # NaN times 0 would be NaN
 
 
-def within(prior: Prior, z: Latents) -> Latents:
+def constrain(prior: Prior, z: Latents) -> Latents:
     """Any numbers as latents of the prior: smoothly for the cube, whose walls would let no gradient through."""
     return torch.tanh(z) if isinstance(prior, UniformPrior) else prior.project(z)
 
@@ -137,9 +137,9 @@ class ResidualEncoder(nn.Module):
 
     def posterior(self, images: Images, known: Known) -> tuple[Latents, Tensor]:
         """The most probable latents [n, d], and the logarithms of their variances [n, d]."""
-        x = self.trunk(visible(images, known).to(self.precision, memory_format=torch.channels_last))
+        x = self.trunk(encoder_input(images, known).to(self.precision, memory_format=torch.channels_last))
         z, log_variances = self.describe(x)
-        return within(self.prior, z), log_variances
+        return constrain(self.prior, z), log_variances
 
     def describe(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """What `posterior` says, of the trunk's last maps; the latents are not yet where the prior wants them."""
@@ -197,7 +197,7 @@ class ContextModule(nn.Module):
 
     def forward(self, images: Images, known: Known) -> Images:
         """[n, c, h, w] in [-1, 1] and [n, 1, h, w] -> [n, c, h, w] in [-1, 1]; what is in the hole is not seen."""
-        seen = visible(images, known).to(self.precision, memory_format=torch.channels_last)
+        seen = encoder_input(images, known).to(self.precision, memory_format=torch.channels_last)
         x, kept = seen, []
         for level, layer in enumerate(self.downs):
             weight, bias = parameters(layer, x.dtype)

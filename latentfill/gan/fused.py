@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ..types import Images, Known, Latents, PerImage
 from .completer import ResidualCompleter
 from .dcgan import SLOPE, START, DcganDiscriminator, DcganGenerator
-from .encoder import DcganEncoder, ResidualBlock, ResidualEncoder, visible, within
+from .encoder import DcganEncoder, ResidualBlock, ResidualEncoder, constrain, encoder_input
 from .gan import Completer, Gan, Prior
 from .layers import is_virtual
 from .residual import ResidualDiscriminator, ResidualGenerator
@@ -86,7 +86,7 @@ class FusedEncoder:
     biases: tuple[Tensor, ...]
 
     def __call__(self, images: Images, known: Known) -> Latents:
-        x = visible(images, known).to(self.weights[0].dtype, memory_format=torch.channels_last)
+        x = encoder_input(images, known).to(self.weights[0].dtype, memory_format=torch.channels_last)
         first, *rest, hidden, answer = zip(self.weights, self.biases, strict=True)
         x = _down(x, *first)
         for level in range(0, len(rest), 3):
@@ -94,10 +94,10 @@ class FusedEncoder:
             y = F.leaky_relu_(_same(x, *rest[level + 1]), SLOPE)
             x = x + _same(y, *rest[level + 2])
         x = F.leaky_relu_(_dense(x.flatten(1), *hidden), SLOPE)
-        return within(self.prior, _dense(x, *answer).float())
+        return constrain(self.prior, _dense(x, *answer).float())
 
 
-def fused(gan: Gan, dtype: torch.dtype = torch.float32) -> Gan:
+def fuse(gan: Gan, dtype: torch.dtype = torch.float32) -> Gan:
     """The same functions, faster and for inference alone; networks of other kinds pass through as they are."""
     generator, discriminator, encoder, completer = gan.generator, gan.discriminator, gan.encoder, gan.completer
     if isinstance(generator, DcganGenerator) and not is_virtual(generator):
@@ -112,11 +112,11 @@ def fused(gan: Gan, dtype: torch.dtype = torch.float32) -> Gan:
         discriminator = _cast(discriminator, dtype)
     if isinstance(encoder, ResidualEncoder):
         encoder = _cast(encoder, dtype)
-    completer = fused_completer(completer, dtype)
+    completer = fuse_completer(completer, dtype)
     return replace(gan, generator=generator, discriminator=discriminator, encoder=encoder, completer=completer)
 
 
-def fused_completer(completer: Completer | None, dtype: torch.dtype = torch.float32) -> Completer | None:
+def fuse_completer(completer: Completer | None, dtype: torch.dtype = torch.float32) -> Completer | None:
     """The same for a completer alone."""
     return _cast(completer, dtype) if isinstance(completer, ResidualCompleter) else completer
 

@@ -21,7 +21,7 @@ from ..options import NetworkOptions, Size
 from ..seeds import Stream, philox
 from ..types import Images, Known
 from .dcgan import SIZES
-from .encoder import ResidualEncoder, visible
+from .encoder import ResidualEncoder, encoder_input
 from .gan import Gan
 from .residual import ResidualDiscriminator, ResidualGenerator, Uncritical, initialise, stage_maps
 
@@ -49,7 +49,7 @@ class Parts(NamedTuple):
         return chain([self.generator], self.seers())
 
 
-def grown(gan: Gan, seed: int = 0, steps: int = STEPS, tell: Tell = lambda done, total: None) -> Gan:
+def grow(gan: Gan, seed: int = 0, steps: int = STEPS, tell: Tell = lambda done, total: None) -> Gan:
     """The GAN of twice the size, with its encoder if that is residual; the same for the same seed and steps.
 
     It has to be trained on: of what the larger images show beyond the smaller ones it knows nothing yet. `tell` is
@@ -134,7 +134,7 @@ def _distance(small: Parts, large: Parts, numbers: range, seed: int) -> Tensor:
     for new, old in zip(large.seers(), small.seers(), strict=True):
         shown, wide = images, enlarged
         if isinstance(new, ResidualEncoder):
-            shown, wide = visible(images, known), visible(enlarged, F.interpolate(known, scale_factor=2))
+            shown, wide = encoder_input(images, known), encoder_input(enlarged, F.interpolate(known, scale_factor=2))
         with torch.no_grad():
             target = old.trunk.entering(shown, 0)
         total = total + (new.trunk.entering(wide, 1) - target).square().mean()

@@ -37,7 +37,7 @@ AnySize = Float[Tensor, "n c _ _"]  # one of these
 SMALLEST = 8  # pixels at the top of every pyramid
 
 
-def shrunk(images: Images) -> list[Tensor]:
+def gaussian_pyramid(images: Images) -> list[Tensor]:
     """The images at 8 pixels, at 16, ... and as they are."""
     sizes: list[Tensor] = [images]
     while sizes[-1].shape[-1] > SMALLEST:
@@ -45,13 +45,13 @@ def shrunk(images: Images) -> list[Tensor]:
     return sizes[::-1]
 
 
-def decompose(images: Images) -> list[Tensor]:
+def laplacian_pyramid(images: Images) -> list[Tensor]:
     """The images at 8 pixels, then the residuals at 16, ... up to their own size."""
-    sizes = shrunk(images)
+    sizes = gaussian_pyramid(images)
     return sizes[:1] + [fine - double(coarse) for coarse, fine in pairwise(sizes)]
 
 
-def rebuild(parts: Sizes) -> Images:
+def reconstruct(parts: Sizes) -> Images:
     """The images that were decomposed into these parts."""
     images = parts[0]
     for residual in parts[1:]:
@@ -84,7 +84,7 @@ class PyramidGenerator(nn.Module):
         if prior.dim < SHARE:
             raise LatentfillError(f"a pyramid cannot share out {prior.dim} numbers", f"Give --latent {SHARE} or more.")
         self.prior = prior
-        sizes = sizes_of(size)
+        sizes = pyramid_sizes(size)
         self.numbers = prior.dim // SHARE  # of each level
         first = prior.dim - self.numbers * len(sizes[1:])
         self.smallest = DcganGenerator(replace(prior, dim=first), SMALLEST, channels, base, norms=norm)
@@ -169,17 +169,19 @@ class PyramidDiscriminator(nn.Module):
 
     def __init__(self, size: int = 64, channels: int = 3, base: int = 64, norm: NormName = "batch") -> None:
         super().__init__()
-        self.levels = nn.ModuleList(DcganDiscriminator(s, channels, base, norm) for s in sizes_of(size))
+        self.levels = nn.ModuleList(DcganDiscriminator(s, channels, base, norm) for s in pyramid_sizes(size))
 
     def forward(self, images: Images) -> PerImage:
         """[n, channels, size, size] -> [n] logits; the larger, the more real."""
-        logits: PerImage = torch.stack(self.judge(shrunk(images))).sum(0)
+        logits: PerImage = torch.stack(self.judge(gaussian_pyramid(images))).sum(0)
         return logits
 
     def features(self, images: Images) -> Tensor:
         """[n, d]: what the levels see in each image, side by side, before they judge."""
         levels: Any = self.levels
-        return torch.cat([level.features(seen) for level, seen in zip(levels, shrunk(images), strict=True)], 1)
+        return torch.cat(
+            [level.features(seen) for level, seen in zip(levels, gaussian_pyramid(images), strict=True)], 1
+        )
 
     def decide(self, features: Tensor) -> PerImage:
         """[n, d] -> [n] logits: the rest of the way."""
@@ -212,7 +214,7 @@ class PyramidDiscriminator(nn.Module):
             level.precision = dtype
 
 
-def sizes_of(size: int) -> list[int]:
+def pyramid_sizes(size: int) -> list[int]:
     """8, 16, ... up to the size."""
     return [SMALLEST << level for level in range((size // SMALLEST).bit_length())]
 

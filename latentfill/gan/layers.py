@@ -188,10 +188,10 @@ class _Normalised(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, *rest: Any
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, *fixed: Any
     ) -> Tensor:
-        ctx.save_for_backward(x, weight, mean, variance, rest[0])
-        ctx.those, ctx.eps = rest[1:]
+        ctx.save_for_backward(x, weight, mean, variance, fixed[0])
+        ctx.those, ctx.eps = fixed[1:]
         return F.batch_norm(x, mean, variance, weight, bias, False, 0.0, ctx.eps)
 
     @staticmethod
@@ -319,9 +319,9 @@ class VirtualBatchNorm(nn.Module):
             self.running_mean.copy_(mean)
             self.running_square.copy_(square)
             self.running_count.fill_(rows)
-        rest = self._joined(mean, square, means[rows:], squares[rows:])
+        others = self._joined(mean, square, means[rows:], squares[rows:])
         first = mean.expand(rows, -1), square.expand(rows, -1)
-        return self._scaled(x, *(torch.cat(pair) for pair in zip(first, rest, strict=True)))
+        return self._scaled(x, *(torch.cat(pair) for pair in zip(first, others, strict=True)))
 
     def _joined(self, mean: Tensor, square: Tensor, means: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
         """The statistics of the reference batch and of one image more, for each image."""
@@ -351,7 +351,9 @@ def is_virtual(network: nn.Module) -> bool:
     return any(isinstance(module, VirtualBatchNorm) for module in network.modules())
 
 
-def begin(norms: Iterable[nn.Module], reference: Tensor | None, inputs: Tensor, training: bool) -> tuple[Tensor, int]:
+def prepend_reference(
+    norms: Iterable[nn.Module], reference: Tensor | None, inputs: Tensor, training: bool
+) -> tuple[Tensor, int]:
     """The inputs with the reference batch in front of them, and how many rows that is; outside of training none."""
     rows = len(reference) if reference is not None and training else 0
     for layer in norms:
@@ -360,6 +362,6 @@ def begin(norms: Iterable[nn.Module], reference: Tensor | None, inputs: Tensor, 
     return (torch.cat([reference.to(inputs), inputs]), rows) if reference is not None and rows else (inputs, 0)
 
 
-def rest(x: Tensor, rows: int) -> Tensor:
+def drop_reference(x: Tensor, rows: int) -> Tensor:
     """What is left without the reference batch."""
     return x[rows:] if rows else x

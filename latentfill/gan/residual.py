@@ -330,7 +330,7 @@ def usual_class(gan: Gan) -> str:
     return max(class_names(gan), key=lambda name: counts.get(name, 0))
 
 
-def of_class(gan: Gan, name: str | None = None) -> Gan:
+def select_class(gan: Gan, name: str | None = None) -> Gan:
     """The GAN of one class, of the usual one if no name is given; without classes it stays as it is.
 
     Raises ModelError for a name that it does not know.

@@ -30,7 +30,7 @@ def find(model: str | Path) -> Path:
     from . import hub
     from . import hub as pushed
 
-    if hub.named(model):
+    if hub.is_repository(model):
         raise ModelError(
             f"{model}: models are not downloaded here",
             "Fetch it first, hf download OWNER/NAME --local-dir FOLDER, and give that folder.",
@@ -63,10 +63,10 @@ def load(model: str | Path = DEFAULT, device: str = "cpu", class_name: str | Non
     """
     from ..device import choose_device
     from ..gan.checkpoint import load as load_file
-    from ..gan.residual import of_class
+    from ..gan.residual import select_class
 
     path = find(model)
-    gan = of_class(load_file(path, choose_device(device)), class_name)
+    gan = select_class(load_file(path, choose_device(device)), class_name)
     if path.parent == FOLDER and "alignment" not in gan.about and path.stem in ALIGNMENTS:
         return replace(gan, about={**gan.about, "alignment": ALIGNMENTS[path.stem]})
     return gan
@@ -82,7 +82,7 @@ def from_pretrained(name: str | Path, *, revision: str | None = None, device: st
     from . import hub
     from . import hub as pushed
 
-    if hub.named(name):
+    if hub.is_repository(name):
         name = hub.fetch(str(name), revision)
     elif revision is not None:
         raise ValueError(f"only a repository, hf://OWNER/NAME, has revisions, not {str(name)!r}")

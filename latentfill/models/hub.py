@@ -118,7 +118,7 @@ def _check_free(folder: Path) -> None:
 PREFIX = "hf://"
 
 
-def named(name: str | Path) -> bool:
+def is_repository(name: str | Path) -> bool:
     """Whether this names a repository, and no file or folder."""
     return str(name).startswith(PREFIX)
 

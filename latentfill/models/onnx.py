@@ -21,11 +21,11 @@ from torch.nn import functional as F
 
 from ..errors import ExtraError, ModelError, explain
 from ..files import records
-from ..gan.checkpoint import weights
+from ..gan.checkpoint import digest_weights
 from ..gan.completer import ResidualCompleter
 from ..gan.dcgan import SLOPE, START, DcganGenerator
-from ..gan.encoder import DcganEncoder, ResidualEncoder, visible, within
-from ..gan.fused import FusedEncoder, FusedGenerator, fused
+from ..gan.encoder import DcganEncoder, ResidualEncoder, constrain, encoder_input
+from ..gan.fused import FusedEncoder, FusedGenerator, fuse
 from ..gan.gan import Gan, UniformPrior
 from ..gan.residual import ResidualGenerator
 from ..gan.stride2 import PADDING
@@ -64,19 +64,19 @@ class PlainEncoder(nn.Module):
     def forward(self, images: Images, known: Known) -> Latents:
         """[n, channels, size, size] in [-1, 1] and [n, 1, size, size] -> [n, d]; what is in the hole is not seen."""
         first, *rest, hidden, answer = zip(self.weights, self.biases, strict=True)
-        x = _down(visible(images, known), *first)
+        x = _down(encoder_input(images, known), *first)
         for level in range(0, len(rest), 3):
             x = _down(x, *rest[level])
             y = F.leaky_relu(F.conv2d(x, *rest[level + 1], padding=1), SLOPE)
             x = x + F.conv2d(y, *rest[level + 2], padding=1)
         x = F.leaky_relu(F.linear(x.flatten(1), *hidden), SLOPE)
-        return within(self.prior, F.linear(x, *answer))
+        return constrain(self.prior, F.linear(x, *answer))
 
 
 def plain_generator(gan: Gan) -> nn.Module:
     """The same G, to be exported. Raises TypeError for networks of other kinds."""
     if isinstance(gan.generator, DcganGenerator):
-        gan = fused(gan)
+        gan = fuse(gan)
     if isinstance(gan.generator, FusedGenerator):
         return PlainGenerator(gan.generator).eval()
     if isinstance(gan.generator, ResidualGenerator):
@@ -87,7 +87,7 @@ def plain_generator(gan: Gan) -> nn.Module:
 def plain_encoder(gan: Gan) -> nn.Module | None:
     """The same E, to be exported, if there is one. Raises TypeError for networks of other kinds."""
     if isinstance(gan.encoder, DcganEncoder):
-        gan = fused(gan)
+        gan = fuse(gan)
     if isinstance(gan.encoder, FusedEncoder):
         return PlainEncoder(gan.encoder).eval()
     if isinstance(gan.encoder, ResidualEncoder):
@@ -361,5 +361,5 @@ def _facts(gan: Gan, name: str) -> dict[str, Any]:
         else f"standard normal, norm at most sqrt({network.latent})",
         "image_range": [-1, 1],
         "alignment": gan.about.get("alignment"),
-        "weights_sha256": weights(gan.generator, gan.encoder, gan.completer),
+        "weights_sha256": digest_weights(gan.generator, gan.encoder, gan.completer),
     }

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from ..gan import checkpoint
 from ..gan.encoder import ContextEncoder
 from ..gan.gan import Gan, Generator
-from ..gan.residual import of_class
+from ..gan.residual import select_class
 from ..images.pixels import batch_to_images
 from ..seeds import Stream
 from ..types import Images, PerImage
@@ -153,7 +153,7 @@ class Quality:
         if isinstance(model, Gan) and self.data is not None:
             samples = evenly(self.data, 0)
             if self.draws:
-                samples = _draw(of_class(model).generator, self.seed, model.device)
+                samples = _draw(select_class(model).generator, self.seed, model.device)
                 nearest = self._near_to().nearest(samples[:AT_ONCE])
                 sheets["nearest"], distances = _pairs(samples, nearest), nearest.distances
             if self.scorer and self.held_out is not None:
@@ -220,6 +220,6 @@ def _draw(generator: Generator, seed: int, device: torch.device) -> Images:
 
 def _score_of(path: Path) -> tuple[float | None, str | None]:
     """What the best model so far has in its header: its score, and the phase of the training that it is of."""
-    about = checkpoint.about(path) if path.exists() else {}
+    about = checkpoint.read_about(path) if path.exists() else {}
     score = about.get("score")
     return float(score) if score is not None else None, about.get("phase")

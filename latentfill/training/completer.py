@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..device import choose_precision
-from ..gan.checkpoint import weights
-from ..gan.completer import ResidualCompleter, completer_of
+from ..gan.checkpoint import digest_weights
+from ..gan.completer import ResidualCompleter, build_completer
 from ..gan.gan import Gan, NormalPrior
 from ..gan.layers import own_numbers, process_group
 from ..images import shapes
@@ -317,7 +317,7 @@ def train_completer(
     check_served(options, "a completer is", "Leave that out, or give --kind gan.", besides=HEARD)
     network = gan.network
     check_hole(special.hole, network.size)
-    started = completer_of(gan, options.seed) if gan.completer is None else gan.completer
+    started = build_completer(gan, options.seed) if gan.completer is None else gan.completer
     if not isinstance(started, ResidualCompleter):
         raise TypeError(f"expected a completer of residual networks, not {type(started)}")
     learnt, held_out = split(data, special.held_out)
@@ -337,7 +337,7 @@ def train_completer(
     about = {
         "network": asdict(network),
         "completer": {"hole": special.hole, "held_out": special.held_out},
-        "model": {"generator": weights(gan.generator)[:16]},
+        "model": {"generator": digest_weights(gan.generator)[:16]},
     }
     scored = held_out if run.score_every else None
     yield from follow(learner, learnt, folder, Subject("completer", about), options, run, caller, scored)

@@ -58,7 +58,7 @@ def train_context(
     options = in_images(options, len(learnt))
 
     def learner(device: torch.device, options: TrainOptions) -> ContextTrainer:
-        module = building.fresh_context(network, 2 * options.seed)
+        module = building.build_context_module(network, 2 * options.seed)
         discriminator = DcganDiscriminator(network.size, network.channels, network.base)
         initialise(discriminator, 2 * options.seed + 1)
         module.precision = discriminator.precision = choose_precision(options.precision, device)

@@ -18,7 +18,7 @@ from ..device import choose_precision
 from ..gan import checkpoint as building
 from ..gan.checkpoint import AnyEncoder
 from ..gan.encoder import ResidualEncoder
-from ..gan.fused import fused
+from ..gan.fused import fuse
 from ..gan.gan import Gan
 from ..gan.layers import own_share
 from ..options import RunOptions, TrainOptions
@@ -72,7 +72,7 @@ def train_encoder(
         raise ValueError("epochs are counted in pictures, of which there are none")
 
     def learner(device: torch.device, options: TrainOptions) -> EncoderTrainer:
-        encoder: AnyEncoder = building.fresh_encoder(
+        encoder: AnyEncoder = building.build_encoder(
             network, special.encoder_base, special.encoder_hidden, options.seed
         )
         if isinstance(gan.encoder, ResidualEncoder):  # one that has learnt beside the game goes on, by itself
@@ -121,7 +121,7 @@ class EncoderTrainer:
     ) -> None:
         self.gan, self.options, self.special, self.data = gan, options, special, data
         self.device = next(encoder.parameters()).device
-        self.generator = fused(gan, encoder.precision).generator
+        self.generator = fuse(gan, encoder.precision).generator
         self.descent = Descent(encoder, options)
         self.precision = encoder.precision
         self.images_seen = 0
@@ -180,7 +180,7 @@ class EncoderTrainer:
 
     def exhibit(self, values: Mapping[str, Tensor]) -> Exhibit:
         """How held-out pictures are completed by the averaged encoder and G."""
-        encoder = fused(replace(self.gan, encoder=self.averaged_encoder(512)), self.precision).encoder
+        encoder = fuse(replace(self.gan, encoder=self.averaged_encoder(512)), self.precision).encoder
         if encoder is None:
             raise TypeError("fusing an encoder leaves one")
         held_out = self.held_out.to(self.device)

@@ -17,7 +17,7 @@ from ..device import choose_precision
 from ..errors import LatentfillError, RunError, is_out_of_memory
 from ..gan import checkpoint
 from ..gan import checkpoint as building
-from ..gan.completer import completer_of
+from ..gan.completer import build_completer
 from ..gan.gan import Gan
 from ..gan.residual import Uncritical
 from ..options import TRAIN_KINDS, NetworkOptions, RunOptions, TrainOptions
@@ -93,9 +93,9 @@ def _read(folder: Path) -> Gan:
     gan, (state, _) = checkpoint.load(folder / KEPT[0]), checkpoints.newest(folder / "checkpoints")
     if gan.completer is not None or not state or "averaged_encoder" not in state:
         return gan
-    encoder = building.fresh_residual_encoder(gan.network)
+    encoder = building.build_residual_encoder(gan.network)
     encoder.load_state_dict(state["averaged_encoder"])
-    return replace(gan, completer=completer_of(replace(gan, encoder=encoder)))
+    return replace(gan, completer=build_completer(replace(gan, encoder=encoder)))
 
 
 def _copy(own: Path, folder: Path) -> None:
@@ -148,8 +148,8 @@ def train(
     check_pictures(learnt, network.size, network.channels, options.batch_size, needed)
 
     def learner(device: torch.device, options: TrainOptions) -> Trainer:
-        generator, discriminator = building.networks(network, options.seed)
-        encoder = building.fresh_residual_encoder(network, seed=options.seed) if options.encodes else None
+        generator, discriminator = building.build_networks(network, options.seed)
+        encoder = building.build_residual_encoder(network, seed=options.seed) if options.encodes else None
         for part in (generator, discriminator, *((encoder,) if encoder else ())):
             part.precision = choose_precision(options.precision, device)
             part.to(device)

@@ -19,7 +19,7 @@ from ..device import choose_precision
 from ..errors import LatentfillError
 from ..gan import checkpoint as building
 from ..gan.gan import Gan
-from ..gan.lapgan import PyramidDiscriminator, PyramidGenerator, shrunk, sizes_of
+from ..gan.lapgan import PyramidDiscriminator, PyramidGenerator, gaussian_pyramid, pyramid_sizes
 from ..gan.layers import own_share, process_group
 from ..options import NetworkOptions, RunOptions, TrainOptions
 from ..runs.data import Dataset, check_pictures
@@ -68,7 +68,7 @@ class PyramidTrainer:
         for player in (self.g, self.d):
             player.set(now.learning_rate, (o.beta1, now.beta2))
         batch = range(self.images_seen, self.images_seen + len(real) * process_group().size)
-        z, sizes = self.latents(own_share(batch)).to(real.device), shrunk(real)
+        z, sizes = self.latents(own_share(batch)).to(real.device), gaussian_pyramid(real)
         fakes = self.generator.beside(z, sizes)
 
         real_logits = self.discriminator.judge(sizes)
@@ -91,14 +91,14 @@ class PyramidTrainer:
         self.images_seen = batch.stop
         half_life = settings(o, self.images_seen).half_life
         self.g.average(keep(len(batch), half_life))
-        return _told(pairs, costs.detach(), prices[0].detach(), sizes_of(self.network.size))
+        return _told(pairs, costs.detach(), prices[0].detach(), pyramid_sizes(self.network.size))
 
     @property
     def curves(self) -> Curves:
         """The columns of its metrics.csv: a GAN's, as means over the levels, and the losses of each."""
         levels = {
             f"{player}_loss_{size}": Curve(f"{player}_{size}", f"{player[0]}_loss/{size}")
-            for size in sizes_of(self.network.size)
+            for size in pyramid_sizes(self.network.size)
             for player in ("discriminator", "generator")
         }
         means = {name: curve for name, curve in CURVES.items() if curve.value in MEANS or name in PACE}
@@ -231,7 +231,7 @@ def train_pyramid(
     check_pictures(data, network.size, network.channels, options.batch_size, options.batch_size)
 
     def learner(device: torch.device, options: TrainOptions) -> PyramidTrainer:
-        generator, discriminator = building.pyramid(network, options.seed)
+        generator, discriminator = building.build_pyramid(network, options.seed)
         generator.precision = discriminator.precision = choose_precision(options.precision, device)
         return PyramidTrainer(generator.to(device), discriminator.to(device), options, network)
 

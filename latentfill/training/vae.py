@@ -61,8 +61,8 @@ def train_vae(
     check_pictures(learnt, network.size, network.channels, options.batch_size, options.batch_size)
 
     def learner(device: torch.device, options: TrainOptions) -> VaeTrainer:
-        generator, _ = building.networks(network, options.seed)
-        encoder = building.fresh_residual_encoder(network, seed=options.seed)
+        generator, _ = building.build_networks(network, options.seed)
+        encoder = building.build_residual_encoder(network, seed=options.seed)
         generator.precision = encoder.precision = choose_precision(options.precision, device)
         if begin:
             take_over(begin, generator, None, encoder)

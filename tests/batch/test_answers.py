@@ -28,7 +28,7 @@ def done(tmp_path):
 def save(folder, seed):
     network = NetworkOptions(size=SIZE, base=2, latent=3)
     gan = building.build(network, seed)
-    checkpoint.save(replace(gan, encoder=building.fresh_encoder(network, 2, 4).eval()), folder / "m.safetensors")
+    checkpoint.save(replace(gan, encoder=building.build_encoder(network, 2, 4).eval()), folder / "m.safetensors")
 
 
 def complete(folder, *words, out="out"):

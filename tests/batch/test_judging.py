@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from latentfill.evaluation.validation import CompleterScorer, CompletionScorer
-from latentfill.gan.checkpoint import build, networks
-from latentfill.gan.completer import completer_of
+from latentfill.gan.checkpoint import build, build_networks
+from latentfill.gan.completer import build_completer
 from latentfill.gan.gan import Gan
 from latentfill.options import NetworkOptions
 
@@ -14,7 +14,7 @@ NETWORK = NetworkOptions(size=16, base=2, latent=4)
 
 
 def gan() -> Gan:
-    generator, discriminator = (part.eval().requires_grad_(False) for part in networks(NETWORK, 0))
+    generator, discriminator = (part.eval().requires_grad_(False) for part in build_networks(NETWORK, 0))
     return Gan(generator, discriminator, NETWORK)
 
 
@@ -46,7 +46,7 @@ def test_of_completers_the_one_whose_completions_are_like_the_pictures_is_the_be
 ) -> None:
     network = NetworkOptions(size=16, networks="residual", latent=4, prior="normal")
     gan, held_out, scorer = build(network, 1), images(8, 3), CompleterScorer("dlib-face")  # of no aligned faces
-    completer = completer_of(gan)
+    completer = build_completer(gan)
     told = []
     for share in (1.0, 0.5, 0.0):
         monkeypatch.setattr(completer, "draw", lambda z, condition, share=share: share * held_out)

@@ -19,7 +19,7 @@ def folder(tmp_path_factory):
     """A model, 40 pictures, one that is none, and the model calibrated by them."""
     folder = tmp_path_factory.mktemp("calibrate")
     network = NetworkOptions(size=SIZE, base=2, latent=3)
-    gan = replace(building.build(network), encoder=building.fresh_encoder(network, 2, 4).eval())
+    gan = replace(building.build(network), encoder=building.build_encoder(network, 2, 4).eval())
     checkpoint.save(gan, folder / "m.safetensors")
     (folder / "pictures").mkdir()
     rng = np.random.Generator(np.random.Philox(key=1))

@@ -27,7 +27,7 @@ def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     gan = building.build(NETWORK)
     checkpoint.save(gan, folder / "cold.safetensors")
-    checkpoint.save(replace(gan, encoder=building.fresh_encoder(NETWORK, 2, 4).eval()), folder / "warm.safetensors")
+    checkpoint.save(replace(gan, encoder=building.build_encoder(NETWORK, 2, 4).eval()), folder / "warm.safetensors")
     return folder
 
 

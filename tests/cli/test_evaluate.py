@@ -94,12 +94,12 @@ def test_misuse_is_told_in_two_lines(faces, capsys, more, message):
 
 
 def test_a_context_encoder_has_the_models_size(faces, capsys):
-    from latentfill.gan.checkpoint import fresh_context
+    from latentfill.gan.checkpoint import build_context_module
     from latentfill.gan.encoder import ContextEncoder, ContextOptions
 
     for size in (8, 16):
         options = ContextOptions(size=size, base=2)
-        save(ContextEncoder(fresh_context(options).eval(), options), faces / f"{size}.safetensors")
+        save(ContextEncoder(build_context_module(options).eval(), options), faces / f"{size}.safetensors")
     assert run(words(faces, "--context", str(faces / "8.safetensors"), methods="context-encoder")) == 0
     assert run(words(faces, "--context", str(faces / "16.safetensors"), methods="context-encoder")) == 2
     assert "is for (size, channels) (16, 3), the model for (8, 3)" in capsys.readouterr()[1]

@@ -4,7 +4,7 @@ import onnx
 import pytest
 
 from latentfill.cli.main import run
-from latentfill.gan.checkpoint import build, fresh_context, fresh_encoder, save
+from latentfill.gan.checkpoint import build, build_context_module, build_encoder, save
 from latentfill.gan.encoder import ContextEncoder
 from latentfill.options import NetworkOptions
 from latentfill.options.training import ContextOptions
@@ -14,7 +14,7 @@ OPTIONS = NetworkOptions(size=8, base=2, latent=3)
 
 @pytest.fixture
 def model(tmp_path):
-    save(replace(build(OPTIONS), encoder=fresh_encoder(OPTIONS, 2, 4)), tmp_path / "mine" / "model.safetensors")
+    save(replace(build(OPTIONS), encoder=build_encoder(OPTIONS, 2, 4)), tmp_path / "mine" / "model.safetensors")
     return tmp_path / "mine"
 
 
@@ -60,7 +60,7 @@ def test_a_card_by_hand_travels_with_its_folder(model, tmp_path):
 )
 def test_what_cannot_be_done_is_said_and_ends_with_2(model, tmp_path, monkeypatch, capsys, words, said):
     options = ContextOptions(size=8, base=2)
-    save(ContextEncoder(fresh_context(options).eval(), options, {}), tmp_path / "context.safetensors")
+    save(ContextEncoder(build_context_module(options).eval(), options, {}), tmp_path / "context.safetensors")
     (tmp_path / "odd.safetensors").write_bytes(b"\x89PNG....................")
     monkeypatch.chdir(tmp_path)
     assert run(words) == 2

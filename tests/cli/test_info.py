@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from latentfill.cli.main import run
-from latentfill.gan.checkpoint import build, fresh_encoder, save
+from latentfill.gan.checkpoint import build, build_encoder, save
 from latentfill.options import NetworkOptions
 
 
@@ -28,7 +28,7 @@ def test_a_run_without_a_model_says_so(tmp_path, capsys):
 @pytest.mark.parametrize("encoder", [False, True])
 def test_whether_a_model_has_an_encoder_is_said(tmp_path, capsys, encoder):
     options = NetworkOptions(size=8, base=2, latent=3)
-    gan = replace(build(options), encoder=fresh_encoder(options, 2, 4) if encoder else None)
+    gan = replace(build(options), encoder=build_encoder(options, 2, 4) if encoder else None)
     save(gan, tmp_path / "m.safetensors")
     assert run(["info", str(tmp_path / "m.safetensors")]) == 0
     told = capsys.readouterr().out

@@ -39,7 +39,7 @@ def here(tmp_path, monkeypatch, model):
 def save_model(path, seed=0):
     network = NetworkOptions(size=SIZE, base=2, latent=3)
     gan = building.build(network, seed)
-    checkpoint.save(replace(gan, encoder=building.fresh_encoder(network, 2, 4).eval()), path)
+    checkpoint.save(replace(gan, encoder=building.build_encoder(network, 2, 4).eval()), path)
     return path
 
 

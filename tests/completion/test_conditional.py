@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from latentfill.completion.complete import complete, watch
-from latentfill.gan.checkpoint import build, fresh_residual_encoder
-from latentfill.gan.completer import completer_of
+from latentfill.gan.checkpoint import build, build_residual_encoder
+from latentfill.gan.completer import build_completer
 from latentfill.gan.gan import Gan
 from latentfill.images.blending import overlay
 from latentfill.images.incomplete import Incomplete
@@ -21,8 +21,8 @@ BEST = replace(COMPLETE_PRESETS["best"], precision="fp32", tune_steps=6)
 
 @pytest.fixture(scope="module")
 def gan() -> Gan:
-    made = replace(build(OPTIONS, 1), encoder=fresh_residual_encoder(OPTIONS, hidden=7, seed=2).eval())
-    completer = completer_of(made).eval().requires_grad_(False)
+    made = replace(build(OPTIONS, 1), encoder=build_residual_encoder(OPTIONS, hidden=7, seed=2).eval())
+    completer = build_completer(made).eval().requires_grad_(False)
     rng = torch.Generator().manual_seed(3)
     for parameter in completer.parameters():
         parameter += 0.03 * torch.randn(parameter.shape, generator=rng)

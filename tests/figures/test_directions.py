@@ -6,9 +6,9 @@ import torch
 
 from latentfill.completion.complete import complete
 from latentfill.completion.conditional import Conditional
-from latentfill.figures.samples import EDIT_STEPS, edit_sheet, edited, mean_change, rows, show
+from latentfill.figures.samples import EDIT_STEPS, edit_images, edit_sheet, mean_change, rows, show
 from latentfill.gan.checkpoint import build
-from latentfill.gan.completer import completer_of
+from latentfill.gan.completer import build_completer
 from latentfill.gan.directions import Directions, find_edits
 from latentfill.images.incomplete import Incomplete
 from latentfill.images.pixels import to_pixels
@@ -64,7 +64,7 @@ def test_an_edit_keeps_known_pixels_to_the_bit_and_its_middle_is_the_completion(
 
 def test_edits_are_those_of_the_tuned_picture():
     one = QUESTION.select([0])
-    made = edited(GAN, one, ANSWER.select(slice(0, 1)), 1)[0]
+    made = edit_images(GAN, one, ANSWER.select(slice(0, 1)), 1)[0]
     torch.testing.assert_close(made[EDIT_STEPS], ANSWER.images[0], rtol=0, atol=1e-5)
 
 
@@ -79,7 +79,7 @@ def test_a_picture_whose_hole_has_vanished_has_no_edits():
 def test_edits_of_a_completers_answer_are_its_own():
     options = NetworkOptions(size=16, latent=6, prior="normal", networks="residual")
     gan = build(options, 1)
-    completer = completer_of(gan, 2).eval().requires_grad_(False)
+    completer = build_completer(gan, 2).eval().requires_grad_(False)
     rng = torch.Generator().manual_seed(3)
     for parameter in completer.parameters():
         parameter += 0.05 * torch.randn(parameter.shape, generator=rng)
@@ -88,7 +88,7 @@ def test_edits_of_a_completers_answer_are_its_own():
     one = Incomplete(torch.rand(1, 3, 16, 16, generator=rng) * 2 - 1, known)
     answer = complete(replace(gan, completer=completer), one, replace(COMPLETE_PRESETS["fast"], precision="fp32"))
     assert answer.conditional
-    with_it, without = (edited(g, one, answer, 1)[0] for g in (replace(gan, completer=completer), gan))
+    with_it, without = (edit_images(g, one, answer, 1)[0] for g in (replace(gan, completer=completer), gan))
     torch.testing.assert_close(with_it[EDIT_STEPS], answer.images[0], atol=1e-5, rtol=0)
     assert not torch.allclose(with_it, without)
     condition = completer.encode(one.images, one.known)

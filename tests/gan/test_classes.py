@@ -8,7 +8,7 @@ import torch
 from latentfill.errors import ModelError
 from latentfill.gan.checkpoint import build
 from latentfill.gan.gan import Gan
-from latentfill.gan.residual import class_names, of_class, usual_class
+from latentfill.gan.residual import class_names, select_class, usual_class
 from latentfill.options import NetworkOptions
 
 
@@ -21,7 +21,7 @@ def many(kernels: int = 0) -> Gan:
 @pytest.mark.parametrize("number, name", list(enumerate(["cats", "dogs", "owls"])))
 def test_one_class_is_the_same_function_as_asking_for_it(number: int, name: str, kernels: int) -> None:
     gan = many(kernels)
-    one = of_class(gan, name)
+    one = select_class(gan, name)
     z = gan.generator.prior.sample(range(4))
     labels = torch.full((4,), number)
     images = gan.generator(z, labels)  # type: ignore[call-arg]
@@ -36,12 +36,12 @@ def test_the_usual_class_is_that_of_most_pictures() -> None:
     gan = many()
     assert class_names(gan) == ["cats", "dogs", "owls"] and usual_class(gan) == "dogs"
     z = gan.generator.prior.sample(range(2))
-    assert torch.equal(of_class(gan).generator(z), of_class(gan, "dogs").generator(z))
+    assert torch.equal(select_class(gan).generator(z), select_class(gan, "dogs").generator(z))
     plain = build(NetworkOptions(size=8, base=4))
-    assert of_class(plain) is plain
+    assert select_class(plain) is plain
 
 
 @pytest.mark.parametrize("gan, what", [(many(), "cats, dogs, owls"), (build(NetworkOptions(size=8, base=4)), "none")])
 def test_an_unknown_class_is_named(gan: Gan, what: str) -> None:
     with pytest.raises(ModelError, match=f"no class 'apes'.*{what}"):
-        of_class(gan, "apes")
+        select_class(gan, "apes")

@@ -8,8 +8,8 @@ import torch
 
 from latentfill.errors import ModelError
 from latentfill.gan import checkpoint
-from latentfill.gan.checkpoint import build, fresh_residual_encoder
-from latentfill.gan.completer import ResidualCompleter, completer_of
+from latentfill.gan.checkpoint import build, build_residual_encoder
+from latentfill.gan.completer import ResidualCompleter, build_completer
 from latentfill.gan.gan import Gan
 from latentfill.options import NetworkOptions
 from latentfill.types import Images, Known
@@ -25,7 +25,7 @@ def stir(module: torch.nn.Module, seed: int = 3) -> None:
 
 @pytest.fixture(scope="module")
 def gan() -> Gan:
-    made = replace(build(OPTIONS, 1), encoder=fresh_residual_encoder(OPTIONS, hidden=7, seed=2).eval())
+    made = replace(build(OPTIONS, 1), encoder=build_residual_encoder(OPTIONS, hidden=7, seed=2).eval())
     for part in (made.generator, made.encoder, made.discriminator):
         assert isinstance(part, torch.nn.Module)
         stir(part)
@@ -42,7 +42,7 @@ def question(count: int = 3) -> tuple[Images, Known]:
 
 @torch.no_grad()
 def test_it_begins_as_the_encoder_the_generator_and_the_discriminator_to_the_bit(gan: Gan) -> None:
-    completer, (images, known) = completer_of(gan), question()
+    completer, (images, known) = build_completer(gan), question()
     assert gan.encoder is not None
     assert torch.equal(completer(images, known), gan.generator(gan.encoder(images, known)))
     assert torch.equal(completer.judge(images, known), gan.discriminator(images))
@@ -50,7 +50,7 @@ def test_it_begins_as_the_encoder_the_generator_and_the_discriminator_to_the_bit
 
 @torch.no_grad()
 def test_the_maps_and_the_hole_count_once_their_weights_are_not_zero(gan: Gan) -> None:
-    completer, (images, known) = completer_of(gan), question()
+    completer, (images, known) = build_completer(gan), question()
     before, judged = completer(images, known), completer.judge(images, known)
     for skip in completer.skips:
         without = completer(images, known)
@@ -63,7 +63,7 @@ def test_the_maps_and_the_hole_count_once_their_weights_are_not_zero(gan: Gan) -
 
 @torch.no_grad()
 def test_what_is_in_the_hole_is_not_looked_at(gan: Gan) -> None:
-    completer, (images, known) = completer_of(gan), question()
+    completer, (images, known) = build_completer(gan), question()
     for skip in completer.skips:
         stir(skip)
     other = torch.where(known == 1, images, torch.nan)
@@ -72,7 +72,7 @@ def test_what_is_in_the_hole_is_not_looked_at(gan: Gan) -> None:
 
 @torch.no_grad()
 def test_noise_moves_the_latent_by_the_encoders_own_spread(gan: Gan) -> None:
-    completer, (images, known) = completer_of(gan), question()
+    completer, (images, known) = build_completer(gan), question()
     condition, noise = completer.encode(images, known), torch.full((3, 6), 0.5)
     moved = condition.mean + 0.5 * condition.deviation
     assert torch.equal(completer.latents(condition, noise), completer.prior.project(moved))
@@ -85,7 +85,7 @@ def test_noise_moves_the_latent_by_the_encoders_own_spread(gan: Gan) -> None:
 
 @torch.no_grad()
 def test_drawing_in_two_parts_is_drawing(gan: Gan) -> None:
-    completer, (images, known) = completer_of(gan), question()
+    completer, (images, known) = build_completer(gan), question()
     for skip in completer.skips:
         stir(skip)
     condition = completer.encode(images, known)
@@ -96,7 +96,7 @@ def test_drawing_in_two_parts_is_drawing(gan: Gan) -> None:
 
 
 def test_a_file_holds_it(gan: Gan, tmp_path: Path) -> None:
-    completer = completer_of(gan)
+    completer = build_completer(gan)
     stir(completer)
     checkpoint.save(replace(gan, completer=completer), tmp_path / "model.safetensors")
     found = checkpoint.load(tmp_path / "model.safetensors").completer
@@ -112,12 +112,12 @@ def test_a_file_holds_it(gan: Gan, tmp_path: Path) -> None:
 def test_other_networks_are_refused() -> None:
     for options in (NetworkOptions(size=16, latent=6), replace(OPTIONS, classes=2)):
         with pytest.raises(ModelError, match="residual"):
-            completer_of(build(options))
+            build_completer(build(options))
 
 
 def test_without_an_encoder_it_has_a_fresh_one(gan: Gan) -> None:
-    made = completer_of(replace(gan, encoder=None), seed=4)
-    again = completer_of(replace(gan, encoder=None), seed=4)
+    made = build_completer(replace(gan, encoder=None), seed=4)
+    again = build_completer(replace(gan, encoder=None), seed=4)
     images, known = question()
     with torch.no_grad():
         assert torch.equal(made(images, known), again(images, known))

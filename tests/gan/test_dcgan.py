@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from latentfill.device import has_bf16
-from latentfill.gan.checkpoint import networks
+from latentfill.gan.checkpoint import build_networks
 from latentfill.gan.dcgan import SIZES, DcganDiscriminator, DcganGenerator, discriminator_maps, generator_maps
 from latentfill.gan.gan import UniformPrior
 from latentfill.options import NetworkOptions, Size, Widths
@@ -42,7 +42,7 @@ def test_maps_are_those_of_the_post_and_of_the_repository() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", SIZES)
 def test_every_size_makes_images_and_one_logit_for_each(size: Size, channels: int, widths: Widths) -> None:
-    generator, discriminator = networks(NetworkOptions(size, 1 if channels == 1 else 3, widths, base=1, latent=3))
+    generator, discriminator = build_networks(NetworkOptions(size, 1 if channels == 1 else 3, widths, base=1, latent=3))
     images = generator(generator.prior.sample([1, 2]))
     assert images.shape == (2, channels, size, size) and images.dtype == torch.float32
     assert discriminator(images).shape == (2,)
@@ -61,7 +61,7 @@ def test_other_shapes_are_refused(size: int, channels: int, said: str) -> None:
 
 
 def test_first_weights_are_the_originals() -> None:
-    generator, discriminator = networks(NetworkOptions(size=16, base=32), seed=3)
+    generator, discriminator = build_networks(NetworkOptions(size=16, base=32), seed=3)
     for network in (generator, discriminator):
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -81,13 +81,13 @@ def test_first_weights_are_the_originals() -> None:
 
 def test_first_weights_depend_on_the_seed_alone() -> None:
     options = NetworkOptions(size=8, base=2)
-    (a, _), (b, _), (c, _) = networks(options, 5), networks(options, 5), networks(options, 6)
+    (a, _), (b, _), (c, _) = build_networks(options, 5), build_networks(options, 5), build_networks(options, 6)
     assert torch.equal(a.project.get_parameter("weight"), b.project.get_parameter("weight"))
     assert not torch.equal(a.project.get_parameter("weight"), c.project.get_parameter("weight"))
 
 
 def test_a_bias_before_batch_norm_changes_nothing() -> None:
-    generator, discriminator = networks(NetworkOptions(size=16, base=4))
+    generator, discriminator = build_networks(NetworkOptions(size=16, base=4))
     z = generator.prior.sample(range(4))
     images = generator(z)
     logits = discriminator(images)
@@ -101,7 +101,7 @@ def test_a_bias_before_batch_norm_changes_nothing() -> None:
 
 @pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="no bf16 in this processor")
 def test_bf16_changes_images_by_less_than_one_sees() -> None:
-    generator, discriminator = networks(NetworkOptions(size=32, base=8))
+    generator, discriminator = build_networks(NetworkOptions(size=32, base=8))
     z = generator.prior.sample(range(16))
     images, logits = generator(z), discriminator(generator(z))
     generator.precision = discriminator.precision = torch.bfloat16
@@ -111,7 +111,7 @@ def test_bf16_changes_images_by_less_than_one_sees() -> None:
 
 
 def test_in_use_an_image_does_not_depend_on_its_neighbours() -> None:
-    generator, discriminator = networks(NetworkOptions(size=16, base=4))
+    generator, discriminator = build_networks(NetworkOptions(size=16, base=4))
     generator.eval(), discriminator.eval()
     z = generator.prior.sample(range(5))
     images = generator(z)

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from latentfill.device import has_bf16
-from latentfill.gan.checkpoint import fresh_encoder
+from latentfill.gan.checkpoint import build_encoder
 from latentfill.gan.dcgan import SIZES
 from latentfill.gan.encoder import DcganEncoder
 from latentfill.gan.gan import UniformPrior
 from latentfill.options import NetworkOptions, PriorName, Size
 
 OPTIONS = NetworkOptions(size=8, base=2, latent=5)
-ENCODER = fresh_encoder(OPTIONS, base=4, hidden=9).eval()
+ENCODER = build_encoder(OPTIONS, base=4, hidden=9).eval()
 
 
 def drawn(seed: int, *shape: int) -> Tensor:
@@ -30,7 +30,7 @@ def given_pixels(seed: int, *shape: int) -> Tensor:
 @pytest.mark.parametrize("size", SIZES)
 def test_every_size_gives_latents_of_the_prior(size: Size, channels: int, prior: PriorName) -> None:
     options = NetworkOptions(size, 1 if channels == 1 else 3, latent=5, prior=prior)
-    encoder = fresh_encoder(options, base=1, hidden=9)
+    encoder = build_encoder(options, base=1, hidden=9)
     with torch.no_grad():
         encoder.answer.get_parameter("weight").mul_(100)  # as far out as it gets
         z = encoder(drawn(0, 4, channels, size, size), given_pixels(1, 4, 1, size, size))
@@ -62,10 +62,10 @@ def test_an_image_does_not_depend_on_its_neighbours() -> None:
 
 
 def test_blocks_begin_as_nothing_and_first_weights_depend_on_the_seed_alone() -> None:
-    states = [fresh_encoder(OPTIONS, 4, 9, seed).state_dict() for seed in (1, 1, 2)]
+    states = [build_encoder(OPTIONS, 4, 9, seed).state_dict() for seed in (1, 1, 2)]
     assert all(torch.equal(a, b) for a, b in zip(states[0].values(), states[1].values(), strict=True))
     assert not torch.equal(states[0]["answer.weight"], states[2]["answer.weight"])
-    fresh = fresh_encoder(NetworkOptions(size=16, latent=5), 4, 9).eval()
+    fresh = build_encoder(NetworkOptions(size=16, latent=5), 4, 9).eval()
     maps = drawn(3, 2, 8, 4, 4)
     assert torch.equal(fresh.blocks[0](maps), maps)
     assert all(p.isfinite().all() for p in fresh.parameters())
@@ -73,13 +73,13 @@ def test_blocks_begin_as_nothing_and_first_weights_depend_on_the_seed_alone() ->
 
 def test_making_one_touches_no_global_generator() -> None:
     before = torch.get_rng_state()
-    fresh_encoder(OPTIONS)
+    build_encoder(OPTIONS)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_it_learns_where_a_linear_generator_was_asked() -> None:
     """A toy: three numbers, each the brightness of a strip; half of each strip is hidden."""
-    encoder = fresh_encoder(NetworkOptions(size=8, channels=1, latent=2), base=8, hidden=16)
+    encoder = build_encoder(NetworkOptions(size=8, channels=1, latent=2), base=8, hidden=16)
     known = torch.ones(64, 1, 8, 8)
     known[..., 2:6, :] = 0
     optimizer = torch.optim.Adam(encoder.parameters(), 3e-3)
@@ -95,7 +95,7 @@ def test_it_learns_where_a_linear_generator_was_asked() -> None:
 
 @pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="no bf16 in this processor")
 def test_bf16_changes_latents_little() -> None:
-    encoder = fresh_encoder(NetworkOptions(size=32, latent=5), 8, 32).eval()
+    encoder = build_encoder(NetworkOptions(size=32, latent=5), 8, 32).eval()
     images, known = drawn(0, 4, 3, 32, 32), given_pixels(1, 4, 1, 32, 32)
     z = encoder(images, known)
     encoder.precision = torch.bfloat16

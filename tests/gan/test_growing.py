@@ -15,9 +15,9 @@ from latentfill.cli.main import run
 from latentfill.cli.training import grown_once
 from latentfill.errors import ModelError
 from latentfill.gan import growing
-from latentfill.gan.checkpoint import build, fresh_residual_encoder, save, weights
+from latentfill.gan.checkpoint import build, build_residual_encoder, digest_weights, save
 from latentfill.gan.gan import Gan
-from latentfill.gan.growing import grown
+from latentfill.gan.growing import grow
 from latentfill.options import NetworkOptions
 
 NETWORK = NetworkOptions(size=64, networks="residual", latent=5, prior="normal")
@@ -31,13 +31,13 @@ def in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def small() -> Gan:
     fresh = build(NETWORK)
-    encoder = fresh_residual_encoder(NETWORK, hidden=24)
+    encoder = build_residual_encoder(NETWORK, hidden=24)
     about = {"images_seen": 7, "alignment": {"margin": 1.0}}
     return Gan(fresh.generator, fresh.discriminator, NETWORK, about, encoder)
 
 
 def test_all_that_the_smaller_one_knew_is_kept_and_the_rest_learns(small: Gan) -> None:
-    begun, taught = grown(small, steps=1), grown(small, steps=8)
+    begun, taught = grow(small, steps=1), grow(small, steps=8)
     assert taught.network.size == 128 and taught.about == {"alignment": {"margin": 1.0}}
     for part in ("generator", "discriminator", "encoder"):
         before, after, later = (getattr(gan, part).state_dict() for gan in (small, begun, taught))
@@ -63,20 +63,20 @@ def test_it_comes_to_draw_and_see_as_the_smaller_one(small: Gan) -> None:
             drawn, judged = gan.generator(z) - wide, small.discriminator(images) - gan.discriminator(wide)
         return tuple(float(one.square().mean()) for one in (drawn, judged, guesses))
 
-    for before, after in zip(apart(grown(small, steps=1)), apart(grown(small, steps=40)), strict=True):
+    for before, after in zip(apart(grow(small, steps=1)), apart(grow(small, steps=40)), strict=True):
         assert after < 0.5 * before
 
 
 def test_it_is_the_same_for_the_same_seed_and_another_for_another(small: Gan) -> None:
-    one, same, other = (grown(small, seed, 2) for seed in (3, 3, 4))
-    assert weights(one.generator, one.encoder) == weights(same.generator, same.encoder)
-    assert weights(one.generator) != weights(other.generator)
+    one, same, other = (grow(small, seed, 2) for seed in (3, 3, 4))
+    assert digest_weights(one.generator, one.encoder) == digest_weights(same.generator, same.encoder)
+    assert digest_weights(one.generator) != digest_weights(other.generator)
 
 
 def test_networks_that_have_no_twin_are_refused() -> None:
     for network in (NetworkOptions(size=16, base=4), NetworkOptions(size=32, networks="residual")):
         with pytest.raises(ModelError, match="cannot grow to"):
-            grown(build(network), steps=1)
+            grow(build(network), steps=1)
 
 
 def test_it_grows_once_and_a_damaged_file_is_made_again(small: Gan, tmp_path: Path) -> None:
@@ -84,7 +84,9 @@ def test_it_grows_once_and_a_damaged_file_is_made_again(small: Gan, tmp_path: Pa
     gan = grown_once(small, 128, 0, tmp_path, 2, lambda done, total: told.append(done))
     assert told == [1, 2]
     again = grown_once(small, 128, 0, tmp_path, 2, lambda done, total: told.append(done))
-    assert told == [1, 2] and weights(again.generator, again.encoder) == weights(gan.generator, gan.encoder)
+    assert told == [1, 2] and digest_weights(again.generator, again.encoder) == digest_weights(
+        gan.generator, gan.encoder
+    )
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:1000])
     grown_once(small, 128, 0, tmp_path, 2, lambda done, total: told.append(done))
@@ -106,7 +108,7 @@ def test_a_training_of_larger_pictures_begins_with_the_grown_model(
     assert "growing     from 64 pixels first: 2 steps" in capsys.readouterr().out
     assert run([*command, "--images-seen", "2", "--score-every", "0"]) == 0
     assert "growing to 128 pixels: 2/2" in capsys.readouterr().err
-    twin = grown(small, steps=2)
+    twin = grow(small, steps=2)
     mine, theirs = (cast(nn.Module, gan.generator).state_dict() for gan in (load(tmp_path / "run"), twin))
     for name, tensor in mine.items():
         torch.testing.assert_close(tensor, theirs[name], atol=1e-6, rtol=0, msg=name)

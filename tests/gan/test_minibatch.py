@@ -5,7 +5,7 @@ from math import exp
 import pytest
 import torch
 
-from latentfill.gan.checkpoint import build, networks
+from latentfill.gan.checkpoint import build, build_networks
 from latentfill.gan.layers import DIMENSIONS, MinibatchDiscrimination
 from latentfill.options import NetworkOptions
 
@@ -46,7 +46,7 @@ def test_first_kernels_are_neither_blind_nor_saturated() -> None:
 @pytest.mark.parametrize("kind", ["dcgan", "residual"])
 def test_a_picture_is_judged_alone_and_by_what_is_usual(kind: str) -> None:
     options = NetworkOptions(size=8, base=4, networks=kind, minibatch_kernels=3)
-    _, judge = networks(options)
+    _, judge = build_networks(options)
     images = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
     together = judge.train()(images)
     assert judge.batch is not None and (judge.batch.running_nearness > 0).all()

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from latentfill.errors import ModelError
-from latentfill.gan.checkpoint import FORMAT, build, fresh_encoder, load, save
+from latentfill.gan.checkpoint import FORMAT, build, build_encoder, load, save
 from latentfill.gan.dcgan import DcganGenerator
 from latentfill.gan.encoder import DcganEncoder
 from latentfill.gan.gan import Discriminator, Encoder, Gan, Generator, UniformPrior
@@ -78,7 +78,7 @@ def test_a_loaded_model_is_frozen_and_in_inference_mode(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_an_encoder_comes_back_as_it_went(tmp_path: Path, dtype: torch.dtype) -> None:
-    gan = replace(made(), encoder=fresh_encoder(OPTIONS, base=3, hidden=6, seed=4))
+    gan = replace(made(), encoder=build_encoder(OPTIONS, base=3, hidden=6, seed=4))
     assert isinstance(gan.encoder, DcganEncoder)
     gan.encoder.norms[0].get_buffer("running_var").fill_(0.3)
     save(gan, tmp_path / "m.safetensors", dtype)
@@ -110,7 +110,7 @@ def test_a_model_without_an_encoder_has_none_and_its_file_says_nothing_of_one(tm
 ])  # fmt: skip
 def test_an_encoder_that_does_not_fit_is_named(tmp_path: Path, fields: Any, said: str) -> None:
     path = tmp_path / "m.safetensors"
-    save(replace(made(), encoder=fresh_encoder(OPTIONS, base=3, hidden=6)), path)
+    save(replace(made(), encoder=build_encoder(OPTIONS, base=3, hidden=6)), path)
     with safe_open(path, "pt") as file:
         about = json.loads(file.metadata()["latentfill"])
     rewrite(path, lambda _: None, about | {"encoder": fields})

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from latentfill.gan.checkpoint import build, fresh_residual_encoder, networks
-from latentfill.gan.fused import fused
+from latentfill.gan.checkpoint import build, build_networks, build_residual_encoder
+from latentfill.gan.fused import fuse
 from latentfill.gan.gan import NormalPrior
 from latentfill.gan.residual import Block, ResidualGenerator, Uncritical, double, halve, initialise, stage_maps
 from latentfill.options import NetworkOptions, Scale, Size
@@ -23,16 +23,16 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_any_size_and_number_of_channels_fits_through_all_three(size: Any, channels: Any) -> None:
     options = NetworkOptions(size=size, channels=channels, networks="residual", latent=5, prior="normal")
-    generator, discriminator = networks(options)
+    generator, discriminator = build_networks(options)
     images = generator(noise(2, 5))
     assert images.shape == (2, channels, size, size) and images.abs().max() <= 1
     assert discriminator(images).shape == (2,)
-    assert fresh_residual_encoder(options)(images, torch.ones(2, 1, size, size)).shape == (2, 5)
+    assert build_residual_encoder(options)(images, torch.ones(2, 1, size, size)).shape == (2, 5)
 
 
 @pytest.mark.parametrize("scale", get_args(Scale))
 def test_a_signal_keeps_its_size_whatever_the_depth(scale: Scale) -> None:
-    generator, discriminator = networks(NetworkOptions(size=32, networks="residual", scale=scale, latent=32))
+    generator, discriminator = build_networks(NetworkOptions(size=32, networks="residual", scale=scale, latent=32))
     with torch.no_grad():
         for block in (m for m in generator.modules() if isinstance(m, Block)):  # as if they had learnt something
             block.narrow.get_parameter("weight").normal_(std=0.02, generator=torch.Generator().manual_seed(0))
@@ -80,7 +80,7 @@ def test_drawing_in_two_parts_is_drawing() -> None:
 
 
 def test_a_class_changes_the_image_and_the_logit() -> None:
-    generator, discriminator = networks(NetworkOptions(size=8, networks="residual", latent=4, classes=2))
+    generator, discriminator = build_networks(NetworkOptions(size=8, networks="residual", latent=4, classes=2))
     z, images, labels = noise(2, 4), noise(2, 3, 8, 8), torch.tensor([0, 1])
     other = 1 - labels
     assert not torch.allclose(generator(z, labels), generator(z, other))
@@ -91,9 +91,9 @@ def test_a_class_changes_the_image_and_the_logit() -> None:
 def test_fused_they_are_the_same_functions_in_the_precision_wanted() -> None:
     gan = build(TINY, 1)
     z, images = noise(2, 6), noise(2, 3, 16, 16).clamp(-1, 1)
-    quick = fused(gan)
+    quick = fuse(gan)
     torch.testing.assert_close(quick.generator(z), gan.generator(z))
-    coarse: Any = fused(gan, torch.bfloat16)
+    coarse: Any = fuse(gan, torch.bfloat16)
     assert next(coarse.generator.parameters()).dtype == torch.bfloat16 and coarse.generator(z).dtype == torch.float32
     torch.testing.assert_close(coarse.generator(z), gan.generator(z), atol=0.05, rtol=0)
     torch.testing.assert_close(coarse.discriminator(images), gan.discriminator(images), atol=0.05, rtol=0.05)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from latentfill.errors import LatentfillError
-from latentfill.gan.checkpoint import build, load, networks, save
+from latentfill.gan.checkpoint import build, build_networks, load, save
 from latentfill.gan.gan import Discriminator, Gan, Generator, UniformPrior
-from latentfill.gan.lapgan import PyramidDiscriminator, PyramidGenerator, shrunk, sizes_of
+from latentfill.gan.lapgan import PyramidDiscriminator, PyramidGenerator, gaussian_pyramid, pyramid_sizes
 from latentfill.gan.residual import double
 from latentfill.options import NetworkOptions, Size
 
@@ -18,7 +18,7 @@ TINY = NetworkOptions(size=32, networks="pyramid", base=4, latent=24)
 
 def drawn(gan_options: NetworkOptions = TINY, seed: int = 1) -> tuple[PyramidGenerator, PyramidDiscriminator]:
     """Players in inference mode whose levels do draw something."""
-    generator, discriminator = networks(gan_options, seed)
+    generator, discriminator = build_networks(gan_options, seed)
     assert isinstance(generator, PyramidGenerator) and isinstance(discriminator, PyramidDiscriminator)
     rng = torch.Generator().manual_seed(seed)
     levels: Any = generator.levels
@@ -42,7 +42,7 @@ def test_every_size_is_drawn_and_judged(size: Size, channels: Literal[1, 3]) -> 
 
 
 def test_a_level_for_each_size() -> None:
-    assert sizes_of(8) == [8] and sizes_of(64) == [8, 16, 32, 64]
+    assert pyramid_sizes(8) == [8] and pyramid_sizes(64) == [8, 16, 32, 64]
 
 
 def test_every_level_has_its_share_of_the_latent() -> None:
@@ -57,7 +57,7 @@ def test_the_numbers_of_a_level_change_what_it_adds_and_nothing_coarser() -> Non
     z = generator.prior.sample([5])
     other = z.clone()
     other[:, -3:] *= -1
-    before, after = (generator.beside(numbers, shrunk(torch.zeros(1, 3, 32, 32))) for numbers in (z, other))
+    before, after = (generator.beside(numbers, gaussian_pyramid(torch.zeros(1, 3, 32, 32))) for numbers in (z, other))
     assert torch.equal(before[0], after[0]) and torch.equal(before[1], after[1])
     assert not torch.equal(before[2], after[2])
 
@@ -72,7 +72,7 @@ def test_an_image_is_the_one_before_doubled_and_a_residual() -> None:
 
 
 def test_fresh_levels_add_nothing() -> None:
-    generator, _ = networks(TINY)
+    generator, _ = build_networks(TINY)
     assert isinstance(generator, PyramidGenerator)
     z = generator.prior.sample([0, 1])
     torch.testing.assert_close(generator(z), double(double(generator.smallest(generator.shares(z)[0]))))
@@ -133,9 +133,9 @@ def test_the_same_seed_builds_the_same_networks() -> None:
 
 def test_a_latent_too_short_to_be_shared_is_told() -> None:
     with pytest.raises(LatentfillError, match="share out 7 numbers"):
-        networks(NetworkOptions(size=64, networks="pyramid", latent=7))
+        build_networks(NetworkOptions(size=64, networks="pyramid", latent=7))
 
 
 def test_norms_that_a_pyramid_has_not_are_told() -> None:
     with pytest.raises(LatentfillError, match="neither virtual batch norm"):
-        networks(NetworkOptions(networks="pyramid", norm="virtual"))
+        build_networks(NetworkOptions(networks="pyramid", norm="virtual"))

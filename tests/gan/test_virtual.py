@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from latentfill.gan.checkpoint import build, load, networks, save
-from latentfill.gan.fused import fused
+from latentfill.gan.checkpoint import build, build_networks, load, save
+from latentfill.gan.fused import fuse
 from latentfill.gan.layers import VirtualBatchNorm
 from latentfill.options import NetworkOptions
 from latentfill.training.optimiser import estimate_statistics
@@ -26,7 +26,7 @@ def test_an_image_is_normalised_by_the_reference_and_itself() -> None:
 
 
 def players() -> tuple[torch.nn.Module, torch.nn.Module, torch.Tensor]:
-    g, d = networks(VIRTUAL, 1)
+    g, d = build_networks(VIRTUAL, 1)
     images = torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
     g.reference, d.reference = g.prior.sample(range(10, 14)), images[:4]
     return g.train(), d.train(), images
@@ -88,6 +88,6 @@ def test_fused_it_is_the_same_function() -> None:
     g(g.prior.sample(range(3))), d(images)
     gan = build(VIRTUAL)
     gan.generator.load_state_dict(g.state_dict()), gan.discriminator.load_state_dict(d.state_dict())
-    quick, z = fused(gan), gan.generator.prior.sample(range(3))
+    quick, z = fuse(gan), gan.generator.prior.sample(range(3))
     torch.testing.assert_close(quick.generator(z), gan.generator(z))
     torch.testing.assert_close(quick.discriminator(images), gan.discriminator(images))

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from latentfill.errors import ExtraError, LatentfillError, ModelError
-from latentfill.gan.checkpoint import build, fresh_encoder, fresh_residual_encoder
-from latentfill.gan.completer import completer_of
-from latentfill.gan.fused import fused
+from latentfill.gan.checkpoint import build, build_encoder, build_residual_encoder
+from latentfill.gan.completer import build_completer
+from latentfill.gan.fused import fuse
 from latentfill.gan.gan import Gan
 from latentfill.models import onnx as files
 from latentfill.models.onnx import PlainGenerator, largest_difference, plain_encoder, plain_generator, write_onnx
@@ -40,7 +40,7 @@ def made(options: NetworkOptions, encoder: bool = True) -> Gan:
     gan = build(options, 1)
     if encoder:
         fresh = (
-            fresh_encoder(options, 2, 6) if options.networks == "dcgan" else fresh_residual_encoder(options, None, 6)
+            build_encoder(options, 2, 6) if options.networks == "dcgan" else build_residual_encoder(options, None, 6)
         )
         gan = replace(gan, encoder=fresh.eval())
     for part in (gan.generator, gan.encoder):
@@ -87,7 +87,7 @@ def test_a_file_says_what_the_network_says_for_any_batch(tmp_path: Path, options
 
 def test_a_completer_completes_as_the_network_does_for_any_batch(tmp_path: Path) -> None:
     gan = made(RESIDUAL)
-    completer = completer_of(gan).eval().requires_grad_(False)
+    completer = build_completer(gan).eval().requires_grad_(False)
     stir(completer.skips)
     *_, exported = write_onnx(replace(gan, completer=completer), tmp_path, "mine")
     assert exported.path.name == "completer.onnx"
@@ -221,7 +221,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
 
 def test_a_fused_model_is_exported_as_it_is_and_others_are_refused() -> None:
     gan = made(DCGAN)
-    assert isinstance(plain_generator(fused(gan)), PlainGenerator) and plain_encoder(fused(gan)) is not None
+    assert isinstance(plain_generator(fuse(gan)), PlainGenerator) and plain_encoder(fuse(gan)) is not None
 
     class Other(nn.Module):
         prior = gan.generator.prior

@@ -12,7 +12,7 @@ import yaml
 import latentfill
 from latentfill import models
 from latentfill.errors import ModelError
-from latentfill.gan.checkpoint import build, fresh_context, fresh_encoder, save
+from latentfill.gan.checkpoint import build, build_context_module, build_encoder, save
 from latentfill.gan.encoder import ContextEncoder
 from latentfill.gan.gan import Gan
 from latentfill.models import find, from_pretrained
@@ -24,7 +24,7 @@ OPTIONS = NetworkOptions(size=8, base=2, latent=3)
 
 
 def model(folder: Path, seed: int = 1, **about: Any) -> Path:
-    gan = replace(build(OPTIONS, seed), encoder=fresh_encoder(OPTIONS, 2, 4), about={"images_seen": 1200, **about})
+    gan = replace(build(OPTIONS, seed), encoder=build_encoder(OPTIONS, 2, 4), about={"images_seen": 1200, **about})
     save(gan, folder / "run" / "model.safetensors", torch.float16)
     return folder / "run" / "model.safetensors"
 
@@ -162,7 +162,7 @@ def test_a_folder_without_a_config_was_not_pushed(tmp_path: Path) -> None:
 
 def test_a_context_encoder_can_be_pushed_too(tmp_path: Path) -> None:
     options = ContextOptions(size=8, base=2)
-    save(ContextEncoder(fresh_context(options).eval(), options, {}), tmp_path / "c.safetensors")
+    save(ContextEncoder(build_context_module(options).eval(), options, {}), tmp_path / "c.safetensors")
     pushed.write(tmp_path / "c.safetensors", tmp_path / "out", "mine")
     assert "context encoder" in (tmp_path / "out" / "README.md").read_text()
     assert models.load_context(tmp_path / "out").network == options

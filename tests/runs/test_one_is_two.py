@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from latentfill.gan import checkpoint as building
-from latentfill.gan.completer import completer_of
+from latentfill.gan.completer import build_completer
 from latentfill.gan.dcgan import DcganDiscriminator, initialise
 from latentfill.gan.encoder import ContextModule
 from latentfill.gan.gan import Gan
@@ -53,22 +53,22 @@ ENCODER = EncoderOptions(encoder_base=2, encoder_hidden=4)
 
 
 def gan(network: NetworkOptions, options: TrainOptions) -> Learner:
-    encoder = building.fresh_residual_encoder(network, seed=1) if options.reconstruct else None
-    networks = building.networks(network, 1)
+    encoder = building.build_residual_encoder(network, seed=1) if options.reconstruct else None
+    networks = building.build_networks(network, 1)
     doubled(*networks, encoder)
     return Trainer(*networks, options, network, encoder)
 
 
 def vae() -> Learner:
     network = replace(MODERN, critic=False)
-    generator, encoder = building.networks(network, 1)[0], building.fresh_residual_encoder(network, seed=1)
+    generator, encoder = building.build_networks(network, 1)[0], building.build_residual_encoder(network, seed=1)
     doubled(generator, encoder)
     return VaeTrainer(generator, encoder, PLAIN, network)
 
 
 def encoder() -> Learner:
-    generator, discriminator = building.networks(SEED, 1)
-    made = building.fresh_encoder(SEED, 2, 4, 1)
+    generator, discriminator = building.build_networks(SEED, 1)
+    made = building.build_encoder(SEED, 2, 4, 1)
     doubled(generator, discriminator, made)
     generator.eval()
     # Five real pictures and one sample: the processes have other shares of each.
@@ -79,7 +79,7 @@ def encoder() -> Learner:
 
 
 def completer() -> Learner:
-    begun = completer_of(building.build(MODERN, 1))
+    begun = build_completer(building.build(MODERN, 1))
     doubled(begun)
     options = replace(TRAIN_KINDS["completer"], images_seen=60, batch_size=BATCH, penalty_every=2)
     gan = building.build(MODERN, 1)
@@ -88,7 +88,7 @@ def completer() -> Learner:
 
 def context() -> Learner:
     network = ContextOptions(SIZE, 3, 2, skips=True)
-    module: ContextModule = building.fresh_context(network, 2)
+    module: ContextModule = building.build_context_module(network, 2)
     discriminator = DcganDiscriminator(SIZE, 3, 2)
     initialise(discriminator, 3)
     doubled(module, discriminator)
@@ -98,7 +98,7 @@ def context() -> Learner:
 
 def pyramid() -> Learner:
     network = NetworkOptions(size=SIZE, base=2, latent=8, networks="pyramid")
-    networks = building.pyramid(network, 1)
+    networks = building.build_pyramid(network, 1)
     doubled(*networks)
     return PyramidTrainer(*networks, PLAIN, network)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from latentfill.gan.checkpoint import fresh_residual_encoder, networks
-from latentfill.gan.completer import completer_of
+from latentfill.gan.checkpoint import build_networks, build_residual_encoder
+from latentfill.gan.completer import build_completer
 from latentfill.gan.gan import Gan
 from latentfill.gan.residual import Uncritical
 from latentfill.options import GAN_PRESETS, NetworkOptions, RunOptions
@@ -24,9 +24,9 @@ DATA = Dataset(PIXELS, [str(i) for i in range(20)], [])
 
 
 def model(*, critic: bool = True, played: bool = True) -> Gan:
-    generator, discriminator = networks(NETWORK, 5)
+    generator, discriminator = build_networks(NETWORK, 5)
     about = {"images_seen": 7} if played else {}
-    return Gan(generator, discriminator if critic else Uncritical(), NETWORK, about, fresh_residual_encoder(NETWORK))
+    return Gan(generator, discriminator if critic else Uncritical(), NETWORK, about, build_residual_encoder(NETWORK))
 
 
 @pytest.mark.parametrize(("begin", "rate", "redraws", "highest"), [
@@ -49,7 +49,7 @@ def test_what_a_gan_has_learnt_is_not_lost_at_once(
 
 def test_an_encoder_begins_as_that_of_a_completer_if_there_is_no_other() -> None:
     begin = model()
-    completer = completer_of(begin)
-    fresh = fresh_residual_encoder(NETWORK, seed=9)
-    take_over(replace(begin, encoder=None, completer=completer), *networks(NETWORK, 9), fresh)
+    completer = build_completer(begin)
+    fresh = build_residual_encoder(NETWORK, seed=9)
+    take_over(replace(begin, encoder=None, completer=completer), *build_networks(NETWORK, 9), fresh)
     assert all(torch.equal(t, completer.encoder.state_dict()[name]) for name, t in fresh.state_dict().items())

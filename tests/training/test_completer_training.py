@@ -17,7 +17,7 @@ from latentfill.errors import LatentfillError, ModelError, RunError
 from latentfill.evaluation.validation import CompleterScorer
 from latentfill.gan import checkpoint
 from latentfill.gan import checkpoint as building
-from latentfill.gan.completer import ResidualCompleter, completer_of
+from latentfill.gan.completer import ResidualCompleter, build_completer
 from latentfill.gan.gan import Gan
 from latentfill.images.blending import poisson_like
 from latentfill.images.pixels import batch_to_images
@@ -32,7 +32,7 @@ from latentfill.training.completers import draw_known
 
 NETWORK = NetworkOptions(size=8, networks="residual", latent=5, prior="normal")
 GAN = building.build(NETWORK, 3)
-GAN = replace(GAN, encoder=building.fresh_residual_encoder(NETWORK, seed=4), about={"images_seen": 7})
+GAN = replace(GAN, encoder=building.build_residual_encoder(NETWORK, seed=4), about={"images_seen": 7})
 TRAIN = replace(TRAIN_KINDS["completer"], images_seen=24, batch_size=4, precision="fp32", penalty_every=2)
 RUN = RunOptions(sample_every=12, checkpoint_every=10**6, log_every=4, device="cpu", score_every=12)
 PIXELS = np.random.Generator(np.random.Philox(key=1)).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
@@ -42,7 +42,7 @@ LENT = Caller(scorer=CompleterScorer())
 
 
 def trainer(gan: Gan = GAN, **more: Any) -> CompleterTrainer:
-    return CompleterTrainer(gan, completer_of(gan), replace(TRAIN, **more), draw_hole, batch_to_images(PIXELS[:4]))
+    return CompleterTrainer(gan, build_completer(gan), replace(TRAIN, **more), draw_hole, batch_to_images(PIXELS[:4]))
 
 
 def real(i: int) -> Tensor:
@@ -186,7 +186,7 @@ def test_its_file_holds_the_gan_as_it_was_and_the_completer(tmp_path: Path, equa
     columns, *rows = (tmp_path / "metrics.csv").read_text().splitlines()
     last = dict(zip(columns.split(","), rows[-1].split(","), strict=True))
     assert float(last["psnr_half"]) > 5 and float(last["detail_center"]) > 0 and float(last["frechet_half"]) > 0
-    best = checkpoint.about(tmp_path / "best.safetensors")
+    best = checkpoint.read_about(tmp_path / "best.safetensors")
     scores = [dict(zip(columns.split(","), row.split(","), strict=True)) for row in rows]
     distances = [float(s["frechet_center"]) + float(s["frechet_half"]) for s in scores if s["frechet_half"]]
     assert len(distances) == 2 and best["score"] == pytest.approx(-min(distances), rel=1e-5)
@@ -200,7 +200,7 @@ def test_it_goes_on_from_the_completer_of_its_model(tmp_path: Path) -> None:
     images, known = real(0), draw_known(8, range(4), 0)
     assert isinstance(made.completer, ResidualCompleter) and isinstance(begun.completer, ResidualCompleter)
     torch.testing.assert_close(made.completer(images, known), begun.completer(images, known), atol=1e-5, rtol=0)
-    fresh = completer_of(GAN)
+    fresh = build_completer(GAN)
     assert not torch.allclose(made.completer(images, known), fresh(images, known), atol=1e-4)
 
 
@@ -234,7 +234,7 @@ def test_it_learns_to_complete_drawn_shapes_with_their_detail() -> None:
         TRAIN, images_seen=2400, batch_size=8, learning_rate=5e-4, penalty_every=16, average_half_life=200
     )
     unseen, data = batch_to_images(discs(64, 2)), Dataset(discs(512, 1), [str(i) for i in range(512)], [])
-    ours = CompleterTrainer(gan, completer_of(gan, 1), options, draw_hole, unseen)
+    ours = CompleterTrainer(gan, build_completer(gan, 1), options, draw_hole, unseen)
     before = ours.exhibit({}).scores
     while ours.images_seen < 1280:
         ours.step(data.batch(ours.images_seen, 8, seed=0, flip=True))

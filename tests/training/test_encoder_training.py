@@ -168,18 +168,18 @@ def test_a_step_is_the_loss_that_the_docstring_tells() -> None:
 
 
 def encoder_trainer(data: Dataset | None = DATA, options: TrainOptions = TRAIN, **more: Any) -> EncoderTrainer:
-    fresh = building.fresh_encoder(GAN.network, 2, 6)
+    fresh = building.build_encoder(GAN.network, 2, 6)
     return EncoderTrainer(GAN, fresh, options, replace(SPECIAL, **more), data)
 
 
 def test_an_encoder_finds_the_latents_of_its_generator(monkeypatch: pytest.MonkeyPatch) -> None:
     """A generator that is lively enough to be inverted: its weights scaled up."""
     monkeypatch.setattr(completers, "WARM_UP", 1)
-    generator, discriminator = building.networks(replace(NETWORK, base=4), 1)
+    generator, discriminator = building.build_networks(replace(NETWORK, base=4), 1)
     for parameter in generator.parameters():
         parameter.data.mul_(8 if parameter.dim() > 1 else 1)
     gan = Gan(generator.requires_grad_(False).eval(), discriminator, replace(NETWORK, base=4))
-    fresh = building.fresh_encoder(gan.network, 8, 32)
+    fresh = building.build_encoder(gan.network, 8, 32)
     options = replace(TRAIN, images_seen=10**6, batch_size=32, learning_rate=5e-3)
     trainer = EncoderTrainer(gan, fresh, options, replace(SPECIAL, hole="random:0.3"))
     none = torch.empty(0, 0, 0, 0)
@@ -190,8 +190,8 @@ def test_an_encoder_finds_the_latents_of_its_generator(monkeypatch: pytest.Monke
 
 
 def context_trainer(options: TrainOptions = TRAIN, network: ContextOptions = CONTEXT, **more: Any) -> ContextTrainer:
-    module = building.fresh_context(network)
-    discriminator = building.networks(NetworkOptions(size=8, base=2))[1]
+    module = building.build_context_module(network)
+    discriminator = building.build_networks(NetworkOptions(size=8, base=2))[1]
     return ContextTrainer(
         module, discriminator, network, options, replace(SPECIAL, **more), DATA, torch.empty(0, 0, 0, 0)
     )
@@ -298,7 +298,7 @@ def test_epochs_count_pictures_not_samples(tmp_path: Path) -> None:
 
 def test_an_encoder_that_has_learnt_beside_the_game_goes_on_by_itself(tmp_path: Path) -> None:
     network = NetworkOptions(size=8, networks="residual", latent=3, prior="normal")
-    gan = replace(building.build(network, 3), encoder=building.fresh_residual_encoder(network, seed=5).eval())
+    gan = replace(building.build(network, 3), encoder=building.build_residual_encoder(network, seed=5).eval())
     list(train_encoder(gan, None, tmp_path, replace(TRAIN, images_seen=4, learning_rate=1e-12), SPECIAL, RUN))
     made = load(tmp_path / "model.safetensors").encoder
     images, known = torch.zeros(1, 3, 8, 8), torch.ones(1, 1, 8, 8)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from latentfill.gan.checkpoint import fresh_residual_encoder, networks
+from latentfill.gan.checkpoint import build_networks, build_residual_encoder
 from latentfill.options import GAN_PRESETS, NetworkOptions, TrainOptions
 from latentfill.training.reconstruction import redraw_batch
 from latentfill.training.trainer import Trainer
@@ -42,8 +42,8 @@ CASES = {
 
 
 def trainer(network: NetworkOptions, options: TrainOptions) -> Trainer:
-    encoder = fresh_residual_encoder(network, seed=3) if options.encodes else None
-    return Trainer(*networks(network, 3), options, network, encoder)
+    encoder = build_residual_encoder(network, seed=3) if options.encodes else None
+    return Trainer(*build_networks(network, 3), options, network, encoder)
 
 
 def real(i: int, n: int) -> torch.Tensor:

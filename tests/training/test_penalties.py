@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from latentfill.gan.checkpoint import networks
+from latentfill.gan.checkpoint import build_networks
 from latentfill.options import NetworkOptions, TrainOptions
 from latentfill.training.losses import off_unit_slope, penalty, squared_slope
 
@@ -17,7 +17,7 @@ CASES = [
 
 
 def judge(options: NetworkOptions) -> Any:
-    discriminator: Any = networks(options, 1)[1].double()
+    discriminator: Any = build_networks(options, 1)[1].double()
     for p in discriminator.parameters():  # nothing is zero, as after some training
         nn.init.normal_(p, std=0.3, generator=torch.Generator().manual_seed(len(p.flatten())))
     discriminator.precision = torch.float64

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from latentfill.errors import LatentfillError
-from latentfill.gan.checkpoint import networks
+from latentfill.gan.checkpoint import build_networks
 from latentfill.options import NetworkOptions, TrainOptions
 from latentfill.training.augment import FEW, IMAGES_TO_RISE, Pieces, check_pieces, resolved
 from latentfill.training.trainer import Trainer
@@ -33,7 +33,7 @@ ALL = TrainOptions(
 
 
 def trainer(network: NetworkOptions, options: TrainOptions = ALL) -> Trainer:
-    return Trainer(*networks(network, 3), options, network)
+    return Trainer(*build_networks(network, 3), options, network)
 
 
 def real(i: int, n: int = 8) -> torch.Tensor:
@@ -96,7 +96,7 @@ def test_for_losses_of_differences_the_fakes_are_the_zero() -> None:
 
 
 def test_images_are_shown_alike_for_the_same_reason_alone() -> None:
-    pieces = Pieces(replace(ALL, augment="fixed"), *networks(RESIDUAL))
+    pieces = Pieces(replace(ALL, augment="fixed"), *build_networks(RESIDUAL))
     images = real(0)
     pieces.begin(images, 16)
     numbers = range(16, 16 + len(images))
@@ -149,7 +149,7 @@ def test_the_class_matters_to_both() -> None:
     one.step(real(0), torch.zeros(8, dtype=torch.long))
     other.step(real(0), torch.ones(8, dtype=torch.long))
     vectors = [learner.generator.classes.weight for learner in (one, other)]
-    start = networks(RESIDUAL, 3)[0].classes.weight
+    start = build_networks(RESIDUAL, 3)[0].classes.weight
     assert (vectors[0][0] != start[0]).any() and torch.equal(vectors[0][1], start[1])
     assert (vectors[1][1] != start[1]).any() and torch.equal(vectors[1][0], start[0])
 

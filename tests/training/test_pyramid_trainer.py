@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from latentfill.device import has_bf16
-from latentfill.gan.checkpoint import pyramid
+from latentfill.gan.checkpoint import build_pyramid
 from latentfill.gan.residual import double
 from latentfill.options import NetworkOptions, Size, TrainOptions
 from latentfill.runs.loop import Learner
@@ -23,7 +23,7 @@ TINY = NetworkOptions(size=32, networks="pyramid", base=4, latent=16)
 
 
 def trainer(network: NetworkOptions = TINY, precision: torch.dtype = torch.float32, **options: Any) -> PyramidTrainer:
-    generator, discriminator = pyramid(network, 3)
+    generator, discriminator = build_pyramid(network, 3)
     generator.precision = discriminator.precision = precision
     return PyramidTrainer(generator, discriminator, TrainOptions(**options), network)
 

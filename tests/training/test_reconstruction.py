@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from latentfill.gan.checkpoint import build, fresh_residual_encoder
+from latentfill.gan.checkpoint import build, build_residual_encoder
 from latentfill.gan.encoder import ResidualEncoder
 from latentfill.gan.gan import NormalPrior
 from latentfill.options import NetworkOptions
@@ -41,7 +41,7 @@ def test_a_hand_computed_case(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_its_gradient_is_that_of_half_the_logarithm_of_the_errors() -> None:
-    gan, encoder = build(OPTIONS, 1), fresh_residual_encoder(OPTIONS, seed=1)
+    gan, encoder = build(OPTIONS, 1), build_residual_encoder(OPTIONS, seed=1)
     images = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
     known, noise = draw_holes(8, range(3, 6), 0), draw_noise(4, range(3), 0)
     weights = list(encoder.parameters())

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from latentfill.gan.checkpoint import networks
+from latentfill.gan.checkpoint import build_networks
 from latentfill.options import NetworkOptions, TrainOptions
 from latentfill.runs.record import Curve, Exhibit, Record
 from latentfill.training.trainer import CURVES, Trainer
@@ -79,7 +79,7 @@ def test_a_value_that_is_not_measured_every_time_leaves_its_column_empty(tmp_pat
 
 
 def test_tensorboard_has_curves_histograms_grids_and_the_graph(tmp_path: Path) -> None:
-    generator, discriminator = networks(NetworkOptions(size=8, base=2, latent=3))
+    generator, discriminator = build_networks(NetworkOptions(size=8, base=2, latent=3))
     generator.precision = discriminator.precision = torch.bfloat16
     before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
     record = Record(tmp_path, 0, CURVES)

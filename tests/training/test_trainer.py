@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from latentfill.device import has_bf16
 from latentfill.gan import stride2
-from latentfill.gan.checkpoint import networks
+from latentfill.gan.checkpoint import build_networks
 from latentfill.gan.dcgan import SIZES, DcganDiscriminator, DcganGenerator
 from latentfill.options import NetworkOptions, Size, TrainOptions, Widths
 from latentfill.training.trainer import Trainer
@@ -23,7 +23,7 @@ TINY = NetworkOptions(size=16, base=4, latent=6)
 
 
 def trainer(network: NetworkOptions = TINY, precision: torch.dtype = torch.float32, **options: Any) -> Trainer:
-    generator, discriminator = networks(network, 3)
+    generator, discriminator = build_networks(network, 3)
     generator.precision = discriminator.precision = precision
     return Trainer(generator, discriminator, TrainOptions(**options))
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from latentfill.errors import LatentfillError, RunError
-from latentfill.gan.checkpoint import fresh_residual_encoder, load, networks
+from latentfill.gan.checkpoint import build_networks, build_residual_encoder, load
 from latentfill.gan.residual import Uncritical
 from latentfill.options import GAN_PRESETS, TRAIN_KINDS, NetworkOptions, RunOptions
 from latentfill.runs import checkpoints
@@ -48,8 +48,8 @@ def test_it_learns_to_redraw_what_it_sees_and_what_it_does_not(tmp_path: Path) -
 @pytest.mark.parametrize("annealed", [False, True])
 def test_the_rate_rises_once(annealed: bool) -> None:
     options = replace(TRAIN, images_seen=100_000, batch_size=1000, learning_rate=1e-3, decay=0.0, annealed=annealed)
-    encoder = fresh_residual_encoder(NETWORK, seed=0)
-    ours = VaeTrainer(networks(NETWORK, 0)[0], encoder, options, NETWORK)
+    encoder = build_residual_encoder(NETWORK, seed=0)
+    ours = VaeTrainer(build_networks(NETWORK, 0)[0], encoder, options, NETWORK)
     rates = []
     for seen in (0, 1000, 4000, 6000):
         ours.images_seen = seen

@@ -108,7 +108,7 @@ def test_a_model_file_carries_its_calibrations(tmp_path, calibration):
     assert read(gan) == {}
     checkpoint.save(replace(gan, about={"seen": 7}), tmp_path / "a.safetensors", torch.float16)
     about = write(checkpoint.load(tmp_path / "a.safetensors"), {"seed": calibration})
-    checkpoint.restate(tmp_path / "a.safetensors", about, tmp_path / "b.safetensors")
+    checkpoint.rewrite_about(tmp_path / "a.safetensors", about, tmp_path / "b.safetensors")
     again = checkpoint.load(tmp_path / "b.safetensors")
     assert read(again) == {"seed": calibration} and again.about["seen"] == 7
     sizes = [(tmp_path / name).stat().st_size for name in ("a.safetensors", "b.safetensors")]

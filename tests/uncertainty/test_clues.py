@@ -18,7 +18,7 @@ BEST = replace(BEST, tune_steps=2)
 @pytest.fixture(scope="module")
 def gan():
     network = NetworkOptions(size=16, base=4, latent=6)
-    encoder = building.fresh_encoder(network, 4, 8).requires_grad_(False).eval()
+    encoder = building.build_encoder(network, 4, 8).requires_grad_(False).eval()
     return replace(building.build(network), encoder=encoder)
 
 

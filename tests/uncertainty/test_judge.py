@@ -25,7 +25,7 @@ OPTIONS = replace(COMPLETE_PRESETS["fast"], precision="fp32")
 def gan():
     """A model that is asked about pictures of its own, slightly changed, and its calibration by them."""
     network = NetworkOptions(size=SIZE, base=4, latent=6)
-    encoder = building.fresh_encoder(network, 4, 8).requires_grad_(False).eval()
+    encoder = building.build_encoder(network, 4, 8).requires_grad_(False).eval()
     gan = replace(building.build(network), encoder=encoder)
     pictures = draw(80)
     found = [evidence for _, evidence in gather(gan, pictures, questions_of(80, 5, SIZE), OPTIONS)]

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from ...completion.complete import Completion
 from ...faces.placement import Placement
-from ...figures.samples import edited
+from ...figures.samples import edit_images
 from ...gan.gan import Gan
 from ...images.photos import Original, encode
 from ...options.completion import is_odd
@@ -138,7 +138,7 @@ def _images(gan: Gan, question: Question, completion: Completion, count: int, st
     for row in range(len(asked)):
         one = asked.select([row])
         whole = bool((one.known == 1).all())
-        yield [] if whole else edited(gan, one, completion.select(slice(row, row + 1)), count, steps)
+        yield [] if whole else edit_images(gan, one, completion.select(slice(row, row + 1)), count, steps)
 
 
 def _frames(completion: Completion, row: int, images: Images) -> list[Completion]:

@@ -121,7 +121,7 @@ def test_what_would_fill_the_memory_is_refused(client, form, found, monkeypatch)
 def test_a_photo_counts_until_its_edits_are_answered(client, form, found, monkeypatch):
     line, held = client.app.state.state.engine._line, []
     monkeypatch.setattr(edits, "edited", lambda *asked: held.append((line._seats, line._pixels)) or kept(*asked))
-    kept = directions.edited
+    kept = directions.edit_images
     assert client.post(EDITS, **form(state=found(form)["state"], count=1, frames=3)).status_code == 200
     assert held == [(0, 24 * 40)] and line._pixels == 0
 

@@ -1,13 +1,13 @@
 from dataclasses import replace
 
-from latentfill.gan.checkpoint import build, fresh_encoder
+from latentfill.gan.checkpoint import build, build_encoder
 from latentfill.options import NetworkOptions
 
 
 def test_each_model_says_what_it_can(serve, gan):
     options = NetworkOptions(size=16, base=2, latent=5, prior="normal", channels=1)
     about = {"alignment": {"margin": 1.0}, "trust": {"best": {}}, "classes": {"cats": 3, "dogs": 4}}
-    other = replace(build(options), encoder=fresh_encoder(options, 2, 4), about=about)
+    other = replace(build(options), encoder=build_encoder(options, 2, 4), about=about)
     found = serve({"tiny": gan, "other": other}, {"other": "# Other"}).get("/api/v1/models").json()
     assert found["default"] == "tiny"
     assert found["models"] == [
