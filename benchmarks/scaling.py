@@ -19,34 +19,34 @@ from typing import Any
 
 import torch
 from machine import heading, table
-from throughput import FOREVER, noise, trainer
+from throughput import FOREVER, new_trainer, noise
 
 from latentfill.device import choose_device
 from latentfill.gan.layers import use_process_group
 from latentfill.options import GAN_PRESETS
-from latentfill.runs.distributed import enroll
+from latentfill.runs.distributed import join
 
 WARM_UP = 2  # steps
 
 
 def measure(preset: str, size: int, batch_size: int, threads: int, steps: int) -> dict[str, float]:
-    """Images per second of this process's team, and this process's own processor seconds for each of them."""
+    """Images per second of this process's distributed, and this process's own processor seconds for each of them."""
     torch.set_num_threads(threads)
-    team = enroll("cpu")
+    distributed = join("cpu")
     chosen, recipe = GAN_PRESETS[preset]
     network: Any = replace(chosen, size=size)  # type: ignore[arg-type]
     options = replace(recipe, images_seen=FOREVER, batch_size=batch_size, redraw_first=0)  # the game alone
-    learner = trainer(network, options, choose_device("cpu"))
-    real = noise(network, learner.real_images, torch.device("cpu"))[team.part]
+    trainer = new_trainer(network, options, choose_device("cpu"))
+    real = noise(network, trainer.real_images, torch.device("cpu"))[distributed.rows]
     begun = processor = 0.0
-    with use_process_group(team.crew):
+    with use_process_group(distributed.group):
         for step in range(WARM_UP + steps):
             if step == WARM_UP:
                 begun, processor = time.perf_counter(), time.process_time()
-            team.pooled(learner.step(real), False)
-    images = steps * learner.real_images
+            distributed.gather_metrics(trainer.step(real), False)
+    images = steps * trainer.real_images
     found = {"rate": images / (time.perf_counter() - begun), "cost": (time.process_time() - processor) / images}
-    team.leave()
+    distributed.close()
     return found
 
 

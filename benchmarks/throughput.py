@@ -25,7 +25,7 @@ from training import peak_gflops
 from latentfill.device import choose_device, choose_precision
 from latentfill.gan import checkpoint as building
 from latentfill.options import GAN_PRESETS, NetworkOptions, TrainOptions
-from latentfill.training.trainer import Trainer
+from latentfill.training.trainer import GanTrainer
 
 CONVOLUTION_BACKWARD = torch.ops.aten.convolution_backward
 FOREVER = 10**9  # images of a run of which so few are measured that it does not anneal
@@ -33,14 +33,14 @@ COUNTED = 4  # images in a batch whose products are counted
 PEAK_SIDE = {"cpu": 2048, "cuda": 8192}
 
 
-def trainer(network: NetworkOptions, options: TrainOptions, device: torch.device) -> Trainer:
+def new_trainer(network: NetworkOptions, options: TrainOptions, device: torch.device) -> GanTrainer:
     """As `latentfill train` makes it."""
     generator, discriminator = building.build_networks(network, 0)
     encoder = building.build_residual_encoder(network) if options.reconstruct else None
     for part in (generator, discriminator, *((encoder,) if encoder else ())):
         part.precision = choose_precision(options.precision, device)
         part.to(device)
-    return Trainer(generator, discriminator, options, network, encoder)
+    return GanTrainer(generator, discriminator, options, network, encoder)
 
 
 def noise(network: NetworkOptions, count: int, device: torch.device) -> torch.Tensor:
@@ -81,7 +81,7 @@ def backward_products(grad: torch.Tensor, x: torch.Tensor, weight: torch.Tensor,
 
 def gflop_per_image(network: NetworkOptions, options: TrainOptions, device: torch.device) -> float:
     """Products for each real image, on average over as many steps as a penalty needs to come round."""
-    counted = trainer(network, replace(options, batch_size=COUNTED), device)
+    counted = new_trainer(network, replace(options, batch_size=COUNTED), device)
     real = noise(network, counted.real_images, device)
     with Products() as products:
         for _ in range(options.penalty_every):
@@ -99,16 +99,16 @@ def measure(
     chosen, recipe = GAN_PRESETS[preset]
     network: NetworkOptions = replace(chosen, size=size, **({"scale": scale} if scale else {}))  # type: ignore[arg-type]
     options = replace(recipe, images_seen=FOREVER, batch_size=batch_size, redraw_first=0)  # the game alone
-    learner = trainer(network, options, device)
-    real = noise(network, learner.real_images, device)
-    peak = peak_gflops(learner.precision, PEAK_SIDE.get(device.type, 2048), device)
+    trainer = new_trainer(network, options, device)
+    real = noise(network, trainer.real_images, device)
+    peak = peak_gflops(trainer.precision, PEAK_SIDE.get(device.type, 2048), device)
     work = gflop_per_image(network, options, device)
-    timed(learner, real, 0)
+    timed(trainer, real, 0)
     kinds = range(min(2, options.penalty_every))  # steps that count as the first of a run, and as the second
     taken: dict[int, list[tuple[float, float]]] = {kind: [] for kind in kinds}
     while not taken[0] or time.perf_counter() - begun < seconds:
         for kind in kinds:
-            taken[kind].append(timed(learner, real, kind * len(real)))
+            taken[kind].append(timed(trainer, real, kind * len(real)))
     share = 1 / options.penalty_every
     weights = (share, 1 - share) if len(kinds) > 1 else (1.0,)
     wall, processor = (
@@ -122,7 +122,7 @@ def measure(
     return {
         "rate": 1 / wall,
         "work": work,
-        "precision": str(learner.precision).removeprefix("torch."),
+        "precision": str(trainer.precision).removeprefix("torch."),
         "peak": peak,
         "share": work / wall / peak,
         "memory": memory / 2**20,
@@ -130,11 +130,11 @@ def measure(
     }
 
 
-def timed(learner: Trainer, real: torch.Tensor, images_seen: int) -> tuple[float, float]:
+def timed(trainer: GanTrainer, real: torch.Tensor, images_seen: int) -> tuple[float, float]:
     """The seconds of one step, by the clock and of all cores together."""
-    learner.images_seen = images_seen
+    trainer.images_seen = images_seen
     wall, processor = time.perf_counter(), time.process_time()
-    next(iter(learner.step(real).values())).sum().item()  # which waits for a GPU
+    next(iter(trainer.step(real).values())).sum().item()  # which waits for a GPU
     return time.perf_counter() - wall, time.process_time() - processor
 
 

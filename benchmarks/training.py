@@ -18,7 +18,7 @@ from latentfill.device import choose_precision
 from latentfill.gan.dcgan import DcganDiscriminator, DcganGenerator, initialise
 from latentfill.gan.gan import UniformPrior
 from latentfill.options import TrainOptions
-from latentfill.training.trainer import Trainer
+from latentfill.training.trainer import GanTrainer
 
 WIDTHS = (512, 256, 128, 64)
 
@@ -71,7 +71,7 @@ def our_step(options: TrainOptions) -> Callable[[torch.Tensor], object]:
     initialise(generator, 0)
     initialise(discriminator, 1)
     generator.precision = discriminator.precision = choose_precision(options.precision, torch.device("cpu"))
-    return Trainer(generator, discriminator, options).step
+    return GanTrainer(generator, discriminator, options).step
 
 
 def images_per_second(step: Callable[[torch.Tensor], object], real: torch.Tensor, seconds: float) -> float:

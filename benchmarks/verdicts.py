@@ -118,7 +118,7 @@ def judged(gan: Gan, data: Dataset, count: int, *, faces: bool) -> tuple[dict[st
     names = ("diversity", "nearest", "frechet", "floor")
     found: dict[str, Any] = {"pictures": count, **dict(zip(names, compared(pixels(gan)), strict=True))}
     real = batch_to_images(pictures[:count])
-    found["energy"] = signs.energy(batch_to_images(made), real) / signs.spread(real)
+    found["energy"] = signs.energy_distance(batch_to_images(made), real) / signs.mean_distance(real)
     if faces:
         diversity, _, far, floor = compared(face_space())
         found |= {"face_diversity": diversity, "face_frechet": far, "face_floor": floor}

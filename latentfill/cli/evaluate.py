@@ -164,11 +164,11 @@ def resources_of(options: Options) -> "Resources":
 
 
 def _decoded(options: Options, size: int) -> "PixelBatch":
-    from ..runs.data import Dataset, build
+    from ..runs.data import Dataset, load_dataset
     from .progress import Bar
 
     with Bar("decode", "pictures") as bar:
-        for step in build(options.train, size, 3, options.cache):
+        for step in load_dataset(options.train, size, 3, options.cache):
             if isinstance(step, Dataset):
                 print(*(f"{line}\n" for line in step.left_out), sep="", end="", file=sys.stderr)
                 return step.pixels

@@ -7,7 +7,7 @@ from ..errors import LatentfillError
 from ..options.commands import TrainCommand as Options
 
 if TYPE_CHECKING:
-    from ..runs.distributed import Team
+    from ..runs.distributed import DistributedContext
     from .training import Wish
 
 
@@ -32,10 +32,10 @@ def run(options: Options) -> int:
     return learn(options)
 
 
-def work(as_given: str, options: Options, team: "Team", wish: "Wish") -> None:
+def work(as_given: str, options: Options, distributed: "DistributedContext", wish: "Wish") -> None:
     """Train as one of the workers of a cluster, until done or until one of them wishes to stop."""
     from .option_parsing import command
     from .training import STEPS, show
 
     command.set(as_given)
-    show(options, team, STEPS[options.kind](options, team, wish))
+    show(options, distributed, STEPS[options.kind](options, distributed, wish))

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from ..gan.gan import Gan
     from ..options.commands import TrainCommand
     from ..runs.data import Dataset
-    from ..runs.distributed import Team
+    from ..runs.distributed import DistributedContext
     from ..runs.record import Progress
-    from ..runs.trainer import Caller
+    from ..runs.trainer import TrainingContext
 
 
-def beginning(options: "TrainCommand", team: "Team") -> "Gan | None":
+def beginning(options: "TrainCommand", distributed: "DistributedContext") -> "Gan | None":
     """The model to begin with; in all processes the very same, since what differs in the last bit drifts apart."""
     import torch
 
@@ -53,7 +53,7 @@ def beginning(options: "TrainCommand", team: "Team") -> "Gan | None":
         print(f"growing     from {begin.network.size} pixels first: {ENOUGH:,} steps, {minutes:.1f} min")
         return gan
 
-    return team.led(rehearse if record.dry_run else grow)
+    return distributed.on_rank_zero(rehearse if record.dry_run else grow)
 
 
 def grown_once(
@@ -71,11 +71,11 @@ def grown_once(
     """
     from ..gan.checkpoint import digest_weights, load, save
     from ..gan.growing import grow
-    from ..runs.data import place
+    from ..runs.data import cache_path
 
     while gan.network.size < size and size % gan.network.size == 0:
         digest = digest_weights(gan.generator, gan.discriminator, gan.encoder, gan.completer)[:32]
-        path = place(f"grown-{digest}-{seed}-{steps}.safetensors", cache)
+        path = cache_path(f"grown-{digest}-{seed}-{steps}.safetensors", cache)
         try:
             gan = load(path)
         except ModelError:  # there is none, or no whole one
@@ -84,39 +84,39 @@ def grown_once(
     return gan
 
 
-def opened(options: "TrainCommand", team: "Team") -> "Dataset":
+def opened(options: "TrainCommand", distributed: "DistributedContext") -> "Dataset":
     """The pictures: on each machine one process fetches and decodes what is not there yet, and all read that."""
     if not options.data:
         raise LatentfillError("no pictures named", "Write latentfill train PICTURES... --run FOLDER.")
-    places = local(options, team)
-    data = team.first_here(lambda: _decoded(options, places, team))
-    if data.rejected and not options.record.dry_run and team.leads:
+    places = local(options, distributed)
+    data = distributed.once_per_machine(lambda: _decoded(options, places, distributed))
+    if data.rejected and not options.record.dry_run and distributed.is_rank_zero:
         from ..runs.data import write_rejected
 
         where = options.run / "rejected.csv"
         options.run.mkdir(parents=True, exist_ok=True)
         write_rejected(where, data.rejected)
         print(f"left out, because they cannot be read: {len(data.rejected)}, listed in {where}", file=sys.stderr)
-    if team.leads:
+    if distributed.is_rank_zero:
         print(*data.left_out, f"{len(data)} pictures", sep="\n", file=sys.stderr)
     return data
 
 
-def local(options: "TrainCommand", team: "Team") -> list[Path]:
+def local(options: "TrainCommand", distributed: "DistributedContext") -> list[Path]:
     """Where the pictures lie, on this machine once they have been fetched."""
-    from ..runs.store import fetched
+    from ..runs.store import fetch
 
-    tell = (lambda line: print(line, file=sys.stderr)) if not team.local else (lambda line: None)
-    return team.first_here(lambda: fetched(options.data, _cache(options), tell))
+    tell = (lambda line: print(line, file=sys.stderr)) if not distributed.local else (lambda line: None)
+    return distributed.once_per_machine(lambda: fetch(options.data, _cache(options), tell))
 
 
-def _decoded(options: "TrainCommand", places: Sequence[Path], team: "Team") -> "Dataset":
-    from ..runs.data import Dataset, build
+def _decoded(options: "TrainCommand", places: Sequence[Path], distributed: "DistributedContext") -> "Dataset":
+    from ..runs.data import Dataset, load_dataset
     from .progress import Bar
 
     network = options.network
-    with Bar("reading pictures", "pictures") if team.leads else nullcontext() as bar:
-        for step in build(places, network.size, network.channels, _cache(options), options.record.max_images):
+    with Bar("reading pictures", "pictures") if distributed.is_rank_zero else nullcontext() as bar:
+        for step in load_dataset(places, network.size, network.channels, _cache(options), options.record.max_images):
             if isinstance(step, Dataset):
                 data = step
             elif bar is not None:
@@ -134,42 +134,42 @@ SIGNS = {"discriminator": "D", "generator": "G", "hole": "hole", "latent": "z"} 
 
 def learn(options: "TrainCommand") -> int:
     """As one of the processes that torchrun started, or alone."""
-    from ..runs.distributed import enroll
+    from ..runs.distributed import join
     from ..stopping import StopSignal
 
     name_process("train", options.run)
-    team, parent = enroll(options.record.device), os.getppid()
+    distributed, parent = join(options.record.device), os.getppid()
     if options.record.dry_run:
-        return _rehearse(options, team)
+        return _rehearse(options, distributed)
     stop: StopSignal | None = None
 
     def wish() -> bool:
         # Whoever started several processes and was killed cannot stop them any more.
-        return (stop is not None and stop.came) or (team.crew.size > 1 and os.getppid() != parent)
+        return (stop is not None and stop.came) or (distributed.group.size > 1 and os.getppid() != parent)
 
-    steps = STEPS[options.kind](options, team, wish)
-    stop = StopSignal("this batch", quiet=not team.leads)  # from here on there is something to save
+    steps = STEPS[options.kind](options, distributed, wish)
+    stop = StopSignal("this batch", quiet=not distributed.is_rank_zero)  # from here on there is something to save
     try:
-        show(options, team, steps)
+        show(options, distributed, steps)
     finally:
         stop.restore()
-    team.leave()
+    distributed.close()
     return 0
 
 
-def show(options: "TrainCommand", team: "Team", steps: "Iterator[Progress]") -> None:
-    """Train until done, or until a process of the team wishes to stop. The leader shows how far it is."""
+def show(options: "TrainCommand", distributed: "DistributedContext", steps: "Iterator[Progress]") -> None:
+    """Train until done, or until a process of the distributed wishes to stop. The leader shows how far it is."""
     from .progress import Bar
 
     title = f"train {options.run.name}"
     first = last = None
     try:
-        with Bar(title, "images") if team.leads else nullcontext() as bar:
+        with Bar(title, "images") if distributed.is_rank_zero else nullcontext() as bar:
             for last in steps:
                 if bar is not None:
                     if first is None:
-                        print(_banner(last, team, options.train.batch_size), file=sys.stderr)
-                    for line in last.told:
+                        print(_banner(last, distributed, options.train.batch_size), file=sys.stderr)
+                    for line in last.messages:
                         print(line, file=sys.stderr)
                     bar.update(last.images_seen, last.total, _losses(last))
                 first = first or last
@@ -177,7 +177,7 @@ def show(options: "TrainCommand", team: "Team", steps: "Iterator[Progress]") -> 
                     break
     finally:
         steps.close()  # type: ignore[attr-defined]
-    if not team.leads:
+    if not distributed.is_rank_zero:
         return
     if last is not None and last.stopped:
         print(f"Stopped and saved. The same command goes on: {options.run}", file=sys.stderr)
@@ -186,14 +186,14 @@ def show(options: "TrainCommand", team: "Team", steps: "Iterator[Progress]") -> 
     print(options.run / "model.safetensors")
 
 
-def _rehearse(options: "TrainCommand", team: "Team") -> int:
+def _rehearse(options: "TrainCommand", distributed: "DistributedContext") -> int:
     """Say what a training would take. Of the pictures a few are decoded, to where nothing of them stays."""
     from tempfile import TemporaryDirectory
 
     from ..files.listing import find
 
     batch, n = options.train.batch_size, options.network
-    places = local(options, team) if options.data else []
+    places = local(options, distributed) if options.data else []
     total = min(len(list(find(places))), options.record.max_images or sys.maxsize) if places else 0
     few = 10 * batch // 9 + 2  # so many that a tenth may be held out
     temporary = TemporaryDirectory()
@@ -203,61 +203,63 @@ def _rehearse(options: "TrainCommand", team: "Team") -> int:
         if train.epochs and total:
             train = replace(train, images_seen=max(1, round(train.epochs * total)), epochs=None)
         tried = replace(options, record=record, train=train, data=tuple(map(str, places)))
-        told = [line for step in STEPS[options.kind](tried, team, lambda: False) for line in step.told]
+        told = [line for step in STEPS[options.kind](tried, distributed, lambda: False) for line in step.messages]
     finally:
         temporary.cleanup()
-    if not team.leads:
+    if not distributed.is_rank_zero:
         return 0
     size = total * n.size**2 * n.channels / 1e6
     print("\n".join([*told, f"pictures    {total:,} in all, {size:,.1f} MB decoded in the cache; {few} were tried"]))
     return 0
 
 
-def _train_gan(options: "TrainCommand", team: "Team", wish: Wish) -> "Iterator[Progress]":
+def _train_gan(options: "TrainCommand", distributed: "DistributedContext", wish: Wish) -> "Iterator[Progress]":
     from ..training.gan import train
 
-    begin = beginning(options, team)
-    data, held_out = opened(options, team), options.encoder.held_out if options.record.score_every else 0
-    caller = _caller(data, team, wish)
-    return train(data, options.run, options.network, options.train, options.record, begin, caller, held_out)
+    begin = beginning(options, distributed)
+    data, held_out = opened(options, distributed), options.encoder.held_out if options.record.score_every else 0
+    context = _caller(data, distributed, wish)
+    return train(data, options.run, options.network, options.train, options.record, begin, context, held_out)
 
 
-def _train_vae(options: "TrainCommand", team: "Team", wish: Wish) -> "Iterator[Progress]":
+def _train_vae(options: "TrainCommand", distributed: "DistributedContext", wish: Wish) -> "Iterator[Progress]":
     from ..training.vae import train_vae
 
-    begin, data = beginning(options, team), opened(options, team)
-    caller = _caller(data, team, wish)
-    return train_vae(data, options.run, options.network, options.train, options.record, begin, caller)
+    begin, data = beginning(options, distributed), opened(options, distributed)
+    context = _caller(data, distributed, wish)
+    return train_vae(data, options.run, options.network, options.train, options.record, begin, context)
 
 
-def _train_pyramid(options: "TrainCommand", team: "Team", wish: Wish) -> "Iterator[Progress]":
+def _train_pyramid(options: "TrainCommand", distributed: "DistributedContext", wish: Wish) -> "Iterator[Progress]":
     from ..training.lapgan import train_pyramid
 
-    data = opened(options, team)
-    return train_pyramid(data, options.run, options.network, options.train, options.record, _caller(data, team, wish))
-
-
-def _train_encoder(options: "TrainCommand", team: "Team", wish: Wish) -> "Iterator[Progress]":
-    from ..training.encoder import train_encoder
-
-    gan = _finished(options, options.model)
-    data = opened(replace(options, network=gan.network), team) if options.data else None
-    return train_encoder(
-        gan, data, options.run, options.train, options.encoder, options.record, _caller(data, team, wish)
+    data = opened(options, distributed)
+    return train_pyramid(
+        data, options.run, options.network, options.train, options.record, _caller(data, distributed, wish)
     )
 
 
-def _train_completer(options: "TrainCommand", team: "Team", wish: Wish) -> "Iterator[Progress]":
+def _train_encoder(options: "TrainCommand", distributed: "DistributedContext", wish: Wish) -> "Iterator[Progress]":
+    from ..training.encoder import train_encoder
+
+    gan = _finished(options, options.model)
+    data = opened(replace(options, network=gan.network), distributed) if options.data else None
+    return train_encoder(
+        gan, data, options.run, options.train, options.encoder, options.record, _caller(data, distributed, wish)
+    )
+
+
+def _train_completer(options: "TrainCommand", distributed: "DistributedContext", wish: Wish) -> "Iterator[Progress]":
     from ..training.completer import train_completer
 
     gan = _finished(options, options.begin or "")
-    data = opened(replace(options, network=gan.network), team)
-    caller = _caller(data, team, wish)
-    caller = replace(caller, scorer=caller.completer_scorer)
-    return train_completer(gan, data, options.run, options.train, options.encoder, options.record, caller)
+    data = opened(replace(options, network=gan.network), distributed)
+    context = _caller(data, distributed, wish)
+    context = replace(context, scorer=context.completer_scorer)
+    return train_completer(gan, data, options.run, options.train, options.encoder, options.record, context)
 
 
-def _train_context(options: "TrainCommand", team: "Team", wish: Wish) -> "Iterator[Progress]":
+def _train_context(options: "TrainCommand", distributed: "DistributedContext", wish: Wish) -> "Iterator[Progress]":
     from ..options.training import ContextOptions
     from ..training.context import train_context
 
@@ -267,9 +269,9 @@ def _train_context(options: "TrainCommand", team: "Team", wish: Wish) -> "Iterat
             "a context encoder has no latent space", "Leave out --widths, --latent and --prior, or train a GAN."
         )
     network = ContextOptions(o.size, o.channels, o.base, options.encoder.skips)
-    data = opened(options, team)
+    data = opened(options, distributed)
     return train_context(
-        data, options.run, network, options.train, options.encoder, options.record, _caller(data, team, wish)
+        data, options.run, network, options.train, options.encoder, options.record, _caller(data, distributed, wish)
     )
 
 
@@ -296,11 +298,11 @@ def _finished(options: "TrainCommand", model: str) -> "Gan":
     return gan
 
 
-def _caller(data: "Dataset | None", team: "Team", wish: Wish) -> "Caller":
+def _caller(data: "Dataset | None", distributed: "DistributedContext", wish: Wish) -> "TrainingContext":
     """What a training is lent: the command as it was given, the machine, and how to score a model."""
     from ..evaluation.feature_spaces import file
     from ..evaluation.validation import CompleterScorer, CompletionScorer
-    from ..runs.trainer import Caller
+    from ..runs.trainer import TrainingContext
     from .option_parsing import command
     from .progress import machine
 
@@ -312,13 +314,13 @@ def _caller(data: "Dataset | None", team: "Team", wish: Wish) -> "Caller":
         except LatentfillError:
             pass  # without dlib's file there is no such space
     scorers = CompletionScorer(spaces), CompleterScorer(spaces[-1])
-    return Caller(command.get(), machine(), *scorers, team, wish)
+    return TrainingContext(command.get(), machine(), *scorers, distributed, wish)
 
 
-def _banner(first: "Progress", team: "Team", batch_size: int) -> str:
+def _banner(first: "Progress", distributed: "DistributedContext", batch_size: int) -> str:
     lines = [f"{path} cannot be read and is passed over" for path in first.broken]
-    if (size := team.crew.size) > 1:
-        lines.append(f"{size} processes, {batch_size // size} images of a batch each, on {team.device}")
+    if (size := distributed.group.size) > 1:
+        lines.append(f"{size} processes, {batch_size // size} images of a batch each, on {distributed.device}")
     went_on = f"training continues at {first.resumed_from:,} images" if first.resumed_from else "a new model begins"
     return "\n".join([*lines, went_on])
 

@@ -15,11 +15,11 @@ from typing import Any
 from ..errors import LatentfillError, RunError, explain
 from ..options.commands import TrainCommand
 from ..runs.checkpoints import listed
-from ..runs.distributed import Lost, Team, joined
+from ..runs.distributed import ProcessLostError, current_context
 from ..runs.store import is_remote
 from .fleet import Fleet, connect, disconnect
 
-Work = Callable[[TrainCommand, Team, Callable[[], bool]], None]
+Work = Callable[[TrainCommand, DistributedContext, Callable[[], bool]], None]
 IN_VAIN = 3  # restarts without a new checkpoint between them, after which nothing is expected of another
 STOP, TOLD, ERROR = "stop", "told.txt", "error.json"  # files in RUN/_ray, through which both sides speak
 LOOK_EVERY_SECONDS = 0.3
@@ -108,14 +108,14 @@ def _worker(config: dict[str, Any]) -> None:
 
     options, place = config["options"], ray.train.get_context()
     notes = options.run / "_ray"
-    team = joined(get_device(), place.get_local_rank())
-    options = replace(options, record=replace(options.record, device=str(team.device or get_device())))
-    file = (notes / TOLD if team.leads else Path(os.devnull)).open("a", buffering=1)
+    distributed = current_context(get_device(), place.get_local_rank())
+    options = replace(options, record=replace(options.record, device=str(distributed.device or get_device())))
+    file = (notes / TOLD if distributed.is_rank_zero else Path(os.devnull)).open("a", buffering=1)
     try:
         with redirect_stderr(file), redirect_stdout(sys.stderr):
-            wish = (notes / STOP).exists if team.leads else lambda: False
-            config["work"](options, team, wish)
-    except Lost:
+            wish = (notes / STOP).exists if distributed.is_rank_zero else lambda: False
+            config["work"](options, distributed, wish)
+    except ProcessLostError:
         raise
     except LatentfillError as error:
         making = notes / f"{ERROR}.{place.get_world_rank()}"

@@ -14,13 +14,13 @@ from ..images.incomplete import Incomplete
 from ..images.pixels import to_pixels
 from ..options import COMPLETE_PRESETS, CompleteOptions
 from ..runs.health import Others
-from ..runs.record import Curve, Curves, Exhibit
-from ..training.completers import JUDGED, JUDGED_STREAM, draw_known, psnr, row
+from ..runs.record import Curve, Curves, Summary
+from ..training.completers import SCORED_HOLE_STREAM, SCORED_HOLES, draw_known, psnr, row
 from ..types import Images, Known, PixelBatch
 from .feature_spaces import SPACES
 from .statistics import frechet, kernel
 
-HOLES = {name: JUDGED[name] for name in ("psnr_center", "psnr_random")}
+HOLES = {name: SCORED_HOLES[name] for name in ("psnr_center", "psnr_random")}
 COMPLETED = 32  # pictures, with each hole
 COMPLETER_HOLES = ("center", "half")
 DISCRIMINATOR, FACES = "discriminator", "dlib-face"  # where completions of a completer are compared
@@ -47,13 +47,13 @@ class CompletionScorer:
                 found[name] = Curve(name, f"{measure}/{space}")
         return found
 
-    def __call__(self, gan: Gan, samples: Images, held_out: Others, real: Others) -> Exhibit:
+    def __call__(self, gan: Gan, samples: Images, held_out: Others, real: Others) -> Summary:
         """Scores by column, and completions. Draws nothing at random but the hole, which is the same each time."""
         images = held_out[:COMPLETED].to(gan.device)
         scores, rows = {}, [row(images)]
         options = replace(COMPLETE_PRESETS["fast"], blend="overlay") if gan.encoder else SEARCH
         for name, hole in HOLES.items():
-            known = draw_known(images.shape[-1], range(len(images)), 0, hole, JUDGED_STREAM).to(gan.device)
+            known = draw_known(images.shape[-1], range(len(images)), 0, hole, SCORED_HOLE_STREAM).to(gan.device)
             made = complete(gan, Incomplete(images, known), options).images.clamp(-1, 1)
             scores[name] = float(psnr(made, images, 1 - known).mean())
             rows += [row(images * known), row(torch.where(known > 0, images, made))]
@@ -65,7 +65,7 @@ class CompletionScorer:
             name = space.replace("-", "_")
             scores[f"frechet_{name}"] = frechet(made_features, real_features)
             scores[f"kernel_{name}"] = kernel(made_features, real_features)
-        return Exhibit({"": torch.cat(rows)}, scores=scores)
+        return Summary({"": torch.cat(rows)}, scores=scores)
 
 
 @final
@@ -80,7 +80,7 @@ class CompleterScorer:
         """A column for each kind of hole."""
         return {f"frechet_{hole}": Curve(f"frechet_{hole}", f"frechet/{hole}") for hole in COMPLETER_HOLES}
 
-    def __call__(self, gan: Gan, samples: Images, held_out: Others, real: Others) -> Exhibit:
+    def __call__(self, gan: Gan, samples: Images, held_out: Others, real: Others) -> Summary:
         """Scores by column, and completions: the most probable ones. The smaller the distances, the larger `score`.
 
         PSNR would not do: the best has the mean of all fillings, which is blurred. Raises ValueError for a model
@@ -92,13 +92,13 @@ class CompleterScorer:
         measure = SPACES[self.space if gan.about.get("alignment") else DISCRIMINATOR](gan).measure
         originals, scores, rows = measure(_pictures(held_out)), dict[str, float](), [row(images)]
         for hole in COMPLETER_HOLES:
-            known = draw_known(images.shape[-1], range(len(images)), 0, hole, JUDGED_STREAM).to(gan.device)
+            known = draw_known(images.shape[-1], range(len(images)), 0, hole, SCORED_HOLE_STREAM).to(gan.device)
             groups = zip(torch.split(images, AT_ONCE), torch.split(known, AT_ONCE), strict=True)
             made = torch.cat([_complete(gan.completer, *group) for group in groups])
             rows += [row(images * known), row(made)]
             if len(images) > 1:
                 scores[f"frechet_{hole}"] = frechet(measure(_pictures(made)), originals)
-        return Exhibit({"": torch.cat(rows)}, scores=scores | ({"score": -sum(scores.values())} if scores else {}))
+        return Summary({"": torch.cat(rows)}, scores=scores | ({"score": -sum(scores.values())} if scores else {}))
 
 
 @torch.no_grad()

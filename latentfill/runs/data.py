@@ -46,7 +46,7 @@ About = tuple[list[str], list[tuple[str, str]]]  # names of the pictures, and wh
 
 @final
 @dataclass(frozen=True)
-class Kept:
+class PictureCache:
     """What one list of pictures becomes at one size. The folder appears all at once."""
 
     folder: Path
@@ -142,7 +142,7 @@ class Kept:
                     raise
 
 
-def place(name: str, cache: Path | None) -> Path:
+def cache_path(name: str, cache: Path | None) -> Path:
     """The folder of that name in `cache`; by default in the user's cache, or else among the temporary files.
 
     Warns when it is not the usual place. Raises DataError when the given one cannot be written to.
@@ -170,7 +170,7 @@ def default_cache() -> Path:
     return (Path(given) if given else Path(os.path.expanduser("~")) / ".cache") / "latentfill"
 
 
-def key(sources: Sequence[photos.Source], size: int, channels: int, limit: int | None = None) -> str:
+def cache_key(sources: Sequence[photos.Source], size: int, channels: int, limit: int | None = None) -> str:
     """A name for these pictures at this size: another one when a file is added, removed, renamed or changed."""
     digest = hashlib.sha256(f"{FORMAT} {size} {channels}{'' if limit is None else f' first {limit}'}".encode())
     stamps: dict[Path, str] = {}
@@ -276,11 +276,11 @@ def open_dataset(
     `limit` takes only the first so many that can be read. Raises DataError when there are none, or no place to keep
     them.
     """
-    *_, dataset = build(places, size, channels, cache, limit)
+    *_, dataset = load_dataset(places, size, channels, cache, limit)
     return cast(Dataset, dataset)
 
 
-def build(
+def load_dataset(
     places: Sequence[Path], size: int, channels: int, cache: Path | None = None, limit: int | None = None
 ) -> Iterator[tuple[int, int] | Dataset]:
     """`open_dataset`, yielding (done, total) while it decodes and the Dataset at last."""
@@ -291,7 +291,7 @@ def build(
             f"{', '.join(map(str, places))}: no pictures found",
             f"Give a folder, .zip or .tar with files ending in {', '.join(sorted(photos.SUFFIXES))}.",
         )
-    kept = Kept(place(key(sources, size, channels, limit), cache), size, channels)
+    kept = PictureCache(cache_path(cache_key(sources, size, channels, limit), cache), size, channels)
     about = kept.about()
     if about is None:
         yield from kept.make(sources, limit)
@@ -307,7 +307,7 @@ def build(
     yield Dataset(kept.pixels(len(names)), names, rejected, _alignment(places), left_out=listed.left_out)
 
 
-def labelled(data: Dataset) -> Dataset:
+def label_by_folder(data: Dataset) -> Dataset:
     """The same pictures, the class of each being the first folder it lies in; archives are no folders.
 
     Raises DataError when one lies in none, or all in one.

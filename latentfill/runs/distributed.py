@@ -19,8 +19,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from ..errors import LatentfillError, RunError
-from ..gan.layers import ALONE as ONE
-from ..gan.layers import ProcessGroup
+from ..gan.layers import ALONE, ProcessGroup
 
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
@@ -29,7 +28,7 @@ PAUSE = 0.02  # seconds between looks at the store
 PATIENCE = timedelta(minutes=30)  # as torch waits for the last process
 
 
-def word(store: "Store", rank: int, size: int, patience: timedelta = PATIENCE) -> str:
+def rendezvous_key(store: "Store", rank: int, size: int, patience: timedelta = PATIENCE) -> str:
     """A word that those who now call this share, and no one who called it before.
 
     torchrun (2.13) gives workers that it starts again the same store, where the addresses of the dead still stand,
@@ -69,39 +68,39 @@ LOST = "Give `torchrun --max-restarts N` or `--engine ray`, and the rest goes on
 
 
 @final
-class Lost(RunError):
+class ProcessLostError(RunError):
     """A process of the training is gone, and with it the step at hand."""
 
 
 @final
 @dataclass(frozen=True)
-class Team:
-    """This process's place among those of a training. Alone, everything happens as if there were no team."""
+class DistributedContext:
+    """This process's place among those of a training. Alone, everything happens as if there were no distributed."""
 
-    crew: ProcessGroup = ONE
+    group: ProcessGroup = ALONE
     device: torch.device | None = None
     """that was given to this process, if it is one of several"""
     local: int = 0
     """its rank among those of this machine"""
-    words: Any = field(default=None, compare=False)
+    gloo: Any = field(default=None, compare=False)
     """through what plain objects are sent, never by a GPU"""
 
     @property
-    def leads(self) -> bool:
-        return self.crew.rank == 0
+    def is_rank_zero(self) -> bool:
+        return self.group.rank == 0
 
     @property
-    def part(self) -> slice:
+    def rows(self) -> slice:
         """Which images of a batch are this process's."""
-        return slice(self.crew.rank, None, self.crew.size)
+        return slice(self.group.rank, None, self.group.size)
 
-    def led(self, act: Callable[[], T]) -> T:
+    def on_rank_zero(self, act: Callable[[], T]) -> T:
         """What the leader's act returns or raises, in all processes. The others wait for it, as long as it takes."""
-        if self.crew.size == 1:
+        if self.group.size == 1:
             return act()
         told: list[Any] = [None, None]
         try:
-            if self.leads:
+            if self.is_rank_zero:
                 told[0] = act()
         except (LatentfillError, OSError) as error:
             told[1] = error
@@ -113,12 +112,12 @@ class Team:
             raise told[1]
         return cast(T, told[0])
 
-    def first_here(self, act: Callable[[], T]) -> T:
+    def once_per_machine(self, act: Callable[[], T]) -> T:
         """The same act in all processes, but on each machine one goes first: what it leaves there the others find.
 
         Raises in all of them what any of the first raised.
         """
-        if self.crew.size == 1:
+        if self.group.size == 1:
             return act()
         found: list[T] = []
         failed: LatentfillError | OSError | None = None
@@ -131,20 +130,20 @@ class Team:
             raise errors[0]
         return found[0] if found else act()
 
-    def pooled(self, values: Mapping[str, Tensor], wish: bool) -> tuple[dict[str, Tensor], bool]:
+    def gather_metrics(self, values: Mapping[str, Tensor], wish: bool) -> tuple[dict[str, Tensor], bool]:
         """What a step of the whole batch measured, given this process's part; and whether anybody wishes to stop.
 
         Numbers are means, vectors have one value for each image in the order of the images.
         """
-        if self.crew.size == 1:
+        if self.group.size == 1:
             return dict(values), wish
         wishes = torch.tensor([int(wish)])
-        dist.all_reduce(wishes, dist.ReduceOp.MAX, group=self.words)
+        dist.all_reduce(wishes, dist.ReduceOp.MAX, group=self.gloo)
         if not values:
             return {}, bool(wishes)
         flat = torch.cat([value.detach().float().flatten() for value in values.values()])
-        rows = [torch.empty_like(flat) for _ in range(self.crew.size)]
-        dist.all_gather(rows, flat, group=self.crew.group)
+        rows = [torch.empty_like(flat) for _ in range(self.group.size)]
+        dist.all_gather(rows, flat, group=self.group.group)
         sizes = [value.numel() for value in values.values()]
         parts = torch.split(torch.stack(rows), sizes, 1)
         pairs = zip(values.items(), parts, strict=True)
@@ -152,7 +151,7 @@ class Team:
 
     def check_same(self, what: str, *things: object) -> None:
         """Raise RunError unless all processes say the same."""
-        if self.crew.size == 1:
+        if self.group.size == 1:
             return
         digest = hashlib.sha256(repr(things).encode(errors="surrogateescape")).hexdigest()
         if len(set(self._all(digest))) > 1:
@@ -163,7 +162,7 @@ class Team:
 
     def check_batch(self, batch_size: int) -> None:
         """Raise LatentfillError for a batch that cannot be shared out evenly."""
-        size = self.crew.size
+        size = self.group.size
         if batch_size % size:
             near = max(size, round(batch_size / size) * size)
             raise LatentfillError(
@@ -171,66 +170,68 @@ class Team:
                 f"Train with --batch-size {near}, or start another number of processes.",
             )
 
-    def lost(self, error: RuntimeError) -> RuntimeError | Lost:
+    def explain_loss(self, error: RuntimeError) -> RuntimeError | ProcessLostError:
         """What to raise for an error of a step: plain words if it says that another process is gone."""
         text = str(error)
-        if self.crew.size > 1 and (isinstance(error, dist.DistError) or "gloo" in text or "NCCL" in text):
-            return Lost(f"another process of this training was lost ({text.splitlines()[0]})", LOST)
+        if self.group.size > 1 and (isinstance(error, dist.DistError) or "gloo" in text or "NCCL" in text):
+            return ProcessLostError(f"another process of this training was lost ({text.splitlines()[0]})", LOST)
         return error
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Speak to the others no more."""
-        if self.crew.size > 1 and dist.is_initialized():
+        if self.group.size > 1 and dist.is_initialized():
             dist.destroy_process_group()
 
     def _tell(self, told: list[Any]) -> list[Any]:
         try:
-            dist.broadcast_object_list(told, src=0, group=self.words)
+            dist.broadcast_object_list(told, src=0, group=self.gloo)
         except RuntimeError as error:
-            raise self.lost(error) from error
+            raise self.explain_loss(error) from error
         return told
 
     def _all(self, thing: Any) -> list[Any]:
-        things: list[Any] = [None] * self.crew.size
+        things: list[Any] = [None] * self.group.size
         try:
-            dist.all_gather_object(things, thing, group=self.words)
+            dist.all_gather_object(things, thing, group=self.gloo)
         except RuntimeError as error:
-            raise self.lost(error) from error
+            raise self.explain_loss(error) from error
         return things
 
 
-ALONE = Team()
+SINGLE_PROCESS = DistributedContext()
 
 
-def enroll(device: str = "auto", environment: Mapping[str, str] = os.environ) -> Team:
-    """The place of this process in the team that torchrun made it a part of; without one it is alone.
+def join(device: str = "auto", environment: Mapping[str, str] = os.environ) -> DistributedContext:
+    """The place of this process in the distributed that torchrun made it a part of; without one it is alone.
 
     Raises LatentfillError when there are more processes than devices, or when they do not find each other.
     """
     if not all(name in environment for name in LAUNCHED) or environment["WORLD_SIZE"] == "1":
-        return ALONE
+        return SINGLE_PROCESS
     local = int(environment.get("LOCAL_RANK", 0))
     here = own_device(device, local)
     try:
         store, rank, size = next(rendezvous("env://"))
-        store = PrefixStore(word(store, rank, size), store)
+        store = PrefixStore(rendezvous_key(store, rank, size), store)
         dist.init_process_group("nccl" if here.type == "cuda" else "gloo", store=store, rank=rank, world_size=size)
     except (RuntimeError, ValueError) as error:
         raise RunError(
             f"the processes of this training do not find each other: {str(error).splitlines()[0]}",
             "See that all machines reach the address and the port given to torchrun.",
         ) from error
-    return joined(here, local)
+    return current_context(here, local)
 
 
-def joined(device: torch.device, local: int) -> Team:
-    """The place in a team whose processes speak already."""
+def current_context(device: torch.device, local: int) -> DistributedContext:
+    """The place in a distributed whose processes speak already."""
     if dist.get_world_size() == 1:
-        return ALONE
+        return SINGLE_PROCESS
     if device.type == "cuda":
         torch.cuda.set_device(device)
     words = dist.new_group(backend="gloo", timeout=COLLECTIVE_PATIENCE)
-    return Team(ProcessGroup(dist.get_rank(), dist.get_world_size(), dist.group.WORLD), device, local, words)
+    return DistributedContext(
+        ProcessGroup(dist.get_rank(), dist.get_world_size(), dist.group.WORLD), device, local, words
+    )
 
 
 def own_device(name: str, local: int) -> torch.device:

@@ -36,7 +36,7 @@ RESULTS = (
 HALF_MADE = re.compile(r"(\d{10}|options\.json|metrics\.csv|\.[\w.-]+)" + re.escape(MAKING))
 FIXED = ("seed", "batch_size")  # training options that the first batch settled
 # What every training listens to; the rest is for those with a game.
-SERVED = {
+SHARED_OPTIONS = {
     *("images_seen", "epochs", "batch_size", "learning_rate", "beta1", "beta2"),
     *("annealed", "decay", "average_half_life", "flip", "precision", "seed"),
 }
@@ -82,17 +82,17 @@ def check_options(*parts: Any) -> None:
         TypeAdapter(type(part)).validate_python(asdict(part))  # its ValidationError is a ValueError
 
 
-def check_served(options: TrainOptions, who: str, cure: str, *, besides: Set[str] = frozenset()) -> None:
+def check_unused(options: TrainOptions, who: str, cure: str, *, besides: Set[str] = frozenset()) -> None:
     """Raise LatentfillError for options that would change nothing, rather than pass over them.
 
     `who` is trained by those of SERVED and `besides`.
     """
     asked = [field.name for field in fields(options) if getattr(options, field.name) != field.default]
-    if unserved := [f"--{name.replace('_', '-')}" for name in asked if name not in SERVED | besides]:
+    if unserved := [f"--{name.replace('_', '-')}" for name in asked if name not in SHARED_OPTIONS | besides]:
         raise LatentfillError(f"{who} trained without {', '.join(unserved)}", cure)
 
 
-def begun_with_held_out(folder: Path, wanted: int) -> int:
+def count_held_out(folder: Path, wanted: int) -> int:
     """As many pictures as a run was begun without, else `wanted`: what was learnt from cannot be judged by later."""
     path = folder / "options.json"
     if not listed(folder / "checkpoints") or not path.exists():

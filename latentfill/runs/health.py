@@ -54,7 +54,7 @@ class Limits:
 
 @final
 @dataclass(frozen=True)
-class Sign:
+class Symptom:
     """What was seen, in plain words, with the number and its limit."""
 
     trouble: Trouble
@@ -63,65 +63,69 @@ class Sign:
     limit: float
 
 
-def small(images: Images) -> Tensor:
+def thumbnails(images: Images) -> Tensor:
     """[n, features]: images as they are compared."""
     side = min(SIDE, images.shape[-1])
     return F.adaptive_avg_pool2d(images.float(), side).flatten(1)
 
 
-def spread(images: Images) -> float:
+def mean_distance(images: Images) -> float:
     """The mean distance of two of the images: a root mean square over pixels, of a range of 2."""
     return float(_distances(images).mean()) if len(images) > 1 else 0.0
 
 
-def twins(images: Images) -> float:
+def nearest_distance(images: Images) -> float:
     """The distance of each image to the most similar other one, as a median."""
     return float(_distances(images).amin(1).median()) if len(images) > 1 else 0.0
 
 
-def energy(images: Images, others: Others) -> float:
+def energy_distance(images: Images, others: Others) -> float:
     """The energy distance of two collections (Szekely and Rizzo 2013), unbiased: 0 if both show the same things.
 
     Twice the mean distance from one to the other, less the mean distances inside each.
     """
-    x, y = small(images), small(others)
+    x, y = thumbnails(images), thumbnails(others)
     between = float(torch.cdist(x, y).mean()) / x.shape[1] ** 0.5
-    return float(2 * between - spread(images) - spread(others))
+    return float(2 * between - mean_distance(images) - mean_distance(others))
 
 
-def numbers() -> Sign:
+def not_finite() -> Symptom:
     """Losses, weights or samples that are infinite or no numbers."""
-    return Sign("numbers", "its losses or weights are no longer finite numbers", 1.0, 0.0)
+    return Symptom("numbers", "its losses or weights are no longer finite numbers", 1.0, 0.0)
 
 
-def collapse(samples: Images, real: Others, limits: Limits) -> Sign | None:
+def check_collapse(samples: Images, real: Others, limits: Limits) -> Symptom | None:
     """Samples that are all one picture, or a few, where real ones differ."""
     for measure, limit, what in (
-        (spread, limits.spread, "all samples of G look alike: on average they differ by"),
-        (twins, limits.twins, "G draws the same few pictures again and again: each sample differs from its twin by"),
+        (mean_distance, limits.spread, "all samples of G look alike: on average they differ by"),
+        (
+            nearest_distance,
+            limits.twins,
+            "G draws the same few pictures again and again: each sample differs from its twin by",
+        ),
     ):
         usual = measure(real)
         if usual < VARIED:
             continue
         share = measure(samples) / usual
         if share < limit:
-            return Sign("collapse", f"{what} {share:.1%} of what training pictures do", share, limit)
+            return Symptom("collapse", f"{what} {share:.1%} of what training pictures do", share, limit)
     return None
 
 
-def astray(samples: Images, real: Others, limits: Limits) -> Sign | None:
+def check_distribution(samples: Images, real: Others, limits: Limits) -> Symptom | None:
     """Samples that may differ as much as real ones do, but show something else: a game lost, or broken down."""
-    usual = spread(real)
+    usual = mean_distance(real)
     if usual < VARIED or len(real) < ENOUGH:
         return None
-    share = energy(samples, real) / usual
+    share = energy_distance(samples, real) / usual
     if share <= limits.astray:
         return None
     saw = f"samples of G look like no training picture: their distance from them is {share:.2f}, a grey smear's 0.4"
-    return Sign("astray", saw, share, limits.astray)
+    return Symptom("astray", saw, share, limits.astray)
 
 
-def judged(real: PerImage, fake: Usual) -> Tensor:
+def logit_statistics(real: PerImage, fake: Usual) -> Tensor:
     """[4]: pairs of D's logits in the wrong order, as a share; the gap; the mean; and the mean square of all.
 
     Pairs, since not every loss puts the border between real and generated at 0.
@@ -133,7 +137,7 @@ def judged(real: PerImage, fake: Usual) -> Tensor:
     return torch.stack([wrong, real.mean() - fake.mean(), both.mean(), both.square().mean()])
 
 
-def saturation(seen: Tensor, critic: bool, limits: Limits) -> Sign | None:
+def check_saturation(seen: Tensor, critic: bool, limits: Limits) -> Symptom | None:
     """What `judged` found on average: D never errs by far, so that G learns nothing; or D sees no difference at all.
 
     `critic` says that the logits of this loss have no scale of their own.
@@ -141,15 +145,15 @@ def saturation(seen: Tensor, critic: bool, limits: Limits) -> Sign | None:
     wrong, gap, mean, square = seen.tolist()
     if not critic and gap > limits.gap and wrong <= limits.errors:
         saw = f"D is right about every image and never in doubt: its logits are {gap:.1f} apart, and G learns nothing"
-        return Sign("saturation", saw, gap, limits.gap)
+        return Symptom("saturation", saw, gap, limits.gap)
     deviation = max(0.0, square - mean**2) ** 0.5
     if max(abs(gap), deviation) < limits.blind:
         saw = f"D says the same of every image: its logits differ by {deviation:.1g}, and G learns nothing"
-        return Sign("saturation", saw, deviation, limits.blind)
+        return Symptom("saturation", saw, deviation, limits.blind)
     return None
 
 
-def copies(distances: PerImage, usual: Usual, limits: Limits) -> Sign | None:
+def check_copies(distances: PerImage, usual: Usual, limits: Limits) -> Symptom | None:
     """Samples much nearer to a training picture than pictures are that the model has never seen."""
     middle = float(usual.median()) if len(usual) else 0.0
     if middle < VARIED:
@@ -158,12 +162,12 @@ def copies(distances: PerImage, usual: Usual, limits: Limits) -> Sign | None:
     if share < limits.share:
         return None
     saw = f"{share:.0%} of the samples are copies of training pictures, much nearer to one than unseen pictures are"
-    return Sign("copies", saw, share, limits.share)
+    return Symptom("copies", saw, share, limits.share)
 
 
 def _distances(images: Images) -> Tensor:
     """[n, n - 1]: root mean square differences of each image to the others."""
-    x = small(images)
+    x = thumbnails(images)
     apart = torch.cdist(x, x) / x.shape[1] ** 0.5
     others = ~torch.eye(len(x), dtype=torch.bool, device=x.device)
     distances: Tensor = apart[others].view(len(x), len(x) - 1)
@@ -175,7 +179,7 @@ ROLLBACKS = 3  # after so many the training is stopped: a person has to decide
 DRAWN = ("", "-raw")  # sheets that are samples of the averaged and of the last generator
 COMPARED = 64  # pictures that samples are compared with, as many as there are samples
 PENALTIES = ("r1", "r2", "gradient_penalty")
-MINE = ("learning_rate", *PENALTIES, "precision")  # options that it changes
+ADJUSTED = ("learning_rate", *PENALTIES, "precision")  # options that it changes
 CURES: Mapping[Trouble, str] = {
     "numbers": "Give the same command with half the --learning-rate, or with --precision fp32.",
     "collapse": "Give the same command with half the --learning-rate or a larger --batch-size in a new --run; if the "
@@ -191,7 +195,7 @@ CURES: Mapping[Trouble, str] = {
 class Alarm(RunError):
     """Training broke down. Who cannot go back to a good checkpoint lets it pass as the RunError it is."""
 
-    def __init__(self, sign: Sign, what: str, cure: str) -> None:
+    def __init__(self, sign: Symptom, what: str, cure: str) -> None:
         super().__init__(what, cure)
         self.sign = sign
 
@@ -199,7 +203,7 @@ class Alarm(RunError):
         return Alarm, (self.sign, self.what, self.cure)  # the other processes of a training are told
 
 
-def alarm(sign: Sign, images_seen: int, saved: int) -> Alarm:
+def alarm(sign: Symptom, images_seen: int, saved: int) -> Alarm:
     """What breaks a training off unless it goes back; `saved` images had been seen at the last checkpoint."""
     last = f"the checkpoint at {saved:,} images is whole" if saved else "nothing was saved"
     return Alarm(sign, f"training broke down near {images_seen:,} images: {sign.saw}; {last}", CURES[sign.trouble])
@@ -207,7 +211,7 @@ def alarm(sign: Sign, images_seen: int, saved: int) -> Alarm:
 
 @final
 @dataclass(frozen=True)
-class Changes:
+class Adjustments:
     """What the watchdog has changed: factors of the learning rate and of the penalties, and the precision."""
 
     rate: float = 1.0
@@ -224,11 +228,11 @@ class Changes:
 
 @final
 @dataclass(frozen=True)
-class Memory:
+class WatchdogState:
     """All that a watchdog remembers. It lies in the checkpoints: a resumed run concludes what an unbroken one does."""
 
     given: Mapping[str, Any] = field(default_factory=dict)
-    changes: Changes = field(default_factory=Changes)
+    changes: Adjustments = field(default_factory=Adjustments)
     rollbacks: int = 0
     clean: int = 0
     """images seen at the last look that found nothing: checkpoints until then are good"""
@@ -243,7 +247,7 @@ class Watchdog:
 
     def __init__(self, options: TrainOptions, run: RunOptions, real: Images | None) -> None:
         self.options, self.run, self.real = options, run, real
-        self.memory, self._sums = Memory(), cast(Tensor | None, None)
+        self.memory, self._sums = WatchdogState(), cast(Tensor | None, None)
         self.remember(None, 0)
         self._told = False  # of copies; asked for now and then, so it is not remembered
 
@@ -255,12 +259,12 @@ class Watchdog:
     def add(self, values: Mapping[str, Tensor]) -> None:
         """What one step measured; nothing waits for the device."""
         if self.run.watch and "real" in values and "fake" in values:
-            seen = judged(values["real"], values["fake"])
+            seen = logit_statistics(values["real"], values["fake"])
             before = torch.tensor(self.memory.sums or [0.0] * 4) if self._sums is None else self._sums
             self._sums = before.to(seen.device) + seen
             self.memory = replace(self.memory, batches=self.memory.batches + 1)
 
-    def look(self, now: int, sheets: Mapping[str, Images]) -> Sign | None:
+    def look(self, now: int, sheets: Mapping[str, Images]) -> Symptom | None:
         """What is wrong, if the same was wrong at the looks before. Call it at multiples of `sample_every` only."""
         found = self._found(now, sheets)
         strikes: dict[str, int] = {sign.trouble: self.memory.strikes.get(sign.trouble, 0) + 1 for sign in found}
@@ -270,9 +274,9 @@ class Watchdog:
         last = [s for s in found if s.trouble == "numbers" or strikes[s.trouble] >= LIMITS.strikes]
         return last[0] if last else None
 
-    def copies(self, now: int, distances: Tensor, usual: Tensor) -> Sign | None:
+    def check_copies(self, now: int, distances: Tensor, usual: Tensor) -> Symptom | None:
         """Whether samples copy training pictures; told once, and again after they did not."""
-        sign = copies(distances, usual, LIMITS) if self.run.watch and now >= LIMITS.youth else None
+        sign = check_copies(distances, usual, LIMITS) if self.run.watch and now >= LIMITS.youth else None
         told, self._told = self._told, sign is not None
         return None if told else sign
 
@@ -288,7 +292,7 @@ class Watchdog:
         fallback = checkpoints if trouble == "numbers" else ()
         return max(scheduled or clean or fallback, default=None)
 
-    def answer(self, sign: Sign, exact: bool) -> str:
+    def answer(self, sign: Symptom, exact: bool) -> str:
         """Change a setting, and say which. `exact` says that layers compute in float32 already."""
         o, changes = self.options, self.memory.changes
         if sign.trouble == "numbers" and not exact:
@@ -323,25 +327,25 @@ class Watchdog:
 
         One without a watchdog is taken for good.
         """
-        blank = Memory({name: getattr(self.options, name) for name in MINE}, clean=images_seen)
+        blank = WatchdogState({name: getattr(self.options, name) for name in ADJUSTED}, clean=images_seen)
         self.memory, self._sums = blank, None
         if state and self.run.watch:
-            kept = Memory(**{**state, "changes": Changes(**state["changes"]), "sums": tuple(state["sums"])})
+            kept = WatchdogState(**{**state, "changes": Adjustments(**state["changes"]), "sums": tuple(state["sums"])})
             same = dict(kept.given) == dict(blank.given)  # else somebody took the cure
             self.memory = kept if same else replace(blank, clean=kept.clean)
 
-    def _found(self, now: int, sheets: Mapping[str, Images]) -> list[Sign]:
+    def _found(self, now: int, sheets: Mapping[str, Images]) -> list[Symptom]:
         if not all(bool(images.isfinite().all()) for images in sheets.values()):
-            return [numbers()]
+            return [not_finite()]
         if now < LIMITS.youth:
             return []
         found = []
         if self.real is not None:
             drawn = [sheets[name] for name in DRAWN if name in sheets]
-            for of in (collapse, astray):
+            for of in (check_collapse, check_distribution):
                 found += [sign for sign in (of(images, self.real, LIMITS) for images in drawn) if sign][:1]
         if self.memory.batches:
             sums = torch.tensor(self.memory.sums) if self._sums is None else self._sums
             critic = self.options.loss == "wasserstein"
-            found += [s for s in [saturation(sums / self.memory.batches, critic, LIMITS)] if s]
+            found += [s for s in [check_saturation(sums / self.memory.batches, critic, LIMITS)] if s]
         return found

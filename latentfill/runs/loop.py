@@ -1,4 +1,4 @@
-"""What of a learner is kept in its run's folder: checkpoints to go on from, and model files to use.
+"""What of a trainer is kept in its run's folder: checkpoints to go on from, and model files to use.
 
 The loop of a run: learn from a batch, record, save, and go back when the watchdog says so.
 
@@ -22,54 +22,54 @@ from ..options import RunOptions, TrainOptions
 from ..types import Images
 from . import checkpoints
 from .data import Dataset, write_rejected
+from .dry_run import dry_run
 from .folder import Subject, check_same, claim, origin, write_options
-from .health import COMPARED, CURES, ROLLBACKS, Alarm, Memory, Sign, Trouble, Watchdog, alarm, numbers
+from .health import COMPARED, CURES, ROLLBACKS, Alarm, Symptom, Trouble, Watchdog, WatchdogState, alarm, not_finite
 from .record import Clock, Means, Progress, Record
-from .rehearsal import rehearse
-from .trainer import ALONE, Caller, Make
-from .trainer import Learner as Learner
-from .validation import Quality, in_turn
+from .trainer import DEFAULT_CONTEXT, Make, TrainingContext
+from .trainer import Trainer as Learner
+from .validation import Validation, sample_by_class
 
 
 @final
-class Keeper:
+class CheckpointManager:
     """Writes into one folder. The watchdog says which checkpoint must stay."""
 
     def __init__(self, folder: Path, data: Dataset | None, keep: int, watch: Watchdog) -> None:
         self.folder, self.data, self.keep, self.watch = folder, data, keep, watch
         self.checkpoints = folder / "checkpoints"
 
-    def save(self, learner: Learner) -> None:
+    def save(self, trainer: Learner) -> None:
         """A checkpoint, with what the watchdog remembers if it watches."""
-        state = learner.state_dict()
+        state = trainer.state_dict()
         if self.watch.run.watch:
             state["watchdog"] = self.watch.state_dict()
-        good = self.watch.good(self._seen(), learner.images_per_step)
-        checkpoints.save(self.checkpoints, learner.images_seen, state, self.keep, good)
+        good = self.watch.good(self._seen(), trainer.images_per_step)
+        checkpoints.save(self.checkpoints, trainer.images_seen, state, self.keep, good)
 
-    def good(self, learner: Learner, trouble: Trouble) -> dict[str, Any] | None:
+    def good(self, trainer: Learner, trouble: Trouble) -> dict[str, Any] | None:
         """The checkpoint to go back to after such trouble, or None: then from the beginning."""
-        seen = self.watch.good(self._seen(), learner.images_per_step, trouble)
+        seen = self.watch.good(self._seen(), trainer.images_per_step, trouble)
         return checkpoints.newest(self.checkpoints, lambda one: one == seen)[0]
 
-    def save_models(self, learner: Learner, name: str = "model") -> None:
+    def save_models(self, trainer: Learner, name: str = "model") -> None:
         """The model files, by the name they begin with."""
-        for kind, model in learner.models(self.about(learner)).items():
+        for kind, model in trainer.models(self.about(trainer)).items():
             checkpoint.save(model, self.folder / f"{name}{kind}.safetensors")
 
-    def about(self, learner: Learner) -> Mapping[str, Any]:
+    def about(self, trainer: Learner) -> Mapping[str, Any]:
         """How a model was made."""
-        about: dict[str, Any] = {"images_seen": learner.images_seen, "pictures": len(self.data or ()), **origin()}
+        about: dict[str, Any] = {"images_seen": trainer.images_seen, "pictures": len(self.data or ()), **origin()}
         if self.data and self.data.alignment is not None:
             about |= {"alignment": dict(self.data.alignment)}
         if self.data and self.data.classes:
             about |= {"classes": dict(self.data.classes)}
         return about
 
-    def models_are_stale(self, learner: Learner) -> bool:
+    def models_are_stale(self, trainer: Learner) -> bool:
         """Whether the model files are older than the newest checkpoint, or not there."""
         last = checkpoints.listed(self.checkpoints)[0].stat().st_mtime_ns
-        paths = [self.folder / f"model{kind}.safetensors" for kind in learner.suffixes]
+        paths = [self.folder / f"model{kind}.safetensors" for kind in trainer.suffixes]
         return not all(path.exists() and path.stat().st_mtime_ns >= last for path in paths)
 
     def _seen(self) -> list[int]:
@@ -91,38 +91,40 @@ class Loop:
         subject: Subject,
         options: TrainOptions,
         run: RunOptions,
-        caller: Caller,
+        context: TrainingContext,
         held_out: Images | None,
         device: torch.device,
     ) -> None:
         self.make, self.data, self.folder, self.subject = make, data, folder, subject
-        self.options, self.run, self.caller, self.device = options, run, caller, device
-        self.team, self.stopped = caller.team, False
+        self.options, self.run, self.context, self.device = options, run, context, device
+        self.distributed, self.stopped = context.distributed, False
         draws = subject.kind in DRAWS
         self.record: Record | None = None
-        self.watch = Watchdog(options, run, in_turn(data, COMPARED) if draws and data else None)
-        self.keeper = Keeper(folder, data, run.keep_checkpoints, self.watch)
-        self.quality = Quality(folder, data, held_out, caller.scorer, draws, options.seed)
-        state, self.broken = self.team.led(lambda: checkpoints.newest(folder / "checkpoints"))
+        self.watch = Watchdog(options, run, sample_by_class(data, COMPARED) if draws and data else None)
+        self.keeper = CheckpointManager(folder, data, run.keep_checkpoints, self.watch)
+        self.quality = Validation(folder, data, held_out, context.scorer, draws, options.seed)
+        state, self.broken = self.distributed.on_rank_zero(lambda: checkpoints.newest(folder / "checkpoints"))
         if state:
             self.watch.remember(state.get("watchdog"), state["images_seen"])
         self._take(state)
-        self.resumed_from = self.learner.images_seen
-        if self.team.leads and self.saved and self.keeper.models_are_stale(self.learner):  # killed between, or deleted
-            self.keeper.save_models(self.learner)
+        self.resumed_from = self.trainer.images_seen
+        if (
+            self.distributed.is_rank_zero and self.saved and self.keeper.models_are_stale(self.trainer)
+        ):  # killed between, or deleted
+            self.keeper.save_models(self.trainer)
 
     @property
     def done(self) -> bool:
-        return self.learner.images_seen >= self.options.images_seen
+        return self.trainer.images_seen >= self.options.images_seen
 
     def batches(self) -> Iterator[Progress]:
         """Train to the end, and save whenever that is due."""
         if self.done:
             return
         self.told: list[str] = []
-        self.whole = True  # whether the learner is between two steps, with numbers that are numbers
+        self.whole = True  # whether the trainer is between two steps, with numbers that are numbers
         try:
-            self.team.led(self._open)
+            self.distributed.on_rank_zero(self._open)
             self._count()
             while not self.done:
                 try:
@@ -132,7 +134,7 @@ class Loop:
                         raise
                     self._go_back(alarm)
                     continue
-                now, told, self.told = self.learner.images_seen, tuple(self.told), []
+                now, told, self.told = self.trainer.images_seen, tuple(self.told), []
                 rate, begun = self.clock.rate(now), (self.resumed_from, self.broken)
                 yield Progress(now, self.options.images_seen, rate, self.losses, *begun, told, self.stopped)
         except LatentfillError:
@@ -140,7 +142,7 @@ class Loop:
             raise
         finally:
             try:
-                if self.team.leads and self.whole and self.saved < self.learner.images_seen:
+                if self.distributed.is_rank_zero and self.whole and self.saved < self.trainer.images_seen:
                     self._save()
             finally:
                 if self.record:
@@ -149,18 +151,18 @@ class Loop:
     def _open(self) -> None:
         """Say what begins, or goes on."""
         facts = {"images_seen": self.saved, "pictures": len(self.data or ()), "device": str(self.device)}
-        facts |= {"precision": str(self.learner.precision).removeprefix("torch."), **self.caller.facts()}
+        facts |= {"precision": str(self.trainer.precision).removeprefix("torch."), **self.context.facts()}
         self.told += write_options(self.folder, self.subject, self.options, self.run, facts, self.data)
         write_rejected(self.folder / "rejected.csv", self.data.rejected if self.data else ())
         if not self.saved:
             self.quality.forget()
         self._begin()
-        if not self.saved and (graph := self.learner.graph()):
+        if not self.saved and (graph := self.trainer.graph()):
             self._recorded().graph(*graph)
 
     def _begin(self) -> None:
-        """Record what follows, from the learner's place on."""
-        self.record = Record(self.folder, self.saved, {**self.learner.curves, **self.quality.curves})
+        """Record what follows, from the trainer's place on."""
+        self.record = Record(self.folder, self.saved, {**self.trainer.curves, **self.quality.curves})
 
     def _count(self) -> None:
         self.clock, self.means = Clock(self.saved), Means()
@@ -168,28 +170,28 @@ class Loop:
 
     def _advance(self) -> None:
         """One batch, and all that is due after it, which the leader does."""
-        seen = self.learner.images_seen
+        seen = self.trainer.images_seen
         values = self._step(seen)
         self.means.add(values)
         self.watch.add(values)
         r = self.run
         every = (r.log_every, r.sample_every, r.score_every, r.checkpoint_every, r.snapshot_every)
         if not self.losses or any(self._due(one, seen) for one in every):
-            self.losses = self.team.led(lambda: self._look_after(values, seen))
+            self.losses = self.distributed.on_rank_zero(lambda: self._look_after(values, seen))
 
     def _look_after(self, values: Mapping[str, Tensor], seen: int) -> dict[str, float]:
         """Record, watch, judge and save what is due; returns the losses to be told."""
-        learner, run, record = self.learner, self.run, self._recorded()
-        now = learner.images_seen
+        trainer, run, record = self.trainer, self.run, self._recorded()
+        now = trainer.images_seen
         due = self._due(run.log_every, seen)
         if due or not self.losses:
             self.losses = self.means.read()
             self._check_numbers(all(map(isfinite, self.losses.values())))
         if self.done or _due(run.checkpoint_every, seen, now):
-            self._check_numbers(learner.is_finite())
+            self._check_numbers(trainer.is_finite())
         measured: dict[str, float] = {}
         if self._due(run.sample_every, seen):
-            exhibit = learner.exhibit(values)
+            exhibit = trainer.summary(values)
             if run.watch and _due(run.sample_every, seen, now) and (sign := self.watch.look(now, exhibit.sheets)):
                 raise alarm(sign, now, self.saved)
             record.show(now, exhibit)
@@ -198,68 +200,68 @@ class Loop:
             measured |= self._judge(measured)
         self.scores |= measured
         if due:
-            pace = {"images_per_second": self.clock.lap(now), "learning_rate": learner.learning_rate}
+            pace = {"images_per_second": self.clock.lap(now), "learning_rate": trainer.learning_rate}
             record.metrics(now, self.losses | pace | self.scores)
             self.means, self.scores = Means(), {}
         if _due(run.checkpoint_every, seen, now):
             self._save()
         if _due(run.snapshot_every, seen, now):
-            self.keeper.save_models(learner, f"models/{now:010}")
+            self.keeper.save_models(trainer, f"models/{now:010}")
         return self.losses
 
     def _step(self, seen: int) -> dict[str, Tensor]:
-        o, count = self.options, self.learner.real_images
+        o, count = self.options, self.trainer.real_images
         real, labels = torch.empty(0, 0, 0, 0), None
         if self.data and count:
-            first, part = seen // self.learner.images_per_step * count, self.team.part
+            first, part = seen // self.trainer.images_per_step * count, self.distributed.rows
             real = self.data.batch(first, count, seed=o.seed, flip=o.flip, part=part).to(self.device)
             labels = self.data.batch_labels(first, count, seed=o.seed, part=part)
         self.whole = False
-        learner: Any = self.learner  # pictures have labels only for one that takes them
+        trainer: Any = self.trainer  # pictures have labels only for one that takes them
         given = (real,) if labels is None else (real, torch.from_numpy(labels).to(self.device))
         try:
-            with use_process_group(self.team.crew):
-                own: dict[str, Tensor] = learner.step(*given)
-            values, self.stopped = self.team.pooled(own, self.caller.stop())
+            with use_process_group(self.distributed.group):
+                own: dict[str, Tensor] = trainer.step(*given)
+            values, self.stopped = self.distributed.gather_metrics(own, self.context.stop())
         except RuntimeError as error:
-            raise self.team.lost(error) from error
+            raise self.distributed.explain_loss(error) from error
         self.whole = True
         return values
 
     def _due(self, every: int, seen: int) -> bool:
-        return self.done or _due(every, seen, self.learner.images_seen)
+        return self.done or _due(every, seen, self.trainer.images_seen)
 
     def _judge(self, known: Mapping[str, float]) -> Mapping[str, float]:
-        now, found = self.learner.images_seen, self.quality.judge(self.learner, self.keeper.about(self.learner), known)
+        now, found = self.trainer.images_seen, self.quality.judge(self.trainer, self.keeper.about(self.trainer), known)
         for name, images in found.sheets.items():
             self._recorded().sheet(name, now, images)
         distances = found.distances
-        if distances is not None and (sign := self.watch.copies(now, distances, self.quality.usual())):
+        if distances is not None and (sign := self.watch.check_copies(now, distances, self.quality.usual())):
             self._tell(sign, now, CURES["copies"])
         return found.scores
 
     def _take(self, state: dict[str, Any] | None) -> None:
-        """A learner with the settings in force, as it was in a checkpoint, or one that has learnt nothing."""
-        self.learner = self.make(self.device, self.watch.changed)
+        """A trainer with the settings in force, as it was in a checkpoint, or one that has learnt nothing."""
+        self.trainer = self.make(self.device, self.watch.changed)
         if state:
             try:
-                self.learner.load_state_dict(state)
+                self.trainer.load_state_dict(state)
             except (KeyError, ValueError, RuntimeError) as error:
                 if is_out_of_memory(error):
                     raise
                 what = f"{self.folder}: its checkpoint is not of these networks ({str(error).splitlines()[0]})"
                 raise RunError(what, "Give the options it was begun with, or another --run.") from error
-        self.saved = self.learner.images_seen
+        self.saved = self.trainer.images_seen
 
     def _go_back(self, alarm: Alarm) -> None:
         """Go on from the last good checkpoint with a changed setting; if that was tried often enough, stop there."""
         self.whole = False
-        now, tired = self.learner.images_seen, self.watch.tired
+        now, tired = self.trainer.images_seen, self.watch.tired
 
-        def decide() -> tuple[str, dict[str, Any] | None, Memory]:
-            exact = self.learner.precision == torch.float32
+        def decide() -> tuple[str, dict[str, Any] | None, WatchdogState]:
+            exact = self.trainer.precision == torch.float32
             done = "nothing helps, and the training stops" if tired else self.watch.answer(alarm.sign, exact)
-            return done, self.keeper.good(self.learner, alarm.sign.trouble), self.watch.memory
+            return done, self.keeper.good(self.trainer, alarm.sign.trouble), self.watch.memory
 
         def tell() -> None:
             self._save()
@@ -267,10 +269,10 @@ class Loop:
             self._begin()
             self._tell(alarm.sign, now, f"back to {self.saved:,} images, {done}")
 
-        done, state, self.watch.memory = self.team.led(decide)
+        done, state, self.watch.memory = self.distributed.on_rank_zero(decide)
         self._take(state)
         self.watch.restart(self.saved)
-        self.team.led(tell)
+        self.distributed.on_rank_zero(tell)
         self._count()
         if tired:
             raise RunError(f"{alarm.what}; going back {ROLLBACKS} times did not help", alarm.cure)
@@ -279,38 +281,38 @@ class Loop:
     def _recorded(self) -> Record:
         return cast(Record, self.record)  # who leads has one as soon as it has begun
 
-    def _tell(self, sign: Sign, now: int, done: str) -> None:
+    def _tell(self, sign: Symptom, now: int, done: str) -> None:
         self._recorded().warn(self.saved, {"images_seen": now, **asdict(sign), "done": done})
         self.told.append(f"at {now:,} images: {sign.saw} (limit {sign.limit:.3g}); {done}")
 
     def _save(self) -> None:
-        self._check_numbers(self.learner.is_finite())
+        self._check_numbers(self.trainer.is_finite())
         try:
             self._recorded().flush()
         finally:  # curves are worth less than the model
-            self.keeper.save(self.learner)
-            self.saved = self.learner.images_seen
+            self.keeper.save(self.trainer)
+            self.saved = self.trainer.images_seen
         if self.saved:  # what has learnt nothing is no model
-            self.keeper.save_models(self.learner)
+            self.keeper.save_models(self.trainer)
 
     def _check_numbers(self, healthy: bool) -> None:
         if not healthy:
-            now = self.learner.images_seen
-            raise alarm(numbers(), now, self.saved)
+            now = self.trainer.images_seen
+            raise alarm(not_finite(), now, self.saved)
 
 
 def _due(every: int, before: int, now: int) -> bool:
     return every > 0 and before // every < now // every
 
 
-def follow(
-    learner: Make,
+def run_training(
+    trainer: Make,
     data: Dataset | None,
     folder: Path,
     subject: Subject,
     options: TrainOptions,
     run: RunOptions,
-    caller: Caller = ALONE,
+    context: TrainingContext = DEFAULT_CONTEXT,
     held_out: Images | None = None,
 ) -> Iterator[Progress]:
     """Train until `options.images_seen`, yielding after every batch; go on from the newest checkpoint if there is one.
@@ -322,16 +324,16 @@ def follow(
     Raises RunError when the folder belongs to something else or to another process, when it cannot be written to, and
     when training breaks down and nothing helps: what is no longer a number is never saved.
     """
-    team = caller.team
-    device = team.device or choose_device(run.device)
-    team.check_batch(options.batch_size)
-    team.check_same("options", subject, options, run.dry_run)
-    team.check_same("pictures", data.names if data else ())
+    distributed = context.distributed
+    device = distributed.device or choose_device(run.device)
+    distributed.check_batch(options.batch_size)
+    distributed.check_same("options", subject, options, run.dry_run)
+    distributed.check_same("pictures", data.names if data else ())
     if run.threads:
         torch.set_num_threads(run.threads)
     if run.dry_run:
         check_same(folder, subject, options)
-        yield rehearse(learner, data, folder, options, run, device, team)
+        yield dry_run(trainer, data, folder, options, run, device, distributed)
         return
     locks: list[TextIO] = []
 
@@ -340,8 +342,8 @@ def follow(
         check_same(folder, subject, options)
 
     try:
-        team.led(enter)
-        yield from Loop(learner, data, folder, subject, options, run, caller, held_out, device).batches()
+        distributed.on_rank_zero(enter)
+        yield from Loop(trainer, data, folder, subject, options, run, context, held_out, device).batches()
     except OSError as error:
         raise explain(error, folder, RunError) from error
     finally:

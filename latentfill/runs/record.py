@@ -39,7 +39,7 @@ PACE = {
 
 @final
 @dataclass(frozen=True)
-class Exhibit:
+class Summary:
     """What is looked at now and then: sheets of images by the ending of their file's name, histograms, scores."""
 
     sheets: Mapping[str, Images]
@@ -60,7 +60,7 @@ class Progress:
     """images seen when training went on from a checkpoint; 0 when a new model began"""
     broken: tuple[Path, ...] = ()
     """newer checkpoints that could not be read and were passed over"""
-    told: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
     """what the watchdog says since the last"""
     stopped: bool = False
     """whether a process of the training wishes to leave: all do, after the same batch"""
@@ -92,7 +92,7 @@ class Record:
             if value is not None:
                 self._board.add_scalar(self.curves[name].board, value, images_seen)
 
-    def show(self, images_seen: int, exhibit: Exhibit) -> None:
+    def show(self, images_seen: int, exhibit: Summary) -> None:
         """The sheets as grids, of which TensorBoard shows the first, and the histograms."""
         for number, (kind, images) in enumerate(exhibit.sheets.items()):
             sheet = grid(to_pixels(images))

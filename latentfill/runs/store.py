@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from ..errors import DataError, ExtraError
 from ..files.locks import hold
 from ..images.archives import is_archive, is_picture
-from .data import place as cached
+from .data import cache_path
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]+://")  # a drive of Windows has one letter
 AT_ONCE = 8  # files fetched side by side
@@ -41,7 +41,7 @@ def is_remote(place: str) -> bool:
     return URL.match(place) is not None
 
 
-def fetched(
+def fetch(
     places: Sequence[str], cache: Path | None = None, tell: Callable[[str], None] = lambda line: None
 ) -> list[Path]:
     """The places as they lie on this machine. What a store holds is fetched unless it is there and unchanged.
@@ -53,7 +53,7 @@ def fetched(
 
 def _fetched(url: str, cache: Path | None, tell: Callable[[str], None]) -> Path:
     system, found, single = _listed(url)
-    folder = cached(f"store-{hashlib.sha256(url.encode()).hexdigest()[:24]}", cache)
+    folder = cache_path(f"store-{hashlib.sha256(url.encode()).hexdigest()[:24]}", cache)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         while (lock := hold(folder / ".lock")) is None:  # another training fetches the same

@@ -1,4 +1,4 @@
-"""What a run trains, and what its caller lends it that the training must not know itself."""
+"""What a run trains, and what its context lends it that the training must not know itself."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,14 +11,13 @@ from ..gan.encoder import ContextEncoder
 from ..gan.gan import Gan
 from ..options import TrainOptions
 from ..types import Images
-from .distributed import ALONE as ONE
-from .distributed import Team
+from .distributed import SINGLE_PROCESS, DistributedContext
 from .health import Others
-from .record import Curves, Exhibit
+from .record import Curves, Summary
 
 
 @runtime_checkable
-class Learner(Protocol):
+class Trainer(Protocol):
     """What a run trains, one batch after another. It knows no files."""
 
     images_seen: int
@@ -57,14 +56,14 @@ class Learner(Protocol):
 
     def graph(self) -> tuple[nn.Module, tuple[Tensor, ...]] | None: ...
 
-    def exhibit(self, values: Mapping[str, Tensor]) -> Exhibit:
+    def summary(self, values: Mapping[str, Tensor]) -> Summary:
         """What people look at, given what the last step measured."""
 
     def models(self, about: Mapping[str, Any]) -> Mapping[str, Gan | ContextEncoder]:
         """What the model files should hold, by suffix."""
 
 
-Make = Callable[[torch.device, TrainOptions], Learner]  # a learner that has learnt nothing; options may change in a run
+Make = Callable[[torch.device, TrainOptions], Trainer]  # a trainer that has learnt nothing; options may change in a run
 
 
 @runtime_checkable
@@ -75,7 +74,7 @@ class Scorer(Protocol):
     def curves(self) -> Curves:
         """The columns it adds to metrics.csv."""
 
-    def __call__(self, gan: Gan, samples: Images, held_out: Others, real: Others) -> Exhibit:
+    def __call__(self, gan: Gan, samples: Images, held_out: Others, real: Others) -> Summary:
         """Scores by column and a sheet of completions, given samples, pictures never learnt from, and others.
 
         There are no samples of a model that is not to be judged by them. A `score`, the larger the better, says which
@@ -85,7 +84,7 @@ class Scorer(Protocol):
 
 @final
 @dataclass(frozen=True)
-class Caller:
+class TrainingContext:
     """What starts a training, and what it brings along."""
 
     command: str = ""
@@ -95,14 +94,14 @@ class Caller:
     scorer: Scorer | None = field(default=None, compare=False)
     completer_scorer: Scorer | None = field(default=None, compare=False)
     """of the completer that learns after a game"""
-    team: Team = ONE
+    distributed: DistributedContext = SINGLE_PROCESS
     """the processes that this one trains with"""
     stop: Callable[[], bool] = field(default=lambda: False, compare=False)
     """whether somebody wishes the training to be saved and left"""
 
     def facts(self) -> dict[str, Any]:
         """What of this a run notes."""
-        return {"processes": self.team.crew.size, "command": self.command, "machine": self.machine}
+        return {"processes": self.distributed.group.size, "command": self.command, "machine": self.machine}
 
 
-ALONE = Caller()
+DEFAULT_CONTEXT = TrainingContext()

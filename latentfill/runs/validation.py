@@ -25,7 +25,7 @@ from ..types import Images, PerImage
 from .data import Dataset
 from .health import Others
 from .record import Curves
-from .trainer import Learner, Scorer
+from .trainer import Scorer, Trainer
 
 MOST = 100_000  # pictures to look among, evenly spaced: 75 MB of thumbnails
 SIDE = 8  # pixels of a thumbnail, by which the candidates are chosen
@@ -96,7 +96,7 @@ NAMES = ("psnr_center", "psnr_random")  # whose mean says which model is the bes
 
 @final
 @dataclass(frozen=True, eq=False)
-class Judgement:
+class ValidationResult:
     """Scores by column; sheets by the beginning of their names; how far samples are from the nearest picture."""
 
     scores: Mapping[str, float]
@@ -105,8 +105,8 @@ class Judgement:
 
 
 @final
-class Quality:
-    """Scores a learner, keeps its best model as RUN/best.safetensors, and finds the nearest pictures to its samples."""
+class Validation:
+    """Scores a trainer, keeps its best model as RUN/best.safetensors, and finds the nearest pictures to its samples."""
 
     def __init__(
         self, folder: Path, data: Dataset | None, held_out: Images | None, scorer: Scorer | None, draws: bool, seed: int
@@ -137,27 +137,29 @@ class Quality:
         self.path.unlink(missing_ok=True)
         self.best = None
 
-    def judge(self, learner: Learner, about: Mapping[str, Any], known: Mapping[str, float]) -> Judgement:
+    def judge(self, trainer: Trainer, about: Mapping[str, Any], known: Mapping[str, float]) -> ValidationResult:
         """Score the model as it is, and keep it if it is the best so far; `known` are scores that it has of its own."""
         began = time.perf_counter()
         try:
-            return self._judge(learner.models(about)[""], about, known)
+            return self._judge(trainer.models(about)[""], about, known)
         finally:
             self.last = time.perf_counter() - began
             self.spent += self.last
 
-    def _judge(self, model: Gan | ContextEncoder, about: Mapping[str, Any], known: Mapping[str, float]) -> Judgement:
+    def _judge(
+        self, model: Gan | ContextEncoder, about: Mapping[str, Any], known: Mapping[str, float]
+    ) -> ValidationResult:
         scores: dict[str, float] = {}
         sheets: dict[str, Images] = {}
         distances = None
         if isinstance(model, Gan) and self.data is not None:
-            samples = evenly(self.data, 0)
+            samples = sample_evenly(self.data, 0)
             if self.draws:
                 samples = _draw(select_class(model).generator, self.seed, model.device)
                 nearest = self._near_to().nearest(samples[:AT_ONCE])
                 sheets["nearest"], distances = _pairs(samples, nearest), nearest.distances
             if self.scorer and self.held_out is not None:
-                found = self.scorer(model, samples, self.held_out, evenly(self.data, SAMPLES))
+                found = self.scorer(model, samples, self.held_out, sample_evenly(self.data, SAMPLES))
                 scores, sheets = dict(found.scores), sheets | {"completed": found.sheets[""]}
         names = ("score",) if "score" in scores else NAMES
         measured = [value for name in names if (value := (dict(known) | scores).get(name)) is not None]
@@ -167,7 +169,7 @@ class Quality:
         if measured and ((score := sum(measured) / len(measured)) > (-torch.inf if best is None else best)):
             self.best, self.phase = score, phase
             checkpoint.save(replace(model, about={**model.about, **about, "score": score}), self.path)
-        return Judgement(scores, sheets, distances)
+        return ValidationResult(scores, sheets, distances)
 
     def usual(self) -> torch.Tensor:
         """How far unseen pictures are from the nearest training picture."""
@@ -183,18 +185,18 @@ class Quality:
         return self._neighbours
 
 
-def evenly(data: Dataset, count: int) -> Images:
+def sample_evenly(data: Dataset, count: int) -> Images:
     """So many pictures, from all over the collection."""
     return batch_to_images(data.pixels[_spread(np.arange(len(data)), count)])
 
 
-def in_turn(data: Dataset, count: int) -> Images:
+def sample_by_class(data: Dataset, count: int) -> Images:
     """So many pictures, as many of each class, as sheets have samples of each; `evenly` without classes.
 
     Fewer where a class has not so many.
     """
     if data.labels is None:
-        return evenly(data, count)
+        return sample_evenly(data, count)
     classes = [np.flatnonzero(data.labels == label) for label in range(len(data.classes))]
     share = min(max(1, count // len(classes)), *map(len, classes))
     return batch_to_images(data.pixels[np.concatenate([_spread(places, share) for places in classes])])

@@ -32,7 +32,7 @@ from ..types import Images, PerImage
 from .losses import LOSSES, cross_entropy
 
 
-def noisy(images: Images, seeds: Sequence[int], sigma: float) -> Images:
+def add_noise(images: Images, seeds: Sequence[int], sigma: float) -> Images:
     """[n, c, h, w] -> the same with normal noise of that standard deviation, each image's from a seed of its own."""
     if not sigma:
         return images
@@ -43,18 +43,18 @@ def noisy(images: Images, seeds: Sequence[int], sigma: float) -> Images:
     return images + sigma * noise.to(images)
 
 
-def left(sigma: float, done: float) -> float:
+def noise_level(sigma: float, done: float) -> float:
     """The standard deviation when a share of the training is done: it falls to nothing along a straight line."""
     return sigma * max(0.0, 1 - done)
 
 
-Draws = Float[Tensor, "n 12"]  # in [0, 1): what an image's changes are drawn with
+AugmentationDraws = Float[Tensor, "n 12"]  # in [0, 1): what an image's changes are drawn with
 DRAWS = 12  # five coins, three of colour, two of translation, two of cutout; a multiple of the four of a Philox block
 FARTHEST = 0.125  # of the image's side, that it is moved
 CUT = 0.5  # of the image's side, that is cut out
 
 
-def draws(key: int, numbers: range) -> Draws:
+def augmentation_draws(key: int, numbers: range) -> AugmentationDraws:
     """The numbers of these images in the stream of that key; the n-th has the same ones always.
 
     All come from one Philox, whose counter is set: a generator for each image would cost as much as the changes do.
@@ -64,7 +64,7 @@ def draws(key: int, numbers: range) -> Draws:
     return torch.from_numpy(rng.random((count, DRAWS)).astype(np.float32)[:: numbers.step])
 
 
-def augment(images: Images, numbers: Draws, probability: float = 1.0) -> Images:
+def augment(images: Images, numbers: AugmentationDraws, probability: float = 1.0) -> Images:
     """[n, c, h, w] -> the same shape: each of the five changes is made to each image with that probability.
 
     Values may leave [-1, 1]; what is moved in or cut out is 0. Twice differentiable in the images.
@@ -146,7 +146,7 @@ def sign_rate(real: PerImage, fake: PerImage | None = None) -> float:
     return float((real if fake is None else real - fake.mean()).sign().mean())
 
 
-def adapted(probability: float, rate: float, images: int) -> float:
+def adapt_probability(probability: float, rate: float, images: int) -> float:
     """The probability after so many images more: higher if D overfits, lower if not."""
     step = images / IMAGES_TO_RISE * ((rate > TARGET) - (rate < TARGET))
     return min(MOST, max(0.0, probability + step))
@@ -156,14 +156,14 @@ Role = Literal["real", "fake", "update"]  # why D looks at images: in its own up
 ROLES: dict[Role, int] = {"real": 0, "fake": 1, "update": 2}
 
 
-def resolved(options: TrainOptions, pictures: int) -> TrainOptions:
+def resolve_augment(options: TrainOptions, pictures: int) -> TrainOptions:
     """The same with `auto` decided: few pictures are augmented."""
     if options.augment != "auto":
         return options
     return replace(options, augment="adaptive" if pictures < FEW else "none")
 
 
-def check_pieces(options: TrainOptions, network: NetworkOptions) -> None:
+def check_regularisers(options: TrainOptions, network: NetworkOptions) -> None:
     """Raise LatentfillError for pieces that do not go together."""
     if options.label_smoothing and not _has_targets(options):
         raise LatentfillError(
@@ -175,7 +175,7 @@ def check_pieces(options: TrainOptions, network: NetworkOptions) -> None:
 
 
 @final
-class Pieces:
+class Regularisers:
     """Augmentation, noise, and the reference batches of virtual batch norm."""
 
     def __init__(self, options: TrainOptions, generator: AnyGenerator, discriminator: AnyDiscriminator) -> None:
@@ -188,7 +188,7 @@ class Pieces:
 
     def begin(self, real: Images, seen: int) -> None:
         """A step. Noise has become less by then; D's reference batch are the first pictures that there are."""
-        self.sigma = left(self.options.noise, seen / self.options.images_seen)
+        self.sigma = noise_level(self.options.noise, seen / self.options.images_seen)
         d = self.discriminator
         if isinstance(d, DcganDiscriminator) and is_virtual(d) and d.reference is None:
             d.reference = gather(real[: self.options.batch_size // process_group().size]).clone()
@@ -197,10 +197,12 @@ class Pieces:
         """Images of these numbers as D sees them. For the same role and update they are the same again."""
         number = ROLES[role] + update
         if self.probability:
-            images = augment(images, draws(self._seed(Stream.AUGMENTATION, number), numbers), self.probability)
+            images = augment(
+                images, augmentation_draws(self._seed(Stream.AUGMENTATION, number), numbers), self.probability
+            )
         if self.sigma:
             seeds = [self._seed(Stream.INSTANCE_NOISE, (number << 48) + n) for n in numbers]
-            images = noisy(images, seeds, self.sigma)
+            images = add_noise(images, seeds, self.sigma)
         return images
 
     def adapt(self, real: PerImage, fake: PerImage) -> dict[str, torch.Tensor]:
@@ -208,7 +210,7 @@ class Pieces:
         if self.options.augment == "adaptive":
             real = gather(real)
             rate = sign_rate(real, None if _has_targets(self.options) else gather(fake))
-            self.probability = adapted(self.probability, rate, len(real))
+            self.probability = adapt_probability(self.probability, rate, len(real))
         return {"augment": real.new_tensor(self.probability)} if self.options.augment == "adaptive" else {}
 
     def state_dict(self) -> dict[str, Any]:

@@ -32,17 +32,17 @@ from ..images.shapes import brush, ellipses
 from ..options import RunOptions, TrainOptions
 from ..options.training import EncoderOptions
 from ..runs.data import Dataset, check_pictures, split
-from ..runs.folder import Subject, check_options, check_served
+from ..runs.folder import Subject, check_options, check_unused
 from ..runs.health import Others
-from ..runs.loop import follow, in_images
-from ..runs.record import PACE, Curve, Curves, Exhibit, Progress
-from ..runs.trainer import ALONE, Caller
+from ..runs.loop import in_images, run_training
+from ..runs.record import PACE, Curve, Curves, Progress, Summary
+from ..runs.trainer import DEFAULT_CONTEXT, TrainingContext
 from ..seeds import Stream
 from ..types import Images, Known, Latents
-from .completers import ALL, DETAILS, SCORES, Draw, check_hole, draw_any, draw_known, draw_rectangle, judge
-from .encoder import on
+from .completers import ALL, DETAILS, SCORES, Draw, check_hole, draw_any, draw_known, draw_rectangle, score_completions
+from .encoder import copy_to
 from .losses import LOSSES, penalty
-from .optimiser import WARM_UP, WARM_UP_SHARE, Player, descend, keep, risen_and_fallen
+from .optimiser import WARM_UP, WARM_UP_SHARE, TrainedNetwork, average_decay, descend, rise_and_fall
 
 # How often each kind of hole is drawn; a part of a face, where there are no aligned faces, is one more rectangle.
 SHARES = {"rectangle": 0.18, "half": 0.14, "center": 0.13, "ellipses": 0.15, "brush": 0.12, "part": 0.18, "any": 0.10}
@@ -142,9 +142,9 @@ class CompleterTrainer:
         self.device = next(completer.parameters()).device
         betas = options.beta1, options.beta2
         completer.requires_grad_(True).critic.requires_grad_(False)  # it learns by itself
-        self.g = Player(completer, "completer", betas, "averaged")
+        self.g = TrainedNetwork(completer, "completer", betas, "averaged")
         self.averaged.critic = completer.critic.requires_grad_(True)  # no average: it is to know the newest completions
-        self.d = Player(completer.critic, "critic", betas)
+        self.d = TrainedNetwork(completer.critic, "critic", betas)
         self.images_seen = 0
 
     @property
@@ -182,7 +182,7 @@ class CompleterTrainer:
         o, batch = self.options, len(real) * process_group().size
         numbers = own_numbers(self.images_seen, len(real))
         rises = max(1.0, min(WARM_UP, WARM_UP_SHARE * o.images_seen))
-        rate = o.rate * risen_and_fallen(self.images_seen, o.images_seen, o.batch_size, o.decay, rises)
+        rate = o.rate * rise_and_fall(self.images_seen, o.images_seen, o.batch_size, o.decay, rises)
         for player, times in ((self.g, 1.0), (self.d, CRITIC_RATE)):
             player.set(times * rate, (o.beta1, o.beta2))
         known = draw_known(real.shape[-1], numbers, o.seed, self.hole, Stream.COMPLETER_HOLES).to(real)
@@ -201,7 +201,7 @@ class CompleterTrainer:
         descend(loss, (self.g,))
         self.d.let_learn(True)
         self.images_seen += batch
-        self.g.average(keep(batch, min(float(o.average_half_life), 0.05 * self.images_seen)))
+        self.g.average(average_decay(batch, min(float(o.average_half_life), 0.05 * self.images_seen)))
         told = {"generator": adversarial, "hole": hole, "known": kept, "difference": difference, "grid": grid}
         return values | {name: value.detach() for name, value in told.items()}
 
@@ -223,10 +223,10 @@ class CompleterTrainer:
     def graph(self) -> None:
         """None is drawn."""
 
-    def exhibit(self, values: Mapping[str, Tensor]) -> Exhibit:
+    def summary(self, values: Mapping[str, Tensor]) -> Summary:
         """How held-out pictures are completed by the average: most probably, and once more with noise."""
         if self.held_out is None:
-            return Exhibit({})
+            return Summary({})
 
         def complete(images: Images, known: Known, noise: Latents | None = None) -> Images:
             return poisson_like(images, known, self.averaged(images, known, noise))
@@ -234,7 +234,7 @@ class CompleterTrainer:
         def complete_otherwise(images: Images, known: Known) -> Images:
             return complete(images, known, self._noise(Stream.COMPLETER_SAMPLES, range(len(images))))
 
-        return judge(complete, self.held_out.to(self.device), complete_otherwise)
+        return score_completions(complete, self.held_out.to(self.device), complete_otherwise)
 
     def models(self, about: Mapping[str, Any]) -> dict[str, Gan]:
         """The finished GAN with the averaged completer."""
@@ -295,7 +295,7 @@ def _twice(x: Tensor) -> Tensor:
     return torch.cat([x] * COMPLETIONS)
 
 
-HEARD = {"r1", "r2", "penalty_every"}  # options that it listens to beside those of every training
+OWN_OPTIONS = {"r1", "r2", "penalty_every"}  # options that it listens to beside those of every training
 
 
 def train_completer(
@@ -305,7 +305,7 @@ def train_completer(
     options: TrainOptions,
     special: EncoderOptions | None = None,
     run: RunOptions | None = None,
-    caller: Caller = ALONE,
+    context: TrainingContext = DEFAULT_CONTEXT,
 ) -> Iterator[Progress]:
     """Train a completer until `options.images_seen`, as `run.follow` does; the model files hold G, D and the completer.
 
@@ -314,7 +314,7 @@ def train_completer(
     """
     special, run = special or EncoderOptions(), run or RunOptions()
     check_options(options, special, run)
-    check_served(options, "a completer is", "Leave that out, or give --kind gan.", besides=HEARD)
+    check_unused(options, "a completer is", "Leave that out, or give --kind gan.", besides=OWN_OPTIONS)
     network = gan.network
     check_hole(special.hole, network.size)
     started = build_completer(gan, options.seed) if gan.completer is None else gan.completer
@@ -329,10 +329,10 @@ def train_completer(
         margin = None if data.alignment is None else float(data.alignment.get("margin", 1.0))
         hole = partial(draw_hole, margin=margin)
 
-    def learner(device: torch.device, options: TrainOptions) -> CompleterTrainer:
+    def trainer(device: torch.device, options: TrainOptions) -> CompleterTrainer:
         completer = deepcopy(started)
         completer.precision = choose_precision(options.precision, device)
-        return CompleterTrainer(on(gan, device), completer.to(device), options, hole, held_out)
+        return CompleterTrainer(copy_to(gan, device), completer.to(device), options, hole, held_out)
 
     about = {
         "network": asdict(network),
@@ -340,4 +340,4 @@ def train_completer(
         "model": {"generator": digest_weights(gan.generator)[:16]},
     }
     scored = held_out if run.score_every else None
-    yield from follow(learner, learnt, folder, Subject("completer", about), options, run, caller, scored)
+    yield from run_training(trainer, learnt, folder, Subject("completer", about), options, run, context, scored)

@@ -12,12 +12,12 @@ from ..errors import HoleError
 from ..gan.layers import average_gradients
 from ..images import holes, shapes
 from ..options import TrainOptions
-from ..runs.record import Curve, Exhibit
+from ..runs.record import Curve, Summary
 from ..seeds import Stream, philox
 from ..types import Images, Known
-from .optimiser import WARM_UP, as_laid_out, blend_parameters, estimate_statistics, keep, risen_and_fallen
+from .optimiser import WARM_UP, as_laid_out, average_decay, blend_parameters, estimate_statistics, rise_and_fall
 
-HOLE_STREAM, STATISTICS_STREAM, JUDGED_STREAM = Stream.TRAINING_HOLES, Stream.STATISTICS_HOLES, Stream.JUDGED_HOLES
+HOLE_STREAM, STATISTICS_STREAM, SCORED_HOLE_STREAM = Stream.TRAINING_HOLES, Stream.STATISTICS_HOLES, Stream.JUDGED_HOLES
 ALL = "all"
 UNFIT = (*holes.PAINTED, "full", "lowres")  # to learn from: drawn by people, without a hole, without anything else
 # How often each kind of hole is drawn: mostly those that people measure completions by, and of these a wide range.
@@ -33,10 +33,12 @@ SHARES = {
     "rectangle": 0.06,
 }
 Draw = Callable[[int, np.random.Generator], shapes.Missing]  # what is missing of an image of this size
-JUDGED = {"psnr_center": "center", "psnr_half": "half", "psnr_random": "random:0.8", "psnr_pattern": "pattern"}
-SCORES = {name: Curve(name, f"psnr/{hole}") for name, hole in JUDGED.items()}  # in dB, in the hole, mean over pictures
+SCORED_HOLES = {"psnr_center": "center", "psnr_half": "half", "psnr_random": "random:0.8", "psnr_pattern": "pattern"}
+SCORES = {
+    name: Curve(name, f"psnr/{hole}") for name, hole in SCORED_HOLES.items()
+}  # in dB, in the hole, mean over pictures
 # The finest detail in the hole, as a share of the originals': 1 is right, 0.5 is fog, 1.5 is noise.
-DETAILS = {f"detail_{name[5:]}": Curve(f"detail_{name[5:]}", f"detail/{hole}") for name, hole in JUDGED.items()}
+DETAILS = {f"detail_{name[5:]}": Curve(f"detail_{name[5:]}", f"detail/{hole}") for name, hole in SCORED_HOLES.items()}
 
 WEIGHT_DECAY = 1e-4  # of AdamW: little, for pictures are mirrored and every hole is a new one
 LARGEST_STEP = 1.0  # norm that gradients are cut to: the few holes with next to nothing around them have large ones
@@ -106,7 +108,7 @@ class Descent(Generic[Network]):
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         half_life = min(o.average_half_life, 0.05 * (seen + o.batch_size))  # as long as a twentieth of the past
-        blend_parameters(self.averaged, self.network, keep(o.batch_size, half_life))
+        blend_parameters(self.averaged, self.network, average_decay(o.batch_size, half_life))
 
     def settled(self, batch: Callable[[range], tuple[Tensor, ...]], images: int) -> Network:
         """A copy of the average, ready to use, with batch-norm statistics of its own, on images of these numbers."""
@@ -136,10 +138,10 @@ class Descent(Generic[Network]):
 
 def rate(options: TrainOptions, seen: int) -> float:
     """The learning rate after `seen` images: rising over the warm-up, falling over the last share of the training."""
-    return options.rate * risen_and_fallen(seen, options.images_seen, options.batch_size, options.decay, float(WARM_UP))
+    return options.rate * rise_and_fall(seen, options.images_seen, options.batch_size, options.decay, float(WARM_UP))
 
 
-def judge(completed: Complete, images: Images, *others: Complete) -> Exhibit:
+def score_completions(completed: Complete, images: Images, *others: Complete) -> Summary:
     """How well images are completed that were never learnt from: PSNR and detail in the hole, and a sheet to look at.
 
     The sheet has a column for each of the first images: as it is, then for each kind of hole what was known, as grey
@@ -147,8 +149,8 @@ def judge(completed: Complete, images: Images, *others: Complete) -> Exhibit:
     """
     size, device = images.shape[-1], images.device
     scores, rows = {}, [row(images)]
-    for name, hole in JUDGED.items():
-        known = draw_known(size, range(len(images)), 0, hole, JUDGED_STREAM).to(device)
+    for name, hole in SCORED_HOLES.items():
+        known = draw_known(size, range(len(images)), 0, hole, SCORED_HOLE_STREAM).to(device)
         groups = [slice(first, first + GROUP) for first in range(0, len(images), GROUP)]
         with torch.no_grad():
             made = torch.cat([completed(images[group], known[group]).clamp(-1, 1) for group in groups])
@@ -159,7 +161,7 @@ def judge(completed: Complete, images: Images, *others: Complete) -> Exhibit:
             with torch.no_grad():
                 again = other(images[:SHOWN], known[:SHOWN]).clamp(-1, 1)
             rows.append(row(torch.where(known[:SHOWN] > 0, images[:SHOWN], again)))
-    return Exhibit({"": torch.cat(rows)}, scores=scores)
+    return Summary({"": torch.cat(rows)}, scores=scores)
 
 
 def psnr(made: Images, images: Images, where: Known) -> Tensor:

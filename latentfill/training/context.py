@@ -17,13 +17,13 @@ from ..gan.layers import average_gradients, own_share, process_group, weighted_m
 from ..options import RunOptions, TrainOptions
 from ..options.training import ContextOptions, EncoderOptions
 from ..runs.data import Dataset, check_pictures, split
-from ..runs.folder import Subject, check_options, check_served
-from ..runs.loop import follow, in_images
-from ..runs.record import PACE, Curve, Curves, Exhibit, Progress
-from ..runs.trainer import ALONE, Caller
+from ..runs.folder import Subject, check_options, check_unused
+from ..runs.loop import in_images, run_training
+from ..runs.record import PACE, Curve, Curves, Progress, Summary
+from ..runs.trainer import DEFAULT_CONTEXT, TrainingContext
 from ..seeds import Stream
 from ..types import Images, Known
-from .completers import HOLE_STREAM, SCORES, STATISTICS_STREAM, Descent, check_hole, draw_known, judge, rate
+from .completers import HOLE_STREAM, SCORES, STATISTICS_STREAM, Descent, check_hole, draw_known, rate, score_completions
 from .losses import cross_entropy, mistaken_for_fake
 from .optimiser import as_laid_out
 
@@ -46,18 +46,18 @@ def train_context(
     options: TrainOptions,
     special: EncoderOptions,
     run: RunOptions,
-    caller: Caller = ALONE,
+    context: TrainingContext = DEFAULT_CONTEXT,
 ) -> Iterator[Progress]:
     """Train a context encoder until `options.images_seen`, as `run.follow` does. Raises ValueError as `run.train`."""
     check_options(network, options, special, run)
-    check_served(options, "a context encoder is", "Leave that out, or give --kind gan.")
+    check_unused(options, "a context encoder is", "Leave that out, or give --kind gan.")
     check_hole(special.hole, network.size)
     learnt, held_out = split(data, special.held_out)
     learnt, held_out = learnt or data, held_out if held_out is not None else torch.empty(0, 0, 0, 0)
     check_pictures(learnt, network.size, network.channels, options.batch_size, options.batch_size)
     options = in_images(options, len(learnt))
 
-    def learner(device: torch.device, options: TrainOptions) -> ContextTrainer:
+    def trainer(device: torch.device, options: TrainOptions) -> ContextTrainer:
         module = building.build_context_module(network, 2 * options.seed)
         discriminator = DcganDiscriminator(network.size, network.channels, network.base)
         initialise(discriminator, 2 * options.seed + 1)
@@ -66,7 +66,7 @@ def train_context(
         return ContextTrainer(*players, network, options, special, learnt, held_out)
 
     about = {"network": asdict(network), "encoder": asdict(special)}
-    yield from follow(learner, learnt, folder, Subject("context-encoder", about), options, run, caller)
+    yield from run_training(trainer, learnt, folder, Subject("context-encoder", about), options, run, context)
 
 
 @final
@@ -160,11 +160,11 @@ class ContextTrainer:
     def graph(self) -> None:
         """None is drawn."""
 
-    def exhibit(self, values: Mapping[str, Tensor]) -> Exhibit:
+    def summary(self, values: Mapping[str, Tensor]) -> Summary:
         """How held-out pictures are completed by the averaged network."""
         if not len(self.held_out):
-            return Exhibit({})
-        return judge(self.averaged_module(512), self.held_out.to(self.device))
+            return Summary({})
+        return score_completions(self.averaged_module(512), self.held_out.to(self.device))
 
     def models(self, about: Mapping[str, Any]) -> dict[str, ContextEncoder]:
         """The averaged network."""

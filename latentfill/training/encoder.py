@@ -24,14 +24,14 @@ from ..gan.layers import own_share
 from ..options import RunOptions, TrainOptions
 from ..options.training import EncoderOptions
 from ..runs.data import Dataset, check_pictures, split
-from ..runs.folder import Subject, check_options, check_served
-from ..runs.loop import follow, in_images
-from ..runs.record import PACE, Curve, Curves, Exhibit, Progress
-from ..runs.trainer import ALONE, Caller
+from ..runs.folder import Subject, check_options, check_unused
+from ..runs.loop import in_images, run_training
+from ..runs.record import PACE, Curve, Curves, Progress, Summary
+from ..runs.trainer import DEFAULT_CONTEXT, TrainingContext
 from ..seeds import Stream
 from ..types import Images, Known, Latents
-from .completers import HOLE_STREAM, SCORES, STATISTICS_STREAM, Descent, check_hole, draw_known, judge
-from .reconstruction import describe
+from .completers import HOLE_STREAM, SCORES, STATISTICS_STREAM, Descent, check_hole, draw_known, score_completions
+from .reconstruction import inversion_loss
 
 SAMPLES = (Stream.ENCODER_SAMPLES, HOLE_STREAM)  # streams of G's samples and of their holes: to learn from
 STATISTICS = (Stream.ENCODER_STATISTICS, STATISTICS_STREAM)  # and to measure batch-norm statistics on
@@ -52,14 +52,14 @@ def train_encoder(
     options: TrainOptions,
     special: EncoderOptions,
     run: RunOptions,
-    caller: Caller = ALONE,
+    context: TrainingContext = DEFAULT_CONTEXT,
 ) -> Iterator[Progress]:
     """Train an encoder until `options.images_seen`, as `run.follow` does; the model files hold G, D and the encoder.
 
     Without data, or with a real share of 0, it learns from G's samples alone. Raises ValueError as `run.train` does.
     """
     check_options(options, special, run)
-    check_served(options, "an encoder for a finished GAN is", "Leave that out, or give --kind gan.")
+    check_unused(options, "an encoder for a finished GAN is", "Leave that out, or give --kind gan.")
     network, share = gan.network, special.real_share if data else 0.0
     check_hole(special.hole, network.size)
     real_images = round(share * options.batch_size)
@@ -71,20 +71,20 @@ def train_encoder(
     elif options.epochs:
         raise ValueError("epochs are counted in pictures, of which there are none")
 
-    def learner(device: torch.device, options: TrainOptions) -> EncoderTrainer:
+    def trainer(device: torch.device, options: TrainOptions) -> EncoderTrainer:
         encoder: AnyEncoder = building.build_encoder(
             network, special.encoder_base, special.encoder_hidden, options.seed
         )
         if isinstance(gan.encoder, ResidualEncoder):  # one that has learnt beside the game goes on, by itself
             encoder = deepcopy(gan.encoder).requires_grad_(True)
         encoder.precision = choose_precision(options.precision, device)
-        return EncoderTrainer(on(gan, device), encoder.to(device), options, special, learnt, held_out)
+        return EncoderTrainer(copy_to(gan, device), encoder.to(device), options, special, learnt, held_out)
 
     about = {"network": asdict(network), "encoder": asdict(special), "model": {"generator": fingerprint(gan)}}
-    yield from follow(learner, learnt, folder, Subject("encoder", about), options, run, caller)
+    yield from run_training(trainer, learnt, folder, Subject("encoder", about), options, run, context)
 
 
-def on(gan: Gan, device: torch.device) -> Gan:
+def copy_to(gan: Gan, device: torch.device) -> Gan:
     """A copy of the two networks on a device."""
     generator, discriminator = deepcopy(gan.generator), deepcopy(gan.discriminator)
     for part in (generator, discriminator):
@@ -153,7 +153,7 @@ class EncoderTrainer:
         numbers = own_share(batch)
         images, known, latents = self._batch(real, numbers, *SAMPLES)
         samples = len(batch) - self.real_images
-        told = describe(self.generator, self.descent.network, images, known, latents, samples)
+        told = inversion_loss(self.generator, self.descent.network, images, known, latents, samples)
         self.descent.learn(told.loss(self.special.latent_weight), self.images_seen)
         self.images_seen = batch.stop
         return {"image": told.image.detach(), "hole": told.hole.detach(), "latent": told.latent.detach()}
@@ -178,13 +178,13 @@ class EncoderTrainer:
     def graph(self) -> None:
         """None is drawn."""
 
-    def exhibit(self, values: Mapping[str, Tensor]) -> Exhibit:
+    def summary(self, values: Mapping[str, Tensor]) -> Summary:
         """How held-out pictures are completed by the averaged encoder and G."""
         encoder = fuse(replace(self.gan, encoder=self.averaged_encoder(512)), self.precision).encoder
         if encoder is None:
             raise TypeError("fusing an encoder leaves one")
         held_out = self.held_out.to(self.device)
-        shown = judge(lambda images, known: self.generator(encoder(images, known)), held_out)
+        shown = score_completions(lambda images, known: self.generator(encoder(images, known)), held_out)
         return replace(shown, histograms={"z": encoder(held_out, torch.ones_like(held_out[:, :1]))})
 
     def models(self, about: Mapping[str, Any]) -> dict[str, Gan]:

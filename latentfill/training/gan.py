@@ -23,21 +23,21 @@ from ..gan.residual import Uncritical
 from ..options import TRAIN_KINDS, NetworkOptions, RunOptions, TrainOptions
 from ..options.training import EncoderOptions
 from ..runs import checkpoints
-from ..runs.data import Dataset, check_pictures, labelled, split
-from ..runs.folder import Subject, begun_with_held_out, check_options
-from ..runs.loop import follow, in_images
+from ..runs.data import Dataset, check_pictures, label_by_folder, split
+from ..runs.folder import Subject, check_options, count_held_out
+from ..runs.loop import in_images, run_training
 from ..runs.record import Progress
-from ..runs.trainer import ALONE, Caller
-from .augment import check_pieces, resolved
+from ..runs.trainer import DEFAULT_CONTEXT, TrainingContext
+from .augment import check_regularisers, resolve_augment
 from .completer import train_completer
 from .reconstruction import check_prior
-from .trainer import Trainer
+from .trainer import GanTrainer
 
 LONG, MOST_FASTER = 20_000, 4.0  # images: what learns from fewer learns faster, at most so many times
 KEPT = ("model.safetensors", "best.safetensors")  # what the folder of the run has of that of the completer
 
 
-def divide(options: TrainOptions, network: NetworkOptions) -> tuple[TrainOptions, int]:
+def split_options(options: TrainOptions, network: NetworkOptions) -> tuple[TrainOptions, int]:
     """The options of the game, and how many images are left for a completer: none where none can be made."""
     images = min(options.reconstruct_last, options.images_seen // 4)
     if not options.completes or not images or network.networks != "residual" or network.classes:
@@ -45,7 +45,7 @@ def divide(options: TrainOptions, network: NetworkOptions) -> tuple[TrainOptions
     return replace(options, images_seen=options.images_seen - images), images
 
 
-def train_after(
+def train_with_completer(
     game: Iterator[Progress],
     data: Dataset,
     folder: Path,
@@ -54,7 +54,7 @@ def train_after(
     images: int,
     held_out: int,
     run: RunOptions,
-    caller: Caller,
+    context: TrainingContext,
 ) -> Iterator[Progress]:
     """The steps of a game of these options, and then those of a completer for its networks, of so many `images`.
 
@@ -64,24 +64,26 @@ def train_after(
     yield from game
     seen, own = options.images_seen, folder / f"completer-{options.images_seen}"
     fresh = run.dry_run and not own.exists()
-    gan = building.build(network, options.seed) if fresh else caller.team.led(lambda: _read(folder))
-    processes = caller.team.crew.size
+    gan = building.build(network, options.seed) if fresh else context.distributed.on_rank_zero(lambda: _read(folder))
+    processes = context.distributed.group.size
     usual = TRAIN_KINDS["completer"]
     batch = min(options.batch_size, processes * max(1, usual.batch_size // processes))
     rate = usual.learning_rate * min(MOST_FASTER, max(1.0, LONG / images))
     usual = replace(usual, images_seen=images, batch_size=batch, learning_rate=rate)
     usual = replace(usual, seed=options.seed, flip=options.flip, precision=options.precision)
-    lent = replace(caller, scorer=caller.completer_scorer)
+    lent = replace(context, scorer=context.completer_scorer)
     steps = train_completer(gan, data, own, usual, EncoderOptions(held_out=held_out), run, lent)
     try:
         for step in steps:
-            if caller.team.leads:
+            if context.distributed.is_rank_zero:
                 _copy(own, folder)
-            begun = step.resumed_from + seen
-            yield replace(step, images_seen=step.images_seen + seen, total=step.total + seen, resumed_from=begun)
+            warm_start_options = step.resumed_from + seen
+            yield replace(
+                step, images_seen=step.images_seen + seen, total=step.total + seen, resumed_from=warm_start_options
+            )
     finally:
         steps.close()  # type: ignore[attr-defined]
-        if caller.team.leads:
+        if context.distributed.is_rank_zero:
             _copy(own, folder)
 
 
@@ -119,7 +121,7 @@ def train(
     options: TrainOptions,
     run: RunOptions,
     begin: Gan | None = None,
-    caller: Caller = ALONE,
+    context: TrainingContext = DEFAULT_CONTEXT,
     held_out: int = 0,
 ) -> Iterator[Progress]:
     """Train a GAN until `options.images_seen`, as `follow` does; with `options.completes` the last are a completer's.
@@ -130,7 +132,7 @@ def train(
     tenth, are never learnt from: by them it is judged. With classes all are learnt from.
     """
     check_options(network, options, run)
-    check_pieces(options, network)
+    check_regularisers(options, network)
     if options.encodes:
         check_prior(network)
     if network.classes and options.labels != "folders":
@@ -138,27 +140,30 @@ def train(
             "classes without labels have nothing to learn", "Give --labels folders instead of --classes."
         )
     if options.labels == "folders":
-        data, held_out = labelled(data), 0  # the last pictures may be all there are of a class
+        data, held_out = label_by_folder(data), 0  # the last pictures may be all there are of a class
         network = replace(network, classes=len(data.classes))
     most = min(held_out, len(data) // 10)
-    count = caller.team.led(lambda: begun_with_held_out(folder, most))
+    count = context.distributed.on_rank_zero(lambda: count_held_out(folder, most))
     learnt, kept = split(data, count if count >= FEWEST else 0)
     learnt = learnt or data
     needed = options.batch_size * options.discriminator_steps
     check_pictures(learnt, network.size, network.channels, options.batch_size, needed)
 
-    def learner(device: torch.device, options: TrainOptions) -> Trainer:
+    def trainer(device: torch.device, options: TrainOptions) -> GanTrainer:
         generator, discriminator = building.build_networks(network, options.seed)
         encoder = building.build_residual_encoder(network, seed=options.seed) if options.encodes else None
         for part in (generator, discriminator, *((encoder,) if encoder else ())):
             part.precision = choose_precision(options.precision, device)
             part.to(device)
         if begin:
-            take_over(begin, generator, discriminator, encoder)
-        return Trainer(generator, discriminator, resolved(options, len(learnt)), network, encoder)
+            load_weights(begin, generator, discriminator, encoder)
+        return GanTrainer(generator, discriminator, resolve_augment(options, len(learnt)), network, encoder)
 
-    options, images = divide(in_images(begun(options, begin), len(learnt)), network)
-    samples, processes = options.batch_size - round(options.redrawn_share * options.batch_size), caller.team.crew.size
+    options, images = split_options(in_images(warm_start_options(options, begin), len(learnt)), network)
+    samples, processes = (
+        options.batch_size - round(options.redrawn_share * options.batch_size),
+        context.distributed.group.size,
+    )
     if options.reconstruct and 0 < samples < processes:
         what = f"of {options.batch_size} fakes {samples} are samples, fewer than the {processes} processes"
         raise LatentfillError(what, "Give a smaller --redrawn-share or a larger --batch-size.")
@@ -166,14 +171,16 @@ def train(
     fixed["data"] = {"held_out": 0 if kept is None else len(kept)}
     if data.classes:
         fixed["labels"] = {"classes": list(data.classes)}
-    game = follow(learner, learnt, folder, Subject("gan", fixed), options, run, caller, kept)
+    game = run_training(trainer, learnt, folder, Subject("gan", fixed), options, run, context, kept)
     if not images:
         yield from game
         return
-    yield from train_after(game, data, folder, network, options, images, fixed["data"]["held_out"], run, caller)
+    yield from train_with_completer(
+        game, data, folder, network, options, images, fixed["data"]["held_out"], run, context
+    )
 
 
-def begun(options: TrainOptions, begin: Gan | None) -> TrainOptions:
+def warm_start_options(options: TrainOptions, begin: Gan | None) -> TrainOptions:
     """The options of a training that begins with a model: what a GAN has learnt is not to be lost at once.
 
     One that has played need not learn to redraw first, which blurs what it draws; and one that has played at this size
@@ -185,7 +192,7 @@ def begun(options: TrainOptions, begin: Gan | None) -> TrainOptions:
     return replace(options, redraw_first=0, learning_rate=rate)
 
 
-def take_over(begin: Gan, *networks: nn.Module | None) -> None:
+def load_weights(begin: Gan, *networks: nn.Module | None) -> None:
     """Give fresh networks, G, D and perhaps an encoder, the weights of a model; what it has not stays fresh.
 
     An encoder takes those of the completer's if there is no other. Raises RunError when its networks are others.

@@ -23,14 +23,14 @@ from ..gan.lapgan import PyramidDiscriminator, PyramidGenerator, gaussian_pyrami
 from ..gan.layers import own_share, process_group
 from ..options import NetworkOptions, RunOptions, TrainOptions
 from ..runs.data import Dataset, check_pictures
-from ..runs.folder import Subject, check_options, check_served
-from ..runs.loop import follow, in_images
-from ..runs.record import PACE, Curve, Curves, Exhibit, Progress
-from ..runs.trainer import ALONE, Caller
+from ..runs.folder import Subject, check_options, check_unused
+from ..runs.loop import in_images, run_training
+from ..runs.record import PACE, Curve, Curves, Progress, Summary
+from ..runs.trainer import DEFAULT_CONTEXT, TrainingContext
 from ..seeds import Stream
 from ..types import Images, Latents
 from .losses import LOSSES, mistaken_for_fake, mistaken_for_real
-from .optimiser import CURVES, Game, Player, descend, estimate_statistics, keep, settings
+from .optimiser import CURVES, GanGraph, TrainedNetwork, average_decay, descend, estimate_statistics, schedule
 from .trainer import LATENT_STREAM, SAMPLE_STREAM, SAMPLES, STATISTICS_STREAM
 
 MEANS = ("discriminator", "generator", "real", "fake", "discriminator_real", "discriminator_fake")  # over the levels
@@ -55,8 +55,8 @@ class PyramidTrainer:
         for bias in [*generator.idle_biases(), *discriminator.idle_biases()]:  # batch norm subtracts them again
             bias.requires_grad_(False)
         betas = options.beta1, options.beta2
-        self.g = Player(generator, "generator", betas, "averaged")
-        self.d = Player(discriminator, "discriminator", betas)
+        self.g = TrainedNetwork(generator, "generator", betas, "averaged")
+        self.d = TrainedNetwork(discriminator, "discriminator", betas)
         self.images_seen = 0
 
     def step(self, real: Images) -> dict[str, Tensor]:
@@ -64,7 +64,7 @@ class PyramidTrainer:
 
         Returns, detached, what `Trainer.step` does, as means over the levels, and each level's own losses.
         """
-        o, loss, now = self.options, LOSSES["non-saturating"], settings(self.options, self.images_seen)
+        o, loss, now = self.options, LOSSES["non-saturating"], schedule(self.options, self.images_seen)
         for player in (self.g, self.d):
             player.set(now.learning_rate, (o.beta1, now.beta2))
         batch = range(self.images_seen, self.images_seen + len(real) * process_group().size)
@@ -89,8 +89,8 @@ class PyramidTrainer:
         self.d.let_learn(True)
 
         self.images_seen = batch.stop
-        half_life = settings(o, self.images_seen).half_life
-        self.g.average(keep(len(batch), half_life))
+        half_life = schedule(o, self.images_seen).half_life
+        self.g.average(average_decay(len(batch), half_life))
         return _told(pairs, costs.detach(), prices[0].detach(), pyramid_sizes(self.network.size))
 
     @property
@@ -153,16 +153,16 @@ class PyramidTrainer:
 
     def graph(self) -> tuple[nn.Module, tuple[Tensor, ...]]:
         """All levels as two networks, z to G and its image to D, with an example of z."""
-        game = Game(deepcopy(self.generator), deepcopy(self.discriminator)).cpu().eval()
+        game = GanGraph(deepcopy(self.generator), deepcopy(self.discriminator)).cpu().eval()
         return game, (self._draw(SAMPLE_STREAM, range(2)),)
 
-    def exhibit(self, values: Mapping[str, Tensor]) -> Exhibit:
+    def summary(self, values: Mapping[str, Tensor]) -> Summary:
         """What the averaged and the last generator make of fixed latents; how the last batch was spread."""
         z = self._draw(SAMPLE_STREAM, range(SAMPLES)).to(next(self.generator.parameters()).device)
         with torch.no_grad():
             sheets = {"": self.averaged_generator(1024)(z), "-raw": self.raw_generator()(z)}
         real, fake = values["real"], values["fake"]
-        return Exhibit(sheets, {"D/real": real.sigmoid(), "D/fake": fake.sigmoid()})
+        return Summary(sheets, {"D/real": real.sigmoid(), "D/fake": fake.sigmoid()})
 
     def models(self, about: Mapping[str, Any]) -> dict[str, Gan]:
         """What model files should hold, by the ending of their names: the averaged generator, and the last one."""
@@ -217,7 +217,7 @@ def train_pyramid(
     network: NetworkOptions,
     options: TrainOptions,
     run: RunOptions,
-    caller: Caller = ALONE,
+    context: TrainingContext = DEFAULT_CONTEXT,
 ) -> Iterator[Progress]:
     """Train a pyramid until `options.images_seen`, as `run.follow` does. Raises ValueError as `run.train` does.
 
@@ -227,13 +227,15 @@ def train_pyramid(
     if network.networks != "pyramid":
         what = f"{network.networks} networks have no levels to train one by one"
         raise LatentfillError(what, "Leave out --networks, or train them with --kind gan.")
-    check_served(options, "a pyramid's levels are", CURE, besides={"generator_steps"})
+    check_unused(options, "a pyramid's levels are", CURE, besides={"generator_steps"})
     check_pictures(data, network.size, network.channels, options.batch_size, options.batch_size)
 
-    def learner(device: torch.device, options: TrainOptions) -> PyramidTrainer:
+    def trainer(device: torch.device, options: TrainOptions) -> PyramidTrainer:
         generator, discriminator = building.build_pyramid(network, options.seed)
         generator.precision = discriminator.precision = choose_precision(options.precision, device)
         return PyramidTrainer(generator.to(device), discriminator.to(device), options, network)
 
     options = in_images(options, len(data))
-    yield from follow(learner, data, folder, Subject("lapgan", {"network": asdict(network)}), options, run, caller)
+    yield from run_training(
+        trainer, data, folder, Subject("lapgan", {"network": asdict(network)}), options, run, context
+    )

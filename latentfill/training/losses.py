@@ -65,7 +65,7 @@ LOSSES: dict[LossName, AdversarialLoss] = {
 }
 
 
-def told_of(real: PerImage, fake: PerImage) -> dict[str, PerImage]:
+def logit_metrics(real: PerImage, fake: PerImage) -> dict[str, PerImage]:
     """What a step tells of D's logits: them, and what each would cost D by the post's loss, whatever the loss is."""
     costs = {"discriminator_real": mistaken_for_fake(real), "discriminator_fake": mistaken_for_real(fake)}
     return {"real": real, "fake": fake, **costs}
@@ -108,7 +108,7 @@ def penalty(
 Features = Float[Tensor, "_ d"]
 
 
-def smoothing(real: PerImage, amount: float) -> PerImage:
+def label_smoothing(real: PerImage, amount: float) -> PerImage:
     """What D pays more per real image when its target is 1 - amount: cross-entropy is linear in the target.
 
     One-sided: that of fakes stays 0, or D would reward G for staying where it is.
@@ -125,7 +125,7 @@ def feature_distance(real: Features, fake: Features) -> Float[Tensor, ""]:
 
 
 @final
-class History:
+class HistoricalAverage:
     """The mean of all that the parameters have been, which holds them back: players that chase each other spiral in."""
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:

@@ -28,14 +28,14 @@ from ..gan.layers import average_gradients, is_virtual
 from ..options import TrainOptions
 from ..runs.record import PACE, Curve, Curves
 from ..types import Images, Latents, PerImage
-from .losses import History
+from .losses import HistoricalAverage
 
 
-def blend_parameters(average: nn.Module, now: nn.Module, keep: float) -> None:
+def blend_parameters(average: nn.Module, now: nn.Module, decay: float) -> None:
     """average <- keep * average + (1 - keep) * now, parameter by parameter."""
     with torch.no_grad():
         pairs = list(zip(average.parameters(), now.parameters(), strict=True))
-        torch._foreach_lerp_([a for a, _ in pairs], [n for _, n in pairs], 1 - keep)
+        torch._foreach_lerp_([a for a, _ in pairs], [n for _, n in pairs], 1 - decay)
 
 
 def estimate_statistics(network: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> None:
@@ -61,7 +61,7 @@ def estimate_statistics(network: nn.Module, batches: Iterable[tuple[Tensor, ...]
     network.train(training)
 
 
-def settled(generator: AnyGenerator, seeds: Sequence[int], batch: int = 256) -> AnyGenerator:
+def frozen_copy(generator: AnyGenerator, seeds: Sequence[int], batch: int = 256) -> AnyGenerator:
     """A frozen copy, ready to use, with statistics measured on the latents of these seeds, if it keeps any."""
     copy = deepcopy(generator).requires_grad_(False)
     if is_virtual(copy) or any(isinstance(module, nn.BatchNorm2d) for module in copy.modules()):
@@ -78,7 +78,7 @@ WARM_UP_SHARE = 0.05  # of an annealed training, at most
 FIRST_BETA2, LAST_RATE, LAST_PENALTY = 0.9, 0.25, 0.1  # Huang et al. (2024), appendix: of rate and gamma, what is left
 
 
-class Settings(NamedTuple):
+class Schedule(NamedTuple):
     """What is in force at one moment."""
 
     learning_rate: float
@@ -90,12 +90,12 @@ class Settings(NamedTuple):
     phase: Phase = "game"
 
 
-def keep(images: int, half_life: float) -> float:
+def average_decay(images: int, half_life: float) -> float:
     """The share of an average that stays after so many images more; without a half-life nothing does."""
     return 0.5 ** (images / half_life) if half_life else 0.0
 
 
-def settings(options: TrainOptions, seen: int) -> Settings:
+def schedule(options: TrainOptions, seen: int) -> Schedule:
     """What is in force after `seen` images."""
     o = options
     quarter = o.images_seen // 4
@@ -117,10 +117,10 @@ def settings(options: TrainOptions, seen: int) -> Settings:
         risen = seen - (0 if phase == "redraw" else first) + o.batch_size
         rate *= min(1.0, risen / max(1.0, min(WARM_UP, WARM_UP_SHARE * o.images_seen)))
     # While a run is young its past is not worth keeping: the half-life grows with it (Karras et al. 2020).
-    return Settings(rate, beta2, penalty, min(half_life, 0.05 * seen), phase)
+    return Schedule(rate, beta2, penalty, min(half_life, 0.05 * seen), phase)
 
 
-def risen_and_fallen(seen: int, images: int, batch: int, fall: float, rises: float) -> float:
+def rise_and_fall(seen: int, images: int, batch: int, fall: float, rises: float) -> float:
     """The share of its rate that a regression has after `seen` of its `images`.
 
     It rises over so many images, and falls to nothing over the last share `fall`.
@@ -133,7 +133,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 @final
-class Player(Generic[Network]):
+class TrainedNetwork(Generic[Network]):
     """A network in training mode, and Adam."""
 
     def __init__(self, network: Network, name: str, betas: tuple[float, float], averaged: str | None = None) -> None:
@@ -143,7 +143,7 @@ class Player(Generic[Network]):
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, betas=betas, fused=True)  # its rate is set before each step
         self.averaged_name = averaged
-        self.history: History | None = None
+        self.history: HistoricalAverage | None = None
         self.pull = 0.0
         self.averaged = deepcopy(network).requires_grad_(False) if averaged else None
 
@@ -164,7 +164,7 @@ class Player(Generic[Network]):
 
     def hold_back(self, weight: float) -> None:
         """From now on weights are pulled towards the mean of all they will have been."""
-        self.history, self.pull = (History(self.parameters) if weight else None), weight
+        self.history, self.pull = (HistoricalAverage(self.parameters) if weight else None), weight
 
     def update(self, gradients: Sequence[Tensor | None]) -> None:
         """One step along these gradients, one for each parameter."""
@@ -186,10 +186,10 @@ class Player(Generic[Network]):
             else:
                 self.hold_back(self.pull)
 
-    def average(self, keep: float) -> None:
+    def average(self, decay: float) -> None:
         """The average stays what it was by this share, and becomes what the network is by the rest."""
         if self.averaged is not None:
-            blend_parameters(self.averaged, self.network, keep)
+            blend_parameters(self.averaged, self.network, decay)
 
     def is_finite(self) -> bool:
         """Whether every number still is one; infinite and NaN never heal."""
@@ -211,7 +211,7 @@ def as_laid_out(grad: Tensor | None, parameter: Tensor) -> Tensor | None:
     return torch.empty_like(parameter).copy_(grad)
 
 
-def descend(loss: Tensor, players: Sequence[Player[Any]]) -> None:
+def descend(loss: Tensor, players: Sequence[TrainedNetwork[Any]]) -> None:
     """One update of these players together."""
     parameters = [parameter for player in players for parameter in player.parameters]
     # Not every layer has its part in every loss: D's bias has none in a loss of differences of logits.
@@ -241,7 +241,7 @@ CURVES: Curves = {
 
 
 @final
-class Game(nn.Module):
+class GanGraph(nn.Module):
     """z to G, and its image to D."""
 
     def __init__(self, generator: AnyGenerator, discriminator: AnyDiscriminator) -> None:
@@ -260,7 +260,7 @@ Labels = Int[Tensor, " n"]
 
 @final
 @dataclass(frozen=True)
-class ToldGenerator:
+class ConditionalGenerator:
     """G for images of these classes, one for each; without labels, as it is."""
 
     network: nn.Module
@@ -277,14 +277,14 @@ class ToldGenerator:
         images: Images = self.network(z) if self.labels is None else self.network(z, self.labels)
         return images
 
-    def of(self, rows: slice) -> "ToldGenerator":
+    def of(self, rows: slice) -> "ConditionalGenerator":
         """The same for these of the images."""
-        return ToldGenerator(self.network, None if self.labels is None else self.labels[rows])
+        return ConditionalGenerator(self.network, None if self.labels is None else self.labels[rows])
 
 
 @final
 @dataclass(frozen=True)
-class ToldDiscriminator:
+class ConditionalDiscriminator:
     """D of images of these classes."""
 
     network: nn.Module
@@ -306,6 +306,6 @@ class ToldDiscriminator:
         return logits
 
 
-def in_turn(count: int, classes: int, device: torch.device) -> Labels | None:
+def class_labels(count: int, classes: int, device: torch.device) -> Labels | None:
     """[count]: the classes one after the other and again, if there are any."""
     return torch.arange(count, device=device) % classes if classes else None

@@ -22,7 +22,7 @@ from ..types import Images, Known, Latents
 from .completers import HOLE_STREAM, draw_known
 
 
-class Described(NamedTuple):
+class InversionLoss(NamedTuple):
     """The pictures as G draws them from what the encoder says, and mean errors over the batch."""
 
     pictures: Images
@@ -38,9 +38,9 @@ class Described(NamedTuple):
         return self.image + self.hole + latent_weight * self.latent
 
 
-def describe(
+def inversion_loss(
     generator: Generator, encoder: Encoder, images: Images, known: Known, latents: Tensor, samples: int
-) -> Described:
+) -> InversionLoss:
     """G(E(M * x, M)) against x, G being frozen; the last images are those of these `latents`.
 
     `samples` is how many such images the batch has, of which other processes may have more than this one.
@@ -52,14 +52,14 @@ def describe(
     sampled = z[len(images) - len(latents) :]
     share = len(latents) * process_group().size / max(1, samples)
     latent_error = share * (sampled - latents).square().mean() if len(latents) else image_error.new_zeros(())
-    return Described(drawn, image_error, hole_error, latent_error)
+    return InversionLoss(drawn, image_error, hole_error, latent_error)
 
 
 WHOLE = 0.3  # share of pictures that are shown without a hole: those say most about what G can draw
 SMALLEST_ERROR = 1e-4  # squared, in values of [-1, 1]: without a bound pictures learnt by heart have endless gradients
 
 
-class Redrawn(NamedTuple):
+class Reconstruction(NamedTuple):
     """The pictures redrawn, what that costs, and of what the cost is made; means over the batch."""
 
     pictures: Images
@@ -97,18 +97,18 @@ def draw_noise(dim: int, numbers: range, seed: int) -> Latents:
     return torch.from_numpy(np.stack(rows))
 
 
-def redraw_batch(
+def reconstruct_batch(
     generator: Generator, encoder: ResidualEncoder, real: Images, numbers: range, seed: int, divergence: float
-) -> Redrawn:
+) -> Reconstruction:
     """`redraw` for pictures of these numbers in a run of this seed, each with a hole and a noise of its own."""
     known = draw_holes(real.shape[-1], numbers, seed).to(real.device)
     noise = draw_noise(encoder.prior.dim, numbers, seed).to(real.device)
-    return redraw(generator, encoder, real, known, noise, divergence)
+    return reconstruct(generator, encoder, real, known, noise, divergence)
 
 
-def redraw(
+def reconstruct(
     generator: Generator, encoder: ResidualEncoder, images: Images, known: Known, noise: Latents, divergence: float
-) -> Redrawn:
+) -> Reconstruction:
     """G(E(M * x, M)) against x, with the latent blurred by as much as the encoder is unsure.
 
     The loss is the negative evidence bound per value with the best constant variance of the error (Rybkin et al. 2021,
@@ -124,4 +124,4 @@ def redraw(
         (0.25 * e / mean_of_all(e.detach()).clamp_min(SMALLEST_ERROR) for e in (image_error, hole_error)),
         divergence * nats / images[0].numel(),
     )
-    return Redrawn(drawn, loss, image_error.detach(), hole_error.detach(), nats.detach())
+    return Reconstruction(drawn, loss, image_error.detach(), hole_error.detach(), nats.detach())

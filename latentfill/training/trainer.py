@@ -1,4 +1,4 @@
-"""The training of a GAN, one batch at a time. No files, no printing: the caller owns the loop."""
+"""The training of a GAN, one batch at a time. No files, no printing: the context owns the loop."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -13,26 +13,26 @@ from ..gan.encoder import ResidualEncoder
 from ..gan.gan import Gan
 from ..gan.layers import is_virtual, own_numbers, own_share, process_group
 from ..options import NetworkOptions, TrainOptions
-from ..runs.record import Exhibit
+from ..runs.record import Summary
 from ..seeds import Stream, philox
 from ..types import Images, Latents
-from .augment import Pieces
-from .losses import LOSSES, feature_distance, penalty, smoothing, told_of
+from .augment import Regularisers
+from .losses import LOSSES, feature_distance, label_smoothing, logit_metrics, penalty
 from .optimiser import (
     CURVES,
-    Game,
+    ConditionalDiscriminator,
+    ConditionalGenerator,
+    GanGraph,
     Labels,
-    Player,
-    Settings,
-    ToldDiscriminator,
-    ToldGenerator,
+    Schedule,
+    TrainedNetwork,
+    average_decay,
+    class_labels,
     descend,
-    in_turn,
-    keep,
-    settings,
-    settled,
+    frozen_copy,
+    schedule,
 )
-from .reconstruction import Redrawn, redraw_batch
+from .reconstruction import Reconstruction, reconstruct_batch
 
 LATENT_STREAM, STATISTICS_STREAM, SAMPLE_STREAM = Stream.LATENTS, Stream.STATISTICS, Stream.SAMPLES
 SAMPLES = 64  # images drawn again and again
@@ -40,7 +40,7 @@ REGRESSION_BETAS = 0.9, 0.99  # a regression, not a game: it bears memories that
 
 
 @final
-class Trainer:
+class GanTrainer:
     """Two networks, their optimisers, and the running average of the generator; perhaps an encoder beside them."""
 
     curves = CURVES
@@ -59,15 +59,15 @@ class Trainer:
         # Batch norm takes off any bias before it, whose gradient is rounding errors that Adam would blow up: it stays.
         for bias in [*generator.idle_biases(), *discriminator.idle_biases()]:
             bias.requires_grad_(False)
-        self.pieces = Pieces(options, generator, discriminator)
+        self.pieces = Regularisers(options, generator, discriminator)
         betas = options.beta1, options.beta2
-        self.g = Player(generator, "generator", betas, "averaged")
-        self.d = Player(discriminator, "discriminator", betas)
-        self.e = Player(encoder, "encoder", REGRESSION_BETAS, "averaged_encoder") if encoder else None
+        self.g = TrainedNetwork(generator, "generator", betas, "averaged")
+        self.d = TrainedNetwork(discriminator, "discriminator", betas)
+        self.e = TrainedNetwork(encoder, "encoder", REGRESSION_BETAS, "averaged_encoder") if encoder else None
         for player in (self.g, self.d):
             player.hold_back(options.history)
         self.images_seen = 0
-        self.now: Settings = settings(options, 0)
+        self.now: Schedule = schedule(options, 0)
 
     def step(self, real: Images, labels: Labels | None = None) -> dict[str, torch.Tensor]:
         """Show both players one batch: D first, then G as often as the options say, on the same latents.
@@ -79,13 +79,13 @@ class Trainer:
         and what a reconstruction costs.
         """
         o, loss = self.options, LOSSES[self.options.loss]
-        self.now = settings(o, self.images_seen)
+        self.now = schedule(o, self.images_seen)
         for player in self._players():
             calm = self.now.phase == "redraw" or player is self.e
             player.set(self.now.learning_rate, REGRESSION_BETAS if calm else (o.beta1, self.now.beta2))
         if self.e and self.now.phase == "redraw":
-            numbers, asked = own_numbers(self.images_seen, len(real)), ToldGenerator(self.generator, labels)
-            pictures = redraw_batch(asked, self.e.network, real, numbers, o.seed, o.first_divergence)
+            numbers, asked = own_numbers(self.images_seen, len(real)), ConditionalGenerator(self.generator, labels)
+            pictures = reconstruct_batch(asked, self.e.network, real, numbers, o.seed, o.first_divergence)
             descend(pictures.loss, (self.g, self.e))
             return self._after(len(real), pictures.told())
         values: dict[str, torch.Tensor] = {}
@@ -94,7 +94,7 @@ class Trainer:
         for start in range(0, len(real), share):
             first, rows = self.images_seen + start * process_group().size, slice(start, start + share)
             batch, classes = real[rows], None if labels is None else labels[rows]
-            g, d = ToldGenerator(self.generator, classes), ToldDiscriminator(self.discriminator, classes)
+            g, d = ConditionalGenerator(self.generator, classes), ConditionalDiscriminator(self.discriminator, classes)
             numbers = own_numbers(first, len(batch))
             z = self.latents(numbers).to(real.device)
             fake, redrawn = self._draw(g, z, batch, numbers)
@@ -159,34 +159,34 @@ class Trainer:
 
     def averaged_generator(self, images: int = 4096) -> AnyGenerator:
         """A copy of the averaged generator with statistics of its own, ready to use."""
-        return settled(self.averaged, [self._seed(STATISTICS_STREAM, n) for n in range(images)])
+        return frozen_copy(self.averaged, [self._seed(STATISTICS_STREAM, n) for n in range(images)])
 
     def raw_generator(self) -> AnyGenerator:
         """A copy of the last generator, with the moving averages it kept while training."""
         if is_virtual(self.generator):  # its statistics are those before the last update
-            return settled(self.generator, [self._seed(STATISTICS_STREAM, 0)])
+            return frozen_copy(self.generator, [self._seed(STATISTICS_STREAM, 0)])
         return deepcopy(self.generator).requires_grad_(False).eval()
 
     def graph(self) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
         """Both networks as one, z to G and its image to D, with an example of z."""
-        game = Game(deepcopy(self.generator), deepcopy(self.discriminator)).cpu().eval()
+        game = GanGraph(deepcopy(self.generator), deepcopy(self.discriminator)).cpu().eval()
         return game, (self.generator.prior.sample([0, 1]),)
 
-    def exhibit(self, values: Mapping[str, torch.Tensor]) -> Exhibit:
+    def summary(self, values: Mapping[str, torch.Tensor]) -> Summary:
         """What the averaged and the last generator make of the fixed latents; how the last batch was spread."""
         z = self.fixed_latents(SAMPLES).to(next(self.generator.parameters()).device)
         with torch.no_grad():
-            labels = in_turn(SAMPLES, self.network.classes, z.device)
+            labels = class_labels(SAMPLES, self.network.classes, z.device)
             drawn = {"": self.averaged_generator(1024), "-raw": self.raw_generator()}
-            sheets = {kind: ToldGenerator(generator, labels)(z) for kind, generator in drawn.items()}
+            sheets = {kind: ConditionalGenerator(generator, labels)(z) for kind, generator in drawn.items()}
         shown = {f"D/{name}": values[name].sigmoid() for name in ("real", "fake") if name in values}
         last = range(self.images_seen - self.real_images, self.images_seen)
-        return Exhibit(sheets, {"z": self.latents(last), **shown})
+        return Summary(sheets, {"z": self.latents(last), **shown})
 
     def models(self, about: Mapping[str, Any]) -> dict[str, Gan]:
         """What model files should hold, by the ending of their names: the averaged generator, and the last one."""
         generators = {"": self.averaged_generator(), "-raw": self.raw_generator()}
-        phase = settings(self.options, self.images_seen).phase
+        phase = schedule(self.options, self.images_seen).phase
         e = None if phase == "game" else self.e  # in a game that it has no part in, it falls behind G
         encoders = {"": e.averaged, "-raw": e.network} if e else {"": None, "-raw": None}
         facts = dict(about) | {"options": asdict(self.options), "phase": phase}
@@ -209,23 +209,27 @@ class Trainer:
         self.pieces.load_state_dict(state.get("pieces", {}))
         self.images_seen = state["images_seen"]
 
-    def _draw(self, g: ToldGenerator, z: Latents, real: Images, numbers: range) -> tuple[Images, Redrawn | None]:
+    def _draw(
+        self, g: ConditionalGenerator, z: Latents, real: Images, numbers: range
+    ) -> tuple[Images, Reconstruction | None]:
         """Fakes to be judged, and what an encoder beside G makes of the pictures: the last of the fakes are these."""
         if not self.e or self.now.phase != "both":
             return g(z), None
-        redrawn = redraw_batch(g, self.e.network, real, numbers, self.options.seed, self.options.divergence)
+        redrawn = reconstruct_batch(g, self.e.network, real, numbers, self.options.seed, self.options.divergence)
         whole = len(z) * process_group().size
         own = len(own_share(range(whole - round(self.options.redrawn_share * whole))))
         drawn = [g.of(slice(own))(z[:own])] if own else []
         return torch.cat([*drawn, redrawn.pictures[own:]]), redrawn
 
-    def _judge(self, d: ToldDiscriminator, real: Images, fake: Images, numbers: range) -> dict[str, torch.Tensor]:
+    def _judge(
+        self, d: ConditionalDiscriminator, real: Images, fake: Images, numbers: range
+    ) -> dict[str, torch.Tensor]:
         """One update of D on one batch."""
         o = self.options
         real, fake = self.pieces.shown(real, numbers, "real"), self.pieces.shown(fake, numbers, "fake")
         real_logits, fake_logits = d(real), d(fake)
         loss = LOSSES[o.loss].discriminator(real_logits, fake_logits).mean()
-        cost, slopes = loss + smoothing(real_logits, o.label_smoothing).mean(), dict[str, torch.Tensor]()
+        cost, slopes = loss + label_smoothing(real_logits, o.label_smoothing).mean(), dict[str, torch.Tensor]()
         if (numbers.start - process_group().rank) // o.batch_size % o.penalty_every == 0:
             share = real.new_tensor([philox(self._seed(Stream.INTERPOLATION, n)).random() for n in numbers])
             term, slopes = penalty(d, real, fake, share, o)
@@ -233,16 +237,16 @@ class Trainer:
         descend(cost, (self.d,))
         real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
         adapted = self.pieces.adapt(real_logits, fake_logits)
-        return {"discriminator": loss.detach(), **told_of(real_logits, fake_logits), **slopes, **adapted}
+        return {"discriminator": loss.detach(), **logit_metrics(real_logits, fake_logits), **slopes, **adapted}
 
-    def _players(self) -> tuple[Player[Any], ...]:
+    def _players(self) -> tuple[TrainedNetwork[Any], ...]:
         return (self.g, self.d, *((self.e,) if self.e else ()))
 
     def _after(self, images: int, values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         images *= process_group().size
         self.images_seen += images
         for player in self._players():
-            player.average(keep(images, settings(self.options, self.images_seen).half_life))
+            player.average(average_decay(images, schedule(self.options, self.images_seen).half_life))
         return values
 
     def _seed(self, stream: Stream, number: int) -> int:

@@ -17,16 +17,16 @@ from ..gan.layers import own_numbers, process_group
 from ..gan.residual import Uncritical
 from ..options import NetworkOptions, RunOptions, TrainOptions
 from ..runs.data import Dataset, check_pictures, split
-from ..runs.folder import Subject, check_options, check_served
-from ..runs.loop import follow, in_images
-from ..runs.record import PACE, Curve, Curves, Exhibit, Progress
-from ..runs.trainer import ALONE, Caller
+from ..runs.folder import Subject, check_options, check_unused
+from ..runs.loop import in_images, run_training
+from ..runs.record import PACE, Curve, Curves, Progress, Summary
+from ..runs.trainer import DEFAULT_CONTEXT, TrainingContext
 from ..seeds import Stream
 from ..types import Images, Known
-from .completers import SCORES, judge
-from .gan import take_over
-from .optimiser import WARM_UP, Player, descend, keep, settings, settled
-from .reconstruction import check_prior, redraw_batch
+from .completers import SCORES, score_completions
+from .gan import load_weights
+from .optimiser import WARM_UP, TrainedNetwork, average_decay, descend, frozen_copy, schedule
+from .reconstruction import check_prior, reconstruct_batch
 from .trainer import SAMPLE_STREAM, STATISTICS_STREAM
 
 SAMPLES, HELD_OUT = 64, 128
@@ -46,30 +46,32 @@ def train_vae(
     options: TrainOptions,
     run: RunOptions,
     begin: Gan | None = None,
-    caller: Caller = ALONE,
+    context: TrainingContext = DEFAULT_CONTEXT,
 ) -> Iterator[Progress]:
     """Train until `options.images_seen`, as `run.follow` does; the model files hold G and the encoder.
 
     `begin` is a model of the same networks whose weights a new run begins with.
     """
     check_options(network, options, run)
-    check_served(options, "an autoencoder is", "Leave that out, or give --kind gan.", besides={"divergence"})
+    check_unused(options, "an autoencoder is", "Leave that out, or give --kind gan.", besides={"divergence"})
     network = replace(network, critic=False)
     check_prior(network)
     learnt, held_out = split(data, HELD_OUT)
     learnt = learnt or data
     check_pictures(learnt, network.size, network.channels, options.batch_size, options.batch_size)
 
-    def learner(device: torch.device, options: TrainOptions) -> VaeTrainer:
+    def trainer(device: torch.device, options: TrainOptions) -> VaeTrainer:
         generator, _ = building.build_networks(network, options.seed)
         encoder = building.build_residual_encoder(network, seed=options.seed)
         generator.precision = encoder.precision = choose_precision(options.precision, device)
         if begin:
-            take_over(begin, generator, None, encoder)
+            load_weights(begin, generator, None, encoder)
         return VaeTrainer(generator.to(device), encoder.to(device), options, network, held_out)
 
     options = in_images(options, len(learnt))
-    yield from follow(learner, learnt, folder, Subject("vae", {"network": asdict(network)}), options, run, caller)
+    yield from run_training(
+        trainer, learnt, folder, Subject("vae", {"network": asdict(network)}), options, run, context
+    )
 
 
 @final
@@ -89,8 +91,8 @@ class VaeTrainer:
     ) -> None:
         self.options, self.network, self.held_out = options, network, held_out
         betas = options.beta1, options.beta2
-        self.g = Player(generator, "generator", betas, "averaged")
-        self.e = Player(encoder, "encoder", betas, "averaged_encoder")
+        self.g = TrainedNetwork(generator, "generator", betas, "averaged")
+        self.e = TrainedNetwork(encoder, "encoder", betas, "averaged_encoder")
         self.images_seen = 0
 
     @property
@@ -119,17 +121,17 @@ class VaeTrainer:
         Returns, detached, the squared errors of the whole `image` and in the `hole`, and the `divergence` in nats.
         """
         o, images = self.options, len(real) * process_group().size
-        seen, now = self.images_seen + images, settings(o, self.images_seen)
+        seen, now = self.images_seen + images, schedule(o, self.images_seen)
         risen = 1.0 if o.annealed else min(1.0, seen / WARM_UP)  # an annealed rate rises by itself
         for player in (self.g, self.e):  # the first steps of Adam know no scale yet
             player.set(now.learning_rate * risen, (o.beta1, now.beta2))
         numbers = own_numbers(self.images_seen, len(real))
-        redrawn = redraw_batch(self.g.network, self.e.network, real, numbers, o.seed, o.divergence)
+        redrawn = reconstruct_batch(self.g.network, self.e.network, real, numbers, o.seed, o.divergence)
         descend(redrawn.loss, (self.g, self.e))
         self.images_seen = seen
-        half_life = settings(o, self.images_seen).half_life
+        half_life = schedule(o, self.images_seen).half_life
         for player in (self.g, self.e):
-            player.average(keep(images, half_life))
+            player.average(average_decay(images, half_life))
         return redrawn.told()
 
     def is_finite(self) -> bool:
@@ -139,7 +141,7 @@ class VaeTrainer:
     def graph(self) -> None:
         """None is drawn."""
 
-    def exhibit(self, values: Mapping[str, Tensor]) -> Exhibit:
+    def summary(self, values: Mapping[str, Tensor]) -> Summary:
         """Samples of the prior, and how held-out pictures are completed."""
         generator, encoder = self._averaged()
         device = next(generator.parameters()).device
@@ -152,8 +154,8 @@ class VaeTrainer:
         with torch.no_grad():
             samples = generator(generator.prior.sample(seeds).to(device))
             if self.held_out is None:
-                return Exhibit({"": samples})
-            shown = judge(completed, self.held_out.to(device))
+                return Summary({"": samples})
+            shown = score_completions(completed, self.held_out.to(device))
         return replace(shown, sheets={"": samples, "-completed": shown.sheets[""]})
 
     def models(self, about: Mapping[str, Any]) -> dict[str, Gan]:
@@ -175,7 +177,7 @@ class VaeTrainer:
     def _averaged(self) -> tuple[AnyGenerator, ResidualEncoder]:
         """Ready to use: batch norm, if there is any, has statistics of the averaged weights."""
         seeds = [self._seed(STATISTICS_STREAM, n) for n in range(1024)]
-        return settled(cast(AnyGenerator, self.g.averaged), seeds), cast(ResidualEncoder, self.e.averaged)
+        return frozen_copy(cast(AnyGenerator, self.g.averaged), seeds), cast(ResidualEncoder, self.e.averaged)
 
     def _seed(self, stream: Stream, number: int) -> int:
         return stream.key(self.options.seed, number)

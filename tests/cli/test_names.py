@@ -106,7 +106,7 @@ def test_composed_and_decomposed_letters_are_the_same_name_everywhere(tmp_path_f
     from latentfill.faces import landmarks
     from latentfill.files.naming import fold
     from latentfill.images.holes import find_file, parse
-    from latentfill.runs.data import Dataset, labelled
+    from latentfill.runs.data import Dataset, label_by_folder
 
     here = tmp_path_factory.mktemp("names")
     one, other = (normalize(form, f"{folder}/{stem}.png") for form in ("NFC", "NFD"))
@@ -125,7 +125,9 @@ def test_composed_and_decomposed_letters_are_the_same_name_everywhere(tmp_path_f
         Split(0.5, "no").part,
         lambda name: points[name][0].tolist(),
         lambda name: find_file(parse(str(here / "holes")), name),
-        lambda name: len(labelled(Dataset(np.zeros((3, 1, 1, 1), np.uint8), [one, name, "z/z.png"], ())).classes),
+        lambda name: len(
+            label_by_folder(Dataset(np.zeros((3, 1, 1, 1), np.uint8), [one, name, "z/z.png"], ())).classes
+        ),
     ]
     for rule in rules:
         assert rule(one) == rule(other)

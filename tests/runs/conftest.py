@@ -16,24 +16,24 @@ PROCESSES = 2
 
 
 def work(rank: int, port: int, orders: Connection) -> None:
-    from latentfill.runs.distributed import enroll
+    from latentfill.runs.distributed import join
 
     torch.set_num_threads(1)
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": PROCESSES, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     os.environ |= {name: str(value) for name, value in place.items()}
-    team = enroll("cpu")
+    distributed = join("cpu")
     while order := orders.recv():
         act, arguments = order
         try:
-            orders.send((act(team, *arguments), None))
+            orders.send((act(distributed, *arguments), None))
         except Exception as error:
             orders.send((None, error))
-    team.leave()
+    distributed.close()
 
 
 @pytest.fixture(scope="session")
 def both() -> Iterator[Both]:
-    """Has both processes do something with their team and these arguments; returns what each returned, or raises."""
+    """Has both processes act with its place among them and these arguments; returns both results, or raises."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -6,12 +6,14 @@ from datetime import timedelta
 import pytest
 from torch.distributed import HashStore
 
-from latentfill.runs.distributed import word
+from latentfill.runs.distributed import rendezvous_key
 
 
 def meet(store: HashStore, size: int) -> set[str]:
     with ThreadPoolExecutor(size) as pool:
-        return set(pool.map(lambda rank: word(store, rank, size, timedelta(seconds=20)), reversed(range(size))))
+        return set(
+            pool.map(lambda rank: rendezvous_key(store, rank, size, timedelta(seconds=20)), reversed(range(size)))
+        )
 
 
 def test_those_started_together_share_a_word_that_no_start_before_had() -> None:
@@ -33,6 +35,6 @@ def test_who_died_before_is_not_taken_for_who_comes_now() -> None:
 def test_who_does_not_come_is_named() -> None:
     store = HashStore()
     with pytest.raises(RuntimeError, match="process 1 of 2 did not answer"):
-        word(store, 0, 2, timedelta(seconds=0.1))
+        rendezvous_key(store, 0, 2, timedelta(seconds=0.1))
     with pytest.raises(RuntimeError, match="process 0 of 2 did not answer"):
-        word(store, 1, 2, timedelta(seconds=0.1))
+        rendezvous_key(store, 1, 2, timedelta(seconds=0.1))

@@ -19,13 +19,13 @@ from latentfill.gan.layers import use_process_group
 from latentfill.options import GAN_PRESETS, TRAIN_KINDS, NetworkOptions, TrainOptions
 from latentfill.options.training import ContextOptions, EncoderOptions
 from latentfill.runs.data import Dataset
-from latentfill.runs.distributed import ALONE, Team
-from latentfill.runs.trainer import Learner
+from latentfill.runs.distributed import SINGLE_PROCESS, DistributedContext
+from latentfill.runs.trainer import Trainer
 from latentfill.training.completer import CompleterTrainer, draw_hole
 from latentfill.training.context import ContextTrainer
 from latentfill.training.encoder import EncoderTrainer
 from latentfill.training.lapgan import PyramidTrainer
-from latentfill.training.trainer import Trainer
+from latentfill.training.trainer import GanTrainer
 from latentfill.training.vae import VaeTrainer
 
 SIZE, BATCH, STEPS = 16, 6, 3  # at 8 pixels D has no batch norm yet
@@ -52,21 +52,21 @@ PIECES = replace(
 ENCODER = EncoderOptions(encoder_base=2, encoder_hidden=4)
 
 
-def gan(network: NetworkOptions, options: TrainOptions) -> Learner:
+def gan(network: NetworkOptions, options: TrainOptions) -> Trainer:
     encoder = building.build_residual_encoder(network, seed=1) if options.reconstruct else None
     networks = building.build_networks(network, 1)
     doubled(*networks, encoder)
-    return Trainer(*networks, options, network, encoder)
+    return GanTrainer(*networks, options, network, encoder)
 
 
-def vae() -> Learner:
+def vae() -> Trainer:
     network = replace(MODERN, critic=False)
     generator, encoder = building.build_networks(network, 1)[0], building.build_residual_encoder(network, seed=1)
     doubled(generator, encoder)
     return VaeTrainer(generator, encoder, PLAIN, network)
 
 
-def encoder() -> Learner:
+def encoder() -> Trainer:
     generator, discriminator = building.build_networks(SEED, 1)
     made = building.build_encoder(SEED, 2, 4, 1)
     doubled(generator, discriminator, made)
@@ -78,7 +78,7 @@ def encoder() -> Learner:
     )
 
 
-def completer() -> Learner:
+def completer() -> Trainer:
     begun = build_completer(building.build(MODERN, 1))
     doubled(begun)
     options = replace(TRAIN_KINDS["completer"], images_seen=60, batch_size=BATCH, penalty_every=2)
@@ -86,7 +86,7 @@ def completer() -> Learner:
     return CompleterTrainer(gan, begun, options, draw_hole, torch.zeros(2, 3, SIZE, SIZE))
 
 
-def context() -> Learner:
+def context() -> Trainer:
     network = ContextOptions(SIZE, 3, 2, skips=True)
     module: ContextModule = building.build_context_module(network, 2)
     discriminator = DcganDiscriminator(SIZE, 3, 2)
@@ -96,14 +96,14 @@ def context() -> Learner:
     return ContextTrainer(module, discriminator, network, PLAIN, special, DATA, torch.zeros(2, 3, SIZE, SIZE))
 
 
-def pyramid() -> Learner:
+def pyramid() -> Trainer:
     network = NetworkOptions(size=SIZE, base=2, latent=8, networks="pyramid")
     networks = building.build_pyramid(network, 1)
     doubled(*networks)
     return PyramidTrainer(*networks, PLAIN, network)
 
 
-CASES: dict[str, Callable[[], Learner]] = {
+CASES: dict[str, Callable[[], Trainer]] = {
     "seed": lambda: gan(SEED, PLAIN),
     "modern": lambda: gan(MODERN, GAME),
     "modern, augmented": lambda: gan(MODERN, replace(GAME, augment="adaptive", redraw_first=0)),
@@ -141,23 +141,23 @@ def doubles() -> Iterator[None]:
         torch.Tensor.float = single  # type: ignore[method-assign]
 
 
-def learnt(team: Team, case: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What a learner has become after a few steps, and what it told at each, as numbers."""
+def learnt(distributed: DistributedContext, case: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What a trainer has become after a few steps, and what it told at each, as numbers."""
     told = []
     with doubles():
-        learner = CASES[case]()
-        if isinstance(learner, Trainer) and learner.options.augment == "adaptive":
-            learner.pieces.probability = 0.5
+        trainer = CASES[case]()
+        if isinstance(trainer, GanTrainer) and trainer.options.augment == "adaptive":
+            trainer.pieces.probability = 0.5
         for _ in range(STEPS):
-            seen, count = learner.images_seen, learner.real_images
-            first = seen // learner.images_per_step * count
-            real = DATA.batch(first, count, seed=0, flip=True, part=team.part).double()
-            labels = DATA.batch_labels(first, count, seed=0, part=team.part)
+            seen, count = trainer.images_seen, trainer.real_images
+            first = seen // trainer.images_per_step * count
+            real = DATA.batch(first, count, seed=0, flip=True, part=distributed.rows).double()
+            labels = DATA.batch_labels(first, count, seed=0, part=distributed.rows)
             given = (torch.from_numpy(labels),) if case == "labels" else ()
-            with use_process_group(team.crew):
-                values = learner.step(real, *given)  # type: ignore[call-arg]
-            told.append({name: value.tolist() for name, value in team.pooled(values, False)[0].items()})
-        state = learner.state_dict()
+            with use_process_group(distributed.group):
+                values = trainer.step(real, *given)  # type: ignore[call-arg]
+            told.append({name: value.tolist() for name, value in distributed.gather_metrics(values, False)[0].items()})
+        state = trainer.state_dict()
     return numbers(state), told
 
 
@@ -188,7 +188,7 @@ def farthest(a: Any, b: Any) -> float:
 
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_learn_what_one_does(case: str, both: Callable[..., list[Any]]) -> None:
-    one, told_one = learnt(ALONE, case)
+    one, told_one = learnt(SINGLE_PROCESS, case)
     (first, told), (second, told_too) = both(learnt, case)
     assert farthest(first, second) == 0.0 and told == told_too
     assert farthest(one, first) < 1e-9

@@ -16,11 +16,11 @@ from latentfill.options import NetworkOptions, RunOptions, TrainOptions
 from latentfill.runs import checkpoints
 from latentfill.runs import validation as quality
 from latentfill.runs.data import Dataset
-from latentfill.runs.record import Curve, Exhibit, Progress, Record
-from latentfill.runs.trainer import Caller
-from latentfill.runs.validation import evenly, in_turn
+from latentfill.runs.record import Curve, Progress, Record, Summary
+from latentfill.runs.trainer import TrainingContext
+from latentfill.runs.validation import sample_by_class, sample_evenly
 from latentfill.training.gan import train
-from latentfill.training.trainer import Trainer
+from latentfill.training.trainer import GanTrainer
 
 NETWORK = NetworkOptions(size=8, base=2, latent=3)
 TRAIN = TrainOptions(images_seen=48, batch_size=4, precision="fp32")
@@ -37,23 +37,23 @@ class Scorer:
     def __init__(self, *scores: float) -> None:
         self.scores, self.given = list(scores), []  # type: ignore[var-annotated]
 
-    def __call__(self, gan: Any, samples: torch.Tensor, held_out: torch.Tensor, real: torch.Tensor) -> Exhibit:
+    def __call__(self, gan: Any, samples: torch.Tensor, held_out: torch.Tensor, real: torch.Tensor) -> Summary:
         self.given.append((samples.shape, held_out, real))
         score = self.scores.pop(0)
-        return Exhibit({"": held_out[:8]}, scores={"psnr_center": score, "psnr_random": score + 2})
+        return Summary({"": held_out[:8]}, scores={"psnr_center": score, "psnr_random": score + 2})
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = Trainer.averaged_generator
-    monkeypatch.setattr(Trainer, "averaged_generator", lambda self, images=64: original(self, 64))
+    original = GanTrainer.averaged_generator
+    monkeypatch.setattr(GanTrainer, "averaged_generator", lambda self, images=64: original(self, 64))
     monkeypatch.setattr(Record, "graph", lambda *_: None)
     monkeypatch.setattr(quality, "SHARE", 1e9)
 
 
 def go(folder: Path, scorer: Scorer | None, images: int = 48, held_out: int = 16) -> list[Progress]:
     options = replace(TRAIN, images_seen=images)
-    return list(train(DATA, folder, NETWORK, options, RUN, None, Caller(scorer=scorer), held_out))
+    return list(train(DATA, folder, NETWORK, options, RUN, None, TrainingContext(scorer=scorer), held_out))
 
 
 def test_the_best_model_is_kept_and_the_last_one_beside_it(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_model_of_a_later_phase_is_the_best_even_if_its_score_is_lower(tmp_pat
             options,
             run,
             None,
-            Caller(scorer=Scorer(9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0)),
+            TrainingContext(scorer=Scorer(9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0)),
             16,
         )
     )
@@ -125,8 +125,8 @@ def test_what_samples_are_compared_with_has_as_many_of_each_class_as_they_have()
     pixels[:, 0, 0, 0] = np.arange(50)
     labels = np.array([0] * 44 + [1] * 6, np.int64)  # samples are drawn of the classes in turn, however few one has
     data = Dataset(pixels, [str(i) for i in range(50)], [], labels=labels, classes={"a": 44, "b": 6})
-    found = ((in_turn(data, 9)[:, 0, 0, 0] + 1) * 127.5).round().int().tolist()
+    found = ((sample_by_class(data, 9)[:, 0, 0, 0] + 1) * 127.5).round().int().tolist()
     assert found == [0, 14, 29, 43, 44, 46, 47, 49]
-    assert len(in_turn(data, 64)) == 12  # all of a class of which there are too few, and as many of the other
+    assert len(sample_by_class(data, 64)) == 12  # all of a class of which there are too few, and as many of the other
     plain = Dataset(pixels, data.names, [])
-    assert torch.equal(in_turn(plain, 9), evenly(plain, 9))
+    assert torch.equal(sample_by_class(plain, 9), sample_evenly(plain, 9))

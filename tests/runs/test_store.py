@@ -9,7 +9,7 @@ from PIL import Image
 
 from latentfill.errors import DataError
 from latentfill.runs.data import open_dataset
-from latentfill.runs.store import fetched, is_remote
+from latentfill.runs.store import fetch, is_remote
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -46,7 +46,7 @@ def store() -> str:
 
 def test_shards_are_fetched_once_and_read_like_others(store: str, tmp_path: Path) -> None:
     told: list[str] = []
-    places = fetched([store], tmp_path, told.append)
+    places = fetch([store], tmp_path, told.append)
     assert told[-1].startswith("fetching 3 of 3 files") and store in told[-1]
     data = open_dataset(places, 8, 3, tmp_path)
     assert [name for name in data.names] == [
@@ -55,33 +55,33 @@ def test_shards_are_fetched_once_and_read_like_others(store: str, tmp_path: Path
         "more/9.png",
     ]
     assert data.pixels[5, 0, 0, 0] == 9
-    assert fetched([store], tmp_path, told.append) == places
+    assert fetch([store], tmp_path, told.append) == places
     assert "all 3 files are in" in told[-1]
 
 
 def test_only_what_changed_is_fetched_again_and_what_is_gone_goes(store: str, tmp_path: Path) -> None:
-    (folder,) = fetched([store], tmp_path)
+    (folder,) = fetch([store], tmp_path)
     memory = fsspec.filesystem("memory")
     memory.pipe("/faces/a-1.tar", shard(range(7, 8)))
     memory.rm("/faces/more/9.png")
     told: list[str] = []
-    fetched([store], tmp_path, told.append)
+    fetch([store], tmp_path, told.append)
     assert told[0].startswith("fetching 1 of 2 files")
     data = open_dataset([folder], 8, 3, tmp_path)
     assert [int(p[0, 0, 0]) for p in data.pixels] == [0, 1, 2, 7]
 
 
 def test_a_file_a_pattern_and_a_local_folder_do_too(store: str, tmp_path: Path) -> None:
-    (single,) = fetched([f"{store}/a-0.tar"], tmp_path)
+    (single,) = fetch([f"{store}/a-0.tar"], tmp_path)
     assert len(open_dataset([single], 8, 3, tmp_path)) == 3
-    (pattern,) = fetched([f"{store}/a-*.tar"], tmp_path)
+    (pattern,) = fetch([f"{store}/a-*.tar"], tmp_path)
     assert len(open_dataset([pattern], 8, 3, tmp_path)) == 5
     local = tmp_path / "local"
     local.mkdir()
     (local / "1.png").write_bytes(picture(1))
-    (there,) = fetched([local.as_uri()], tmp_path / "cache")
+    (there,) = fetch([local.as_uri()], tmp_path / "cache")
     assert len(open_dataset([there], 8, 3, tmp_path)) == 1
-    assert fetched([str(local)]) == [local]
+    assert fetch([str(local)]) == [local]
 
 
 def test_what_comes_cut_short_is_told_and_what_came_whole_is_kept(
@@ -103,9 +103,9 @@ def test_what_comes_cut_short_is_told_and_what_came_whole_is_kept(
     with monkeypatch.context() as patch:
         patch.setattr(kind, "get_file", cut)
         with pytest.raises(DataError, match=r"a-1\.tar: came cut short, 100 of"):
-            fetched([store], tmp_path)
+            fetch([store], tmp_path)
     told: list[str] = []
-    fetched([store], tmp_path, told.append)
+    fetch([store], tmp_path, told.append)
     assert told[0].startswith("fetching 1 of 3 ")
     assert not list(tmp_path.rglob("*.making"))
 
@@ -117,7 +117,7 @@ def test_a_store_without_pictures_or_that_is_not_there_is_told(store: str, tmp_p
         ("nonsense://x/y", "cannot be listed"),
     ):
         with pytest.raises(DataError, match=said):
-            fetched([url], tmp_path)
+            fetch([url], tmp_path)
 
 
 def test_what_lies_in_a_store_is_known_by_its_name() -> None:

@@ -13,11 +13,11 @@ from latentfill.errors import LatentfillError, RunError
 from latentfill.options import NetworkOptions, RunOptions, TrainOptions
 from latentfill.runs import checkpoints
 from latentfill.runs.data import Dataset
-from latentfill.runs.distributed import ALONE, Lost, Team, enroll, own_device
-from latentfill.runs.health import Alarm, alarm, numbers
-from latentfill.runs.trainer import Caller
+from latentfill.runs.distributed import SINGLE_PROCESS, DistributedContext, ProcessLostError, join, own_device
+from latentfill.runs.health import Alarm, alarm, not_finite
+from latentfill.runs.trainer import TrainingContext
 from latentfill.training.gan import train
-from latentfill.training.trainer import Trainer
+from latentfill.training.trainer import GanTrainer
 
 NETWORK = NetworkOptions(size=8, base=2, latent=3)
 TRAIN = TrainOptions(images_seen=40, batch_size=4, augment="none", precision="fp32")
@@ -27,43 +27,47 @@ DATA = Dataset(PIXELS, [str(i) for i in range(20)], [])
 Both = Callable[..., list[Any]]
 
 
-def go(team: Team, folder: Path, what: str = "") -> dict[str, Any]:
+def go(distributed: DistributedContext, folder: Path, what: str = "") -> dict[str, Any]:
     """Train to the end; what this process saw, and what its weights have become."""
-    seen: list[Trainer] = []
-    step, finite, settled = Trainer.step, Trainer.is_finite, Trainer.averaged_generator
+    seen: list[GanTrainer] = []
+    step, finite, settled = GanTrainer.step, GanTrainer.is_finite, GanTrainer.averaged_generator
     asked = 0
 
-    def watched(self: Trainer, *given: Any) -> Any:
+    def watched(self: GanTrainer, *given: Any) -> Any:
         seen.append(self)
         return step(self, *given)
 
-    def broken(self: Trainer) -> bool:
+    def broken(self: GanTrainer) -> bool:
         nonlocal asked
         asked += self.images_seen == 24
         return finite(self) and not (self.images_seen == 24 and asked == 1)
 
     def wish() -> bool:
-        return what == "wish" and team.crew.rank == 1 and seen[-1].images_seen >= 20
+        return what == "wish" and distributed.group.rank == 1 and seen[-1].images_seen >= 20
 
-    Trainer.step = watched  # type: ignore[method-assign]
-    Trainer.averaged_generator = lambda self, images=0: settled(self, 64)  # type: ignore[method-assign]
-    if what == "broken" and team.leads:  # the others need not notice by themselves
-        Trainer.is_finite = broken  # type: ignore[method-assign]
+    GanTrainer.step = watched  # type: ignore[method-assign]
+    GanTrainer.averaged_generator = lambda self, images=0: settled(self, 64)  # type: ignore[method-assign]
+    if what == "broken" and distributed.is_rank_zero:  # the others need not notice by themselves
+        GanTrainer.is_finite = broken  # type: ignore[method-assign]
     data, options = DATA, TRAIN
     if what == "uneven":
         options = replace(options, batch_size=5)
-    if what == "other pictures" and not team.leads:
+    if what == "other pictures" and not distributed.is_rank_zero:
         data = replace(data, names=[f"{i}.png" for i in range(20)])
-    if what == "other options" and not team.leads:
+    if what == "other options" and not distributed.is_rank_zero:
         options = replace(options, learning_rate=1e-4)
     try:
         last = None
-        for last in (steps := train(data, folder, NETWORK, options, RUN, caller=Caller(team=team, stop=wish))):
+        for last in (
+            steps := train(
+                data, folder, NETWORK, options, RUN, context=TrainingContext(distributed=distributed, stop=wish)
+            )
+        ):
             if last.stopped:
                 break
         steps.close()  # type: ignore[attr-defined]
     finally:
-        Trainer.step, Trainer.is_finite, Trainer.averaged_generator = step, finite, settled  # type: ignore[method-assign]
+        GanTrainer.step, GanTrainer.is_finite, GanTrainer.averaged_generator = step, finite, settled  # type: ignore[method-assign]
     if last is None:
         return {"images": 0}
     weights = torch.cat([p.detach().flatten() for p in seen[-1].generator.parameters()])
@@ -72,7 +76,7 @@ def go(team: Team, folder: Path, what: str = "") -> dict[str, Any]:
 
 
 def test_a_run_in_two_processes_writes_what_one_writes(tmp_path: Path, both: Both) -> None:
-    one, (first, second) = go(ALONE, tmp_path / "one"), both(go, tmp_path / "two")
+    one, (first, second) = go(SINGLE_PROCESS, tmp_path / "one"), both(go, tmp_path / "two")
     assert np.array_equal(first["weights"], second["weights"]) and first["losses"] == second["losses"]
     np.testing.assert_allclose(first["weights"], one["weights"], atol=1e-5)
     places = [{p.relative_to(tmp_path / name) for p in (tmp_path / name).rglob("*")} for name in ("one", "two")]
@@ -116,19 +120,19 @@ def test_what_cannot_be_shared_is_refused(what: str, said: str, tmp_path: Path, 
         both(outcome, tmp_path, what)
 
 
-def outcome(team: Team, folder: Path, what: str) -> None:
+def outcome(distributed: DistributedContext, folder: Path, what: str) -> None:
     """Both raise; the first that is asked is heard."""
-    go(team, folder, what)
+    go(distributed, folder, what)
 
 
-def led(team: Team, error: Exception | None) -> str:
+def led(distributed: DistributedContext, error: Exception | None) -> str:
     def act() -> str:
         if error:
             raise error
-        return "done" if team.leads else "never"
+        return "done" if distributed.is_rank_zero else "never"
 
     try:
-        return team.led(act)
+        return distributed.on_rank_zero(act)
     except (LatentfillError, OSError) as raised:
         return f"{type(raised).__name__}: {raised}"
 
@@ -137,18 +141,18 @@ def test_what_the_leader_does_or_raises_all_know(both: Both) -> None:
     assert both(led, None) == ["done", "done"]
     assert both(led, RunError("no", "yes")) == ["RunError: no\nyes"] * 2
     assert both(led, OSError(28, "full")) == ["OSError: [Errno 28] full"] * 2
-    told = both(led, alarm(numbers(), 5, 0))
+    told = both(led, alarm(not_finite(), 5, 0))
     assert told[0] == told[1] and told[0].startswith("Alarm: training broke down near 5 images")
-    assert isinstance(alarm(numbers(), 5, 0), Alarm)
+    assert isinstance(alarm(not_finite(), 5, 0), Alarm)
 
 
-def here(team: Team, place: Path) -> bool:
+def here(distributed: DistributedContext, place: Path) -> bool:
     def act() -> bool:
         found = place.exists()
         place.touch()
         return found
 
-    return team.first_here(act)
+    return distributed.once_per_machine(act)
 
 
 def test_one_process_of_a_machine_goes_first(tmp_path: Path, both: Both) -> None:
@@ -156,16 +160,18 @@ def test_one_process_of_a_machine_goes_first(tmp_path: Path, both: Both) -> None
 
 
 def test_alone_nothing_is_sent() -> None:
-    assert enroll("cpu", {}) is ALONE and enroll("cpu", {"RANK": "0", "WORLD_SIZE": "1"}) is ALONE
-    assert ALONE.led(lambda: 3) == 3 and ALONE.pooled({}, True) == ({}, True)
-    ALONE.check_batch(7)
+    assert join("cpu", {}) is SINGLE_PROCESS and join("cpu", {"RANK": "0", "WORLD_SIZE": "1"}) is SINGLE_PROCESS
+    assert SINGLE_PROCESS.on_rank_zero(lambda: 3) == 3 and SINGLE_PROCESS.gather_metrics({}, True) == ({}, True)
+    SINGLE_PROCESS.check_batch(7)
 
 
 def test_an_error_of_the_network_is_told_as_the_loss_it_is() -> None:
-    two = Team(replace(ALONE.crew, size=2))
-    assert isinstance(two.lost(RuntimeError("[gloo/pair.cc] Connection closed by peer")), Lost)
+    two = DistributedContext(replace(SINGLE_PROCESS.group, size=2))
+    assert isinstance(two.explain_loss(RuntimeError("[gloo/pair.cc] Connection closed by peer")), ProcessLostError)
     other = RuntimeError("expected a float")
-    assert two.lost(other) is other and ALONE.lost(RuntimeError("gloo")).__class__ is RuntimeError
+    assert (
+        two.explain_loss(other) is other and SINGLE_PROCESS.explain_loss(RuntimeError("gloo")).__class__ is RuntimeError
+    )
 
 
 def test_each_process_has_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

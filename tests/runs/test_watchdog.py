@@ -18,21 +18,21 @@ from latentfill.runs.data import Dataset
 from latentfill.runs.health import Limits, Watchdog
 from latentfill.runs.record import Progress, Record
 from latentfill.training.gan import train
-from latentfill.training.trainer import Trainer
+from latentfill.training.trainer import GanTrainer
 
 NETWORK = NetworkOptions(size=8, base=2, latent=3)
 TRAIN = TrainOptions(images_seen=64, batch_size=4, precision="fp32")
 RUN = RunOptions(sample_every=4, checkpoint_every=8, log_every=4, keep_checkpoints=1, score_every=0, device="cpu")
 PIXELS = np.random.Generator(np.random.Philox(key=1)).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
 DATA = Dataset(PIXELS, [str(i) for i in range(20)], [])
-Fail = Callable[[Trainer, dict[str, torch.Tensor]], None]
+Fail = Callable[[GanTrainer, dict[str, torch.Tensor]], None]
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Concluded at once, but not what 64 images of noise are bound to look like: samples that all are grey."""
-    original = Trainer.averaged_generator
-    monkeypatch.setattr(Trainer, "averaged_generator", lambda self, images=64: original(self, 64))
+    original = GanTrainer.averaged_generator
+    monkeypatch.setattr(GanTrainer, "averaged_generator", lambda self, images=64: original(self, 64))
     monkeypatch.setattr(Record, "graph", lambda *_: None)
     monkeypatch.setattr(watchdog, "LIMITS", Limits(youth=0, strikes=2, spread=1e-6, twins=1e-6, astray=0.6, blind=0.0))
 
@@ -54,24 +54,24 @@ def state(folder: Path) -> dict[str, Any]:
 
 def stage(monkeypatch: pytest.MonkeyPatch, fail: Fail, until: float = 2e-4) -> None:
     """From 24 images on a training fails, as long as its learning rate is `until` or more."""
-    original = Trainer.step
+    original = GanTrainer.step
 
-    def step(self: Trainer, real: torch.Tensor) -> dict[str, torch.Tensor]:
+    def step(self: GanTrainer, real: torch.Tensor) -> dict[str, torch.Tensor]:
         values = original(self, real)
         if self.images_seen >= 24 and self.options.learning_rate >= until:
             fail(self, values)
         return values
 
-    monkeypatch.setattr(Trainer, "step", step)
+    monkeypatch.setattr(GanTrainer, "step", step)
 
 
-def collapse(trainer: Trainer, values: dict[str, torch.Tensor]) -> None:
+def collapse(trainer: GanTrainer, values: dict[str, torch.Tensor]) -> None:
     for network in (trainer.generator, trainer.averaged):
         for parameter in network.parameters():
             parameter.data.zero_()
 
 
-def stray(trainer: Trainer, values: dict[str, torch.Tensor]) -> None:
+def stray(trainer: GanTrainer, values: dict[str, torch.Tensor]) -> None:
     """Samples go on to differ, but are of another colour than the pictures, and D is right without being sure."""
     *_, weight, bias = trainer.averaged.parameters()
     weight.data.normal_(std=0.2, generator=torch.Generator().manual_seed(0))
@@ -79,11 +79,11 @@ def stray(trainer: Trainer, values: dict[str, torch.Tensor]) -> None:
     values["real"], values["fake"] = torch.full((4,), 5.0), torch.full((4,), -5.0)
 
 
-def saturate(trainer: Trainer, values: dict[str, torch.Tensor]) -> None:
+def saturate(trainer: GanTrainer, values: dict[str, torch.Tensor]) -> None:
     values["real"], values["fake"] = torch.full((4,), 30.0), torch.full((4,), -30.0)
 
 
-def spoil(trainer: Trainer, values: dict[str, torch.Tensor]) -> None:
+def spoil(trainer: GanTrainer, values: dict[str, torch.Tensor]) -> None:
     trainer.averaged.project.get_parameter("bias").data.fill_(float("nan"))
 
 
@@ -106,7 +106,7 @@ def test_a_failure_is_noticed_told_and_gone_back_from(
     assert (one["images_seen"], one["trouble"]) == (when, trouble) and saw in one["saw"]
     assert one["done"] == "back to 16 images, the learning rate is halved to 0.0001"
     assert isinstance(one["measured"], float) and isinstance(one["limit"], float)
-    (line,) = [line for step in steps for line in step.told]
+    (line,) = [line for step in steps for line in step.messages]
     assert line.startswith(f"at {when} images: ") and "back to 16 images" in line
     seen = [step.images_seen for step in steps]
     assert seen[seen.index(when - 4) + 1] == 20 and seen[-1] == 64
@@ -146,7 +146,7 @@ def test_another_learning_rate_is_tried_as_if_nothing_had_been(tmp_path: Path, m
 
 def test_penalties_in_use_are_doubled_and_numbers_cost_precision_first() -> None:
     watch = Watchdog(replace(TRAIN, r1=0.5, precision="bf16"), RUN, None)
-    sign = watchdog.Sign("collapse", "", 0.0, 0.1)
+    sign = watchdog.Symptom("collapse", "", 0.0, 0.1)
     assert watch.answer(sign, exact=False) == "the learning rate is halved to 0.0001, r1 doubled"
     assert (watch.changed.learning_rate, watch.changed.r1, watch.changed.r2) == (1e-4, 1.0, 0.0)
     assert watch.answer(replace(sign, trouble="numbers"), exact=False) == "layers compute in float32"
@@ -157,7 +157,7 @@ def test_penalties_in_use_are_doubled_and_numbers_cost_precision_first() -> None
 def test_a_rate_by_the_length_of_the_training_is_halved_too() -> None:
     watch = Watchdog(replace(TRAIN, learning_rate=0.0, images_seen=300_000), RUN, None)
     assert watch.changed.learning_rate == 0.0 and watch.changed.rate == pytest.approx(8e-4)
-    sign = watchdog.Sign("saturation", "", 0.0, 0.1)
+    sign = watchdog.Symptom("saturation", "", 0.0, 0.1)
     assert watch.answer(sign, exact=False) == "the learning rate is halved to 0.0004"
     assert watch.changed.rate == pytest.approx(4e-4)
 

@@ -16,7 +16,7 @@ from latentfill.options.training import EncoderOptions
 from latentfill.runs import checkpoints
 from latentfill.runs.data import Dataset
 from latentfill.training import gan as after
-from latentfill.training.gan import divide, train
+from latentfill.training.gan import split_options, train
 
 NETWORK = NetworkOptions(size=8, networks="residual", latent=3, prior="normal")
 MODERN = replace(GAN_PRESETS["modern"][1], images_seen=64, batch_size=4, redraw_first=8, precision="fp32")
@@ -89,8 +89,8 @@ def test_after_a_longer_game_another_completer_learns(tmp_path: Path) -> None:
 
 
 def test_where_no_completer_can_be_made_the_game_goes_on() -> None:
-    assert divide(MODERN, NETWORK) == (replace(MODERN, images_seen=48), 16)
-    assert divide(replace(MODERN, reconstruct_last=4), NETWORK)[1] == 4
+    assert split_options(MODERN, NETWORK) == (replace(MODERN, images_seen=48), 16)
+    assert split_options(replace(MODERN, reconstruct_last=4), NETWORK)[1] == 4
     dcgan, told = NetworkOptions(size=8, base=2, prior="normal"), replace(NETWORK, classes=2)
     for options, network in (
         (MODERN, dcgan),
@@ -99,7 +99,7 @@ def test_where_no_completer_can_be_made_the_game_goes_on() -> None:
         (replace(MODERN, completer=False), NETWORK),
         (replace(MODERN, reconstruct=0.0), NETWORK),
     ):
-        assert divide(options, network) == (replace(options, completer=False), 0)
+        assert split_options(options, network) == (replace(options, completer=False), 0)
 
 
 def test_held_out_pictures_stay_so(tmp_path: Path) -> None:

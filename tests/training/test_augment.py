@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from latentfill.training.augment import IMAGES_TO_RISE, MOST, adapted, augment, draws, sign_rate
+from latentfill.training.augment import IMAGES_TO_RISE, MOST, adapt_probability, augment, augmentation_draws, sign_rate
 
 NOT, BRIGHTNESS, SATURATION, CONTRAST, MOVE, CUT = [0.9] * 5, 0, 1, 2, 3, 4
 
@@ -69,7 +69,7 @@ def test_grey_pictures_are_augmented_too() -> None:
 
 def test_the_changes_may_be_differentiated_twice() -> None:
     images = picture().double().requires_grad_()
-    numbers = draws(1, range(1))
+    numbers = augmentation_draws(1, range(1))
     assert torch.autograd.gradcheck(lambda x: augment(x, numbers), images)
     # A judge with a curvature of its own: the penalty's second derivative goes through the augmentation.
     (first,) = torch.autograd.grad(augment(images, numbers).pow(3).sum(), images, create_graph=True)
@@ -79,9 +79,9 @@ def test_the_changes_may_be_differentiated_twice() -> None:
 
 
 def test_an_image_has_its_own_draws_wherever_a_batch_begins() -> None:
-    assert torch.equal(draws(7, range(3, 5)), draws(7, range(5))[3:])
-    assert not torch.equal(draws(7, range(2)), draws(8, range(2)))
-    many = draws(7, range(5000))
+    assert torch.equal(augmentation_draws(7, range(3, 5)), augmentation_draws(7, range(5))[3:])
+    assert not torch.equal(augmentation_draws(7, range(2)), augmentation_draws(8, range(2)))
+    many = augmentation_draws(7, range(5000))
     assert many.min() >= 0 and many.max() < 1
     assert (many.mean(0) - 0.5).abs().max() < 0.02
     assert torch.corrcoef(many.T).fill_diagonal_(0).abs().max() < 0.06
@@ -89,7 +89,7 @@ def test_an_image_has_its_own_draws_wherever_a_batch_begins() -> None:
 
 def test_each_change_is_made_as_often_as_asked() -> None:
     images = torch.ones(2000, 1, 8, 8) * torch.linspace(-1, 1, 8)  # without symmetry
-    moved = augment(images, draws(3, range(2000)), 0.3)
+    moved = augment(images, augmentation_draws(3, range(2000)), 0.3)
     unchanged = (moved - images).abs().amax((1, 2, 3)) < 1e-6
     # Brightness, contrast, cutout, and a move, which one time in nine goes nowhere; saturation of grey changes nothing.
     assert unchanged.float().mean().item() == pytest.approx(0.7**3 * (0.7 + 0.3 / 9), abs=0.03)
@@ -104,7 +104,7 @@ def test_the_sign_rate_is_that_of_d() -> None:
 
 def test_the_strength_rises_while_d_overfits_and_falls_when_it_does_not() -> None:
     step = 64 / IMAGES_TO_RISE
-    assert adapted(0.3, 0.9, 64) == pytest.approx(0.3 + step)
-    assert adapted(0.3, 0.1, 64) == pytest.approx(0.3 - step)
-    assert adapted(0.3, 0.6, 64) == 0.3
-    assert adapted(0.0, -1.0, 64) == 0.0 and adapted(MOST, 1.0, 64) == MOST
+    assert adapt_probability(0.3, 0.9, 64) == pytest.approx(0.3 + step)
+    assert adapt_probability(0.3, 0.1, 64) == pytest.approx(0.3 - step)
+    assert adapt_probability(0.3, 0.6, 64) == 0.3
+    assert adapt_probability(0.0, -1.0, 64) == 0.0 and adapt_probability(MOST, 1.0, 64) == MOST

@@ -14,7 +14,7 @@ from latentfill.gan.gan import Gan
 from latentfill.gan.residual import Uncritical
 from latentfill.options import GAN_PRESETS, NetworkOptions, RunOptions
 from latentfill.runs.data import Dataset
-from latentfill.training.gan import BEGUN_RATE, take_over, train
+from latentfill.training.gan import BEGUN_RATE, load_weights, train
 
 NETWORK = NetworkOptions(size=8, networks="residual", latent=4, prior="normal")
 MODERN = replace(GAN_PRESETS["modern"][1], images_seen=64, batch_size=4, redraw_first=16, precision="fp32")
@@ -51,5 +51,5 @@ def test_an_encoder_begins_as_that_of_a_completer_if_there_is_no_other() -> None
     begin = model()
     completer = build_completer(begin)
     fresh = build_residual_encoder(NETWORK, seed=9)
-    take_over(replace(begin, encoder=None, completer=completer), *build_networks(NETWORK, 9), fresh)
+    load_weights(replace(begin, encoder=None, completer=completer), *build_networks(NETWORK, 9), fresh)
     assert all(torch.equal(t, completer.encoder.state_dict()[name]) for name, t in fresh.state_dict().items())

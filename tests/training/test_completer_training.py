@@ -25,7 +25,7 @@ from latentfill.options import TRAIN_KINDS, NetworkOptions, RunOptions
 from latentfill.options.training import EncoderOptions
 from latentfill.runs import checkpoints
 from latentfill.runs.data import Dataset
-from latentfill.runs.trainer import Caller
+from latentfill.runs.trainer import TrainingContext
 from latentfill.seeds import Stream, philox
 from latentfill.training.completer import CompleterTrainer, draw_hole, train_completer
 from latentfill.training.completers import draw_known
@@ -38,7 +38,7 @@ RUN = RunOptions(sample_every=12, checkpoint_every=10**6, log_every=4, device="c
 PIXELS = np.random.Generator(np.random.Philox(key=1)).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
 DATA = Dataset(PIXELS, [str(i) for i in range(40)], [])
 SPECIAL = EncoderOptions(held_out=4)
-LENT = Caller(scorer=CompleterScorer())
+LENT = TrainingContext(scorer=CompleterScorer())
 
 
 def trainer(gan: Gan = GAN, **more: Any) -> CompleterTrainer:
@@ -235,10 +235,10 @@ def test_it_learns_to_complete_drawn_shapes_with_their_detail() -> None:
     )
     unseen, data = batch_to_images(discs(64, 2)), Dataset(discs(512, 1), [str(i) for i in range(512)], [])
     ours = CompleterTrainer(gan, build_completer(gan, 1), options, draw_hole, unseen)
-    before = ours.exhibit({}).scores
+    before = ours.summary({}).scores
     while ours.images_seen < 1280:
         ours.step(data.batch(ours.images_seen, 8, seed=0, flip=True))
-    after = ours.exhibit({}).scores
+    after = ours.summary({}).scores
     for hole in ("center", "half"):  # 0.6 to 0.9 of the originals' detail, from 0.1
         assert before[f"detail_{hole}"] < 0.2 and 0.4 < after[f"detail_{hole}"] < 1.5
         assert after[f"psnr_{hole}"] > before[f"psnr_{hole}"] + 0.5  # by 1 and 3 dB

@@ -13,15 +13,15 @@ from latentfill.errors import HoleError
 from latentfill.options import REGRESSION
 from latentfill.training.completers import (
     DETAILS,
-    JUDGED,
+    SCORED_HOLES,
     SHARES,
     WARM_UP,
     Descent,
     check_hole,
     draw_known,
-    judge,
     psnr,
     rate,
+    score_completions,
 )
 
 
@@ -88,11 +88,11 @@ def test_a_judge_shows_what_was_known_and_what_was_made_of_it(n: int) -> None:
         groups.append(len(some))
         return some + 0.2
 
-    exhibit = judge(completed, images)
-    assert set(exhibit.scores) == {*JUDGED, *DETAILS} and max(groups) <= 64
-    assert all(exhibit.scores[name] == pytest.approx(20, abs=1e-3) for name in JUDGED)  # 10 log10(4 / 0.04)
+    exhibit = score_completions(completed, images)
+    assert set(exhibit.scores) == {*SCORED_HOLES, *DETAILS} and max(groups) <= 64
+    assert all(exhibit.scores[name] == pytest.approx(20, abs=1e-3) for name in SCORED_HOLES)  # 10 log10(4 / 0.04)
     assert all(exhibit.scores[name] == pytest.approx(1, abs=1e-4) for name in DETAILS)  # brighter, as fine
-    blurred = judge(lambda some, known: 0.5 * some, images, lambda some, known: 0.0 * some)
+    blurred = score_completions(lambda some, known: 0.5 * some, images, lambda some, known: 0.0 * some)
     assert all(blurred.scores[name] == pytest.approx(0.25, abs=1e-4) for name in DETAILS)
     again = blurred.sheets[""].view(13, 8, 3, 16, 16)[3, : min(n, 8), :, 4:12, 4:12]
     assert (again == 0).all()  # the other way to complete

@@ -19,7 +19,7 @@ from PIL import Image
 from latentfill.errors import DataError
 from latentfill.files.locks import hold
 from latentfill.runs import data as decoded
-from latentfill.runs.data import Dataset, build, open_dataset, write_rejected
+from latentfill.runs.data import Dataset, load_dataset, open_dataset, write_rejected
 
 
 def flat(value: int, size: tuple[int, int] = (12, 8), mode: str = "RGB", kind: str = "PNG") -> bytes:
@@ -118,10 +118,10 @@ def test_a_limit_counts_the_pictures_that_can_be_read(folder: Path, cache: Path)
 
 def test_progress_ends_at_its_total(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoded, "AT_ONCE", 2)
-    *steps, data = build([folder], 8, 3, cache)
+    *steps, data = load_dataset([folder], 8, 3, cache)
     assert steps == [(2, 5), (4, 5), (5, 5)] and isinstance(data, Dataset)
     (folder / "a.png").write_text("no picture")
-    *steps, data = build([folder], 8, 3, cache, limit=3)
+    *steps, data = load_dataset([folder], 8, 3, cache, limit=3)
     assert steps == [(1, 3), (3, 3)]
 
 
@@ -137,7 +137,7 @@ def test_nothing_to_read_is_said(folder: Path, cache: Path, tmp_path: Path) -> N
 
 
 def test_what_is_stopped_half_way_leaves_nothing(folder: Path, cache: Path) -> None:
-    steps = build([folder], 8, 3, cache)
+    steps = load_dataset([folder], 8, 3, cache)
     next(steps)
     assert list(cache.iterdir())
     steps.close()  # type: ignore[attr-defined]
@@ -169,7 +169,7 @@ def test_a_damaged_map_is_made_again(folder: Path, cache: Path, damage: str) -> 
 
 
 def test_two_at_once_make_one_map(folder: Path, cache: Path) -> None:
-    slow, quick = build([folder], 8, 3, cache), build([folder], 8, 3, cache)
+    slow, quick = load_dataset([folder], 8, 3, cache), load_dataset([folder], 8, 3, cache)
     next(slow)
     *_, first = quick
     *_, second = slow
@@ -292,5 +292,5 @@ def test_a_picture_that_memory_does_not_hold_is_tried_alone_and_then_left_out(tm
     for i in range(4):
         Image.fromarray(np.full((8, 8, 3), i, np.uint8)).save(tmp_path / f"{i}.png")
     monkeypatch.setattr(decoded.photos, "read", read)
-    made = list(build([tmp_path], 8, 3, tmp_path / "cache"))[-1]
+    made = list(load_dataset([tmp_path], 8, 3, tmp_path / "cache"))[-1]
     assert list(made.names) == ["0.png", "2.png", "3.png"] and made.rejected == [("1.png", decoded.NO_MEMORY)]

@@ -1,4 +1,4 @@
-"""Training an encoder, and a context encoder: the same run, another learner."""
+"""Training an encoder, and a context encoder: the same run, another trainer."""
 
 import csv
 import json
@@ -185,7 +185,7 @@ def test_an_encoder_finds_the_latents_of_its_generator(monkeypatch: pytest.Monke
     none = torch.empty(0, 0, 0, 0)
     first, *_, last = [float(trainer.step(none)["hole"]) for _ in range(80)]
     assert last < 0.55 * first
-    scores = trainer.exhibit({}).scores
+    scores = trainer.summary({}).scores
     assert scores["psnr_half"] > 12
 
 

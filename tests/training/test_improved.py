@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from latentfill.training.losses import History, feature_distance, smoothing
+from latentfill.training.losses import HistoricalAverage, feature_distance, label_smoothing
 
 
 def test_smoothing_is_cross_entropy_against_a_lower_target() -> None:
     logits = torch.tensor([-2.0, 0.0, 3.0])
     target = torch.full((3,), 0.9)
     expected = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    torch.testing.assert_close(F.softplus(-logits) + smoothing(logits, 0.1), expected)
+    torch.testing.assert_close(F.softplus(-logits) + label_smoothing(logits, 0.1), expected)
 
 
 def test_features_are_compared_by_their_means() -> None:
@@ -25,7 +25,7 @@ def test_features_are_compared_by_their_means() -> None:
 
 def test_history_pulls_towards_the_mean_of_all_that_was() -> None:
     theta = torch.tensor([1.0, 2.0], requires_grad=True)
-    history = History([theta])
+    history = HistoricalAverage([theta])
     for value in ([3.0, 0.0], [2.0, 7.0]):
         theta = torch.tensor(value, requires_grad=True)
         history.remember([theta])
@@ -38,11 +38,11 @@ def test_history_pulls_towards_the_mean_of_all_that_was() -> None:
 
 
 def test_history_goes_on_where_it_was() -> None:
-    first, second = History([torch.zeros(2)]), History([torch.ones(2)])
+    first, second = HistoricalAverage([torch.zeros(2)]), HistoricalAverage([torch.ones(2)])
     first.remember([torch.ones(2)])
     second.load_state_dict(first.state_dict())
     for history in (first, second):
         history.remember([torch.full((2,), 4.0)])
     assert torch.equal(first.means[0], second.means[0]) and first.count == second.count == 3
     with pytest.raises(ValueError, match="other parameters"):
-        History([torch.zeros(3)]).load_state_dict(first.state_dict())
+        HistoricalAverage([torch.zeros(3)]).load_state_dict(first.state_dict())

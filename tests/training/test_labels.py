@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from latentfill.errors import DataError
-from latentfill.runs.data import Dataset, labelled
+from latentfill.runs.data import Dataset, label_by_folder
 
 
 def named(*names: str) -> Dataset:
@@ -13,7 +13,7 @@ def named(*names: str) -> Dataset:
 
 
 def test_a_picture_has_the_class_of_its_first_folder() -> None:
-    data = labelled(named("owls/a.png", "cats/b/c.png", "more.tar/owls/d.png", "owls/e.zip/f.png"))
+    data = label_by_folder(named("owls/a.png", "cats/b/c.png", "more.tar/owls/d.png", "owls/e.zip/f.png"))
     assert data.classes == {"cats": 1, "owls": 3} and data.labels is not None
     assert data.labels.tolist() == [1, 0, 1, 1]
 
@@ -23,11 +23,11 @@ def test_a_picture_has_the_class_of_its_first_folder() -> None:
 )
 def test_pictures_that_cannot_be_told_apart_are_named(names: tuple[str, ...], what: str) -> None:
     with pytest.raises(DataError, match=what):
-        labelled(named(*names))
+        label_by_folder(named(*names))
 
 
 def test_a_batch_has_the_labels_of_its_pictures() -> None:
-    data = labelled(named(*(f"{'ab'[i % 2]}/{i}.png" for i in range(7))))
+    data = label_by_folder(named(*(f"{'ab'[i % 2]}/{i}.png" for i in range(7))))
     images, labels = data.batch(5, 9, seed=3, flip=True), data.batch_labels(5, 9, seed=3)
     assert labels is not None
     assert labels.tolist() == [round((float(image.mean()) + 1) * 127.5) % 2 for image in images]

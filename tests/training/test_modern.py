@@ -11,8 +11,8 @@ from torch.nn.functional import softplus
 
 from latentfill.gan.checkpoint import build_networks, build_residual_encoder
 from latentfill.options import GAN_PRESETS, NetworkOptions, TrainOptions
-from latentfill.training.reconstruction import redraw_batch
-from latentfill.training.trainer import Trainer
+from latentfill.training.reconstruction import reconstruct_batch
+from latentfill.training.trainer import GanTrainer
 
 NETWORK = NetworkOptions(size=8, networks="residual", latent=5, prior="normal")
 MODERN = replace(
@@ -41,9 +41,9 @@ CASES = {
 }
 
 
-def trainer(network: NetworkOptions, options: TrainOptions) -> Trainer:
+def trainer(network: NetworkOptions, options: TrainOptions) -> GanTrainer:
     encoder = build_residual_encoder(network, seed=3) if options.encodes else None
-    return Trainer(*build_networks(network, 3), options, network, encoder)
+    return GanTrainer(*build_networks(network, 3), options, network, encoder)
 
 
 def real(i: int, n: int) -> torch.Tensor:
@@ -152,7 +152,7 @@ def test_g_redraws_alone_before_the_game_and_at_most_for_a_quarter_of_the_traini
     assert all("image" in names for names in told)
     ours = trainer(NETWORK, replace(MODERN, images_seen=48, redraw_first=10**6))
     for i in range(3):
-        ours.exhibit(ours.step(real(i, 4)))
+        ours.summary(ours.step(real(i, 4)))
     assert all(torch.equal(tensor, d[name]) for name, tensor in ours.discriminator.state_dict().items())
 
 
@@ -199,7 +199,7 @@ def test_d_judges_redrawn_pictures_each_beside_its_original(monkeypatch: pytest.
     assert ours.e
     with torch.no_grad():
         samples = ours.generator(z)
-        redrawn = redraw_batch(ours.generator, ours.e.network, batch, range(4), 0, 1.0).pictures
+        redrawn = reconstruct_batch(ours.generator, ours.e.network, batch, range(4), 0, 1.0).pictures
     ours.step(batch)
     torch.testing.assert_close(seen[0], torch.cat([samples[:2], redrawn[2:]]))
 

@@ -22,7 +22,9 @@ BF16 = pytest.param(
 TINY = NetworkOptions(size=32, networks="pyramid", base=4, latent=16)
 
 
-def trainer(network: NetworkOptions = TINY, precision: torch.dtype = torch.float32, **options: Any) -> PyramidTrainer:
+def new_trainer(
+    network: NetworkOptions = TINY, precision: torch.dtype = torch.float32, **options: Any
+) -> PyramidTrainer:
     generator, discriminator = build_pyramid(network, 3)
     generator.precision = discriminator.precision = precision
     return PyramidTrainer(generator, discriminator, TrainOptions(**options), network)
@@ -35,8 +37,8 @@ def real(i: int, n: int = 4, size: int = 32, channels: int = 3) -> torch.Tensor:
 class Plain:
     """The games of all levels one after the other, as the paper trains them, each with optimisers of its own."""
 
-    def __init__(self, learner: PyramidTrainer, rate: float) -> None:
-        self.generator, self.discriminator = deepcopy(learner.generator), deepcopy(learner.discriminator)
+    def __init__(self, trainer: PyramidTrainer, rate: float) -> None:
+        self.generator, self.discriminator = deepcopy(trainer.generator), deepcopy(trainer.discriminator)
         draws: Any = [self.generator.smallest, *self.generator.levels]
         self.levels = list(zip(draws, self.discriminator.levels, strict=True))
         self.optimizers = [
@@ -73,7 +75,7 @@ class Plain:
 
 
 def test_a_step_is_that_of_every_level_in_a_plain_loop() -> None:
-    ours = trainer(learning_rate=1e-3)
+    ours = new_trainer(learning_rate=1e-3)
     for network in (ours.generator, ours.discriminator, ours.averaged):
         network.double()
     ours.generator.precision = ours.discriminator.precision = torch.float64
@@ -93,23 +95,23 @@ def test_a_step_is_that_of_every_level_in_a_plain_loop() -> None:
 
 def test_no_level_learns_from_another() -> None:
     """A level that is broken leaves the others as they would have been."""
-    whole, broken = trainer(), trainer()
+    whole, broken = new_trainer(), new_trainer()
     level: Any = broken.generator.levels[1]
     level.mix.weight.data.mul_(-3)
     level.draw.weight.data.fill_(0.1)
-    for learner in (whole, broken):
-        learner.step(real(0))
+    for trainer in (whole, broken):
+        trainer.step(real(0))
     for part in ("smallest", "levels.0"):
-        mine, others = (learner.generator.get_submodule(part).state_dict() for learner in (whole, broken))
+        mine, others = (trainer.generator.get_submodule(part).state_dict() for trainer in (whole, broken))
         assert all(torch.equal(tensor, others[name]) for name, tensor in mine.items())
 
 
 @pytest.mark.parametrize("precision", [torch.float32, BF16])
 def test_resuming_is_as_if_never_interrupted_to_the_bit(precision: torch.dtype, equal: Any) -> None:
-    straight = trainer(precision=precision)
+    straight = new_trainer(precision=precision)
     for i in range(5):
         straight.step(real(i))
-    first, second = trainer(precision=precision), trainer(precision=precision)
+    first, second = new_trainer(precision=precision), new_trainer(precision=precision)
     for i in range(2):
         first.step(real(i))
     file = io.BytesIO()
@@ -122,14 +124,14 @@ def test_resuming_is_as_if_never_interrupted_to_the_bit(precision: torch.dtype, 
     assert all(equal(a, second.models({})[kind].generator.state_dict()) for kind, a in states(straight).items())
 
 
-def states(learner: PyramidTrainer) -> dict[str, Any]:
-    models: Any = learner.models({})
+def states(trainer: PyramidTrainer) -> dict[str, Any]:
+    models: Any = trainer.models({})
     return {kind: model.generator.state_dict() for kind, model in models.items()}
 
 
 @pytest.mark.parametrize("size", [8, 16, 64])
 def test_every_size_takes_a_step_and_tells_each_level(size: Size) -> None:
-    tiny = trainer(NetworkOptions(size, 1, "pyramid", base=1, latent=8))
+    tiny = new_trainer(NetworkOptions(size, 1, "pyramid", base=1, latent=8))
     values = tiny.step(real(0, 2, size, 1))
     assert isinstance(tiny, Learner) and tiny.is_finite() and tiny.images_seen == 2
     told = {curve.value for curve in tiny.curves.values()} - {"images_per_second", "learning_rate"}
@@ -143,13 +145,13 @@ def test_every_size_takes_a_step_and_tells_each_level(size: Size) -> None:
 
 
 def test_a_number_that_is_none_is_noticed() -> None:
-    tiny = trainer()
+    tiny = new_trainer()
     tiny.discriminator.levels[2].get_parameter("judge.bias").data.fill_(torch.nan)
     assert not tiny.is_finite()
 
 
 def test_a_model_has_the_statistics_of_images_drawn_from_z_alone() -> None:
-    tiny = trainer()
+    tiny = new_trainer()
     for i in range(3):
         tiny.step(real(i))
     settled = tiny.averaged_generator(64)

@@ -7,7 +7,7 @@ from latentfill.gan.checkpoint import build, build_residual_encoder
 from latentfill.gan.encoder import ResidualEncoder
 from latentfill.gan.gan import NormalPrior
 from latentfill.options import NetworkOptions
-from latentfill.training.reconstruction import draw_holes, draw_noise, redraw
+from latentfill.training.reconstruction import draw_holes, draw_noise, reconstruct
 
 OPTIONS = NetworkOptions(size=8, networks="residual", latent=4, prior="normal")
 
@@ -32,7 +32,7 @@ def test_a_hand_computed_case(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = Flat()
     images = torch.tensor([[[[0.0, 0.0], [0.0, 2.0]]]])
     known = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])
-    redrawn = redraw(generator, encoder, images, known, torch.tensor([[1.0, -1.0]]), 1.0)
+    redrawn = reconstruct(generator, encoder, images, known, torch.tensor([[1.0, -1.0]]), 1.0)
     assert generator.seen[0].tolist() == [[pytest.approx(2.0), pytest.approx(-2.718281828)]]  # mean + noise * sigma
     assert float(redrawn.image) == 1.0 and float(redrawn.hole) == 2.0
     nats = 0.5 * (1 + 1 - 1 - 0) + 0.5 * (0 + 7.389056 - 1 - 2)
@@ -45,7 +45,7 @@ def test_its_gradient_is_that_of_half_the_logarithm_of_the_errors() -> None:
     images = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
     known, noise = draw_holes(8, range(3, 6), 0), draw_noise(4, range(3), 0)
     weights = list(encoder.parameters())
-    loss = redraw(gan.generator, encoder, images, known, noise, 0.0).loss
+    loss = reconstruct(gan.generator, encoder, images, known, noise, 0.0).loss
     mean, log_variance = encoder.posterior(images, known)
     error = (gan.generator(mean + noise * (log_variance / 2).exp()) - images).square().mean(1, keepdim=True)
     hole = (error * (1 - known)).sum() / (1 - known).sum()

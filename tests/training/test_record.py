@@ -11,8 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from latentfill.gan.checkpoint import build_networks
 from latentfill.options import NetworkOptions, TrainOptions
-from latentfill.runs.record import Curve, Exhibit, Record
-from latentfill.training.trainer import CURVES, Trainer
+from latentfill.runs.record import Curve, Record, Summary
+from latentfill.training.trainer import CURVES, GanTrainer
 
 
 def values(number: float) -> dict[str, float]:
@@ -83,11 +83,11 @@ def test_tensorboard_has_curves_histograms_grids_and_the_graph(tmp_path: Path) -
     generator.precision = discriminator.precision = torch.bfloat16
     before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
     record = Record(tmp_path, 0, CURVES)
-    trainer = Trainer(generator, discriminator, TrainOptions())
+    trainer = GanTrainer(generator, discriminator, TrainOptions())
     trainer.images_seen = 2
     record.graph(*trainer.graph())
     record.metrics(64, values(1.0))
-    record.show(64, trainer.exhibit({"real": torch.tensor([0.0, 20.0]), "fake": torch.tensor([-20.0, -20.0])}))
+    record.show(64, trainer.summary({"real": torch.tensor([0.0, 20.0]), "fake": torch.tensor([-20.0, -20.0])}))
     record.close()
     events = board(tmp_path)
     tags = events.Tags()
@@ -108,7 +108,7 @@ def test_samples_are_grids_of_what_the_generators_drew(tmp_path: Path, channels:
     record = Record(tmp_path, 0, CURVES)
     images = torch.full((10, channels, 8, 8), -1.0)
     images[9] = 1.0
-    record.show(64, Exhibit({"": images, "-raw": -images}))
+    record.show(64, Summary({"": images, "-raw": -images}))
     record.close()
     averaged, raw = (np.asarray(Image.open(tmp_path / "samples" / f"0000000064{kind}.png")) for kind in ("", "-raw"))
     assert averaged.shape == (16, 64, 3)  # eight to a row

@@ -22,7 +22,7 @@ from latentfill.runs.data import Dataset
 from latentfill.runs.loop import Progress
 from latentfill.runs.record import Record
 from latentfill.training.gan import train
-from latentfill.training.trainer import Trainer
+from latentfill.training.trainer import GanTrainer
 
 NETWORK = NetworkOptions(size=8, base=2, latent=3)
 TRAIN = TrainOptions(images_seen=48, batch_size=4, precision="fp32")
@@ -35,8 +35,8 @@ DATA = Dataset(PIXELS, [str(i) for i in range(10)], [("bad.png", "not a picture"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer samples for the statistics, no graph: neither is the matter here."""
-    original = Trainer.averaged_generator
-    monkeypatch.setattr(Trainer, "averaged_generator", lambda self, images=64: original(self, 64))
+    original = GanTrainer.averaged_generator
+    monkeypatch.setattr(GanTrainer, "averaged_generator", lambda self, images=64: original(self, 64))
     monkeypatch.setattr(Record, "graph", lambda *_: None)
 
 
@@ -150,16 +150,16 @@ def test_an_error_between_two_steps_saves_exactly_once(tmp_path: Path, monkeypat
 def test_a_step_torn_apart_is_not_saved_and_the_rest_is_to_the_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    after = Trainer._after
+    after = GanTrainer._after
 
-    def torn(self: Trainer, *told: Any) -> Any:
+    def torn(self: GanTrainer, *told: Any) -> Any:
         if self.images_seen == 8:
             raise KeyboardInterrupt
         return after(self, *told)
 
     go(tmp_path / "straight")
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_after", torn)
+        patch.setattr(GanTrainer, "_after", torn)
         with pytest.raises(KeyboardInterrupt):
             go(tmp_path / "torn", average_half_life=0, run=replace(RUN, checkpoint_every=8))
     assert state(tmp_path / "torn")["images_seen"] == 8
@@ -225,16 +225,16 @@ def test_what_is_no_longer_a_number_stops_the_training_and_is_never_saved(
 
 
 def test_weights_are_looked_at_before_they_are_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    after = Trainer._after
+    after = GanTrainer._after
 
-    def ruin(self: Trainer, *told: Any) -> Any:
+    def ruin(self: GanTrainer, *told: Any) -> Any:
         values = after(self, *told)
         if self.images_seen == 24:  # after the losses of that step
             self.averaged.project.get_parameter("bias").detach().fill_(float("nan"))
         return values
 
     go(tmp_path, 12)
-    monkeypatch.setattr(Trainer, "_after", ruin)
+    monkeypatch.setattr(GanTrainer, "_after", ruin)
     with pytest.raises(RunError, match="broke down near 24 images"):
         go(tmp_path, run=replace(ALONE, checkpoint_every=24))
     assert state(tmp_path)["images_seen"] == 12
@@ -375,7 +375,7 @@ def test_a_run_that_goes_on_with_other_pictures_says_so(tmp_path: Path) -> None:
     same, other = (
         go(tmp_path, images, replace(DATA, pixels=pixels)) for images, pixels in ((8, PIXELS), (12, ~PIXELS))
     )
-    told = [" ".join(line for step in steps for line in step.told) for steps in (same, other)]
+    told = [" ".join(line for step in steps for line in step.messages) for steps in (same, other)]
     assert "not those of the last start" not in told[0] and "not those of the last start" in told[1]
 
 

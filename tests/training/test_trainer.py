@@ -14,7 +14,7 @@ from latentfill.gan import stride2
 from latentfill.gan.checkpoint import build_networks
 from latentfill.gan.dcgan import SIZES, DcganDiscriminator, DcganGenerator
 from latentfill.options import NetworkOptions, Size, TrainOptions, Widths
-from latentfill.training.trainer import Trainer
+from latentfill.training.trainer import GanTrainer
 
 BF16 = pytest.param(
     torch.bfloat16, marks=pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="no bf16 in this processor")
@@ -22,10 +22,10 @@ BF16 = pytest.param(
 TINY = NetworkOptions(size=16, base=4, latent=6)
 
 
-def trainer(network: NetworkOptions = TINY, precision: torch.dtype = torch.float32, **options: Any) -> Trainer:
+def trainer(network: NetworkOptions = TINY, precision: torch.dtype = torch.float32, **options: Any) -> GanTrainer:
     generator, discriminator = build_networks(network, 3)
     generator.precision = discriminator.precision = precision
-    return Trainer(generator, discriminator, TrainOptions(**options))
+    return GanTrainer(generator, discriminator, TrainOptions(**options))
 
 
 def real(i: int, n: int = 4, size: int = 16, channels: int = 3) -> torch.Tensor:

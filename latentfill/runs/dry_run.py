@@ -16,37 +16,37 @@ from ..gan.layers import use_process_group
 from ..options import RunOptions, TrainOptions
 from .checkpoints import listed
 from .data import Dataset
-from .distributed import ALONE, Team
+from .distributed import SINGLE_PROCESS, DistributedContext
 from .record import Progress
-from .trainer import Learner, Make
+from .trainer import Make, Trainer
 
 STEPS, WARM_UP = 8, 1  # steps that are timed, and before them
 SHEET = 3 * 64 * 2  # bytes of samples for each pixel of an image, before compression: 64 images, averaged and last
 
 
-def rehearse(
+def dry_run(
     make: Make,
     data: Dataset | None,
     folder: Path,
     options: TrainOptions,
     run: RunOptions,
     device: torch.device,
-    team: Team = ALONE,
+    distributed: DistributedContext = SINGLE_PROCESS,
 ) -> Progress:
     """What a training would take: told, not written. The bytes of gradients and activations are what steps added."""
     before = _peak(device)
     last = options.reconstruct_last if options.completes else 0
-    learner = make(device, replace(options, redraw_first=0, reconstruct_last=last))  # of the slowest part: all play
-    images = _real(learner, data, options, team.part).to(device)
-    with use_process_group(team.crew):
+    trainer = make(device, replace(options, redraw_first=0, reconstruct_last=last))  # of the slowest part: all play
+    images = _real(trainer, data, options, distributed.rows).to(device)
+    with use_process_group(distributed.group):
         for _ in range(WARM_UP):
-            learner.step(images)
+            trainer.step(images)
         began = time.perf_counter()
         for _ in range(STEPS):
-            values = learner.step(images)
+            values = trainer.step(images)
     float(next(iter(values.values())).mean())  # waits for the device
-    rate = learner.images_seen / (WARM_UP + STEPS) * STEPS / (time.perf_counter() - began)
-    state, models = learner.state_dict(), len(learner.suffixes)
+    rate = trainer.images_seen / (WARM_UP + STEPS) * STEPS / (time.perf_counter() - began)
+    state, models = trainer.state_dict(), len(trainer.suffixes)
     networks = {name: part for name, part in state.items() if _is_network(part)}
     numbers = {name: sum(t.numel() for t in part.values()) for name, part in networks.items()}
     weights = sum(_bytes(part) for part in networks.values())
@@ -57,13 +57,13 @@ def rehearse(
     sheets = left // run.sample_every * SHEET * (images.shape[-1] ** 2 if images.numel() else 64**2) // 2
     snapshots = left // run.snapshot_every if run.snapshot_every else 0
     disk = kept * (run.keep_checkpoints + 1) + weights * (models + 1 + snapshots * models) + sheets
-    dtype = str(learner.precision).removeprefix("torch.")
+    dtype = str(trainer.precision).removeprefix("torch.")
     alone = (
         ", as parts of it are quicker" if options.encodes and (options.redraw_first or options.reconstruct_last) else ""
     )
-    shared = f", shared by {team.crew.size} processes" if team.crew.size > 1 else ""
+    shared = f", shared by {distributed.group.size} processes" if distributed.group.size > 1 else ""
     lines = [
-        f"what        {type(learner).__name__} of {', '.join(f'{name} {n:,}' for name, n in numbers.items())} numbers",
+        f"what        {type(trainer).__name__} of {', '.join(f'{name} {n:,}' for name, n in numbers.items())} numbers",
         f"memory      {_mb(weights)} networks, {_mb(kept - weights)} optimisers, {_mb(max(0, peak - kept))} gradients, "
         f"activations and the rest of {STEPS + WARM_UP} steps; {_mb(peak)} in all beyond the program itself",
         f"computes    in {dtype} on {device}, {options.batch_size} images at a time{shared}",
@@ -73,13 +73,13 @@ def rehearse(
         f"disk        about {_mb(disk)} in {folder}: {run.keep_checkpoints + 1} checkpoints of {_mb(kept)} at most, "
         f"models, {left // run.sample_every:,} times samples",
     ]
-    return Progress(begun, options.images_seen, rate, {}, begun, told=tuple(lines))
+    return Progress(begun, options.images_seen, rate, {}, begun, messages=tuple(lines))
 
 
-def _real(learner: Learner, data: Dataset | None, options: TrainOptions, part: slice) -> Tensor:
-    if not data or not learner.real_images:
+def _real(trainer: Trainer, data: Dataset | None, options: TrainOptions, part: slice) -> Tensor:
+    if not data or not trainer.real_images:
         return torch.empty(0, 0, 0, 0)
-    return data.batch(0, learner.real_images, seed=options.seed, flip=options.flip, part=part)
+    return data.batch(0, trainer.real_images, seed=options.seed, flip=options.flip, part=part)
 
 
 def _is_network(part: Any) -> bool:
