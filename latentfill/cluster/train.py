@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import LatentfillError, RunError, explain
 from ..options.commands import TrainCommand
 from ..runs.checkpoints import listed
-from ..runs.distributed import ProcessLostError, current_context
+from ..runs.distributed import DistributedContext, ProcessLostError, current_context
 from ..runs.store import is_remote
 from .fleet import Fleet, connect, disconnect
 

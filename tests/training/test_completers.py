@@ -11,6 +11,7 @@ from torch import nn
 
 from latentfill.errors import HoleError
 from latentfill.options import REGRESSION
+from latentfill.seeds import Stream
 from latentfill.training.completers import (
     DETAILS,
     SCORED_HOLES,
@@ -29,7 +30,7 @@ def test_a_hole_belongs_to_the_number_of_its_image_and_to_the_seed() -> None:
     known = draw_known(16, range(40), 3)
     assert torch.equal(draw_known(16, range(7, 12), 3), known[7:12])
     assert not torch.equal(draw_known(16, range(40), 4), known)
-    assert not torch.equal(draw_known(16, range(40), 3, stream=99), known)
+    assert not torch.equal(draw_known(16, range(40), 3, stream=Stream.COMPLETER_HOLES), known)
     assert draw_known(16, [], 3).shape == (0, 1, 16, 16)
 
 
