@@ -1,8 +1,8 @@
-"""A completer: an incomplete image, and noise -> the whole image, in one pass, with as many answers as noises.
+"""A completer: an incomplete image, and noise -> the whole image, in one pass; other noise, another image.
 
 - the encoder's maps of every size are added to what enters G's stage of that size, through 1x1 convolutions that begin
   as zero: so it begins as the encoder and G that it is made of, to the bit
-- the latent is the encoder's, moved by its own spread times noise: where the hole leaves a choice, answers differ
+- the latent is the encoder's, moved by its own deviation times noise: where the hole leaves a choice, images differ
   (Zhao et al. 2021, "Large scale image completion via co-modulated GANs", have the noise beside the encoder's vector)
 - the critic sees the hole as one more channel of the completed image
 """
@@ -12,11 +12,10 @@ from typing import Any, cast, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..errors import ModelError
 from ..types import Images, Known, Latents, PerImage
-from .dcgan import blank, parameters
+from .dcgan import blank, convolve
 from .encoder import ResidualEncoder, constrain, encoder_input
 from .gan import Condition, Gan, Prior
 from .residual import ResidualDiscriminator, ResidualGenerator, double, initialise
@@ -54,18 +53,18 @@ class ResidualCompleter(nn.Module):
     def forward(self, images: Images, known: Known, noise: Latents | None = None) -> Images:
         """[n, channels, size, size] in [-1, 1], [n, 1, size, size], and noise [n, d], standard normal, or none.
 
-        Returns what was drawn, in place of the known pixels too.
+        Known pixels are drawn, too.
         """
         condition = self.encode(images, known)
         return self.draw(self.latents(condition, noise), condition)
 
     def encode(self, images: Images, known: Known) -> Condition:
-        """All that is known of incomplete images; what is in their holes is not looked at."""
+        """The condition of incomplete images; what is in their holes is not looked at."""
         e = self.encoder
         seen = encoder_input(images, known).to(e.precision, memory_format=torch.channels_last)
         maps = e.trunk.see(seen, len(e.trunk.stages))[1:]
         mean, log_variance = e.describe(maps[-1])
-        added = tuple(F.conv2d(x, *parameters(skip, x.dtype)) for x, skip in zip(maps, self.skips, strict=True))
+        added = tuple(convolve(x, skip) for x, skip in zip(maps, self.skips, strict=True))
         return Condition(mean, (log_variance / 2).exp(), added)
 
     def latents(self, condition: Condition, noise: Latents | None = None) -> Latents:
@@ -79,11 +78,11 @@ class ResidualCompleter(nn.Module):
         return self.finish(self.begin(z, condition, last), condition, last)
 
     def begin(self, z: Latents, condition: Condition, stages: int) -> Tensor:
-        """[n, maps, h, w]: what it has drawn after so many of the generator's stages."""
+        """[n, maps, h, w]: the maps after so many of the generator's stages."""
         return self._through(self.generator.project_latents(z), condition, 0, stages)
 
     def finish(self, x: Tensor, condition: Condition, stages: int) -> Images:
-        """The rest of the way, from what `begin` gave."""
+        """Images from what `begin` returned."""
         x = self._through(x.to(self.precision), condition, stages, len(self.generator.stages))
         return self.generator.to_images(x)
 

@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Callable, Iterator
-from typing import final, get_args
+from typing import Any, final, get_args
 
 import torch
 from torch import Tensor, nn
@@ -53,17 +53,14 @@ class DcganGenerator(nn.Module):
     def forward(self, z: Latents) -> Images:
         """[n, d] -> [n, channels, size, size] in [-1, 1]."""
         z, rows = prepend_reference(self.norms, self.reference, z.to(self.precision), self.training)
-        x = F.linear(z, *parameters(self.project, z.dtype))
-        x = x.view(len(z), -1, START, START).contiguous(memory_format=torch.channels_last)
+        x = linear(z, self.project).view(len(z), -1, START, START).contiguous(memory_format=torch.channels_last)
         for norm, layer in zip(self.norms, self.ups, strict=True):
-            weight, bias = parameters(layer, z.dtype)
-            x = up(torch.relu_(norm(x)), weight) + bias[:, None, None]
+            x = convolve_up(torch.relu_(norm(x)), layer)
         return torch.tanh(drop_reference(x, rows).float())
 
-    def idle_biases(self) -> list[nn.Parameter]:
-        """Biases that batch norm subtracts again, kept for parity with the original."""
-        pairs = zip(list(self.ups)[:-1], list(self.norms)[1:], strict=True)
-        return [layer.get_parameter("bias") for layer, norm in pairs if not isinstance(norm, nn.Identity)]
+    def normalised_layers(self) -> Iterator[tuple[nn.Module, nn.Module]]:
+        """Layers, each with the norm right after it."""
+        return zip(list(self.ups)[:-1], list(self.norms)[1:], strict=True)
 
 
 @final
@@ -91,26 +88,24 @@ class DcganDiscriminator(nn.Module):
         return self.decide(self.features(images))
 
     def features(self, images: Images) -> Tensor:
-        """[n, d]: what it sees in each image, before it judges."""
+        """[n, d]: the features of each image that the logit is made of."""
         x = images.to(self.precision, memory_format=torch.channels_last)
         x, rows = prepend_reference(self.norms, self.reference, x, self.training)
         for level, layer in enumerate(self.downs):
-            weight, bias = parameters(layer, x.dtype)
-            x = down(x, weight) + bias[:, None, None]
+            x = convolve_down(x, layer)
             if level:
                 x = self.norms[level - 1](x)
             x = F.leaky_relu_(x, SLOPE)
         return drop_reference(x, rows).flatten(1)
 
     def decide(self, features: Tensor) -> PerImage:
-        """[n, d] -> [n] logits: the rest of the way, where images of a batch may meet."""
+        """[n, d] -> [n] logits; with minibatch discrimination the images of a batch meet here."""
         x = features if self.batch is None else torch.cat([features, self.batch(features)], 1)
-        return F.linear(x, *parameters(self.judge, x.dtype)).flatten().float()
+        return linear(x, self.judge).flatten().float()
 
-    def idle_biases(self) -> list[nn.Parameter]:
-        """Biases that batch norm subtracts again, kept for parity with the original."""
-        pairs = zip(list(self.downs)[1:], self.norms, strict=True)
-        return [layer.get_parameter("bias") for layer, norm in pairs if not isinstance(norm, nn.Identity)]
+    def normalised_layers(self) -> Iterator[tuple[nn.Module, nn.Module]]:
+        """Layers, each with the norm right after it."""
+        return zip(list(self.downs)[1:], self.norms, strict=True)
 
 
 def generator_maps(size: int, base: int, widths: Widths) -> list[int]:
@@ -139,16 +134,15 @@ def check_shape(size: int, channels: int) -> None:
 def initialise(network: nn.Module, seed: int) -> None:
     """Fill the parameters as the original does: sigma 0.02 everywhere, truncated in convolutions; biases 0."""
     rng = torch.Generator().manual_seed(seed)
-    for module in _layers(network):
+    for module in network.modules():
         if isinstance(module, nn.BatchNorm2d | VirtualBatchNorm):
             module.reset_parameters()
-            continue
-        weight, bias = module.get_parameter("weight"), module.get_parameter("bias")
-        if isinstance(module, nn.Conv2d):
-            nn.init.trunc_normal_(weight, std=0.02, a=-0.04, b=0.04, generator=rng)
-        else:
-            nn.init.normal_(weight, std=0.02, generator=rng)
-        nn.init.zeros_(bias)
+        elif isinstance(module, nn.Conv2d):
+            nn.init.trunc_normal_(module.weight, std=0.02, a=-0.04, b=0.04, generator=rng)
+            nn.init.zeros_(module.get_parameter("bias"))
+        elif isinstance(module, nn.Linear | nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, std=0.02, generator=rng)
+            nn.init.zeros_(module.get_parameter("bias"))
     for module in network.modules():
         if isinstance(module, MinibatchDiscrimination):
             module.initialise(rng)
@@ -166,11 +160,36 @@ def blank(kind: Callable[..., nn.Module], *shape: int, **options: int) -> nn.Mod
     return layer
 
 
+def idle_biases(*networks: nn.Module) -> list[nn.Parameter]:
+    """Biases that batch norm subtracts again, kept for parity with the original."""
+    modules: Iterator[Any] = (module for network in networks for module in network.modules())
+    pairs = [pair for module in modules if hasattr(module, "normalised_layers") for pair in module.normalised_layers()]
+    return [layer.get_parameter("bias") for layer, norm in pairs if not isinstance(norm, nn.Identity)]
+
+
 def parameters(layer: nn.Module, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Weight and bias of a layer, to compute with."""
     return layer.get_parameter("weight").to(dtype), layer.get_parameter("bias").to(dtype)
 
 
-def _layers(network: nn.Module) -> Iterator[nn.Module]:
-    kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, VirtualBatchNorm)
-    return (module for module in network.modules() if isinstance(module, kinds))
+def linear(x: Tensor, layer: nn.Module) -> Tensor:
+    """[n, a] -> [n, b] in the precision of x, as the next three."""
+    return F.linear(x, *parameters(layer, x.dtype))
+
+
+def convolve(x: Tensor, layer: nn.Module, groups: int = 1) -> Tensor:
+    """[n, a, h, w] -> [n, b, h, w], for an odd kernel."""
+    weight, bias = parameters(layer, x.dtype)
+    return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2, groups=groups)
+
+
+def convolve_down(x: Tensor, layer: nn.Module) -> Tensor:
+    """[n, a, 2h, 2w] -> [n, b, h, w]."""
+    weight, bias = parameters(layer, x.dtype)
+    return down(x, weight) + bias[:, None, None]
+
+
+def convolve_up(x: Tensor, layer: nn.Module) -> Tensor:
+    """[n, a, h, w] -> [n, b, 2h, 2w]."""
+    weight, bias = parameters(layer, x.dtype)
+    return up(x, weight) + bias[:, None, None]

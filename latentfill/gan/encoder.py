@@ -1,15 +1,13 @@
-"""A network that guesses the latent of an incomplete image: where a search begins, or already its end.
+"""Networks that see an incomplete image: encoders, which guess its latent, and the context encoder, which predicts it.
 
-It is trained for one G and sees which pixels it may trust. D's halving convolutions, with a residual block after each,
-and a small dense layer: several times D's arithmetic, and still less than one step of a search.
+An encoder is trained for one G and sees which pixels are known. That of a DCGAN has D's halving convolutions, with a
+residual block after each, and a small dense layer: less work than one step of a search. The residual one also says how
+sure it is of each number.
 
-An encoder of residual blocks: (M * y, M) -> z, and how sure of each number it is.
-
-The context encoder of Pathak et al. (2016): one network from an incomplete image to the whole one. No latent space.
-
-Theirs sees 128 or 227 pixels and has five halvings; this one halves down to 4x4 whatever the size, as the GAN beside it
-does, and has the same kernels. Between encoder and decoder lies their channel-wise dense layer (section 3.1): every map
-of 4x4 is mixed by a matrix of its own, then the maps by one convolution of 1x1.
+The context encoder of Pathak et al. (2016) has no latent space. Theirs sees 128 or 227 pixels and has five halvings;
+this one halves down to 4x4 whatever the size, as the GAN beside it does, and has the same kernels. Between encoder and
+decoder lies their channel-wise dense layer (section 3.1): every map of 4x4 is mixed by a matrix of its own, then the
+maps by one convolution of 1x1.
 """
 
 from collections.abc import Mapping
@@ -23,12 +21,21 @@ from torch.nn import functional as F
 from ..options import Scale
 from ..options.training import ContextOptions
 from ..types import Images, Known, Latents
-from .dcgan import SLOPE, START, blank, check_shape, discriminator_maps, parameters
+from .dcgan import (
+    SLOPE,
+    START,
+    blank,
+    check_shape,
+    convolve,
+    convolve_down,
+    convolve_up,
+    discriminator_maps,
+    linear,
+)
 from .dcgan import initialise as initialise_layers
 from .gan import Prior, UniformPrior
 from .layers import BatchNorm
 from .residual import Trunk
-from .stride2 import down, up
 
 BASE, HIDDEN = 64, 1024  # as D's; and numbers between the maps and the latent, ten for each of the usual hundred
 
@@ -55,13 +62,12 @@ class DcganEncoder(nn.Module):
         """[n, channels, size, size] in [-1, 1] and [n, 1, size, size] -> [n, d]; what is in the hole is not seen."""
         x = encoder_input(images, known).to(self.precision, memory_format=torch.channels_last)
         for level, layer in enumerate(self.downs):
-            weight, bias = parameters(layer, x.dtype)
-            x = down(x, weight) + bias[:, None, None]
+            x = convolve_down(x, layer)
             x = F.leaky_relu(self.norms[level - 1](x) if level else x, SLOPE)
             if level:
                 x = self.blocks[level - 1](x)
-        x = F.leaky_relu(F.linear(x.flatten(1), *parameters(self.hidden, x.dtype)), SLOPE)
-        return constrain(self.prior, F.linear(x, *parameters(self.answer, x.dtype)).float())
+        x = F.leaky_relu(linear(x.flatten(1), self.hidden), SLOPE)
+        return constrain(self.prior, linear(x, self.answer).float())
 
 
 @final
@@ -77,8 +83,7 @@ class ResidualBlock(nn.Module):
         """[n, maps, h, w] -> the same shape."""
         y = x
         for i, (layer, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
-            weight, bias = parameters(layer, x.dtype)
-            y = norm(F.conv2d(y, weight, bias, padding=1))
+            y = norm(convolve(y, layer))
             y = y if i else F.leaky_relu(y, SLOPE)
         return x + y
 
@@ -142,26 +147,25 @@ class ResidualEncoder(nn.Module):
         return constrain(self.prior, z), log_variances
 
     def describe(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """What `posterior` says, of the trunk's last maps; the latents are not yet where the prior wants them."""
+        """Latents, before `constrain`, and log variances from the trunk's last maps."""
         x = F.leaky_relu(maps, SLOPE).flatten(1)
-        x = F.leaky_relu(F.linear(x, *parameters(self.hidden, x.dtype)), SLOPE)
-        z = F.linear(x, *parameters(self.answer, x.dtype)).float()
-        return z, F.linear(x, *parameters(self.spread, x.dtype)).float().clamp(*LOG_VARIANCES)
+        x = F.leaky_relu(linear(x, self.hidden), SLOPE)
+        return linear(x, self.answer).float(), linear(x, self.spread).float().clamp(*LOG_VARIANCES)
 
 
 @final
 @dataclass(frozen=True)
 class ContextEncoder:
-    """What the model file of a context encoder holds. `about` is plain JSON: how it was made."""
+    """The contents of a context encoder's model file. `about` is plain JSON: how it was made."""
 
     module: "ContextModule"
     network: ContextOptions = field(default_factory=ContextOptions)
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def predict(self, images: Images, known: Known) -> Images:
-        """[n, c, h, w] in [-1, 1] and [n, 1, h, w] -> [n, c, h, w]; only what it makes of the hole is of use.
+        """[n, c, h, w] in [-1, 1] and [n, 1, h, w] -> [n, c, h, w], to be blended with the known pixels.
 
-        What is in the hole is not looked at. Blend with the known pixels to finish.
+        What is in the hole is not looked at.
         """
         with torch.no_grad():
             predicted: Images = self.module(images, known)
@@ -200,20 +204,16 @@ class ContextModule(nn.Module):
         seen = encoder_input(images, known).to(self.precision, memory_format=torch.channels_last)
         x, kept = seen, []
         for level, layer in enumerate(self.downs):
-            weight, bias = parameters(layer, x.dtype)
-            x = down(x, weight) + bias[:, None, None]
+            x = convolve_down(x, layer)
             x = F.leaky_relu(self.down_norms[level - 1](x) if level else x, SLOPE)
             kept.append(x)
-        x = F.conv2d(self.dense(x), *parameters(self.mix, x.dtype))
-        x = torch.relu(self.mix_norm(x))
+        x = torch.relu(self.mix_norm(convolve(self.dense(x), self.mix)))
         for level, layer in enumerate(self.ups):
-            weight, bias = parameters(layer, x.dtype)
-            x = torch.cat([x, kept[-1 - level]], 1) if self.skips else x
-            x = up(x, weight) + bias[:, None, None]
+            x = convolve_up(torch.cat([x, kept[-1 - level]], 1) if self.skips else x, layer)
             if level < len(self.up_norms):
                 x = torch.relu(self.up_norms[level](x))
         for layer in self.last:
-            x = F.conv2d(torch.cat([x, seen], 1), *parameters(layer, x.dtype), padding=1)
+            x = convolve(torch.cat([x, seen], 1), layer)
         return torch.tanh(x.float())
 
 

@@ -1,6 +1,6 @@
-"""p_z, the distribution that latents are drawn from and must stay in.
+"""The interfaces of a GAN's networks, and p_z, the prior that latents are drawn from and must stay in.
 
-A GAN: networks that know nothing of how they were trained.
+Networks know nothing of how they were trained.
 """
 
 from collections.abc import Mapping, Sequence
@@ -117,14 +117,14 @@ class Encoder(Protocol):
 
 
 class Condition(NamedTuple):
-    """What a completer knows of incomplete images."""
+    """Incomplete images, as a completer encodes them."""
 
     mean: Latents
     """[n, d]: the encoder's latents, before they are brought to where the prior wants them"""
     deviation: Latents
     """[n, d]: how far each number may be off"""
     maps: tuple[Tensor, ...]
-    """[n, maps, h, w] of each size, the largest first: what is added to the generator's"""
+    """[n, maps, h, w] of each size, the largest first: added to the generator's"""
 
     def select(self, rows: Tensor) -> "Condition":
         """Those images, in that order; a row may come again."""
@@ -133,13 +133,13 @@ class Condition(NamedTuple):
 
 @runtime_checkable
 class Completer(Protocol):
-    """Incomplete images to whole ones in one pass, with as many answers as there are noises."""
+    """Incomplete images to whole ones in one pass; other noise, another image."""
 
     @property
     def prior(self) -> Prior: ...
 
     def encode(self, images: Images, known: Known) -> Condition:
-        """All that is known of incomplete images; what is in their holes is not looked at."""
+        """The condition of incomplete images; what is in their holes is not looked at."""
 
     def latents(self, condition: Condition, noise: Latents | None = None) -> Latents:
         """The most probable latents, or with noise [n, d], standard normal, others that are as possible."""
@@ -148,10 +148,10 @@ class Completer(Protocol):
         """[n, d] -> [n, channels, size, size], in place of the known pixels too."""
 
     def begin(self, z: Latents, condition: Condition, stages: int) -> Tensor:
-        """[n, maps, h, w]: what it has drawn after so many stages."""
+        """[n, maps, h, w]: the maps after so many stages."""
 
     def finish(self, x: Tensor, condition: Condition, stages: int) -> Images:
-        """The rest of the way, from what `begin` gave."""
+        """Images from what `begin` returned."""
 
     def judge(self, completed: Images, known: Known) -> PerImage:
         """[n] logits of completed images: the larger, the more real with such a hole."""
@@ -160,7 +160,7 @@ class Completer(Protocol):
 @final
 @dataclass(frozen=True)
 class Gan:
-    """What a model file holds and a completion needs. `about` is plain JSON: how the model was made."""
+    """The contents of a model file, all that a completion needs. `about` is plain JSON: how the model was made."""
 
     generator: Generator
     discriminator: Discriminator

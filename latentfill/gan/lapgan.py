@@ -1,9 +1,7 @@
-"""An image as a small one and what every doubling of it lacks: the Laplacian pyramid of Burt and Adelson (1983).
+"""G and D of a Laplacian pyramid (Denton et al. 2015), as one generator of one latent and one discriminator.
 
-Halving takes means of 2x2, as pictures are shrunk everywhere here, and doubling is linear between the pixels. Whatever
-the two are, an image is exactly its half, doubled, and the residual.
-
-G and D of a Laplacian pyramid (Denton et al. 2015), as one generator of one latent and one discriminator.
+An image is exactly its half, doubled, and the residual (Burt and Adelson 1983). Halving takes means of 2x2, as pictures
+are shrunk everywhere here, and doubling is linear between the pixels.
 
 - the image of 8 pixels is a DCGAN's; each level then adds a residual to the image before it, doubled
 - every level has numbers of its own in z; a learned linear layer spreads them over the image before it, as the "colour
@@ -13,7 +11,7 @@ G and D of a Laplacian pyramid (Denton et al. 2015), as one generator of one lat
 - each level has a discriminator of the image with its residual added, as the paper's begin by adding the two
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, final
@@ -26,7 +24,7 @@ from torch.nn import functional as F
 from ..errors import LatentfillError
 from ..options.bounds import NormName
 from ..types import Images, Latents, PerImage
-from .dcgan import DcganDiscriminator, DcganGenerator, blank, check_shape, parameters
+from .dcgan import DcganDiscriminator, DcganGenerator, blank, check_shape, convolve, linear
 from .dcgan import initialise as initialise_layers
 from .gan import NormalPrior, UniformPrior
 from .layers import BatchNorm
@@ -99,7 +97,7 @@ class PyramidGenerator(nn.Module):
         return images
 
     def beside(self, z: Latents, real: Sizes) -> list[Tensor]:
-        """What each level draws when it sees real images of the size before its own: coarse to fine, not clipped."""
+        """Each level's drawing over real images of the size before its own: coarse to fine, not clipped."""
         first, *others = self.shares(z)
         levels = zip(self.levels, real, others, strict=False)
         return [self.smallest(first), *(level(images, numbers) for level, images, numbers in levels)]
@@ -108,11 +106,6 @@ class PyramidGenerator(nn.Module):
         """The latent's numbers for the image of 8 pixels, and for each level."""
         first = self.smallest.prior.dim
         return list(torch.split(z, [first] + [self.numbers] * len(self.levels), 1))
-
-    def idle_biases(self) -> list[nn.Parameter]:
-        """Biases that batch norm subtracts again."""
-        levels: Any = self.levels
-        return [*self.smallest.idle_biases(), *(bias for level in levels for bias in level.idle_biases())]
 
     @property
     def precision(self) -> torch.dtype:
@@ -145,26 +138,25 @@ class Level(nn.Module):
         return double(images) + self.residual(images, numbers)
 
     def residual(self, images: AnySize, numbers: Shares) -> AnySize:
-        """[n, channels, 2 size, 2 size]: what the images lack when they are doubled."""
-        noise = F.linear(numbers.to(self.precision), *parameters(self.noise, self.precision))
+        """[n, channels, 2 size, 2 size]: the residual of the doubled images."""
+        noise = linear(numbers.to(self.precision), self.noise)
         x = torch.cat([images.to(self.precision), noise.view(-1, 1, self.size, self.size)], 1)
         x = x.contiguous(memory_format=torch.channels_last)
         for layer, norm in zip((self.look, self.mix), self.norms, strict=True):
-            x = torch.relu(norm(_same(x, layer)))
-        return FAINT * F.pixel_shuffle(_same(x, self.draw), 2).float()
+            x = torch.relu(norm(convolve(x, layer)))
+        return FAINT * F.pixel_shuffle(convolve(x, self.draw), 2).float()
 
-    def idle_biases(self) -> list[nn.Parameter]:
-        """Biases that batch norm subtracts again."""
-        pairs = zip((self.look, self.mix), self.norms, strict=True)
-        return [layer.get_parameter("bias") for layer, norm in pairs if isinstance(norm, nn.BatchNorm2d)]
+    def normalised_layers(self) -> Iterator[tuple[nn.Module, nn.Module]]:
+        """Layers, each with the norm right after it."""
+        return zip((self.look, self.mix), self.norms, strict=True)
 
 
 @final
 class PyramidDiscriminator(nn.Module):
     """D: images to logits, the sum of those that each level's D has for the images at its size.
 
-    The probability of an image is that of its smallest version times, level by level, that of its residual given the
-    one before. So where each D tells how much likelier its part is to be real, all together do by their sum.
+    An image's probability is that of its smallest version times, level by level, that of its residual given the one
+    before. So the sum of the levels' log odds is the log odds of the whole.
     """
 
     def __init__(self, size: int = 64, channels: int = 3, base: int = 64, norm: NormName = "batch") -> None:
@@ -177,14 +169,14 @@ class PyramidDiscriminator(nn.Module):
         return logits
 
     def features(self, images: Images) -> Tensor:
-        """[n, d]: what the levels see in each image, side by side, before they judge."""
+        """[n, d]: the features of all levels, side by side."""
         levels: Any = self.levels
         return torch.cat(
             [level.features(seen) for level, seen in zip(levels, gaussian_pyramid(images), strict=True)], 1
         )
 
     def decide(self, features: Tensor) -> PerImage:
-        """[n, d] -> [n] logits: the rest of the way."""
+        """[n, d] -> [n] logits."""
         levels: Any = self.levels
         shares = torch.split(features, [level.judge.in_features for level in levels], 1)
         decided = [level.decide(share) for level, share in zip(levels, shares, strict=True)]
@@ -194,11 +186,6 @@ class PyramidDiscriminator(nn.Module):
     def judge(self, sizes: Sizes) -> list[Tensor]:
         """The logits of each level for images of its size, coarse to fine."""
         return [level(images) for level, images in zip(self.levels, sizes, strict=True)]
-
-    def idle_biases(self) -> list[nn.Parameter]:
-        """Biases that batch norm subtracts again."""
-        levels: Any = self.levels
-        return [bias for level in levels for bias in level.idle_biases()]
 
     @property
     def precision(self) -> torch.dtype:
@@ -228,9 +215,3 @@ def initialise(network: PyramidGenerator | PyramidDiscriminator, seed: int) -> N
             weight = level.noise.get_parameter("weight")
             nn.init.normal_(weight, std=NOISE * weight.shape[1] ** -0.5, generator=rng)
             nn.init.zeros_(level.draw.get_parameter("weight"))
-
-
-def _same(x: Tensor, layer: nn.Module) -> Tensor:
-    """A convolution that keeps the size."""
-    weight, bias = parameters(layer, x.dtype)
-    return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)

@@ -1,24 +1,15 @@
-"""What the residual networks are made of, after Huang et al. (2024), "The GAN is dead; long live the GAN!" (R3GAN).
+"""Residual networks after Huang et al. (2024), "The GAN is dead; long live the GAN!" (R3GAN), for 8 to 256 pixels.
 
-No layer normalises, so nothing depends on the batch and D's gradients may be penalised; that the signal keeps its size
-is seen to when the weights are first drawn (Zhang, Dauphin and Ma 2019, "Fixup"): a block begins as the identity.
-
-G and D of residual blocks, symmetric to each other, for images of 8 to 256 pixels.
-
+- no layer normalises, so nothing depends on the batch and D's gradients may be penalised; the first weights are drawn
+  so that the signal keeps its size (Zhang, Dauphin and Ma 2019, "Fixup"): a block begins as the identity
 - G: z, a dense layer to 4x4, then at each size residual blocks and a doubling; D the same backwards
-- the last doubling is a rearrangement of four times the channels (Shi et al. 2016), D's first halving its inverse, so
-  that no layer works at the full size, where on a processor nearly all of the time would go
+- the last doubling rearranges four times the channels (Shi et al. 2016), D's first halving is its inverse: no layer
+  works at the full size, where on a processor nearly all of the time would go
 - G ends in tanh: images lie in [-1, 1] as everywhere here (R3GAN's are unbounded)
-- asked for a class, G adds a learned vector to z, and D adds the product of one with its features (Miyato and Koyama
-  2018, "cGANs with projection discriminator")
-
-A GAN of many classes, asked for one: then it is a plain GAN, which everybody can search.
-
-The class's vector is added to z before the first layer of G, and multiplies the features before the last of D: both are
-affine, so it goes into a bias of the one and the weights of the other, and nothing is left to be told.
+- for a class, G adds a learned vector to z, and D adds the product of one with its features (Miyato and Koyama 2018,
+  "cGANs with projection discriminator")
 """
 
-from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any, final
@@ -30,7 +21,7 @@ from torch.nn import functional as F
 from ..errors import ModelError
 from ..options import Scale
 from ..types import Images, Latents, PerImage
-from .dcgan import SLOPE, START, blank, check_shape, parameters
+from .dcgan import SLOPE, START, blank, check_shape, convolve, linear
 from .gan import Gan, Prior
 from .layers import MinibatchDiscrimination
 
@@ -52,9 +43,9 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, maps, h, w] -> the same shape."""
-        y = F.leaky_relu(F.conv2d(x, *parameters(self.widen, x.dtype)), SLOPE)
-        y = F.leaky_relu(F.conv2d(y, *parameters(self.mix, x.dtype), padding=1, groups=self.groups), SLOPE)
-        return x + F.conv2d(y, *parameters(self.narrow, x.dtype))
+        y = F.leaky_relu(convolve(x, self.widen), SLOPE)
+        y = F.leaky_relu(convolve(y, self.mix, self.groups), SLOPE)
+        return x + convolve(y, self.narrow)
 
 
 @final
@@ -68,7 +59,7 @@ class Stage(nn.Module):
 
     def adapt(self, x: Tensor) -> Tensor:
         """[n, before, h, w] -> [n, maps, h, w]; where sizes change this is done on the smaller side."""
-        return x if self.enter is None else F.conv2d(x, *parameters(self.enter, x.dtype))
+        return x if self.enter is None else convolve(x, self.enter)
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, maps, h, w] -> the same shape."""
@@ -86,11 +77,6 @@ class SubPixels(nn.Conv2d):
 
     def __init__(self, maps: int, channels: int, device: str | None = None) -> None:
         super().__init__(maps, 4 * channels, 3, padding=1, device=device)
-
-
-def same(x: Tensor, layer: nn.Module) -> Tensor:
-    """A 3x3 convolution that keeps the size."""
-    return F.conv2d(x, *parameters(layer, x.dtype), padding=1)
 
 
 def double(x: Tensor) -> Tensor:
@@ -112,8 +98,10 @@ def initialise(network: nn.Module, seed: int) -> None:
     rng = torch.Generator().manual_seed(seed)
     depth = max(1, sum(isinstance(module, Block) for module in network.modules()))
     inside = {id(layer) for module in network.modules() if isinstance(module, Block) for layer in module.children()}
-    for layer in _layers(network):
-        weight, bias = layer.get_parameter("weight"), getattr(layer, "bias", None)
+    for layer in network.modules():
+        if not isinstance(layer, nn.Linear | nn.Conv2d | nn.Embedding):
+            continue
+        weight, bias = layer.weight, getattr(layer, "bias", None)
         gain = depth**-0.25 * 2**0.5 if id(layer) in inside else 1.0
         nn.init.normal_(weight, std=gain * weight[0].numel() ** -0.5, generator=rng)
         if bias is not None:
@@ -126,10 +114,6 @@ def initialise(network: nn.Module, seed: int) -> None:
             module.initialise(rng)
         if isinstance(module, Block):
             nn.init.zeros_(module.narrow.get_parameter("weight"))
-
-
-def _layers(network: nn.Module) -> Iterator[nn.Module]:
-    return (module for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d | nn.Embedding))
 
 
 # Maps at half the image size, the most there are anywhere; blocks at each size, and at 8x8 and 4x4, which cost little.
@@ -183,19 +167,15 @@ class ResidualGenerator(nn.Module):
         return max(1e-6, float(drawn.float().std(0).mean()))
 
     def project_latents(self, z: Latents) -> Tensor:
-        """[n, d] -> [n, maps, 4, 4]: what its first stage is given."""
-        x = F.linear(z.to(self.precision), *parameters(self.project, self.precision))
+        """[n, d] -> [n, maps, 4, 4], the input of the first stage."""
+        x = linear(z.to(self.precision), self.project)
         # Not len(z), which would be a constant in an exported network.
         return x.view(x.shape[0], -1, START, START).contiguous(memory_format=torch.channels_last)
 
     def to_images(self, x: Tensor) -> Images:
         """[n, maps, size / 2, size / 2], from its last stage -> [n, channels, size, size]."""
-        x = same(F.leaky_relu(x, SLOPE), self.draw)
+        x = convolve(F.leaky_relu(x, SLOPE), self.draw)
         return torch.tanh(F.pixel_shuffle(x, 2).float())
-
-    def idle_biases(self) -> list[nn.Parameter]:
-        """None: there is no batch norm to undo any."""
-        return []
 
     def _through(self, x: Tensor, first: int, last: int) -> Tensor:
         for level in range(first, last):
@@ -225,21 +205,17 @@ class ResidualDiscriminator(nn.Module):
         return self.decide(self.features(images), labels)
 
     def features(self, images: Images) -> Tensor:
-        """[n, d]: what it sees in each image, before it judges."""
+        """[n, d]: the features of each image that the logit is made of."""
         x: Tensor = self.trunk(images.to(self.precision, memory_format=torch.channels_last))
         return (x * self.gather.get_parameter("weight").to(x.dtype).squeeze(1)).sum((2, 3))
 
     def decide(self, features: Tensor, labels: Tensor | None = None) -> PerImage:
-        """[n, d] -> [n] logits: the rest of the way, where images of a batch may meet."""
+        """[n, d] -> [n] logits; with minibatch discrimination the images of a batch meet here."""
         x = features if self.batch is None else torch.cat([features, self.batch(features)], 1)
-        logits = F.linear(x, *parameters(self.judge, x.dtype)).flatten().float()
+        logits = linear(x, self.judge).flatten().float()
         if self.classes is not None and labels is not None:
             logits = logits + (self.classes(labels) * features.float()).sum(1)
         return logits
-
-    def idle_biases(self) -> list[nn.Parameter]:
-        """None: there is no batch norm to undo any."""
-        return []
 
 
 @final
@@ -262,14 +238,10 @@ class Uncritical(nn.Module):
         """[n, d] -> [n] zeros."""
         return features.sum(1) * 0.0
 
-    def idle_biases(self) -> list[nn.Parameter]:
-        """None."""
-        return []
-
 
 @final
 class Trunk(nn.Module):
-    """Images of any number of channels to maps of 4x4: what D and the encoder have in common."""
+    """Images of any number of channels to maps of 4x4: the layers that D and the encoder share."""
 
     def __init__(self, size: int, channels: int, scale: Scale) -> None:
         super().__init__()
@@ -284,15 +256,15 @@ class Trunk(nn.Module):
         return self.see(images, len(self.stages))[-1]
 
     def entering(self, images: Tensor, level: int) -> Tensor:
-        """[n, maps, h, w]: what the blocks of that stage are given, counted from 0 at the largest size."""
+        """[n, maps, h, w]: the input of that stage's blocks, counted from 0 at the largest size."""
         x = self.see(images, level)[-1]
         stage: Any = self.stages[level]
         adapted: Tensor = stage.adapt(halve(x) if level else x)
         return adapted
 
     def see(self, images: Tensor, stages: int) -> list[Tensor]:
-        """[n, maps, h, w]: what enters the first stage, and what leaves each of the first so many."""
-        x = same(F.pixel_unshuffle(images, 2).contiguous(memory_format=torch.channels_last), self.look)
+        """[n, maps, h, w]: the input of the first stage, and the outputs of the first so many."""
+        x = convolve(F.pixel_unshuffle(images, 2).contiguous(memory_format=torch.channels_last), self.look)
         seen = [x]
         for level in range(stages):
             stage: Any = self.stages[level]
@@ -319,13 +291,13 @@ def stages(maps: list[int], scale: Scale, *, smallest_first: bool) -> nn.ModuleL
 
 
 def class_names(gan: Gan) -> list[str]:
-    """What it can be asked for, by number; nothing if it was not told any."""
+    """The names of its classes, by number; none for a GAN without classes."""
     names = list(gan.about.get("classes", {}))
     return names if len(names) == gan.network.classes else [str(n) for n in range(gan.network.classes)]
 
 
 def usual_class(gan: Gan) -> str:
-    """The class of most of the pictures that it learnt from."""
+    """The class of most of its training pictures."""
     counts = gan.about.get("classes", {})
     return max(class_names(gan), key=lambda name: counts.get(name, 0))
 
@@ -333,6 +305,7 @@ def usual_class(gan: Gan) -> str:
 def select_class(gan: Gan, name: str | None = None) -> Gan:
     """The GAN of one class, of the usual one if no name is given; without classes it stays as it is.
 
+    The class's vector goes into a bias of G and the weights of D: both are affine there, so a plain GAN is left.
     Raises ModelError for a name that it does not know.
     """
     names = class_names(gan)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..device import choose_precision
 from ..errors import LatentfillError
 from ..gan import checkpoint as building
+from ..gan.dcgan import idle_biases
 from ..gan.gan import Gan
 from ..gan.lapgan import PyramidDiscriminator, PyramidGenerator, gaussian_pyramid, pyramid_sizes
 from ..gan.layers import own_share, process_group
@@ -52,7 +53,7 @@ class PyramidTrainer:
     ) -> None:
         self.generator, self.discriminator = generator, discriminator
         self.options, self.network = options, network
-        for bias in [*generator.idle_biases(), *discriminator.idle_biases()]:  # batch norm subtracts them again
+        for bias in idle_biases(generator, discriminator):  # batch norm subtracts them again
             bias.requires_grad_(False)
         betas = options.beta1, options.beta2
         self.g = TrainedNetwork(generator, "generator", betas, "averaged")

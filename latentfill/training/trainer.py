@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ..gan.checkpoint import AnyDiscriminator, AnyGenerator
+from ..gan.dcgan import idle_biases
 from ..gan.encoder import ResidualEncoder
 from ..gan.gan import Gan
 from ..gan.layers import is_virtual, own_numbers, own_share, process_group
@@ -57,7 +58,7 @@ class GanTrainer:
         self.generator, self.discriminator, self.encoder, self.options = generator, discriminator, encoder, options
         self.network = network or NetworkOptions()  # only told to the model files
         # Batch norm takes off any bias before it, whose gradient is rounding errors that Adam would blow up: it stays.
-        for bias in [*generator.idle_biases(), *discriminator.idle_biases()]:
+        for bias in idle_biases(generator, discriminator):
             bias.requires_grad_(False)
         self.pieces = Regularisers(options, generator, discriminator)
         betas = options.beta1, options.beta2
