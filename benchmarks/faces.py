@@ -39,7 +39,7 @@ def read_faces(place: Path, size: int, part: str, count: int) -> tuple[list[str]
 def holes_for(spec: str, names: Names, size: int) -> list[UInt8[ndarray, "_ _"]]:
     """One hole per picture, drawn from its place in the list."""
     parsed = holes.parse(spec)
-    return [holes.draw(parsed, (size, size), seed=i, name=name) for i, name in enumerate(names)]
+    return [holes.draw(parsed, (size, size), seed=i, name=name).hole for i, name in enumerate(names)]
 
 
 def completed(

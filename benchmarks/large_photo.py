@@ -41,7 +41,7 @@ def main() -> None:
     astronaut = Image.fromarray(np.asarray(skimage.data.astronaut())[:384])  # type: ignore[no-untyped-call]
     large = np.asarray(astronaut.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
     noise = np.random.Generator(np.random.Philox(key=0)).normal(0, 4, large.shape)
-    hole = draw(parse(HOLE), (HEIGHT, WIDTH), seed=0)
+    hole = draw(parse(HOLE), (HEIGHT, WIDTH), seed=0).hole
     rows: list[list[float]] = []
     with tempfile.TemporaryDirectory() as name:
         path = Path(name, "large.jpg")

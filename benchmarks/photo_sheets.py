@@ -37,7 +37,7 @@ SIDE = 256  # pixels of the aligned square in which holes are drawn
 
 def laid(kind: str, placement: Placement, shape: tuple[int, int], seed: int) -> Hole:
     """A hole of the aligned square, as it lies in the photo."""
-    drawn = holes.draw(holes.parse(kind), (SIDE, SIDE), seed=seed)
+    drawn = holes.draw(holes.parse(kind), (SIDE, SIDE), seed=seed).hole
     box, hole = placement.box(*shape), np.zeros(shape, np.uint8)
     rows, columns = np.mgrid[box.top : box.bottom, box.left : box.right]
     at = placement.to_crop(np.stack([columns.ravel(), rows.ravel()], -1) + 0.5) / placement.size * SIDE

@@ -50,7 +50,7 @@ def presets(gan: Gan) -> Pixels:
     """For each hole a row: the face, what is given of it, and what each way makes of that."""
     face, rows = astronaut(gan), []
     for label, spec in HOLES.items():
-        hole = holes.draw(holes.parse(spec), face.shape[:2], seed=0, name="astronaut")
+        hole = holes.draw(holes.parse(spec), face.shape[:2], seed=0, name="astronaut").hole
         given = np.where(hole[..., None] > 0, np.uint8(128), face)
         made = {name: fill_crops(gan, [face], [hole], COMPLETE_PRESETS[name])[0] for name in PRESETS}
         ways = {"seed": made["seed"], "biharmonic": biharmonic(face, hole), "fast": made["fast"], "best": made["best"]}

@@ -56,7 +56,7 @@ def main(folder: Path, *more: str) -> int:
 
 def tear(photo: Pixels) -> tuple[Pixels, np.ndarray]:
     """The photo with the hidden part gone, and where it was: uint8 [H, W], 255 in the hole."""
-    hole = holes.draw(holes.parse(HIDDEN), (photo.shape[0], photo.shape[1]), seed=0)
+    hole = holes.draw(holes.parse(HIDDEN), (photo.shape[0], photo.shape[1]), seed=0).hole
     return np.where(hole[..., None] > 0, np.uint8(0), photo), hole
 
 

@@ -21,8 +21,9 @@ from .faces.placement import Placement
 from .gan.gan import Gan
 from .images import photos
 from .images.archives import Source
-from .images.hole_pictures import check_size, decode_hole, interpret_array
-from .images.holes import AT_PHOTO_SIZE, DrawnHole, HoleSpec, draw_with_notes, parse
+from .images.hole_pictures import DrawnHole, check_size, decode_hole, interpret_array
+from .images.holes import AT_PHOTO_SIZE, HoleSpec, parse
+from .images.holes import draw as draw_spec
 from .images.incomplete import Incomplete, concatenate
 from .images.photos import Original
 from .images.pixels import fit, fit_hole, to_levels
@@ -338,18 +339,18 @@ def draw_hole(
     if isinstance(hole, str | Path):
         hole = parse(str(hole), invert=invert)
     if isinstance(hole, HoleSpec):
-        return draw_with_notes(hole, shape, seed=seed, photo=original.photo(), name=name, limits=limits)
+        return draw_spec(hole, shape, seed=seed, photo=original.photo(), name=name, limits=limits)
     if isinstance(hole, bytes):
-        picture = decode_hole(hole, f"{name}: its hole", limits, invert=invert)
-        check_size(picture.missing.shape, shape, f"{name}: its hole", "the picture")
-        return DrawnHole.of(picture)
+        drawn = decode_hole(hole, f"{name}: its hole", limits, invert=invert)
+        check_size(drawn.hole.shape, shape, f"{name}: its hole", "the picture")
+        return drawn
     if not isinstance(hole, np.ndarray) or hole.dtype not in (np.uint8, np.bool_):
         raise TypeError(
             f"a hole is a text, a file, or an array of bool or uint8 (255 = to be found), not {_kind(hole)}"
         )
     if hole.ndim != 2:
         raise ValueError(f"a hole is [H, W], not {list(hole.shape)}")
-    return DrawnHole.of(interpret_array(hole))
+    return interpret_array(hole)
 
 
 def put_back(

@@ -59,4 +59,4 @@ def a_hole(number: int, size: int) -> Hole:
         case "ellipse":
             x, y, across, down = *rng.uniform(0.15, 0.85, 2), *rng.uniform(0.06, 0.4, 2)
             kind = "ellipse:" + ",".join(f"{100 * share:.1f}%" for share in (x, y, across, down))
-    return holes.draw(holes.parse(kind), (size, size), seed=number, name=f"picture {number}")
+    return holes.draw(holes.parse(kind), (size, size), seed=number, name=f"picture {number}").hole

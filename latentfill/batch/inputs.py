@@ -15,7 +15,7 @@ from ..files.contents import MadeOf, check_apart
 from ..files.records import digest
 from ..gan.gan import Gan
 from ..images import holes, photos
-from ..images.hole_pictures import check_size, decode_hole
+from ..images.hole_pictures import DrawnHole, check_size, decode_hole, describe
 from ..images.pixels import fit, fit_hole
 from ..options import Alignment
 from ..photo.crop import INVENTED, Cut, alignment_of, cut, cut_observed
@@ -162,22 +162,21 @@ class Reader:
             size = size // sight.view.factor
         return photos.Original(fit(original.photo().opaque(), size))
 
-    def _hole(self, question: Question, original: photos.Original, shape: tuple[int, int]) -> holes.DrawnHole:
+    def _hole(self, question: Question, original: photos.Original, shape: tuple[int, int]) -> DrawnHole:
         """Drawn, or its own; and of the first picture it is said how its hole was understood."""
         source, limits = question.source, self._options.limits
         if question.hole is not None:
-            found = decode_hole(question.hole, f"{source.name}: its hole", limits, invert=self.spec.invert)
-            check_size(found.missing.shape, shape, f"{source.name}: its hole", "the picture")
-            drawn = holes.DrawnHole.of(found)
+            drawn = decode_hole(question.hole, f"{source.name}: its hole", limits, invert=self.spec.invert)
+            check_size(drawn.hole.shape, shape, f"{source.name}: its hole", "the picture")
         else:
             seed = hole_seed(self._options.search.seed, PurePosixPath(source.name).name)
             photo = original.photo() if original.values.shape[:2] == shape else None
-            drawn = holes.draw_with_notes(self.spec, shape, seed=seed, photo=photo, name=source.name, limits=limits)
+            drawn = holes.draw(self.spec, shape, seed=seed, photo=photo, name=source.name, limits=limits)
         if self.sight is not None and not drawn.hole.any():
             agreed = f"all of it is found anew, to agree with {self.sight.name}"
             drawn = replace(drawn, notes=() if self._described else (agreed,))
         elif not drawn.notes and not self._described:
-            print(f"{source.name}: {holes.describe(drawn.hole)}", file=sys.stderr)
+            print(f"{source.name}: {describe(drawn.hole)}", file=sys.stderr)
         self._described = True
         return drawn
 

@@ -99,9 +99,9 @@ def compare(before: "Original", after: "Original", hole: "Hole") -> Difference:
     """What has changed outside the hole [H, W], and of the files as a whole."""
     import numpy as np
 
-    from ..images.holes import WHITE
+    from ..images.hole_pictures import to_missing
 
-    known = hole < WHITE
+    known = ~to_missing(hole)
     count = int(known.sum())
     (height, width, channels), (height_after, width_after, channels_after) = before.values.shape, after.values.shape
     if (height, width) != (height_after, width_after):
@@ -144,7 +144,7 @@ def _verify(source: "Source", after: Path, spec: "HoleSpec", options: Options) -
     before = photos.read_original(source, options.limits)
     seed = hole_seed(options.seed, PurePosixPath(source.name).name)
     shape, photo = before.values.shape[:2], before.photo()
-    drawn = holes.draw_with_notes(spec, shape, seed=seed, photo=photo, name=source.name, limits=options.limits)
+    drawn = holes.draw(spec, shape, seed=seed, photo=photo, name=source.name, limits=options.limits)
     for note in drawn.notes:
         print(f"{source.name}: {note}", file=sys.stderr)
     if not after.is_file():

@@ -224,12 +224,12 @@ def warm_up(method: Method, shown: PixelBatch, holes: Where) -> None:
 
 def _drawn(spec: HoleSpec, size: int, shape: tuple[int, int], seed: int, name: str, limits: ReadLimits) -> Hole:
     if spec.kind not in ("file", "folder"):
-        return kinds.draw(spec, (size, size), seed=seed, name=name)
+        return kinds.draw(spec, (size, size), seed=seed, name=name).hole
     try:
-        drawn = kinds.draw_with_notes(spec, shape, seed=seed, name=name, limits=limits)
+        drawn = kinds.draw(spec, shape, seed=seed, name=name, limits=limits)
         hole = fit_hole(drawn.hole, size)
     except HoleError:
-        drawn = kinds.draw_with_notes(spec, (size, size), seed=seed, name=name, limits=limits)
+        drawn = kinds.draw(spec, (size, size), seed=seed, name=name, limits=limits)
         hole = drawn.hole
     for note in drawn.notes:
         _tell_once(f"{spec.path}: {note}")

@@ -1,6 +1,4 @@
-"""A hole widened by a disc: soft edges and the rest of a mark lie just outside of what was painted.
-
-The one rule of what a picture says as a hole: for files, arrays, uploads, what is transparent, and the page.
+"""The one rule by which a picture is read as a hole: files, arrays, uploads, transparency, and the page.
 
 docs/reference/holes.md has it as a table.
 """
@@ -11,18 +9,38 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import UInt8
 from scipy.ndimage import distance_transform_edt
 
 from ..errors import HoleError
 from ..options import ReadLimits
 from ..types import Hole, Pixels
-from .photos import DEFAULT_LIMITS, Alpha, Photo, Source, read
+from .archives import Source
+from .photos import DEFAULT_LIMITS, Alpha, Photo, read
 from .pixels import to_grey
 from .shapes import Missing
 
-Where = Bool[np.ndarray, "_ _"]
+WHITE = 128  # this and above is white, and opaque
+BLACK, BRIGHT = 32, 224  # what lies between is grey: compression alone hardly reaches so far
+COLOURED = 32  # levels between the channels of what is no grey
+BAND = 256  # rows of a picture looked at together
+FARTHEST = 64  # pixels by which widening a hole is proposed at most
 ROWS_AT_ONCE = 512  # rows measured at once, besides those around them: distances are large
+
+
+def to_hole(missing: Missing) -> Hole:
+    """bool [H, W], True where a pixel is to be found -> uint8, 255 there and 0 elsewhere."""
+    return np.where(missing, np.uint8(255), np.uint8(0))
+
+
+def to_missing(hole: Hole) -> Missing:
+    """uint8 [H, W] -> bool, True where the hole is white (128 and above)."""
+    return np.asarray(hole >= WHITE)
+
+
+def is_transparent(alpha: Alpha) -> Missing:
+    """uint8 [H, W] -> bool, True where so little is seen (alpha below 128) that the pixel may be found anew."""
+    return np.asarray(alpha < WHITE)
 
 
 def grow(hole: Hole, pixels: int) -> Hole:
@@ -32,22 +50,22 @@ def grow(hole: Hole, pixels: int) -> Hole:
     """
     if pixels < 0:
         raise ValueError(f"a hole is widened by 0 pixels or more, not {pixels}")
-    grown = np.where(hole > 0, np.uint8(255), np.uint8(0))
+    grown = to_hole(hole > 0)
     for part, distance in _distances(hole > 0, pixels):
         grown[part][distance <= pixels] = 255
     return grown
 
 
-def reach(hole: Where, wanted: Where, most: int) -> int:
-    """By how many pixels a hole must be widened to hold those `wanted` that lie at most so far; 0 if none does."""
+def growth_to_reach(hole: Missing, targets: Missing, most: int) -> int:
+    """By how many pixels a hole must grow to hold the `targets` at most so far from it; 0 if there are none."""
     least = 0.0
     for part, distance in _distances(hole, most):
-        near = distance[wanted[part] & (distance <= most)]
+        near = distance[targets[part] & (distance <= most)]
         least = max(least, near.max(initial=0.0))
     return int(np.ceil(least))
 
 
-def _distances(hole: Where, most: int) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+def _distances(hole: Missing, most: int) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
     """How far each pixel is from the hole, in bands of rows; those farther than `most` may be left out."""
     rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
     if not most or not len(rows):
@@ -61,39 +79,33 @@ def _distances(hole: Where, most: int) -> Iterator[tuple[tuple[slice, slice], np
             yield (slice(top, end), slice(left, right)), distance_transform_edt(~around)[top - begin : end - begin]
 
 
-WHITE = 128  # this and above is white, and opaque
-BLACK, BRIGHT = 32, 224  # what lies between is grey: compression alone hardly reaches so far
-COLOURED = 32  # levels between the channels of what is no grey
-BAND = 256  # rows of a picture looked at together
-FARTHEST = 64  # pixels by which widening a hole is proposed at most
-
-
 @final
 @dataclass(frozen=True, eq=False)
-class HolePicture:
-    """`missing` [H, W] is True where a pixel is to be found; `notes` say what a user should know.
+class DrawnHole:
+    """A hole uint8 [H, W], 255 where a pixel is to be found, and notes for its user.
 
-    `soft` pixels are half black or half transparent and stay as they are; widened by `grow` pixels, the hole takes in
-    those that lie at its edge.
+    With `lowres` the means of 8x8 blocks are known. `soft` pixels of a painted hole are half black or half transparent
+    and stay as they are; widened by `grow` pixels, the hole takes in those that lie at its edge.
     """
 
-    missing: Missing
+    hole: Hole
     notes: tuple[str, ...] = ()
+    lowres: bool = False
     soft: int = 0
     grow: int = 0
 
 
-def read_hole(source: Source, limits: ReadLimits = DEFAULT_LIMITS, *, invert: bool = False) -> HolePicture:
-    """The hole in a picture file, turned as its EXIF data say. Raises ImageError as `photos.read` does."""
+def read_hole(source: Source, limits: ReadLimits = DEFAULT_LIMITS, *, invert: bool = False) -> DrawnHole:
+    """The hole in a picture file, upright. Raises ImageError as `photos.read` does."""
     return interpret(read(source, limits), invert=invert)
 
 
-def decode_hole(data: bytes, name: str, limits: ReadLimits = DEFAULT_LIMITS, *, invert: bool = False) -> HolePicture:
+def decode_hole(data: bytes, name: str, limits: ReadLimits = DEFAULT_LIMITS, *, invert: bool = False) -> DrawnHole:
     """The same of a picture file in memory, by whatever name the errors call it."""
     return read_hole(Source(name, Path(), size=len(data), data=data), limits, invert=invert)
 
 
-def interpret(photo: Photo, *, invert: bool = False) -> HolePicture:
+def interpret(photo: Photo, *, invert: bool = False) -> DrawnHole:
     """A picture as a hole: white and opaque pixels are to be found; with `invert`, the others."""
     light = _brightness(photo.pixels)
     opaque = np.ones(light.shape, bool) if photo.alpha is None else photo.alpha >= WHITE
@@ -103,45 +115,45 @@ def interpret(photo: Photo, *, invert: bool = False) -> HolePicture:
     apart = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
     if coloured := int(np.count_nonzero((apart > COLOURED) & opaque)):
         notes.append(
-            f"{_counted(coloured)} of the hole {_are(coloured)} coloured: a colour counts as white if its brightness "
-            f"is {WHITE} and above"
+            f"{_count_pixels(coloured)} of the hole {_is_or_are(coloured)} coloured: "
+            f"a colour counts as white if its brightness is {WHITE} and above"
         )
     half = (light >= WHITE) & (light < BRIGHT) if invert else (light >= BLACK) & (light < WHITE)
     kind = f"grey ({WHITE} and above)" if invert else f"grey (below {WHITE})"
     return _with_notes(missing, half & opaque, notes, kind, _empty(light, opaque, invert), invert)
 
 
-def interpret_array(values: np.ndarray) -> HolePicture:
-    """An array [H, W] as a hole: True, or 128 and above, is to be found. It is not copied where it need not be."""
+def interpret_array(values: np.ndarray) -> DrawnHole:
+    """An array [H, W] as a hole: True, or 128 and above, is to be found."""
     if values.dtype == np.bool_:
         return _with_notes(values, np.zeros_like(values), [], "", "the hole is False all over", False)
-    missing, half = values >= WHITE, (values >= BLACK) & (values < WHITE)
+    missing, half = to_missing(values), (values >= BLACK) & (values < WHITE)
     empty = _empty(values, np.ones(values.shape, bool), False)
     return _with_notes(missing, half, [], f"grey (below {WHITE})", empty, False)
 
 
-def interpret_alpha(alpha: Alpha, *, invert: bool = False) -> HolePicture:
+def interpret_alpha(alpha: Alpha, *, invert: bool = False) -> DrawnHole:
     """What is transparent in a photo as its hole; with `invert`, what is opaque."""
-    missing = (alpha < WHITE) ^ invert
+    missing = is_transparent(alpha) ^ invert
     half = (alpha > 0) & (alpha < WHITE) if invert else (alpha >= WHITE) & (alpha < 255)
     kind = f"half transparent (alpha {f'1 to {WHITE - 1}' if invert else f'{WHITE} to 254'})"
     empty = f"no pixel is {'opaque' if invert else 'transparent'} (alpha {'from' if invert else 'below'} {WHITE})"
     return _with_notes(missing, half, [], kind, empty, invert)
 
 
-def check_size(found: tuple[int, int], wanted: tuple[int, int], hole: str, photo: str) -> None:
+def check_size(size: tuple[int, int], expected: tuple[int, int], hole: str, photo: str) -> None:
     """Raise HoleError unless a hole has the size (height, width) of its photo as it is shown."""
-    if found == wanted:
+    if size == expected:
         return
-    what = f"{hole} is {found[1]} x {found[0]} pixels, but {photo} is {wanted[1]} x {wanted[0]}"
-    if found == wanted[::-1]:
+    what = f"{hole} is {size[1]} x {size[0]} pixels, but {photo} is {expected[1]} x {expected[0]}"
+    if size == expected[::-1]:
         cure = "EXIF data may turn the photo: turn the hole as well, or paint it on the photo as it is shown, upright."
         raise HoleError(what, cure)
     raise HoleError(what, "Make them equal.")
 
 
-def doubt(missing: Missing, *, invert: bool) -> str | None:
-    """Whether black and white seem to be exchanged in a hole that someone made."""
+def inversion_note(missing: Missing, *, invert: bool) -> str | None:
+    """A note if black and white seem to be exchanged in a hole that someone made."""
     share = float(missing.mean())
     round_about = all(edge.any() for edge in (missing[0], missing[-1], missing[:, 0], missing[:, -1]))
     if share > 0.9 or (share > 0.7 and round_about):
@@ -151,22 +163,22 @@ def doubt(missing: Missing, *, invert: bool) -> str | None:
 
 
 def describe(hole: Hole | Missing) -> str:
-    """How much of a picture is to be found, where a hole is not 0: "25 % to be found (white)"."""
+    """The share of a picture that is to be found, as "25 % to be found (white)"."""
     return f"{100 * np.count_nonzero(hole) / hole.size:.3g} % to be found (white)"
 
 
-def _with_notes(missing: Missing, half: Missing, notes: list[str], kind: str, empty: str, invert: bool) -> HolePicture:
+def _with_notes(missing: Missing, half: Missing, notes: list[str], kind: str, empty: str, invert: bool) -> DrawnHole:
     if not missing.any():
-        return HolePicture(missing, (*notes, f"nothing is to be found: {empty}"))
-    if exchanged := doubt(missing, invert=invert):
+        return DrawnHole(to_hole(missing), (*notes, f"nothing is to be found: {empty}"))
+    if exchanged := inversion_note(missing, invert=invert):
         notes.append(exchanged)
     soft = int(np.count_nonzero(half))
-    wider = reach(missing, half, FARTHEST) if soft else 0
+    wider = growth_to_reach(missing, half, FARTHEST) if soft else 0
     if soft:
         cure = f": widening the hole by {wider} (--grow {wider}) fills those at its edge, too" if wider else ""
         stay = "stays as it is" if soft == 1 else "stay as they are"
-        notes.append(f"{_counted(soft)} {_are(soft)} {kind} and {stay}{cure}")
-    return HolePicture(missing, tuple(notes), soft, wider)
+        notes.append(f"{_count_pixels(soft)} {_is_or_are(soft)} {kind} and {stay}{cure}")
+    return DrawnHole(to_hole(missing), tuple(notes), soft=soft, grow=wider)
 
 
 def _brightness(pixels: Pixels) -> UInt8[np.ndarray, "_ _"]:
@@ -181,9 +193,9 @@ def _empty(light: np.ndarray, opaque: Missing, invert: bool) -> str:
     return f"no pixel of the hole is white; its largest value is {largest}; white is {WHITE} and above"
 
 
-def _counted(count: int) -> str:
+def _count_pixels(count: int) -> str:
     return f"{count:,} pixel{'s' * (count != 1)}"
 
 
-def _are(count: int) -> str:
+def _is_or_are(count: int) -> str:
     return "is" if count == 1 else "are"

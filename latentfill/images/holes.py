@@ -1,7 +1,4 @@
-"""Holes in words: the kinds there are, and how each is written.
-
-Which pixels are to be found: how each kind of hole is drawn.
-"""
+"""Holes by name: parse how a kind of hole is written, and draw it for a picture."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,18 +6,18 @@ from pathlib import Path, PurePosixPath
 from string import hexdigits
 from types import MappingProxyType
 from typing import final
-from unicodedata import normalize
 
 import numpy as np
 import torch
 
 from ..errors import HoleError
+from ..files.naming import fold
 from ..options import ReadLimits
 from ..seeds import Stream, philox
 from ..types import Hole, Known
 from . import shapes
 from .archives import Source, is_picture
-from .hole_pictures import WHITE, HolePicture, check_size, describe, doubt, interpret_alpha, read_hole
+from .hole_pictures import DrawnHole, check_size, interpret_alpha, inversion_note, read_hole, to_hole, to_missing
 from .photos import DEFAULT_LIMITS, Photo
 from .shapes import Missing, Shape, brush, ellipses
 
@@ -61,6 +58,8 @@ FEATURES = {
     "nose": shapes.parse("rectangle:34%,20%,31%,32%"),
     "mouth": shapes.parse("rectangle:22%,53%,57%,29%"),
 }
+Size = tuple[int, int]  # height, width in pixels
+PARTNERS = ("_mask", "-mask", "_hole", "-hole")  # what may follow a photo's name in that of its hole
 NUMBERS = {"center": (0.25, 0.0, 0.5), "random": (0.2, 0.0, 1.0)}  # default, least, most
 
 
@@ -95,7 +94,9 @@ def parse(text: str, *, invert: bool = False) -> HoleSpec:
         return HoleSpec(kind, shapes=shapes.parse(text), invert=invert)
     if kind in NUMBERS and len(arguments) <= 1:
         default, least, most = NUMBERS[kind]
-        return HoleSpec(kind, shapes.number(text, arguments[0], least, most) if arguments else default, invert=invert)
+        return HoleSpec(
+            kind, shapes.parse_number(text, arguments[0], least, most) if arguments else default, invert=invert
+        )
     if kind in KINDS and kind not in ("file", "folder"):
         if arguments:
             raise HoleError(f"{text!r}: {head} does not take {':'.join(arguments)!r}", f"Write {KINDS[kind]}.")
@@ -115,7 +116,7 @@ def _parse_colour(text: str, arguments: list[str], invert: bool) -> HoleSpec:
     if len(digits) != 6 or set(digits) - set(hexdigits) or len(arguments) > 2:
         raise HoleError(f"{text!r} names no colour", f"Write {KINDS['colour']}.")
     red, green, blue = bytes.fromhex(digits)
-    tolerance = shapes.number(text, arguments[1], 0.0, 255.0) if len(arguments) == 2 else 0.0
+    tolerance = shapes.parse_number(text, arguments[1], 0.0, 255.0) if len(arguments) == 2 else 0.0
     return HoleSpec("colour", tolerance, (red, green, blue), invert=invert)
 
 
@@ -126,44 +127,6 @@ def _exists(path: Path) -> bool:
         return False
 
 
-__all__ = [
-    "ALIASES",
-    "AT_PHOTO_SIZE",
-    "KINDS",
-    "PAINTED",
-    "SHAPES",
-    "WHITE",
-    "DrawnHole",
-    "HoleSpec",
-    "describe",
-    "draw",
-    "draw_with_notes",
-    "parse",
-    "to_known",
-]
-
-Size = tuple[int, int]  # height, width in pixels
-PARTNERS = ("_mask", "-mask", "_hole", "-hole")  # what may follow a photo's name in that of its hole
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class DrawnHole:
-    """A hole uint8 [H, W], 255 where a pixel is to be found, and what a user should know of it.
-
-    With `lowres` the means of 8x8 blocks are known.
-    """
-
-    hole: Hole
-    notes: tuple[str, ...] = ()
-    lowres: bool = False
-
-    @classmethod
-    def of(cls, picture: HolePicture) -> "DrawnHole":
-        """What a picture says."""
-        return cls(np.where(picture.missing, np.uint8(255), np.uint8(0)), picture.notes)
-
-
 def draw(
     spec: HoleSpec,
     size: Size,
@@ -172,24 +135,8 @@ def draw(
     photo: Photo | None = None,
     name: str = "",
     limits: ReadLimits = DEFAULT_LIMITS,
-) -> Hole:
-    """The hole of one picture: uint8 [H, W], 255 where a pixel is to be found, 0 where it is given.
-
-    As `draw_with_notes`, without the notes.
-    """
-    return draw_with_notes(spec, size, seed=seed, photo=photo, name=name, limits=limits).hole
-
-
-def draw_with_notes(
-    spec: HoleSpec,
-    size: Size,
-    *,
-    seed: int,
-    photo: Photo | None = None,
-    name: str = "",
-    limits: ReadLimits = DEFAULT_LIMITS,
 ) -> DrawnHole:
-    """The hole of one picture, and what looks wrong with it.
+    """The hole of one picture, and notes of what looks wrong with it.
 
     It depends on the seed (0 to 2^64 - 1) and the arguments alone. `photo` is needed for its alpha or its colours,
     `name` (a path within the listing, as `Source.name`) to find its partner in a folder of holes, which is read within
@@ -204,10 +151,10 @@ def draw_with_notes(
     if photo is not None and photo.pixels.shape[:2] != size:
         raise ValueError(f"size is {size} but the photo is {photo.pixels.shape[:2]}")
     if spec.kind in ("file", "folder", "alpha"):
-        return DrawnHole.of(_painted(spec, size, photo, name, limits))
-    missing = _drawn(spec, size, photo, seed, name) ^ spec.invert
-    note = _warning(spec, missing)
-    return DrawnHole(np.where(missing, np.uint8(255), np.uint8(0)), (note,) if note else (), spec.kind == "lowres")
+        return _read_painted(spec, size, photo, name, limits)
+    missing = _draw_missing(spec, size, photo, seed, name) ^ spec.invert
+    note = _note(spec, missing)
+    return DrawnHole(to_hole(missing), (note,) if note else (), spec.kind == "lowres")
 
 
 def find_file(spec: HoleSpec, name: str = "") -> Path | None:
@@ -216,39 +163,39 @@ def find_file(spec: HoleSpec, name: str = "") -> Path | None:
     Raises HoleError if a folder of holes has none for it.
     """
     if spec.kind == "folder":
-        return _partner(spec.path, name)
+        return _find_partner(spec.path, name)
     return spec.path if spec.kind == "file" else None
 
 
 def to_known(hole: Hole) -> Known:
     """uint8 [H, W] -> float32 [1, 1, H, W]: 1 where a pixel is given, 0 where the hole is white (128 and above)."""
-    return torch.from_numpy((hole < WHITE).astype(np.float32))[None, None]
+    return torch.from_numpy((~to_missing(hole)).astype(np.float32))[None, None]
 
 
-def _warning(spec: HoleSpec, missing: Missing) -> str | None:
-    """What looks wrong with a hole of a colour or of shapes: nothing or all of the picture is to be found."""
+def _note(spec: HoleSpec, missing: Missing) -> str | None:
+    """A note if nothing or all of the picture lies in a hole of a colour or of shapes."""
     if spec.kind == "colour":
         if not missing.any():
             return "nothing is to be found: no pixel has that colour; a tolerance admits similar ones"
-        return doubt(missing, invert=spec.invert)
+        return inversion_note(missing, invert=spec.invert)
     if spec.kind in SHAPES:
         covered = "nothing is to be found: the shape covers the picture"
         return {0.0: covered, 1.0: "all is to be found: nothing is known"}.get(float(missing.mean()))
     return None
 
 
-def _drawn(spec: HoleSpec, size: Size, photo: Photo | None, seed: int, name: str) -> Missing:
+def _draw_missing(spec: HoleSpec, size: Size, photo: Photo | None, seed: int, name: str) -> Missing:
     if spec.kind == "colour":
         if photo is None:
             raise ValueError("colour needs the photo")
         distance: np.ndarray = abs(photo.pixels.astype(np.int16) - np.array(spec.colour)).max(-1)
         return distance <= spec.number
     if spec.shapes:
-        return shapes.drawn(spec.shapes, *size, name)
-    return _drawn_at_random(spec, *size, philox(Stream.HOLES.key(number=seed)))
+        return shapes.draw_shapes(spec.shapes, *size, name)
+    return _draw_at_random(spec, *size, philox(Stream.HOLES.key(number=seed)))
 
 
-def _drawn_at_random(spec: HoleSpec, height: int, width: int, rng: np.random.Generator) -> Missing:
+def _draw_at_random(spec: HoleSpec, height: int, width: int, rng: np.random.Generator) -> Missing:
     match spec.kind:
         case "center":
             return shapes.center(height, width, spec.number)
@@ -257,7 +204,7 @@ def _drawn_at_random(spec: HoleSpec, height: int, width: int, rng: np.random.Gen
         case "half":
             return shapes.half(height, width, int(rng.integers(4)))
         case "random":
-            return shapes.scattered(height, width, spec.number, rng)
+            return shapes.random_pixels(height, width, spec.number, rng)
         case "grid":
             return shapes.grid(height, width)
         case "full":
@@ -275,7 +222,7 @@ def _drawn_at_random(spec: HoleSpec, height: int, width: int, rng: np.random.Gen
     raise ValueError(f"a hole is one of {', '.join(KINDS)}, not {spec.kind!r}")
 
 
-def _painted(spec: HoleSpec, size: Size, photo: Photo | None, name: str, limits: ReadLimits) -> HolePicture:
+def _read_painted(spec: HoleSpec, size: Size, photo: Photo | None, name: str, limits: ReadLimits) -> DrawnHole:
     if spec.kind == "alpha":
         if photo is None:
             raise ValueError("alpha needs the photo")
@@ -285,18 +232,18 @@ def _painted(spec: HoleSpec, size: Size, photo: Photo | None, name: str, limits:
             )
         return interpret_alpha(photo.alpha, invert=spec.invert)
     path = find_file(spec, name) or spec.path
-    found = _read(path, path.stat().st_mtime_ns if path.exists() else 0, limits, spec.invert)
-    check_size(found.missing.shape, size, str(path), name or "the picture")
+    found = _read_hole_once(path, path.stat().st_mtime_ns if path.exists() else 0, limits, spec.invert)
+    check_size(found.hole.shape, size, str(path), name or "the picture")
     return found
 
 
 @lru_cache(maxsize=4)
-def _read(path: Path, changed: int, limits: ReadLimits, invert: bool) -> HolePicture:
+def _read_hole_once(path: Path, changed: int, limits: ReadLimits, invert: bool) -> DrawnHole:
     """Of a file. Kept, since one file often serves for many pictures."""
     return read_hole(Source(str(path), path), limits, invert=invert)
 
 
-def _partner(folder: Path, name: str) -> Path:
+def _find_partner(folder: Path, name: str) -> Path:
     """The hole with a picture's name, in its sub-folder or flat; another suffix will do if only one file has it."""
     if not name:
         raise HoleError(f"{folder}: no name to look for among its holes", "Name the hole itself.")
@@ -308,9 +255,10 @@ def _partner(folder: Path, name: str) -> Path:
         wanted = place / parts[-1]
         if wanted.is_file():
             return wanted
-        by_stem = _by_stem(place, place.stat().st_mtime_ns)
-        found = next((some for names in partner_names(_fold(wanted.stem)) if (some := _all(by_stem, names))), [])
-        same = [path for path in found if _fold(path.name) == _fold(wanted.name)]
+        by_stem = _list_by_stem(place, place.stat().st_mtime_ns)
+        stem = fold(wanted.stem)
+        found = by_stem.get(stem) or [path for end in PARTNERS for path in by_stem.get(stem + end, [])]
+        same = [path for path in found if fold(path.name) == fold(wanted.name)]
         found = same if len(same) == 1 else found
         if len(found) > 1:
             raise HoleError(f"{folder}: {name} could mean {' or '.join(p.name for p in found)}", "Keep one of them.")
@@ -323,7 +271,7 @@ def _descend(folder: Path, names: tuple[str, ...]) -> Path | None:
     """The folder of these names below, or the one whose name is alike; None if there is none."""
     for name in names:
         if not (folder / name).is_dir():
-            alike = [path for path in folder.iterdir() if _fold(path.name) == _fold(name) and path.is_dir()]
+            alike = [path for path in folder.iterdir() if fold(path.name) == fold(name) and path.is_dir()]
             if len(alike) != 1:
                 return None
             name = alike[0].name
@@ -331,24 +279,10 @@ def _descend(folder: Path, names: tuple[str, ...]) -> Path | None:
     return folder
 
 
-def partner_names(stem: str) -> tuple[tuple[str, ...], ...]:
-    """What the hole of a photo of this stem may be called, without its suffix: as the photo, or else one of these."""
-    return (stem,), tuple(stem + ending for ending in PARTNERS)
-
-
-def _all(by_stem: dict[str, list[Path]], names: tuple[str, ...]) -> list[Path]:
-    return [path for name in names for path in by_stem.get(name, [])]
-
-
 @lru_cache(maxsize=16)
-def _by_stem(folder: Path, changed: int) -> dict[str, list[Path]]:
+def _list_by_stem(folder: Path, changed: int) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
         if is_picture(path.name) and not path.name.startswith("."):
-            found.setdefault(_fold(path.stem), []).append(path)
+            found.setdefault(fold(path.stem), []).append(path)
     return found
-
-
-def _fold(name: str) -> str:
-    """Systems that made the names may have changed the case, or taken letters and their accents apart."""
-    return normalize("NFC", normalize("NFC", name).casefold())

@@ -1,7 +1,4 @@
-"""Holes that a program draws: bool [h, w], True where a pixel is missing.
-
-Holes as people paint them on photos, drawn at random: bool [h, w], True where a pixel is missing.
-"""
+"""Holes that a program draws: bool [h, w], True where a pixel is missing."""
 
 from dataclasses import dataclass
 from math import ceil, isfinite
@@ -82,7 +79,7 @@ def parse(text: str) -> tuple[Shape, ...]:
     return tuple(_parse_one(part.strip(), text) for part in text.split("+"))
 
 
-def drawn(shapes: tuple[Shape, ...], h: int, w: int, name: str = "") -> Missing:
+def draw_shapes(shapes: tuple[Shape, ...], h: int, w: int, name: str = "") -> Missing:
     """Every pixel whose centre lies in one of the shapes; what lies outside the picture is cut off.
 
     Raises HoleError, which calls the picture by its name, if no pixel is left.
@@ -111,7 +108,7 @@ def drawn(shapes: tuple[Shape, ...], h: int, w: int, name: str = "") -> Missing:
     return missing
 
 
-def number(text: str, digits: str, least: float, most: float) -> float:
+def parse_number(text: str, digits: str, least: float, most: float) -> float:
     """The number that a part of a hole's text is. Raises HoleError if it is none, or out of bounds."""
     try:
         found = float(digits)
@@ -136,7 +133,7 @@ def half(h: int, w: int, side: int) -> Missing:
     return missing
 
 
-def scattered(h: int, w: int, fraction: float, rng: np.random.Generator) -> Missing:
+def random_pixels(h: int, w: int, fraction: float, rng: np.random.Generator) -> Missing:
     """Each pixel by itself, with probability `fraction`."""
     return rng.random((h, w)) < fraction
 
@@ -224,8 +221,8 @@ def _boxes(h: int, w: int, brush: Brush, rng: np.random.Generator) -> Missing:
 def _parse_one(part: str, text: str) -> Shape:
     kind, _, rest = part.partition(":")
     if kind not in WRITTEN:
-        raise HoleError(f"{text!r}: {part!r} is neither a rectangle nor an ellipse", f"Join with + only {_ways()}.")
-    lengths = tuple(_length(word.strip(), text) for word in rest.split(","))
+        raise HoleError(f"{text!r}: {part!r} is neither a rectangle nor an ellipse", f"Join with + only {_forms()}.")
+    lengths = tuple(_parse_length(word.strip(), text) for word in rest.split(","))
     if len(lengths) != 4 and (kind, len(lengths)) != ("ellipse", 3):
         raise HoleError(
             f"{text!r}: {part!r} has {len(lengths)} numbers, not {'4' if kind == 'rectangle' else '3 or 4'}",
@@ -236,17 +233,17 @@ def _parse_one(part: str, text: str) -> Shape:
     return Shape(kind, lengths)
 
 
-def _length(word: str, text: str) -> Length:
+def _parse_length(word: str, text: str) -> Length:
     try:
         number = float(word.removesuffix("%"))
     except ValueError:
         number = float("nan")
     if not isfinite(number) or abs(number) > FARTHEST:
-        raise HoleError(f"{text!r}: {word!r} is no number of pixels or percent", f"Write {_ways()}, as 25 or 12.5%.")
+        raise HoleError(f"{text!r}: {word!r} is no number of pixels or percent", f"Write {_forms()}, as 25 or 12.5%.")
     return Length(number, word.endswith("%"))
 
 
-def _ways() -> str:
+def _forms() -> str:
     return " or ".join(WRITTEN.values())
 
 
@@ -273,7 +270,7 @@ def brush(h: int, w: int, rng: np.random.Generator) -> Missing:
 
 def ellipses(h: int, w: int, rng: np.random.Generator) -> Missing:
     """One or two, upright, anywhere."""
-    return drawn(tuple(_ellipse(h, w, rng) for _ in range(rng.integers(1, 3))), h, w)
+    return draw_shapes(tuple(_ellipse(h, w, rng) for _ in range(rng.integers(1, 3))), h, w)
 
 
 def _ellipse(h: int, w: int, rng: np.random.Generator) -> Shape:

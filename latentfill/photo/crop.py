@@ -15,7 +15,7 @@ from ..faces.detector import SURE
 from ..faces.placement import Placement
 from ..faces.templates import are_flat, are_mirrored
 from ..gan.gan import Gan
-from ..images.hole_pictures import WHITE, check_size, grow
+from ..images.hole_pictures import check_size, grow, is_transparent, to_hole, to_missing
 from ..images.photos import Original
 from ..images.pixels import central_square
 from ..options import Alignment, PhotoOptions
@@ -201,14 +201,14 @@ def _crop(placement: Placement, pixels: Pixels, hidden: Hole) -> tuple[Pixels, H
 
 def _widened(hole: Hole, options: PhotoOptions) -> Hole:
     """Black and white alone, and as wide as is asked for."""
-    return grow(np.where(hole >= WHITE, np.uint8(255), np.uint8(0)), options.grow)
+    return grow(to_hole(to_missing(hole)), options.grow)
 
 
 def hidden_in(original: Original, hole: Hole) -> Hole:
     """The hole, and what is transparent: files keep any colour there."""
     if original.alpha is None:
         return hole
-    return np.where(original.photo().alpha < WHITE, np.uint8(255), hole)  # type: ignore[operator]
+    return np.where(is_transparent(original.photo().alpha), np.uint8(255), hole)  # type: ignore[arg-type]
 
 
 def _same(one: Placement, other: Placement) -> bool:

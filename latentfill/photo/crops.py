@@ -10,7 +10,7 @@ from ..completion.operators import Sight, question
 from ..gan.gan import Gan
 from ..images.blending import overlay, poisson
 from ..images.hole_pictures import interpret_array
-from ..images.holes import DrawnHole, to_known
+from ..images.holes import to_known
 from ..images.incomplete import BLOCK, Incomplete, concatenate
 from ..images.pixels import to_images, to_pixels
 from ..images.shapes import Missing
@@ -54,7 +54,7 @@ def pose(
 
 def _read(hole: Hole | Missing) -> Hole:
     """As every array that is a hole; what a user should know is a warning, as nobody here has notes."""
-    drawn = DrawnHole.of(interpret_array(hole))
+    drawn = interpret_array(hole)
     if hole.any() and not drawn.hole.any():
         warnings.warn("; ".join(drawn.notes), stacklevel=3)
     return drawn.hole

@@ -16,7 +16,7 @@ from ..completion.operators import Sight, View, degraded
 from ..completion.readings import LEVEL, Exactly, Jpeg, Levels, Noise, Reading
 from ..errors import HoleError, ImageError
 from ..faces.placement import Placement
-from ..images.hole_pictures import WHITE
+from ..images.hole_pictures import is_transparent, to_hole
 from ..images.holes import to_known
 from ..images.incomplete import Given
 from ..images.metadata import profile_fits
@@ -178,7 +178,7 @@ def degrade(original: Original, sight: Sight, seed: int, name: str = "the photo"
     if not height or not width:
         raise ImageError(f"{name}: it is too small to be made {factor} times smaller", "Take a larger one.")
     alpha = original.photo().alpha
-    clear = original if alpha is None else cover(original, np.where(alpha < WHITE, np.uint8(255), np.uint8(0)))
+    clear = original if alpha is None else cover(original, to_hole(is_transparent(alpha)))
     images = images_of(clear)[:, :, : height * factor, : width * factor]
     seen = _decoded(sight.reading, degraded(sight, images, [seed]))
     alpha = None if original.alpha is None else original.alpha[factor // 2 :: factor, factor // 2 :: factor]

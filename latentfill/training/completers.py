@@ -64,7 +64,7 @@ def draw_known(
         elif hole == ALL:
             drawn.append(draw_any(size, rng))
         else:
-            drawn.append(holes.draw(holes.parse(hole), (size, size), seed=int(rng.integers(2**63))) > 0)
+            drawn.append(holes.draw(holes.parse(hole), (size, size), seed=int(rng.integers(2**63))).hole > 0)
     missing = np.stack(drawn) if drawn else np.empty((0, size, size), bool)
     return torch.from_numpy(~missing).float()[:, None]
 
@@ -191,7 +191,7 @@ def draw_any(size: int, rng: np.random.Generator) -> shapes.Missing:
     if kind == "half":
         return shapes.half(size, size, int(rng.integers(4)))
     if kind == "random":  # the usual 80 %, or anything
-        return shapes.scattered(size, size, 0.8 if rng.random() < 0.4 else rng.uniform(0.05, 0.95), rng)
+        return shapes.random_pixels(size, size, 0.8 if rng.random() < 0.4 else rng.uniform(0.05, 0.95), rng)
     if kind == "pattern":
         return shapes.pattern(size, size, rng)
     if kind == "ellipse":

@@ -23,7 +23,7 @@ from starlette.requests import Request
 
 from ..errors import ImageError
 from ..images import photos
-from ..images.hole_pictures import HolePicture, check_size, decode_hole
+from ..images.hole_pictures import DrawnHole, check_size, decode_hole
 from ..images.metadata import repair
 from ..images.photos import FORMATS, READ, Original, name_kind
 from ..options import ReadLimits, ServeOptions, refuse_removed
@@ -238,7 +238,7 @@ def hole_of(
     name: str = "hole",
     *,
     weigh: Callable[[int], None] = lambda pixels: None,
-) -> HolePicture:
+) -> DrawnHole:
     """What a picture of a hole says, if it has the size (height, width) of its photo.
 
     Raises HoleError for another size, as far as the header tells before it is decoded, and Refused as `photo_of` does.
@@ -248,7 +248,7 @@ def hole_of(
         check_size((height, width), size, "the hole", "the photo")
     weigh(width * height)
     found = _decoded(lambda limits, name: decode_hole(data, name, limits), options, name)
-    check_size(found.missing.shape, size or found.missing.shape, "the hole", "the photo")
+    check_size(found.hole.shape, size or found.hole.shape, "the hole", "the photo")
     return found
 
 

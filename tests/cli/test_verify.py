@@ -29,7 +29,7 @@ def completed(original, hole, at=None):
 
 
 def draw(text=HOLE, size=(8, 10), seed=0):
-    return holes.draw(holes.parse(text), size, seed=seed)
+    return holes.draw(holes.parse(text), size, seed=seed).hole
 
 
 def put(path, original):
@@ -153,7 +153,7 @@ def test_a_turned_jpeg_is_equal_to_its_upright_completion(tmp_path):
     wide = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 10, 3), dtype=np.uint8))
     wide.save(tmp_path / "a.jpg", exif=exif)
     original = photos.read_original(Source("a.jpg", tmp_path / "a.jpg"))
-    hole = holes.draw(holes.parse("ellipse:50%,50%,2"), (10, 8), seed=0)
+    hole = holes.draw(holes.parse("ellipse:50%,50%,2"), (10, 8), seed=0).hole
     after = put(tmp_path / "b.png", completed(original, hole))
     assert run(["verify", str(tmp_path / "a.jpg"), after, "ellipse:50%,50%,2"]) == 0
 

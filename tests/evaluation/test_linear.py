@@ -21,7 +21,7 @@ def discs(n, seed, size=16):
 
 
 def some_holes(kind, n, size=16):
-    return np.stack([draw(parse(kind), (size, size), seed=i) for i in range(n)])
+    return np.stack([draw(parse(kind), (size, size), seed=i).hole for i in range(n)])
 
 
 @pytest.mark.parametrize("kind", ["center", "half", "random:0.8", "mouth"])

@@ -7,14 +7,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from latentfill.errors import HoleError, ImageError
+from latentfill.images.hole_pictures import describe
 from latentfill.images.holes import (
     AT_PHOTO_SIZE,
     KINDS,
     PAINTED,
     HoleSpec,
-    describe,
     draw,
-    draw_with_notes,
     parse,
     to_known,
 )
@@ -24,7 +23,7 @@ DRAWN = ["center", "center:0.1", "left", "half", "random", "random:0.8", "grid",
 
 
 def hole(text, size=(64, 64), seed=0, **more):
-    return draw(parse(text), size, seed=seed, **more)
+    return draw(parse(text), size, seed=seed, **more).hole
 
 
 def a_photo(h=6, w=8, alpha=None):
@@ -256,7 +255,7 @@ def test_shapes_are_joined_and_cut_off_at_the_border():
 
 
 def notes_of(text, size=(6, 8), *, invert=False, **more):
-    return " ".join(draw_with_notes(parse(text, invert=invert), size, seed=0, **more).notes)
+    return " ".join(draw(parse(text, invert=invert), size, seed=0, **more).notes)
 
 
 def test_shapes_are_drawn_at_the_photos_size_and_questioned_if_nothing_or_all_is_left():
@@ -269,7 +268,7 @@ def test_shapes_are_drawn_at_the_photos_size_and_questioned_if_nothing_or_all_is
 
 @pytest.mark.parametrize("text", [t for t in DRAWN if t != "lowres"])
 def test_an_inverted_hole_is_the_rest(text):
-    inverted = draw(parse(text, invert=True), (64, 64), seed=3)
+    inverted = draw(parse(text, invert=True), (64, 64), seed=3).hole
     assert np.array_equal(inverted, 255 - hole(text, seed=3))
 
 

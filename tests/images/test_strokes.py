@@ -10,7 +10,7 @@ NAMES = ("thin", "medium", "thick")
 
 
 def hole(name, size=(64, 64), seed=0):
-    return draw(parse(name), size, seed=seed) > 0
+    return draw(parse(name), size, seed=seed).hole > 0
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -29,7 +29,8 @@ from ...completion.operators import parse as parse_sight
 from ...completion.restarts import warm
 from ...errors import HoleError, LatentfillError, is_out_of_memory
 from ...faces.placement import Placement
-from ...images.holes import ALIASES, DrawnHole
+from ...images.hole_pictures import DrawnHole
+from ...images.holes import ALIASES
 from ...images.holes import KINDS as HOLES
 from ...images.incomplete import Incomplete
 from ...images.photos import READ, Original, encode
@@ -239,7 +240,7 @@ def _hole(form: Form, original: Original, seed: int, options: ServeOptions, *, o
     if painted is not None and words is not None:
         raise Refused(422, "hole and hole_spec: there is one hole", "Send one of them.")
     if painted is not None:
-        return DrawnHole.of(hole_of(painted, options, original.values.shape[:2]))
+        return hole_of(painted, options, original.values.shape[:2])
     if words is None and not observed:
         raise Refused(422, "nothing is asked", "Send a hole, or say in observe what the photo is.")
     words = words or "full"

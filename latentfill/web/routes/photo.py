@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Annotated, Any, TypeVar, final
 
-import numpy as np
 from annotated_types import Interval
 from fastapi import APIRouter
 from PIL import Image
@@ -18,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from ...images.hole_pictures import HolePicture, interpret_alpha
+from ...images.hole_pictures import DrawnHole, interpret_alpha
 from ...images.photos import READ, Original, encode
 from ..errors import Refused
 from ..forms import Form, hole_of, photo_of, read_form, validated
@@ -129,20 +128,20 @@ def describe_photo(original: Original) -> dict[str, Any]:
     """A photo for the screen, and what is transparent in it as its hole."""
     alpha, image = original.photo().alpha, data_url(*_shown(original))
     hole = None if alpha is None else interpret_alpha(alpha)
-    if hole is not None and hole.missing.any():
+    if hole is not None and hole.hole.any():
         return {"image": image, **_describe(hole)}
     height, width = original.values.shape[:2]
     return {"image": image, "size": [width, height], "hole": None, "notes": [], "soft": 0, "grow": 0}
 
 
-def describe_hole(found: HolePicture) -> dict[str, Any]:
+def describe_hole(found: DrawnHole) -> dict[str, Any]:
     """What a picture says as a hole."""
     return {"image": None, **_describe(found)}
 
 
-def _describe(found: HolePicture) -> dict[str, Any]:
-    height, width = found.missing.shape
-    hole = data_url(encode(Original(np.where(found.missing, np.uint8(255), np.uint8(0))[..., None])))
+def _describe(found: DrawnHole) -> dict[str, Any]:
+    height, width = found.hole.shape
+    hole = data_url(encode(Original(found.hole[..., None])))
     told = {"notes": list(found.notes), "soft": found.soft, "grow": found.grow}
     return {"size": [width, height], "hole": hole, **told}
 
