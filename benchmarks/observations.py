@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from latentfill import load
 from latentfill.completion.complete import complete
-from latentfill.completion.operators import Sight, parse, posed
+from latentfill.completion.operators import Operator, parse_operator, posed
 from latentfill.evaluation.metrics import psnr, ssim
 from latentfill.images import photos
 from latentfill.images.incomplete import Incomplete
@@ -25,11 +25,11 @@ KINDS = ["lowres:2", "lowres:4", "lowres:8", "grey", "noise:10", "noise:25", "no
 KINDS += ["jpeg:5", "jpeg:10", "jpeg:20", "grey+lowres:4", "grey+noise:25", "lowres:2+noise:10"]
 
 
-def as_it_is(sight: Sight, incomplete: Incomplete) -> Images:
+def as_it_is(sight: Operator, incomplete: Incomplete) -> Images:
     """What was observed, and if it is small, enlarged with cubic splines."""
-    if sight.view.factor == 1:
+    if sight.linear.factor == 1:
         return incomplete.images
-    small = sight.reading.decode(incomplete.observations[0].seen)
+    small = sight.noise.decode(incomplete.observations[0].seen)
     return F.interpolate(small, incomplete.images.shape[-2:], mode="bicubic").expand_as(incomplete.images)
 
 
@@ -40,7 +40,7 @@ def without_model(incomplete: Incomplete) -> Images:
     return incomplete.impose(((images * known).sum((2, 3), keepdim=True) / share).expand_as(images))
 
 
-def non_local_means(sight: Sight, incomplete: Incomplete) -> Images:
+def non_local_means(sight: Operator, incomplete: Incomplete) -> Images:
     """The classical filter of noise, with scikit-image's advice on its settings."""
     from skimage.restoration import denoise_nl_means
 
@@ -70,10 +70,10 @@ def main() -> None:
     truth: PixelBatch = np.stack(crops)
     rows = []
     for kind in arguments.kinds:
-        sight = parse(kind)
+        sight = parse_operator(kind)
         incomplete = posed(gan, crops, where, sight, degrade=True, seeds=range(len(crops)))
         made = {"as it is": as_it_is(sight, incomplete), "without a model": without_model(incomplete)}
-        if sight.sigma and sight.view.factor == 1 and arguments.hole == "full":
+        if sight.sigma and sight.linear.factor == 1 and arguments.hole == "full":
             made["non-local means"] = non_local_means(sight, incomplete)
         seconds = {}
         for preset in arguments.presets:

@@ -21,8 +21,8 @@ from latentfill.options import COMPLETE_PRESETS
 from latentfill.photo.crops import blend, pose
 from latentfill.seeds import philox
 from latentfill.types import Hole, Pixels
-from latentfill.uncertainty.fitting import rank
-from latentfill.uncertainty.predict import Trust, judge
+from latentfill.uncertainty.fitting import rank_correlation
+from latentfill.uncertainty.predict import Uncertainty, predict_error
 
 NAMED = ("chelsea", "coffee", "rocket", "page", "text", "coins", "brick", "grass", "camera", "hubble_deep_field")
 PARTS = 8  # of each named picture: the whole and seven squares of it
@@ -41,13 +41,13 @@ def judged(gan: Gan, pictures: Sequence[Pixels], where: Sequence[Hole], preset: 
         found = complete(gan, incomplete, options)
         wrong = (blend(incomplete, found, options.blend) - incomplete.images).abs() / GREY_LEVEL
         begun = time.process_time()  # after the blending, whose factors serve for both
-        trust = judge(gan, incomplete, found, options)
+        trust = predict_error(gan, incomplete, found, options)
         seconds += time.process_time() - begun
         rows.append(compared(trust, wrong, 1 - incomplete.known))
     return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}, seconds / len(pictures)
 
 
-def compared(trust: Trust, wrong: torch.Tensor, hole: torch.Tensor) -> Numbers:
+def compared(trust: Uncertainty, wrong: torch.Tensor, hole: torch.Tensor) -> Numbers:
     if trust.predicted is None or trust.low is None or trust.high is None or trust.band is None or trust.rarity is None:
         raise SystemExit("this model is not calibrated: see `latentfill calibrate`")
     count = hole.sum((1, 2, 3))
@@ -119,10 +119,10 @@ def main() -> None:
         parts = {spec: judged(gan, faces, where, preset) for spec, where in holes.items()}
         found = {spec: part for spec, (part, _) in parts.items()}
         every = {key: torch.cat([part[key] for part in found.values()]) for key in next(iter(found.values()))}
-        ranks = {spec: rank(part["predicted"], part["true"]) for spec, part in found.items()}
+        ranks = {spec: rank_correlation(part["predicted"], part["true"]) for spec, part in found.items()}
         kind = torch.cat([torch.full((len(faces),), part["true"].mean().item()) for part in found.values()])
         rows = [line(spec, part, ranks[spec]) for spec, part in found.items()]
-        rows.append(line("all", every, rank(every["predicted"], every["true"])))
+        rows.append(line("all", every, rank_correlation(every["predicted"], every["true"])))
         print(heading(f"Predicted and true errors, {len(faces)} pictures, preset {preset}"))
         head = ("hole", "n", "true error", "predicted", "rank correlation")
         print(table((*head, "in the 80 % interval", "in the 90 % band", "its half width"), rows))

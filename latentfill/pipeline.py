@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from .completion.complete import Completion, watch
-from .completion.operators import Sight
-from .completion.operators import parse as parse_operator
+from .completion.operators import Operator
+from .completion.operators import parse_operator as parse_operator
 from .errors import ExtraError, HoleError, ImageError, LatentfillError, is_out_of_memory
 from .faces.placement import Placement
 from .gan.gan import Gan
@@ -37,7 +37,7 @@ from .photo.paste import Piece, paste
 from .photo.restore import restore
 from .photo.tint import GREY, Tint, find_tint
 from .types import Hole, Pixels
-from .uncertainty.predict import Trust, judge
+from .uncertainty.predict import Uncertainty, predict_error
 
 PIXELS_AT_ONCE = 50_000_000  # of photos waiting side by side for one search: 150 MB
 WHOLE = "full", "lowres"  # holes that ask for all of a picture, though no pixel of it is missing
@@ -56,7 +56,7 @@ class Request:
 
     photo: Original | np.ndarray | Path | str | bytes
     hole: HoleSpec | DrawnHole | np.ndarray | Path | str | bytes | None = None
-    operator: Sight | str | Sequence[str] | None = None
+    operator: Operator | str | Sequence[str] | None = None
     landmarks: Sequence[Any] | np.ndarray = ()
     name: str = "the photo"
     key: Hashable = None
@@ -106,7 +106,7 @@ class Found:
 
     batch: tuple[Placed, ...]
     completion: Completion | None = None
-    trust: Trust | None = None
+    trust: Uncertainty | None = None
     seconds: float = 0.0
 
 
@@ -127,7 +127,7 @@ class Done:
     placed: Placed
     filled: "Filled"
     candidates: tuple[Completion, ...]
-    trust: Trust | None
+    trust: Uncertainty | None
     found: Found
 
     @property
@@ -165,7 +165,7 @@ class Filled:
     placements: tuple[Placement, ...]
     losses: tuple[dict[str, float], ...]
     notes: tuple[str, ...] = ()
-    trust: Trust | None = None
+    trust: Uncertainty | None = None
 
     @property
     def photo(self) -> Pixels:
@@ -255,7 +255,7 @@ def place(request: Request, gan: Gan, options: PhotoOptions, limits: ReadLimits)
     What is wanted of a measurement may have as many pixels as a file may. Raises as `fill` does.
     """
     operator, name = request.operator, request.name
-    if operator is not None and not isinstance(operator, Sight):
+    if operator is not None and not isinstance(operator, Operator):
         operator = parse_operator(operator)
     if request.hole is None and operator is None:
         raise ValueError("nothing is asked: give a hole, or say with observe what the photo is")
@@ -271,7 +271,7 @@ def place(request: Request, gan: Gan, options: PhotoOptions, limits: ReadLimits)
             made = _without_idle_squares(made)
     else:
         if request.degrade:
-            factor, (height, width) = operator.view.factor, original.values.shape[:2]
+            factor, (height, width) = operator.linear.factor, original.values.shape[:2]
             original = degrade(original, operator, request.seed, name)
             asked = asked[: height // factor * factor, : width // factor * factor]
             landmarks = [np.asarray(points, float) / factor for points in landmarks]
@@ -295,7 +295,7 @@ def search(batch: Sequence[Placed], gan: Gan, options: CompleteOptions) -> Gener
     for completion in watch(gan, incomplete, options):
         yield Step(batch, incomplete, completion)
     seconds = perf_counter() - start
-    return Found(batch, completion, judge(gan, incomplete, completion, options), seconds)
+    return Found(batch, completion, predict_error(gan, incomplete, completion, options), seconds)
 
 
 def rows_of(batch: Sequence[Placed]) -> list[slice]:
@@ -358,7 +358,7 @@ def put_back(
     candidates: Sequence[Completion],
     options: CompleteOptions,
     photo_options: PhotoOptions,
-    trust: Trust | None = None,
+    trust: Uncertainty | None = None,
 ) -> Filled:
     """The photo with each candidate in its hole, at the photo's own resolution.
 
@@ -388,7 +388,7 @@ def ask(
     landmarks: Sequence[Any] | np.ndarray = (),
     name: str = "the photo",
     *,
-    sight: Sight | None = None,
+    sight: Operator | None = None,
     most: int | None = None,
 ) -> tuple[Cut, Incomplete | None]:
     """As `place`, for callers that are still to move to it."""
@@ -422,7 +422,7 @@ def _fitted(
     original: Original,
     hole: HoleSpec | DrawnHole | np.ndarray | bytes,
     request: Request,
-    operator: Sight | None,
+    operator: Operator | None,
     size: int,
     limits: ReadLimits,
 ) -> tuple[Original, DrawnHole]:
@@ -436,7 +436,7 @@ def _fitted(
 
     here = original.values.shape[:2] == (size, size)
     if operator is not None and request.fit:
-        original = fitted(size if request.degrade else size // operator.view.factor)
+        original = fitted(size if request.degrade else size // operator.linear.factor)
         return original, draw(original)
     if here or not request.fit:
         lowres = hole.kind == "lowres" if isinstance(hole, HoleSpec) else getattr(hole, "lowres", False)
@@ -511,7 +511,7 @@ def _tint(question: Cut) -> Tint | None:
     rgb = values if values.shape[2] == 3 else np.repeat(values, 3, 2)
     if observed is None:
         return find_tint(rgb, hidden_in(question.original, question.hole) == 0, question.hole > 0)
-    grey = not observed.sight.view.grey and not np.ptp(rgb, axis=2).any()
+    grey = not observed.sight.linear.grey and not np.ptp(rgb, axis=2).any()
     return GREY if grey else None
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 import latentfill
-from latentfill.completion.operators import parse
+from latentfill.completion.operators import parse_operator
 from latentfill.gan.checkpoint import build
 from latentfill.images.pixels import to_images
 from latentfill.options import NetworkOptions
@@ -65,9 +65,9 @@ def test_what_does_not_fit_is_told():
 @pytest.mark.parametrize("how", ["overlay", "poisson"])
 def test_what_was_observed_is_blended_in_too(how):
     crops, holes = question(2)
-    sight = parse("grey")
+    sight = parse_operator("grey")
     asked = pose(GAN, crops, holes, sights=[sight, sight])
     made = latentfill.blend(asked, latentfill.complete(GAN, asked, OPTIONS), how)
-    seen = sight.view(torch.cat([to_images(crop) for crop in crops]))
-    off = (sight.view(made) - seen).abs()[:, 0].numpy()
+    seen = sight.linear(torch.cat([to_images(crop) for crop in crops]))
+    off = (sight.linear(made) - seen).abs()[:, 0].numpy()
     assert off[np.stack(holes) == 0].max() < 1e-4 and off[np.stack(holes) > 0].mean() > 0.1

@@ -8,7 +8,7 @@ from PIL import Image
 
 import latentfill
 from latentfill.completion.complete import complete
-from latentfill.completion.operators import parse
+from latentfill.completion.operators import parse_operator
 from latentfill.errors import HoleError, ImageError, LatentfillError
 from latentfill.faces.detector import find
 from latentfill.gan.checkpoint import build
@@ -305,6 +305,6 @@ def test_hidden_colours_do_not_show_where_a_small_photo_is_enlarged():
     shown = []
     for hidden in (0, 255):
         photo = np.where(alpha[..., None] == 0, np.uint8(hidden), noise(20, 20))
-        made = cutting.cut_observed(Original(photo, alpha), hole, parse("lowres:2"), PLAIN, PhotoOptions())
+        made = cutting.cut_observed(Original(photo, alpha), hole, parse_operator("lowres:2"), PLAIN, PhotoOptions())
         shown.append(made.original.values)
     assert np.array_equal(*shown)

@@ -8,7 +8,7 @@ from latentfill import fill
 from latentfill.batch import complete as candidates
 from latentfill.batch.align import Cutter, Task
 from latentfill.batch.records import Row
-from latentfill.completion.operators import parse
+from latentfill.completion.operators import parse_operator
 from latentfill.evaluation import trial
 from latentfill.files.listing import find
 from latentfill.gan.checkpoint import build
@@ -146,6 +146,6 @@ def test_hidden_colours_do_not_show_where_photos_are_made_smaller(smaller, chann
     if smaller == "shrunk":
         small = shrunk(Cut(photo, np.zeros_like(alpha), (), (), (), 1.0), 10).original
     else:
-        small = degrade(photo, parse("lowres:4"), 0)
+        small = degrade(photo, parse_operator("lowres:4"), 0)
     assert small.values.shape == (10, 10, channels)
     assert np.abs(small.values[small.alpha > 0].astype(int) - 100).max() <= 1

@@ -9,8 +9,8 @@ from ..options import CompleteOptions
 from ..photo.crops import blend, pose
 from ..seeds import Stream, philox
 from ..types import Hole, PixelBatch
-from ..uncertainty.features import look
-from ..uncertainty.fitting import Evidence, compare
+from ..uncertainty.features import extract_features
+from ..uncertainty.fitting import Evidence, measure_errors
 
 KINDS = ("center", "half", "random", "pattern", "thin", "medium", "thick", "rectangle", "ellipse", "scattered")
 
@@ -32,8 +32,8 @@ def gather(
         incomplete = pose(gan, [pictures[number] for number in numbers], [hole for _, hole in asked])
         original = incomplete.images
         found = complete(gan, incomplete, options)
-        clues = look(gan, incomplete, found, options)
-        yield first + len(asked), compare(clues, blend(incomplete, found, options.blend), original, numbers)
+        clues = extract_features(gan, incomplete, found, options)
+        yield first + len(asked), measure_errors(clues, blend(incomplete, found, options.blend), original, numbers)
 
 
 def questions_of(pictures: int, each: int, size: int) -> list[tuple[int, Hole]]:

@@ -34,7 +34,7 @@ from ..photo.crops import blend, pose
 from ..pipeline import Filled, put_back
 from ..types import Hole, Images, Pixels
 from ..uncertainty.features import Map
-from ..uncertainty.predict import Trust, judge
+from ..uncertainty.predict import Uncertainty, predict_error
 from .inputs import Reader, too_large
 from .outputs import Question, model_of, write_answer
 
@@ -75,7 +75,9 @@ def around(hole: Hole) -> Box:
     return Box(top, left, top + side, left + side)
 
 
-def story(cut: Cut, candidates: Sequence[Completion], seconds: float, trust: Trust | None = None) -> dict[str, Any]:
+def story(
+    cut: Cut, candidates: Sequence[Completion], seconds: float, trust: Uncertainty | None = None
+) -> dict[str, Any]:
     """The numbers of one photo, for its JSON file: of the best candidate for every square, and all losses."""
     best = candidates[0] if candidates else None
     squares = [
@@ -184,7 +186,7 @@ class Batch:
         self.model = model or model_of(gan)
         self.incomplete = pose(gan, crops, crop_holes, lowres=reader.lowres, sights=sights) if crops else None
         self._last: Completion | None = None
-        self._trust: Trust | None = None
+        self._trust: Uncertainty | None = None
         self._seconds = 0.0
 
     def search(self) -> Iterator[Completion]:
@@ -210,7 +212,7 @@ class Batch:
     def judge(self) -> None:
         """How far what was found can be trusted: the last thing that takes memory for all of it at once."""
         if self.incomplete is not None and self._last is not None and self._trust is None:
-            self._trust = judge(self.gan, self.incomplete, self._last, self.options.search)
+            self._trust = predict_error(self.gan, self.incomplete, self._last, self.options.search)
 
     def finish(self) -> Iterator[tuple[Question, Path | LatentfillError]]:
         """Write each completed picture and its story. Yields its path, or why it could not be written.

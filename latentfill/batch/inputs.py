@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from ..completion.operators import Sight
+from ..completion.operators import Operator
 from ..errors import ExtraError, ImageError, LatentfillError, is_out_of_memory
 from ..faces import landmarks
 from ..files.contents import MadeOf, check_apart
@@ -40,9 +40,9 @@ class Reader:
         self.sight = sight_of(options)
         if self.sight is not None and self.lowres:
             raise LatentfillError("--hole lowres shows means of blocks itself", "Give --observe lowres:8 alone.")
-        if self.sight is not None and options.fit and options.degrade is None and self.sight.reading.name:
+        if self.sight is not None and options.fit and options.degrade is None and self.sight.noise.name:
             cure = "Leave --fit out, or give pictures of the model's size."
-            raise LatentfillError(f"--fit would average away what {self.sight.reading.name} is about", cure)
+            raise LatentfillError(f"--fit would average away what {self.sight.noise.name} is about", cure)
         self.rejected: list[tuple[str, str]] = []
         self.most = options.batch_size
         """squares to search side by side; whoever finds that memory does not hold them makes it less"""
@@ -147,7 +147,7 @@ class Reader:
         if options.degrade is not None:
             height, width = original.values.shape[:2]
             original = degrade(original, self.sight, hole_seed(options.search.seed, PurePosixPath(name).name), name)
-            factor = self.sight.view.factor
+            factor = self.sight.linear.factor
             hole = hole[: height // factor * factor, : width // factor * factor]
             points = [np.asarray(one, float) / factor for one in points]
             stem = question.stem.relative_to(options.out)
@@ -155,11 +155,11 @@ class Reader:
         most = options.limits.max_pixels
         return cut_observed(original, hole, self.sight, self._gan, options.photo, points, name, most=most)
 
-    def _fitted(self, original: photos.Original, sight: Sight) -> photos.Original:
+    def _fitted(self, original: photos.Original, sight: Operator) -> photos.Original:
         """The central square of a picture, of the size at which it is to be seen."""
         size: int = self._gan.network.size
         if self._options.degrade is None:
-            size = size // sight.view.factor
+            size = size // sight.linear.factor
         return photos.Original(fit(original.photo().opaque(), size))
 
     def _hole(self, question: Question, original: photos.Original, shape: tuple[int, int]) -> DrawnHole:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 from unicodedata import normalize
 
 from ..completion import operators as observations
-from ..completion.operators import Sight
+from ..completion.operators import Operator
 from ..errors import LatentfillError
 from ..files import records
 from ..files.contents import Landmarks, MadeOf, changed_contents, digest_hole, digest_landmarks, digest_photo
@@ -97,10 +97,10 @@ def hole_of(options: "CompleteCommand") -> str:
     return options.hole or ("full" if sight_of(options) else "center")
 
 
-def sight_of(options: "CompleteCommand") -> Sight | None:
+def sight_of(options: "CompleteCommand") -> Operator | None:
     """What the pictures are observations of, or are made to be."""
     written = options.degrade if options.observe is None else options.observe
-    return None if written is None else observations.parse(written)
+    return None if written is None else observations.parse_operator(written)
 
 
 def asked_for(options: "CompleteCommand") -> dict[str, Any]:

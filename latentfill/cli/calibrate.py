@@ -84,7 +84,8 @@ def run(options: Options) -> int:
     for name in names:
         made[name] = one = _calibrate(options, gan, pictures.pixels, each, name)
         print(f"{name}: {told(one)}")
-    rewrite_about(find(options.model), calibration.write(gan, {**calibration.read(gan), **made}), options.out)
+    about = calibration.write_calibrations(gan, {**calibration.read_calibrations(gan), **made})
+    rewrite_about(find(options.model), about, options.out)
     print(options.out)
     return 1 if rejected else 0
 
@@ -114,7 +115,7 @@ def _holes(options: Options, pictures: int) -> int:
 
 def _calibrate(options: Options, gan: "Gan", pictures: "PixelBatch", each: int, name: str) -> "Calibration":
     from ..batch.calibrate import gather, questions_of
-    from ..uncertainty.fitting import calibrate, join
+    from ..uncertainty.fitting import calibrate, join_evidence
     from .progress import Bar
 
     preset = COMPLETE_PRESETS[name]
@@ -124,7 +125,7 @@ def _calibrate(options: Options, gan: "Gan", pictures: "PixelBatch", each: int, 
         for done, evidence in gather(gan, pictures, questions, preset, options.batch_size):
             found.append(evidence)
             bar.update(done, len(questions))
-    return calibrate(join(found), preset)
+    return calibrate(join_evidence(found), preset)
 
 
 def told(calibration: "Calibration") -> str:

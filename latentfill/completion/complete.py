@@ -14,14 +14,14 @@ from ..options import COMPLETE_PRESETS, CompleteOptions, refuse_removed
 from ..seeds import Stream
 from ..types import Known, Latents, PerImage
 from .completion import Completion as Completion
-from .completion import best, spread
-from .conditional import applies, watch_conditional
-from .held_out import error, hold_out, without
+from .completion import best_of, standard_deviation
+from .conditional import uses_completer, watch_conditional
+from .held_out import hide_pixels, hold_out, rmse
 from .hmc import hmc
+from .ilo import LATENT_STEP, optimise_maps
 from .objective import CompletionLoss, Objective
-from .restarts import CUTS, Race, guess, starts, warm
-from .search import Narrow, Rows, Step, adam, constant, cosine, nesterov, prepared, search
-from .tuning import LATENT_STEP, tune
+from .restarts import CUTS, SuccessiveHalving, encoder_guess, initial_latents, uses_encoder
+from .search import Halving, Rows, Step, adam, constant, cosine, nesterov, prepare, search
 
 HEAD_START = 1.5  # an encoder's first guess is the best on average; another has to be better by more than chance
 
@@ -37,12 +37,12 @@ def watch(gan: Gan, incomplete: Incomplete, options: CompleteOptions | None = No
     options = _checked(options or COMPLETE_PRESETS["best"])
     if not len(incomplete):
         raise ValueError("there is no image to complete")
-    conditional = applies(gan, incomplete, options)
-    gan = prepared(gan, choose_precision(options.precision, incomplete.images.device), conditional=conditional)
+    conditional = uses_completer(gan, incomplete, options)
+    gan = prepare(gan, choose_precision(options.precision, incomplete.images.device), conditional=conditional)
     loss_of(gan, incomplete, options)
     if conditional:
         return watch_conditional(gan, incomplete, options)
-    warm(gan, options)
+    uses_encoder(gan, options)
     return _watch(gan, incomplete, options)
 
 
@@ -59,7 +59,7 @@ def loss_of(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> Compl
 
 def _watch(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> Iterator[Completion]:
     """First the attempts, on the pixels that are not hidden; then the best of them, on all that is known."""
-    steps = o.updates(warm=warm(gan, o))
+    steps = o.updates(warm=uses_encoder(gan, o))
     hidden = hold_out(incomplete, o)
     more = bool(o.tune_steps) or hidden is not None
     for found in _attempt(gan, incomplete, hidden, steps, o):
@@ -72,26 +72,32 @@ def _watch(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> Iterator[Com
 def _attempt(
     gan: Gan, incomplete: Incomplete, hidden: Known | None, steps: int, o: CompleteOptions
 ) -> Iterator[Completion]:
-    visible = incomplete if hidden is None else without(incomplete, hidden)
-    race = Race(len(incomplete), o.starts, o.candidates, tuple(round(cut * steps) for cut in CUTS) if o.prune else ())
+    visible = incomplete if hidden is None else hide_pixels(incomplete, hidden)
+    race = SuccessiveHalving(
+        len(incomplete), o.starts, o.candidates, tuple(round(cut * steps) for cut in CUTS) if o.prune else ()
+    )
 
     def missed(step: Step) -> PerImage | None:
-        return None if hidden is None else error(step.images, incomplete.select(race.images), hidden[race.images])
+        return None if hidden is None else rmse(step.images, incomplete.select(race.images), hidden[race.images])
 
     def score(step: Step) -> PerImage:
         """The error on the hidden pixels, or the loss where nothing is hidden; with a start for the first guess."""
         found = missed(step)
         found = step.loss if found is None else torch.where(found.isnan(), step.loss, found)
-        return torch.where(race.labels.flatten().to(found) > 0, HEAD_START * found, found) if warm(gan, o) else found
+        return (
+            torch.where(race.labels.flatten().to(found) > 0, HEAD_START * found, found)
+            if uses_encoder(gan, o)
+            else found
+        )
 
     def narrow(step: Step) -> tuple[Rows, Objective] | None:
         rows = race.halve(step.number, score(step))
         return None if rows is None else (rows, loss_of(gan, visible.select(race.images), o))
 
     objective = loss_of(gan, visible.repeat(o.starts), o)
-    for step in _steps(gan, objective, starts(gan, visible, o), steps, o, narrow):
-        found = best(step, race, o.candidates, score(step), missed(step))
-        yield replace(found, spread=spread(step.images, race.left))
+    for step in _steps(gan, objective, initial_latents(gan, visible, o), steps, o, narrow):
+        found = best_of(step, race, o.candidates, score(step), missed(step))
+        yield replace(found, spread=standard_deviation(step.images, race.left))
 
 
 def _finish(
@@ -100,20 +106,20 @@ def _finish(
     """Go on from the best attempts with nothing hidden: tune the generator, or what of it can be."""
     chosen = found.candidates
     z = torch.stack([one.z for one in chosen], 1)
-    if hidden is not None and warm(gan, o):
+    if hidden is not None and uses_encoder(gan, o):
         # What the encoder makes of the pixels that were hidden from it moves every attempt alike.
-        z = z + (guess(gan, incomplete) - guess(gan, without(incomplete, hidden)))[:, None]
+        z = z + (encoder_guess(gan, incomplete) - encoder_guess(gan, hide_pixels(incomplete, hidden)))[:, None]
     z = gan.generator.prior.project(z.flatten(0, 1))
     objective = loss_of(gan, incomplete.repeat(len(chosen)), o)
     if isinstance(gan.generator, StagedGenerator):
-        steps = tune(gan.generator, objective, z, steps=o.tune_steps, rate=o.tune_rate, weight=o.tune_weight)
+        steps = optimise_maps(gan.generator, objective, z, steps=o.tune_steps, rate=o.tune_rate, weight=o.tune_weight)
     else:
         rate = adam(LATENT_STEP * o.tune_rate)
         steps = search(gan.generator, objective, z, steps=o.tune_steps, optimizer=rate, schedule=cosine)
-    race = Race(len(incomplete), len(chosen), len(chosen))
+    race = SuccessiveHalving(len(incomplete), len(chosen), len(chosen))
     for step in steps:
         number = found.number + step.number
-        made = best(step, race, len(chosen), race.labels.flatten().to(z))  # they keep their order
+        made = best_of(step, race, len(chosen), race.labels.flatten().to(z))  # they keep their order
         candidates = [
             replace(new, number=number, total=found.number + o.tune_steps, attempt=old.attempt, held_out=old.held_out)
             for new, old in zip(made.candidates, chosen, strict=True)
@@ -122,7 +128,7 @@ def _finish(
 
 
 def _steps(
-    gan: Gan, objective: Objective, z: Latents, steps: int, options: CompleteOptions, narrow: Narrow
+    gan: Gan, objective: Objective, z: Latents, steps: int, options: CompleteOptions, narrow: Halving
 ) -> Iterator[Step]:
     o = options
     if o.method == "hmc":

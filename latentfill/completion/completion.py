@@ -11,10 +11,10 @@ from torch import Tensor
 from ..types import Images, Latents, PerImage
 from .held_out import GREY_LEVEL
 from .objective import Terms
-from .restarts import Race, ranks
+from .restarts import SuccessiveHalving, rank_rows
 from .search import Step
 
-Spread = Float[Tensor, "_ 1 _ _"]
+DeviationMap = Float[Tensor, "_ 1 _ _"]
 
 
 @final
@@ -41,7 +41,7 @@ class Completion:
     others: tuple["Completion", ...] = ()
     total: int = 0
     held_out: PerImage | None = None
-    spread: Spread | None = None
+    spread: DeviationMap | None = None
     conditional: bool = False
 
     @property
@@ -92,14 +92,18 @@ def concatenate(parts: Sequence[Completion]) -> Completion:
     )
 
 
-def best(step: Step, race: Race, candidates: int, score: PerImage, held_out: PerImage | None = None) -> Completion:
+def best_of(
+    step: Step, race: SuccessiveHalving, candidates: int, score: PerImage, held_out: PerImage | None = None
+) -> Completion:
     """The attempt at each image with the smallest score; with more candidates, the next ones too."""
-    order = ranks(score, race.left)[:, :candidates]
+    order = rank_rows(score, race.left)[:, :candidates]
     first, *others = (_chosen(step, race, order[:, k], held_out) for k in range(candidates))
     return replace(first, others=tuple(others))
 
 
-def _chosen(step: Step, race: Race, place: Int[Tensor, " n"], held_out: Float[Tensor, " _"] | None) -> Completion:
+def _chosen(
+    step: Step, race: SuccessiveHalving, place: Int[Tensor, " n"], held_out: Float[Tensor, " _"] | None
+) -> Completion:
     """One attempt at each image, by its place among those that are left."""
     n, k = race.labels.shape
     rows = place + k * torch.arange(n, device=place.device)
@@ -110,7 +114,7 @@ def _chosen(step: Step, race: Race, place: Int[Tensor, " n"], held_out: Float[Te
     return Completion(step.number, images, step.z[rows], terms, step.loss[rows], attempt, notes, held_out=held_out)
 
 
-def spread(images: Images, attempts: int) -> Spread | None:
+def standard_deviation(images: Images, attempts: int) -> DeviationMap | None:
     """How far the attempts at each image differ, or None for a single one."""
     if attempts == 1:
         return None

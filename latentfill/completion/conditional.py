@@ -19,25 +19,25 @@ from ..images.incomplete import Incomplete
 from ..options import CompleteOptions
 from ..seeds import Stream
 from ..types import Images, Known, Latents, PerImage
-from .completion import Completion, best, spread
-from .held_out import error, hold_out, without
+from .completion import Completion, best_of, standard_deviation
+from .held_out import hide_pixels, hold_out, rmse
+from .ilo import optimise_maps
 from .objective import CompletionLoss, Objective
-from .restarts import Race
+from .restarts import SuccessiveHalving
 from .search import Step, adam, constant, cosine, search
-from .tuning import tune
 
 FEWER = 2  # what a completer draws is nearly right: so many times fewer steps do
 # Where the hole is deeper, one pass fools a judge more often than what follows the known pixels, and it stays as it is.
 SHALLOW = 1.5  # mean distance of a missing pixel to a known one, in pixels of 64
 
 
-def applies(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> bool:
+def uses_completer(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> bool:
     """Whether a completer answers: it knows pixels and holes, and nothing of other observations."""
     asked = options.start != "random" and options.method == "adam"
     return gan.completer is not None and asked and incomplete.lowres is None and not incomplete.observations
 
 
-def noises(completer: Completer, options: CompleteOptions, stream: Stream, count: int) -> Latents:
+def completer_noise(completer: Completer, options: CompleteOptions, stream: Stream, count: int) -> Latents:
     """[count, d]: standard normal; each depends on the seed, the stream and its number alone."""
     return NormalPrior(completer.prior.dim).sample([stream.key(options.seed, i) for i in range(count)])
 
@@ -53,23 +53,23 @@ def watch_conditional(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> I
     completer, k, deep = gan.completer, o.starts, _is_deep(incomplete.known)
     following = 0 if deep.all() else ceil(o.tune_steps / FEWER)
     hidden = hold_out(incomplete, o)
-    noise = noises(completer, o, Stream.CANDIDATES, k).to(incomplete.images).repeat(len(incomplete), 1)
-    race, missed = Race(len(incomplete), k, o.candidates), None
+    noise = completer_noise(completer, o, Stream.CANDIDATES, k).to(incomplete.images).repeat(len(incomplete), 1)
+    race, missed = SuccessiveHalving(len(incomplete), k, o.candidates), None
     if hidden is not None:
-        blind = _Pass(completer, without(incomplete, hidden).repeat(k), noise)
-        missed = error(blind.draw(), incomplete.repeat(k), hidden.repeat_interleave(k, 0))
+        blind = _Pass(completer, hide_pixels(incomplete, hidden).repeat(k), noise)
+        missed = rmse(blind.draw(), incomplete.repeat(k), hidden.repeat_interleave(k, 0))
     first = _Pass(completer, incomplete.repeat(k), noise)
     score = missed
     if score is None:  # a single one has no order, and the critic's word takes half as long as drawing it
         score = -first.logits() if k > 1 else torch.zeros_like(first.z[:, 0])
     objective = first.objective(o)
-    generator = Conditional(completer, first.condition)
+    generator = ConditionalGenerator(completer, first.condition)
     z = first.z
 
     def answer(step: Step, before: int) -> Completion:
-        found = best(replace(step, number=before + step.number), race, o.candidates, score, missed)
+        found = best_of(replace(step, number=before + step.number), race, o.candidates, score, missed)
         others = tuple(replace(one, conditional=True) for one in found.others)
-        total, apart = o.steps + following, spread(step.images, k)
+        total, apart = o.steps + following, standard_deviation(step.images, k)
         return replace(found, others=others, total=total, spread=apart, conditional=True)
 
     rate = adam(o.learning_rate, o.beta1, o.beta2, o.epsilon)
@@ -80,7 +80,7 @@ def watch_conditional(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> I
             yield answer(step, 0)
     if following:
         still, deep = step, deep.repeat_interleave(k)
-        for step in tune(generator, objective, z, steps=following, rate=o.tune_rate, weight=o.tune_weight):
+        for step in optimise_maps(generator, objective, z, steps=following, rate=o.tune_rate, weight=o.tune_weight):
             images = torch.where(deep[:, None, None, None], still.images, step.images)
             yield answer(replace(step, images=images, z=torch.where(deep[:, None], still.z, step.z)), o.steps)
 
@@ -126,7 +126,7 @@ class Critic:
 
 @final
 @dataclass(frozen=True)
-class Conditional:
+class ConditionalGenerator:
     """A generator for every image: what the completer draws from a latent, given what is known."""
 
     completer: Completer

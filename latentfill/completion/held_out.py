@@ -17,7 +17,7 @@ GREY_LEVEL = 2 / 255  # in the range of images
 Pixels = Bool[np.ndarray, "h w"]
 
 
-def hide(known: Known, share: float, seed: int, *, anywhere: bool = False) -> Known:
+def choose_hidden(known: Known, share: float, seed: int, *, anywhere: bool = False) -> Known:
     """1 at about `share` of each image's known pixels: those to hide, in blocks like its hole and beside it.
 
     A block's side is twice the mean distance of a missing pixel to a known one, less one: single pixels for a scattered
@@ -40,10 +40,10 @@ def hold_out(incomplete: Incomplete, options: CompleteOptions) -> Known | None:
     """The known pixels that no search of these options may see; None where it sees all."""
     if not options.held_out:
         return None
-    return hide(incomplete.known, options.held_out, Stream.HELD_OUT.key(options.seed))
+    return choose_hidden(incomplete.known, options.held_out, Stream.HELD_OUT.key(options.seed))
 
 
-def without(incomplete: Incomplete, hidden: Known) -> Incomplete:
+def hide_pixels(incomplete: Incomplete, hidden: Known) -> Incomplete:
     """The question as the search may see it: the hidden pixels are part of the hole, and their values are gone.
 
     Other observations stay, since they tell as much of a hidden pixel as of one in the hole.
@@ -52,7 +52,7 @@ def without(incomplete: Incomplete, hidden: Known) -> Incomplete:
     return replace(incomplete, images=torch.where(hidden == 1, 0, incomplete.images), known=visible)
 
 
-def error(images: Images, incomplete: Incomplete, where: Known) -> PerImage:
+def rmse(images: Images, incomplete: Incomplete, where: Known) -> PerImage:
     """Root mean square difference in grey levels, 0 to 255, over the pixels where `where` is 1; NaN for none."""
     squares = (where * (images.clamp(-1, 1) - incomplete.images).square()).sum((1, 2, 3))
     return (squares / (where.sum((1, 2, 3)) * images.shape[1])).sqrt() / GREY_LEVEL

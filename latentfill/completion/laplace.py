@@ -79,8 +79,8 @@ def residual_variances(incomplete: Incomplete, images: Images) -> Terms:
     """
     variances: Terms = {}
     counts = {"contextual": incomplete.known.sum((1, 2, 3)) * images.shape[1]}
-    counts |= {one.observer.name: one.count for one in incomplete.observations}
-    noise = {one.observer.name: one.observer.sigma for one in incomplete.observations}
+    counts |= {one.operator.name: one.count for one in incomplete.observations}
+    noise = {one.operator.name: one.operator.sigma for one in incomplete.observations}
     for name, r in _residuals(incomplete, images).items():
         squares = r.square().sum((1, 2, 3))
         least = max(noise.get(name, 0.0), LEAST_SIGMA)
@@ -120,7 +120,7 @@ def _root_of_covariance(generator: Generator, one: Incomplete, u: Latents, z: La
 def _residuals(incomplete: Incomplete, images: Images) -> dict[str, Float[Tensor, "n _ _ _"]]:
     """Differences to what is known: `contextual` for the pixels, and each observation's under its name."""
     terms = {"contextual": incomplete.known * (images - incomplete.images)}
-    return terms | {one.observer.name: one.residual(images) for one in incomplete.observations}
+    return terms | {one.operator.name: one.residual(images) for one in incomplete.observations}
 
 
 def _check_normal(prior: Prior, z: Latents) -> Latents:

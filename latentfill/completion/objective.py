@@ -35,7 +35,7 @@ def contextual(incomplete: Incomplete, images: Images, weights: Known | None = N
     return (factor * (images - incomplete.images)).abs().sum((1, 2, 3))
 
 
-def weights(known: Known, window: int = 7) -> Known:
+def contextual_weights(known: Known, window: int = 7) -> Known:
     """W, how much each known pixel counts: the share of missing pixels around it (Yeh et al. 2017, eq. 3).
 
     `window` is the odd side of the neighbourhood in pixels; beyond its border the image is mirrored. 0 at missing
@@ -99,7 +99,7 @@ class CompletionLoss:
     def __post_init__(self) -> None:
         known = self.incomplete.known
         if self.context == "weighted":
-            weighted = weights(known, self.window)
+            weighted = contextual_weights(known, self.window)
             # Where nothing is missing no pixel is near the hole, and the image itself would count for nothing.
             nothing_missing = (known == 1).flatten(1).all(1)[:, None, None, None]
             known = torch.where(nothing_missing, known, weighted)
@@ -127,7 +127,7 @@ class CompletionLoss:
         terms = {"contextual": contextual(self.incomplete, images, self.counted)}
         if self.incomplete.lowres is not None:
             terms["lowres"] = lowres(self.incomplete, images)
-        return terms | {one.observer.name: one.loss(images) for one in self.incomplete.observations}
+        return terms | {one.operator.name: one.loss(images) for one in self.incomplete.observations}
 
     def _perceptual(self, images: Images) -> PerImage:
         return PERCEPTUAL[self.perceptual](self.discriminator(images))
@@ -137,7 +137,7 @@ class CompletionLoss:
         counts = {"contextual": self.counted.sum((1, 2, 3)) * channels}
         if self.incomplete.lowres is not None:
             counts["lowres"] = self.incomplete.lowres.sum((1, 2, 3)) * channels
-        return counts | {one.observer.name: one.count for one in self.incomplete.observations}
+        return counts | {one.operator.name: one.count for one in self.incomplete.observations}
 
 
 def _mirrored(side: int, margin: int, device: torch.device) -> Tensor:

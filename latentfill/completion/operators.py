@@ -20,7 +20,7 @@ from ..images.incomplete import Given, Incomplete, Observation, Seen
 from ..images.pixels import to_images
 from ..seeds import Stream, philox
 from ..types import Hole, Images, Known, PerImage, Pixels
-from .readings import Exactly, Jpeg, Levels, Noise, Reading
+from .noise import GaussianNoise, Identity, Jpeg, NoiseModel, Quantization
 
 KINDS = {
     "lowres": "lowres:FACTOR, so many times smaller, 2 to 16",
@@ -30,16 +30,16 @@ KINDS = {
     "jpeg": "jpeg:QUALITY, a JPEG of that quality, 1 to 100",
 }
 ALIASES = {"gray": "grey"}
-WITHIN = {"lowres": (2, 16), "noise": (1e-3, 255), "levels": (2, 255), "jpeg": (1, 100)}
+RANGES = {"lowres": (2, 16), "noise": (1e-3, 255), "levels": (2, 255), "jpeg": (1, 100)}
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601, as images.pixels has it
 ROUNDS = 30  # of moving blocks smoothly; what is left is below a hundredth of a level, but where pixels are clipped
 HALVINGS = 30  # of the range of shifts: to the last bit of float32
-EXACT = Exactly()
+IDENTITY = Identity()
 
 
 @final
 @dataclass(frozen=True)
-class View:
+class LinearOperator:
     """What is shown of an image: its luma alone, or the means of blocks, or both."""
 
     grey: bool = False
@@ -77,40 +77,40 @@ class View:
 
 @final
 @dataclass(frozen=True)
-class Sight:
+class Operator:
     """First a view of the image, then how its numbers are told. The `Observer` of all kinds and combinations."""
 
-    view: View
-    reading: Reading = EXACT
+    linear: LinearOperator
+    noise: NoiseModel = IDENTITY
 
     @property
     def name(self) -> str:
-        words = ["grey" if self.view.grey else "", f"lowres:{self.view.factor}" if self.view.factor > 1 else ""]
-        return "+".join(word for word in [*words, self.reading.name] if word)
+        words = ["grey" if self.linear.grey else "", f"lowres:{self.linear.factor}" if self.linear.factor > 1 else ""]
+        return "+".join(word for word in [*words, self.noise.name] if word)
 
     @property
     def sigma(self) -> float:
-        return self.reading.sigma
+        return self.noise.sigma
 
     def observe(self, images: Images) -> Seen:
-        return self.reading.read(self.view(images))
+        return self.noise.read(self.linear(images))
 
     def residual(self, images: Images, seen: Seen) -> Seen:
-        return self.reading.residual(self.view(images), seen)
+        return self.noise.residual(self.linear(images), seen)
 
     def loss(self, images: Images, seen: Seen, where: Given) -> PerImage:
-        return (where * self.reading.penalty(self.residual(images, seen))).sum((1, 2, 3))
+        return (where * self.noise.penalty(self.residual(images, seen))).sum((1, 2, 3))
 
     def impose(self, images: Images, seen: Seen, where: Given) -> Images:
-        values = self.view(images)
-        wanted = torch.where(where == 1, self.reading.agree(values, seen, where), values)
-        everywhere = where.repeat_interleave(self.view.factor, 2).repeat_interleave(self.view.factor, 3)
-        return torch.where(everywhere == 1, self.view.shift(images, wanted), images)
+        values = self.linear(images)
+        wanted = torch.where(where == 1, self.noise.agree(values, seen, where), values)
+        everywhere = where.repeat_interleave(self.linear.factor, 2).repeat_interleave(self.linear.factor, 3)
+        return torch.where(everywhere == 1, self.linear.shift(images, wanted), images)
 
     def picture(self, seen: Seen, where: Given, images: Images) -> Images:
         """Enlarged smoothly; next to what was not observed, from what was."""
-        shown = self.reading.decode(seen) * where
-        if self.view.factor > 1:
+        shown = self.noise.decode(seen) * where
+        if self.linear.factor > 1:
             size = images.shape[-2:]
             around = F.interpolate(where, size, mode="bilinear").clamp_min(1e-6)
             shown = F.interpolate(shown, size, mode="bilinear") / around
@@ -122,13 +122,13 @@ class Sight:
         Raises LatentfillError for a size that the blocks do not divide.
         """
         h, w = known.shape[-2:]
-        side, inner = self.view.factor * self.reading.side, self.reading.side
+        side, inner = self.linear.factor * self.noise.side, self.noise.side
         if h % side or w % side:
             raise LatentfillError(f"{self.name} needs sides that {side} divides, not {w} x {h}", "Take another one.")
         return (-F.max_pool2d(-known, side)).repeat_interleave(inner, 2).repeat_interleave(inner, 3)
 
 
-def parse(text: str | Sequence[str]) -> Sight:
+def parse_operator(text: str | Sequence[str]) -> Operator:
     """Understand one of `KINDS`, or several (joined by + or as a list) that one picture is at the same time.
 
     However they are written, a picture is first made grey, then smaller, then noisy, quantised or a JPEG: one of the
@@ -147,17 +147,22 @@ def parse(text: str | Sequence[str]) -> Sight:
     readings = [kind for kind in ("noise", "levels", "jpeg") if kind in found]
     if len(readings) > 1:
         raise LatentfillError(f"a picture has {' and '.join(readings)}", "Name the one that was there last.")
-    view, number = View("grey" in found, int(found.get("lowres", 1))), found.get(readings[0]) if readings else None
+    view, number = (
+        LinearOperator("grey" in found, int(found.get("lowres", 1))),
+        found.get(readings[0]) if readings else None,
+    )
     if number is None:
-        return Sight(view)
-    return Sight(view, Noise(number) if "noise" in found else (Levels if "levels" in found else Jpeg)(int(number)))
+        return Operator(view)
+    return Operator(
+        view, GaussianNoise(number) if "noise" in found else (Quantization if "levels" in found else Jpeg)(int(number))
+    )
 
 
 def posed(
     gan: Gan,
     pictures: Sequence[Pixels],
     holes: Sequence[Hole],
-    sight: Sight,
+    sight: Operator,
     *,
     degrade: bool = False,
     seeds: Sequence[int] = (),
@@ -175,21 +180,21 @@ def posed(
         )
     known = torch.cat([to_known(hole) for hole in holes])
     sight.where(known)  # whether the size will do
-    wanted = size if degrade else size // sight.view.factor
+    wanted = size if degrade else size // sight.linear.factor
     for picture in pictures:
         if picture.shape[:2] != (wanted, wanted):
             what = f"for {sight.name} a picture has {wanted} x {wanted} pixels, not"
             raise ImageError(f"{what} {picture.shape[1]} x {picture.shape[0]}", "Resize it, or have it degraded.")
-    told = channels if degrade or not sight.view.grey else 1
+    told = channels if degrade or not sight.linear.grey else 1
     values = torch.cat([to_images(picture, told) for picture in pictures])
     if degrade:
-        values = degraded(sight, values, seeds)
-    return question(sight, values, known, channels).to(gan.device)
+        values = simulate(sight, values, seeds)
+    return to_incomplete(sight, values, known, channels).to(gan.device)
 
 
-def degraded(sight: Sight, images: Images, seeds: Sequence[int]) -> Seen:
+def simulate(sight: Operator, images: Images, seeds: Sequence[int]) -> Seen:
     """What a perfect image looks like to `sight`, before it is told in bins: with noise, not rounded, not clipped."""
-    values = sight.view(images)
+    values = sight.linear(images)
     if not sight.sigma:
         return values
     shape = tuple(values.shape[1:])
@@ -199,14 +204,14 @@ def degraded(sight: Sight, images: Images, seeds: Sequence[int]) -> Seen:
     return values + sight.sigma * torch.from_numpy(noise).to(values)
 
 
-def question(sight: Sight, values: Seen, known: Known, channels: int) -> Incomplete:
+def to_incomplete(sight: Operator, values: Seen, known: Known, channels: int) -> Incomplete:
     """What to ask of pictures [n, c', h', w'] that were observed where the pixels [n, 1, h, w] are known.
 
     No pixel of the question is known. For people and encoders its images hold what `Incomplete.shown` shows.
     """
     where = sight.where(known)
     # What the hole hides is not even kept.
-    observation = Observation(sight, torch.where(where == 1, sight.reading.read(values), 0), where)
+    observation = Observation(sight, torch.where(where == 1, sight.noise.read(values), 0), where)
     blank = known.new_zeros(len(known), channels, *known.shape[2:])
     asked = Incomplete(blank, torch.zeros_like(known), observations=(observation,))
     return replace(asked, images=asked.shown[0])
@@ -214,11 +219,11 @@ def question(sight: Sight, values: Seen, known: Known, channels: int) -> Incompl
 
 def _number(word: str, kind: str, arguments: Sequence[str]) -> float:
     wrong = LatentfillError(f"{word!r} is not understood", f"Write {KINDS[kind]}.")
-    if kind not in WITHIN:
+    if kind not in RANGES:
         if arguments:
             raise wrong
         return 1.0
-    least, most = WITHIN[kind]
+    least, most = RANGES[kind]
     try:
         number = float(":".join(arguments))
     except ValueError:

@@ -12,7 +12,7 @@ from ..images.incomplete import Incomplete
 from ..options import CompleteOptions
 from ..seeds import Stream
 from ..types import Images, Known, Latents, PerImage
-from .held_out import hide
+from .held_out import choose_hidden
 from .laplace import can_vary, sample_around
 from .search import Rows
 
@@ -24,7 +24,7 @@ CUTS = (0.25, 0.5, 0.75)  # shares of the steps after which half of the attempts
 Numbers = Int[Tensor, "_ _"]  # of attempts
 
 
-def warm(gan: Gan, options: CompleteOptions) -> bool:
+def uses_encoder(gan: Gan, options: CompleteOptions) -> bool:
     """Whether the search starts from an encoder's guess. Raises LatentfillError if it should and there is none."""
     if options.start == "encoder" and gan.encoder is None:
         raise LatentfillError(
@@ -33,7 +33,7 @@ def warm(gan: Gan, options: CompleteOptions) -> bool:
     return options.start != "random" and gan.encoder is not None
 
 
-def starts(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> Latents:
+def initial_latents(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> Latents:
     """[n * options.starts, d]: where the attempts at each image begin, its own in a row.
 
     They depend on the image, the seed and the attempt's number alone. Random ones are the same for every image; those
@@ -43,26 +43,26 @@ def starts(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> Latent
     n, k = len(incomplete), options.starts
     seeds = [Stream.STARTS.key(options.seed, i) for i in range(k)]
     drawn = gan.generator.prior.sample(seeds).to(incomplete.images)
-    if not warm(gan, options):
+    if not uses_encoder(gan, options):
         return drawn.repeat(n, 1)
     if options.candidates > 1 and can_vary(gan.generator.prior, incomplete):
-        return sample_around(gan.generator, incomplete, guess(gan, incomplete), seeds)
+        return sample_around(gan.generator, incomplete, encoder_guess(gan, incomplete), seeds)
     found = []
     for i in range(k):
         noise = min(NOISE * i, LOUDEST) * drawn[i]
         found.append(
-            gan.generator.prior.project(guess(gan, incomplete, Stream.THINNED.key(options.seed, i), i) + noise)
+            gan.generator.prior.project(encoder_guess(gan, incomplete, Stream.THINNED.key(options.seed, i), i) + noise)
         )
     return torch.stack(found, 1).flatten(0, 1)
 
 
-def guess(gan: Gan, incomplete: Incomplete, seed: int = 0, attempt: int = 0) -> Latents:
+def encoder_guess(gan: Gan, incomplete: Incomplete, seed: int = 0, attempt: int = 0) -> Latents:
     """What the encoder makes of all that can be seen; in a further attempt, of fewer pixels."""
     if gan.encoder is None:
         raise ValueError("a guess needs an encoder")
     images, known = _coloured(gan, incomplete)
     if attempt:
-        known = known - hide(known, THINNED, seed, anywhere=True)
+        known = known - choose_hidden(known, THINNED, seed, anywhere=True)
     with torch.no_grad():
         return gan.encoder(images, known)
 
@@ -80,13 +80,13 @@ def _coloured(gan: Gan, incomplete: Incomplete) -> tuple[Images, Known]:
             z = gan.generator.prior.sample([Stream.MEAN_COLOURS.key(number=i) for i in range(TYPICAL)]).to(images)
             with torch.no_grad():
                 mean = gan.generator(z).float().mean(0, keepdim=True)
-            tint = mean - one.observer.picture(one.observer.observe(mean), one.where[:1] * 0 + 1, mean)
+            tint = mean - one.operator.picture(one.operator.observe(mean), one.where[:1] * 0 + 1, mean)
             images = (images + where * (1 - incomplete.known) * tint).clamp(-1, 1)
     return images, known
 
 
 @final
-class Race:
+class SuccessiveHalving:
     """Which attempt each row of a search is. Rows are image by image, equally many for each, and become fewer."""
 
     def __init__(self, images: int, attempts: int, survivors: int, cuts: tuple[int, ...] = ()) -> None:
@@ -108,14 +108,14 @@ class Race:
         fewer = max(self.survivors, (self.left + 1) // 2)
         if number not in self.cuts or fewer == self.left:
             return None
-        order = ranks(score, self.left)[:, :fewer].sort(1).values  # in the order in which they came
+        order = rank_rows(score, self.left)[:, :fewer].sort(1).values  # in the order in which they came
         self.labels = self.labels.gather(1, order.to(self.labels))
         return (
             order + torch.arange(len(order), device=order.device)[:, None] * (score.numel() // len(order))
         ).flatten()
 
 
-def ranks(score: PerImage, attempts: int) -> Numbers:
+def rank_rows(score: PerImage, attempts: int) -> Numbers:
     """Of every `attempts` rows in a row: which has the smallest score, the next one, ...; a NaN comes last."""
     scores = score.view(-1, attempts).nan_to_num(nan=torch.inf)  # a search that has broken down never wins
     return scores.sort(dim=1, stable=True).indices

@@ -37,7 +37,7 @@ class Step:
         return total(self.terms)
 
 
-Narrow = Callable[[Step], tuple[Rows, Objective] | None]
+Halving = Callable[[Step], tuple[Rows, Objective] | None]
 
 
 @runtime_checkable
@@ -125,7 +125,7 @@ def search(
     optimizer: Optimizer,
     schedule: Schedule = constant,
     project: Callable[[Latents], Latents] | None = None,
-    narrow: Narrow | None = None,
+    narrow: Halving | None = None,
 ) -> Iterator[Step]:
     """Follow the gradient of `objective` from `z`, yielding every step, the start included.
 
@@ -172,7 +172,7 @@ def evaluate(generator: Generator, objective: Objective, z: Latents, *, differen
     return Point(z.detach(), images.detach(), {name: term.detach() for name, term in terms.items()}, gradient)
 
 
-def prepared(gan: Gan, dtype: torch.dtype, *, conditional: bool = False) -> Gan:
+def prepare(gan: Gan, dtype: torch.dtype, *, conditional: bool = False) -> Gan:
     """The networks as a search wants them: in inference mode, computing in `dtype`. The caller's stay as they are.
 
     Of a `conditional` search that is the completer alone; the others are left as they are, which saves half the time.

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..completion.complete import Completion
-from ..completion.conditional import Conditional
+from ..completion.conditional import ConditionalGenerator
 from ..gan.directions import Directions, arithmetic, find_edits, nearby, sweep, sweep_values
 from ..gan.fused import fuse
 from ..gan.gan import Gan
@@ -190,7 +190,7 @@ def edit_images(
     gan, z = fuse(gan), completion.z.float()
     generator = gan.generator
     if completion.conditional and gan.completer is not None:
-        generator = Conditional(gan.completer, gan.completer.encode(incomplete.images, incomplete.known))
+        generator = ConditionalGenerator(gan.completer, gan.completer.encode(incomplete.images, incomplete.known))
     edits = find_edits(generator, z, incomplete.known, count)
     start = generator(z)
     return [completion.images.float() + generator(path) - start for path in edits.paths(generator, steps)]

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import TypeAdapter, ValidationError
 
-from ..completion.operators import Sight, View
+from ..completion.operators import LinearOperator, Operator
 from ..errors import HoleError, ImageError, LatentfillError
 from ..faces.detector import SURE
 from ..faces.placement import Placement
@@ -52,7 +52,7 @@ class Cut:
     observed: Observed | None = None
 
     @property
-    def sights(self) -> tuple[Sight, ...]:
+    def sights(self) -> tuple[Operator, ...]:
         """How each square shows what it does, if the photo is an observation."""
         return tuple(sight_of(self.observed.sight, p) for p in self.placements) if self.observed else ()
 
@@ -109,7 +109,7 @@ def cut(
 def cut_observed(
     original: Original,
     hole: Hole,
-    sight: Sight,
+    sight: Operator,
     gan: Gan,
     options: PhotoOptions,
     landmarks: Sequence[Any] | np.ndarray = (),
@@ -121,7 +121,7 @@ def cut_observed(
 
     What is wanted may have at most `most` pixels. Raises LatentfillError for what the model cannot do.
     """
-    if sight.view.grey and gan.network.channels == 1:
+    if sight.linear.grey and gan.network.channels == 1:
         raise LatentfillError(
             "the model draws grey pictures, so it knows no colours", "Take a model of colour pictures."
         )
@@ -171,13 +171,13 @@ def _placed(
 def _told(observed: Observed, placements: Sequence[Placement], hole: Hole, gan: Gan, name: str) -> tuple[str, ...]:
     """What the model can do for an observed photo. Raises ImageError if that is nothing."""
     sights = [sight_of(observed.sight, placement) for placement in placements]
-    if sights and not hole.any() and all(sight == Sight(View()) for sight in sights):
-        side = round(max(p.scale for p in placements) * gan.network.size / observed.sight.view.factor)
+    if sights and not hole.any() and all(sight == Operator(LinearOperator()) for sight in sights):
+        side = round(max(p.scale for p in placements) * gan.network.size / observed.sight.linear.factor)
         raise ImageError(
             f"{name}: what the model could add is there already, its square being {side} pixels wide",
             f"The model draws {gan.network.size} pixels: give a smaller picture.",
         )
-    if observed.sight.view.grey:
+    if observed.sight.linear.grey:
         return ("it gets its colours where the model looks and from there; what is far or unlike stays grey",)
     return ("where the model does not look, it is made from its own pixels alone",)
 

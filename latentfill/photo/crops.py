@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from ..completion.complete import Completion, complete
-from ..completion.operators import Sight, question
+from ..completion.operators import Operator, to_incomplete
 from ..gan.gan import Gan
 from ..images.blending import overlay, poisson
 from ..images.hole_pictures import interpret_array
@@ -25,7 +25,7 @@ def pose(
     holes: Sequence[Hole | Missing],
     *,
     lowres: bool = False,
-    sights: Sequence[Sight] = (),
+    sights: Sequence[Operator] = (),
 ) -> Incomplete:
     """Pictures uint8 [H, W, 3] and their holes [H, W] as one question to `gan`, on its device.
 
@@ -45,7 +45,7 @@ def pose(
     if sights:
         rows = [slice(i, i + 1) for i in range(len(images))]
         asked = zip(sights, rows, strict=True)
-        parts = [question(sight, sight.view(images[row]), known[row], images.shape[1]) for sight, row in asked]
+        parts = [to_incomplete(sight, sight.linear(images[row]), known[row], images.shape[1]) for sight, row in asked]
         return concatenate(parts).to(gan.device)
     n, _, h, w = images.shape
     means = torch.ones(n, 1, h // BLOCK, w // BLOCK) if lowres else None

@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch.nn import functional as F
 
-from ..completion.operators import Sight, View, degraded
-from ..completion.readings import LEVEL, Exactly, Jpeg, Levels, Noise, Reading
+from ..completion.noise import GREY_LEVEL, GaussianNoise, Identity, Jpeg, NoiseModel, Quantization
+from ..completion.operators import LinearOperator, Operator, simulate
 from ..errors import HoleError, ImageError
 from ..faces.placement import Placement
 from ..images.hole_pictures import is_transparent, to_hole
@@ -28,16 +28,16 @@ Seen = Float[torch.Tensor, "_ _ _ _"]
 TILE, OVERLAP = 512, 128  # pixels of a large photo that are made to agree at a time: 16 filters of them fit the memory
 
 
-def agree(sight: Sight, guess: Images, told: Seen, where: Given) -> Images:
+def agree(sight: Operator, guess: Images, told: Seen, where: Given) -> Images:
     """The images nearest to the guess [n, 3, h, w] that agree with what was told where that counts.
 
     Large ones are made part by part. The parts overlap; since all that agree form a convex set, so do their means.
     """
-    factor, (height, width) = sight.view.factor, guess.shape[2:]
+    factor, (height, width) = sight.linear.factor, guess.shape[2:]
     if max(height, width) <= TILE:
         return sight.impose(guess, told, where)
     total, weights = torch.zeros_like(guess), guess.new_zeros(height, width)
-    unit = factor * sight.reading.side
+    unit = factor * sight.noise.side
     overlap = -(-OVERLAP // unit) * unit
     step = max(unit, (TILE - overlap) // unit * unit)
     ramp = 1 + torch.arange(step + overlap).minimum(torch.arange(step + overlap).flip(0)).clamp(max=overlap)
@@ -60,18 +60,18 @@ def images_of(original: Original) -> Images:
 
 def image_of(levels: Float[np.ndarray, "_ _ _"]) -> Images:
     """[h, w, c] in 0..255 -> [1, c, h, w] in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(levels.transpose(2, 0, 1), np.float32))[None] * LEVEL - 1
+    return torch.from_numpy(np.ascontiguousarray(levels.transpose(2, 0, 1), np.float32))[None] * GREY_LEVEL - 1
 
 
 def levels_of(images: Images) -> Float[np.ndarray, "_ _ _"]:
     """The inverse of `image_of`."""
-    return np.ascontiguousarray(((images[0].permute(1, 2, 0) + 1) / LEVEL).numpy())
+    return np.ascontiguousarray(((images[0].permute(1, 2, 0) + 1) / GREY_LEVEL).numpy())
 
 
 def values_of(images: Images, like: Original) -> Values:
     """The inverse of `images_of`, rounded, for one image; as deep as another photo."""
     unit = 257 if like.bits == 16 else 1
-    levels = (images.clamp(-1, 1)[0].permute(1, 2, 0) + 1) / LEVEL * unit
+    levels = (images.clamp(-1, 1)[0].permute(1, 2, 0) + 1) / GREY_LEVEL * unit
     return (levels + 0.5).floor().numpy().astype(like.values.dtype)
 
 
@@ -81,9 +81,9 @@ def padded(values: torch.Tensor, side: int) -> torch.Tensor:
     return F.pad(values, (0, -w % side, 0, -h % side), mode="replicate")
 
 
-def enlarged(where: Given, sight: Sight) -> Given:
+def enlarged(where: Given, sight: Operator) -> Given:
     """For every pixel whether the block is known that it lies in."""
-    return where.repeat_interleave(sight.view.factor, 2).repeat_interleave(sight.view.factor, 3)
+    return where.repeat_interleave(sight.linear.factor, 2).repeat_interleave(sight.linear.factor, 3)
 
 
 MOST_FACTOR = 16  # of what a square may be taken to be smaller: beyond it a face of 64 pixels has 4
@@ -98,7 +98,7 @@ class Observed:
     `shown` is the same in the size and the colours that are wanted of it, enlarged smoothly: what is looked at.
     """
 
-    sight: Sight
+    sight: Operator
     seen: Images
     shown: Original
 
@@ -120,7 +120,7 @@ class Observed:
 
     def where(self, hole: Hole) -> Known:
         """1 where a number is known, of a photo with as many more rows and columns as whole blocks need."""
-        side = self.sight.view.factor * self.sight.reading.side
+        side = self.sight.linear.factor * self.sight.noise.side
         return self.sight.where(padded(to_known(hole), side))
 
 
@@ -134,16 +134,16 @@ def cover(original: Original, hidden: Hole) -> Original:
     return replace(original, values=filled)
 
 
-def look(original: Original, sight: Sight, size: int, name: str = "the photo", most: int | None = None) -> Observed:
+def look(original: Original, sight: Operator, size: int, name: str = "the photo", most: int | None = None) -> Observed:
     """A photo as the observation that it is, by a model of `size` pixels.
 
     A small picture is one of the size wanted, divided by the factor; one of the model's size has its blocks averaged
     already. Raises ImageError for one that would get more than `most` pixels.
     """
-    factor = sight.view.factor
+    factor = sight.linear.factor
     seen = images_of(original)
-    if sight.view.grey:
-        seen = View(grey=True)(seen)
+    if sight.linear.grey:
+        seen = LinearOperator(grey=True)(seen)
     if factor > 1 and original.values.shape[:2] == (size, size):
         seen = F.avg_pool2d(seen, factor)
     height, width = (factor * side for side in seen.shape[2:])
@@ -152,35 +152,35 @@ def look(original: Original, sight: Sight, size: int, name: str = "the photo", m
         raise ImageError(what, "Give a part of it, or a smaller factor.")
     shown = original
     if factor > 1:
-        decoded = _decoded(sight.reading, seen)
+        decoded = _decoded(sight.noise, seen)
         flat = decoded.mean((2, 3), keepdim=True).expand(-1, -1, height, width)
-        large = agree(Sight(View(factor=factor)), flat, decoded, torch.ones_like(decoded[:, :1]))
+        large = agree(Operator(LinearOperator(factor=factor)), flat, decoded, torch.ones_like(decoded[:, :1]))
         alpha = original.alpha
         if alpha is not None:
             times = height // alpha.shape[0]
             alpha = alpha.repeat(times, 0).repeat(times, 1)
         shown = replace(original, values=values_of(large, original), alpha=alpha)
-    elif sight.view.grey:
+    elif sight.linear.grey:
         shown = replace(original, values=values_of(seen, original))
-    if sight.view.grey:
+    if sight.linear.grey:
         icc = original.icc if original.icc is None or profile_fits(original.icc, 3) else None
         shown = replace(shown, values=np.repeat(shown.values[..., :1], 3, 2), icc=icc)
     return Observed(sight, seen, shown)
 
 
-def degrade(original: Original, sight: Sight, seed: int, name: str = "the photo") -> Original:
+def degrade(original: Original, sight: Operator, seed: int, name: str = "the photo") -> Original:
     """What of a whole photo would be seen, as a photo: to try things out. Its sides are cut to whole blocks.
 
     `seed`, 0 to 2^64 - 1, is that of the noise. Raises ImageError for a photo smaller than a block.
     """
-    factor = sight.view.factor
+    factor = sight.linear.factor
     height, width = (side // factor for side in original.values.shape[:2])
     if not height or not width:
         raise ImageError(f"{name}: it is too small to be made {factor} times smaller", "Take a larger one.")
     alpha = original.photo().alpha
     clear = original if alpha is None else cover(original, to_hole(is_transparent(alpha)))
     images = images_of(clear)[:, :, : height * factor, : width * factor]
-    seen = _decoded(sight.reading, degraded(sight, images, [seed]))
+    seen = _decoded(sight.noise, simulate(sight, images, [seed]))
     alpha = None if original.alpha is None else original.alpha[factor // 2 :: factor, factor // 2 :: factor]
     alpha = None if alpha is None else np.ascontiguousarray(alpha[:height, :width])
     values = values_of(seen, original)
@@ -188,37 +188,37 @@ def degrade(original: Original, sight: Sight, seed: int, name: str = "the photo"
     return replace(original, values=values, alpha=alpha, icc=icc)
 
 
-def sight_of(sight: Sight, placement: Placement) -> Sight:
+def sight_of(sight: Operator, placement: Placement) -> Operator:
     """How a square that was cut from the photo shows what it does.
 
     The same if its pixels are the photo's; else noise becomes less where they are means of several, what is small is
     less so in a larger photo, and what bins hide counts as noise. Factors and noises are rounded, so that squares
     searched together have few.
     """
-    unit, corner = sight.view.factor * sight.reading.side, placement.to_photo(np.zeros((1, 2)))
+    unit, corner = sight.linear.factor * sight.noise.side, placement.to_photo(np.zeros((1, 2)))
     if placement.exact and not (corner % unit).any():
         return sight
-    factor, smaller = 1, sight.view.factor / placement.scale
+    factor, smaller = 1, sight.linear.factor / placement.scale
     while 2 * factor <= min(1.5 * smaller, MOST_FACTOR):
         factor *= 2
-    view = View(sight.view.grey, factor)
-    sigma = _deviation(sight.reading) / max(1.0, factor / smaller)
-    return Sight(view, Noise(2 ** (round(2 * log2(max(1.0, sigma))) / 2))) if sigma else Sight(view)
+    view = LinearOperator(sight.linear.grey, factor)
+    sigma = _deviation(sight.noise) / max(1.0, factor / smaller)
+    return Operator(view, GaussianNoise(2 ** (round(2 * log2(max(1.0, sigma))) / 2))) if sigma else Operator(view)
 
 
-def _decoded(reading: Reading, seen: Images) -> Images:
+def _decoded(reading: NoiseModel, seen: Images) -> Images:
     h, w = seen.shape[2:]
     return reading.decode(reading.read(padded(seen, reading.side)))[:, :, :h, :w]
 
 
-def _deviation(reading: Reading) -> float:
+def _deviation(reading: NoiseModel) -> float:
     """How far off single pixels are, in grey levels."""
-    if isinstance(reading, Noise):
+    if isinstance(reading, GaussianNoise):
         return reading.grey_levels
-    if isinstance(reading, Levels):
+    if isinstance(reading, Quantization):
         return float(256 / reading.count / 12**0.5)
     if isinstance(reading, Jpeg):
         return JPEG_SHARE * reading.mean_divisor
-    if isinstance(reading, Exactly):
+    if isinstance(reading, Identity):
         return 0.0
     raise ValueError(f"{reading.name} is not known to have any noise")

@@ -24,10 +24,10 @@ def restore(observed: Observed, hole: Hole, pieces: Sequence[Piece]) -> Values:
     """
     sight, shown = observed.sight, observed.shown
     height, width = hole.shape
-    factor = sight.view.factor
-    unit = factor * sight.reading.side
+    factor = sight.linear.factor
+    unit = factor * sight.noise.side
     where = observed.where(hole)
-    told = sight.reading.read(padded(observed.seen, sight.reading.side))
+    told = sight.noise.read(padded(observed.seen, sight.noise.side))
     colours = padded(images_of(shown).expand(-1, 3, -1, -1), unit)
     flat = (colours * enlarged(where, sight)).sum((2, 3), keepdim=True) / enlarged(where, sight).sum().clamp_min(1)
     whole = len(pieces) == 1 and sight_of(sight, pieces[0].placement) is sight and pieces[0].placement.size == height
@@ -48,7 +48,7 @@ def restore(observed: Observed, hole: Hole, pieces: Sequence[Piece]) -> Values:
         agreeing = agree(sight, guess, told[small], where[small])
         made[part] = torch.lerp(made[part], agreeing, share)
         sure[part] += share * (1 - sure[part])
-    if sight.view.grey and not whole:
+    if sight.linear.grey and not whole:
         squares = [piece.placement for piece in pieces]
         boxes, sides = [at.box(height, width) for at in squares], [at.scale * at.size for at in squares]
         made = image_of(spread(levels_of(made), sure.numpy(), boxes, sides))

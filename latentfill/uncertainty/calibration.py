@@ -16,7 +16,7 @@ from ..errors import ModelError
 from ..gan.gan import Gan
 from ..options import CompleteOptions
 from ..types import PerImage
-from .features import Clues, Map
+from .features import Features, Map
 
 Values = Float[Tensor, " _"]
 RIDGE = 1e-3  # of a number's variance, per row: keeps clues that tell nearly the same from working against each other
@@ -25,7 +25,7 @@ BEYOND = 0.25  # of the range seen in fitting: so much further than that range a
 
 @final
 @dataclass(frozen=True)
-class Line:
+class RidgeRegression:
     """weights . (1, x1, x2, ..., x1 x1, x1 x2, ...), with each x in its own standard deviations from its mean.
 
     Without `products` only (1, x1, x2, ...). Numbers further out than `low` and `high` count as these.
@@ -50,7 +50,9 @@ class Line:
         return value
 
 
-def fit(numbers: Mapping[str, Values], names: Sequence[str], wanted: Values, *, products: bool = False) -> Line:
+def fit_ridge(
+    numbers: Mapping[str, Values], names: Sequence[str], wanted: Values, *, products: bool = False
+) -> RidgeRegression:
     """The line through `wanted` with the least squares. Raises ValueError for fewer rows than weights."""
     columns = [numbers[name].double() for name in names]
     mean = [column.mean() for column in columns]
@@ -64,7 +66,7 @@ def fit(numbers: Mapping[str, Values], names: Sequence[str], wanted: Values, *, 
     ridge[0, 0] = 0
     solved = torch.linalg.solve(matrix.T @ matrix + ridge, matrix.T @ wanted.double())
     span = [BEYOND * (column.max() - column.min()) for column in columns]
-    return Line(
+    return RidgeRegression(
         tuple(names),
         _rounded(mean),
         _rounded(deviation),
@@ -118,17 +120,17 @@ class Calibration:
     """
 
     options: CompleteOptions
-    error: Line
-    unsure: Line
+    error: RidgeRegression
+    unsure: RidgeRegression
     between: tuple[float, float]
-    pixel: Line
+    pixel: RidgeRegression
     factor: float
-    usual: Line
-    varies: Line
+    usual: RidgeRegression
+    varies: RidgeRegression
     ladder: tuple[tuple[float, float], ...]
     measured: Measured
 
-    def predict(self, clues: Clues) -> tuple[PerImage, PerImage, PerImage]:
+    def predict(self, clues: Features) -> tuple[PerImage, PerImage, PerImage]:
         """The error of each hole, a root mean square in grey levels, and between what it is in 80 % of the cases.
 
         0 where nothing is missing, NaN where nothing is known.
@@ -139,13 +141,13 @@ class Calibration:
         best, low, high = (torch.where(missing, one.exp(), 0) for one in made)
         return best, low, high
 
-    def band(self, clues: Clues) -> Map:
+    def band(self, clues: Features) -> Map:
         """How far a value of each missing pixel is off at most in 90 % of the cases, in grey levels."""
         predicted = self.error(clues.numbers)[:, None, None, None]
         maps = {**clues.maps, "predicted": predicted.expand_as(clues.maps["depth"])}
         return torch.where(clues.hole == 1, self.factor * self.pixel(maps).exp(), 0)
 
-    def rarity(self, clues: Clues) -> PerImage:
+    def rarity(self, clues: Features) -> PerImage:
         """Which share of the pictures it was calibrated on agrees as badly with what the model draws, 0 to 1.
 
         NaN where nothing is known, or nothing that tells.
@@ -165,7 +167,7 @@ class Calibration:
         return all(theirs[name] == value for name, value in mine.items() if name not in FREE)
 
 
-def read(gan: Gan) -> dict[str, Calibration]:
+def read_calibrations(gan: Gan) -> dict[str, Calibration]:
     """The calibrations of a model, by the names of their presets. Raises ModelError for what cannot be understood."""
     kept = gan.about.get(KEY, {})
     try:
@@ -179,12 +181,14 @@ def read(gan: Gan) -> dict[str, Calibration]:
         ) from error
 
 
-def write(gan: Gan, calibrations: Mapping[str, Calibration]) -> dict[str, Any]:
+def write_calibrations(gan: Gan, calibrations: Mapping[str, Calibration]) -> dict[str, Any]:
     """What a model with these calibrations, instead of those it had, says about itself."""
     return {**gan.about, KEY: {name: asdict(one) for name, one in calibrations.items()}}
 
 
-def choose(found: Mapping[str, Calibration], options: CompleteOptions, clues: Clues) -> tuple[str, bool] | None:
+def choose_calibration(
+    found: Mapping[str, Calibration], options: CompleteOptions, clues: Features
+) -> tuple[str, bool] | None:
     """The name of the calibration for these options, and whether it was measured with them; None if none is near.
 
     Near are those of which all clues are at hand and that search alike: from such a start, by descent or by the same

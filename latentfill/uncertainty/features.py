@@ -14,11 +14,11 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from ..completion.complete import Completion
-from ..completion.conditional import applies, noises
-from ..completion.held_out import GREY_LEVEL, error, hide, without
-from ..completion.operators import EXACT, Sight
-from ..completion.restarts import warm
-from ..completion.search import prepared
+from ..completion.conditional import completer_noise, uses_completer
+from ..completion.held_out import GREY_LEVEL, choose_hidden, hide_pixels, rmse
+from ..completion.operators import IDENTITY, Operator
+from ..completion.restarts import uses_encoder
+from ..completion.search import prepare
 from ..device import choose_precision
 from ..gan.gan import Gan
 from ..images.blending import poisson, poisson_like
@@ -88,7 +88,7 @@ COARSEST = 4 / 64  # of the image: larger blocks show too little of it to tell a
 
 @final
 @dataclass(frozen=True, eq=False)
-class Clues:
+class Features:
     """Of each image, and of each pixel, numbers by name; logarithms of all that is a distance or an error.
 
     `hole` is 1 where a pixel is missing. `held_out` is the error on known pixels that further guesses did not see, a
@@ -105,7 +105,7 @@ class Clues:
     seen: Mapping[str, PerImage] | None = None
 
 
-def look(gan: Gan, incomplete: Incomplete, completion: Completion, options: CompleteOptions) -> Clues:
+def extract_features(gan: Gan, incomplete: Incomplete, completion: Completion, options: CompleteOptions) -> Features:
     """The clues of completions that were found with these options.
 
     What is in the hole is never looked at. Where nothing is known of an image, or nothing missing, numbers may be NaN.
@@ -114,10 +114,10 @@ def look(gan: Gan, incomplete: Incomplete, completion: Completion, options: Comp
     known, hole = incomplete.known, 1 - incomplete.known
     seen = torch.where(known == 1, incomplete.images, 0)
     incomplete = replace(incomplete, images=seen)
-    asks = gan.encoder is not None and not (warm(gan, options) and is_guess(options))
-    conditional = applies(gan, incomplete, options)
+    asks = gan.encoder is not None and not (uses_encoder(gan, options) and is_encoder_guess(options))
+    conditional = uses_completer(gan, incomplete, options)
     if asks or options.tune_steps or conditional:
-        gan = prepared(gan, choose_precision(options.precision, seen.device))
+        gan = prepare(gan, choose_precision(options.precision, seen.device))
     with torch.no_grad():
         # What the latent alone draws: the tuned generator, or one that is told what is known, agrees with anything.
         drawn = completion.images
@@ -149,17 +149,17 @@ def look(gan: Gan, incomplete: Incomplete, completion: Completion, options: Comp
         numbers |= {"moved": _level(_mean(moved, hole)), "tuned": _level(_mean((answer - seen).square(), near))}
         maps["moved"] = _level(moved)
     if found is None:
-        return Clues(numbers, maps, hole, seen=sight)
+        return Features(numbers, maps, hole, seen=sight)
     held_out, spread = found
     numbers |= {
         "held_out": (held_out + LEAST).log(),
         "spread": (_mean(spread.square(), hole).sqrt() + LEAST).log(),
     }
     maps["spread"] = (spread + LEAST).log()
-    return Clues(numbers, maps, hole, held_out, spread, sight)
+    return Features(numbers, maps, hole, held_out, spread, sight)
 
 
-def is_guess(options: CompleteOptions) -> bool:
+def is_encoder_guess(options: CompleteOptions) -> bool:
     """Whether an encoder's guess is left as it is: no step follows."""
     steps = options.updates(warm=True)
     return not steps and not options.tune_steps and not options.held_out
@@ -181,7 +181,7 @@ def _seen(incomplete: Incomplete, drawn: Images, numbers: Mapping[str, PerImage]
         "agreement": agreement(drawn, images, where),
     }
     for one in incomplete.observations:
-        exact = isinstance(one.observer, Sight) and one.observer.reading == EXACT
+        exact = isinstance(one.operator, Operator) and one.operator.noise == IDENTITY
         if not exact or COARSEST * one.where.shape[-1] < 1:
             shown["agreement"] = torch.where(one.count > 0, torch.nan, shown["agreement"])
     pixels = incomplete.known.sum((1, 2, 3)) > 0
@@ -191,10 +191,10 @@ def _seen(incomplete: Incomplete, drawn: Images, numbers: Mapping[str, PerImage]
 def _guesses(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> tuple[PerImage, Map]:
     """The error of further guesses on the pixels that each of them was not shown, and how far all guesses differ."""
     seeds = [Stream.GUESSES.key(options.seed, i) for i in range(GUESSES)]
-    hidden = [hide(incomplete.known, HIDDEN, seed) for seed in seeds]
-    shown = [incomplete.shown, *(without(incomplete, one).shown for one in hidden)]
-    drawn = _draw(gan, shown, applies(gan, incomplete, options), options)
-    errors = torch.stack([error(a, incomplete, b) for a, b in zip(drawn[1:], hidden, strict=True)])
+    hidden = [choose_hidden(incomplete.known, HIDDEN, seed) for seed in seeds]
+    shown = [incomplete.shown, *(hide_pixels(incomplete, one).shown for one in hidden)]
+    drawn = _draw(gan, shown, uses_completer(gan, incomplete, options), options)
+    errors = torch.stack([rmse(a, incomplete, b) for a, b in zip(drawn[1:], hidden, strict=True)])
     spread: Tensor = torch.stack(drawn).var(0).mean(1, keepdim=True).sqrt() / GREY_LEVEL
     return errors.square().mean(0).sqrt(), spread
 
@@ -209,8 +209,8 @@ def _draw_unaided(gan: Gan, incomplete: Incomplete, options: CompleteOptions) ->
     images, known = incomplete.images, incomplete.known
     if gan.encoder is not None:
         return gan.generator(gan.encoder(images, known)), known
-    hidden = hide(known, UNAIDED, Stream.GUESSES.key(options.seed, GUESSES), anywhere=True)
-    return _draw(gan, [without(incomplete, hidden).shown], True, options)[0], hidden
+    hidden = choose_hidden(known, UNAIDED, Stream.GUESSES.key(options.seed, GUESSES), anywhere=True)
+    return _draw(gan, [hide_pixels(incomplete, hidden).shown], True, options)[0], hidden
 
 
 def _draw(gan: Gan, shown: Sequence[Shown], conditional: bool, options: CompleteOptions) -> list[Images]:
@@ -218,7 +218,7 @@ def _draw(gan: Gan, shown: Sequence[Shown], conditional: bool, options: Complete
     if conditional and gan.completer is not None:
         found, completer = [], gan.completer
         for (images, known), noise in zip(
-            shown, noises(completer, options, Stream.GUESS_NOISE, len(shown)), strict=True
+            shown, completer_noise(completer, options, Stream.GUESS_NOISE, len(shown)), strict=True
         ):
             condition = completer.encode(images, known)
             z = completer.latents(condition, noise.to(images).expand(len(images), -1))

@@ -15,8 +15,8 @@ from ..errors import DataError
 from ..options import CompleteOptions
 from ..seeds import philox
 from ..types import Images, Known
-from .calibration import BAND, INSIDE, Calibration, Line, Measured, Values, fit, quantile
-from .features import LEAST, Clues
+from .calibration import BAND, INSIDE, Calibration, Measured, RidgeRegression, Values, fit_ridge, quantile
+from .features import LEAST, Features
 
 PARTS = 5  # the pictures are divided into so many parts, each predicted from the others
 PIXELS = 100  # of each hole: so many tell its errors' size to 5 %, and neighbours are alike anyway
@@ -57,7 +57,7 @@ class Evidence:
         )
 
 
-def compare(clues: Clues, completed: Images, original: Images, picture: Sequence[int]) -> Evidence:
+def measure_errors(clues: Features, completed: Images, original: Images, picture: Sequence[int]) -> Evidence:
     """What completed images got wrong in their holes; `picture` numbers the original, which several may share."""
     wrong = (completed - original).abs() / GREY_LEVEL
     error = ((wrong.square() * clues.hole).sum((1, 2, 3)) / (clues.hole.sum((1, 2, 3)) * original.shape[1])).sqrt()
@@ -67,7 +67,7 @@ def compare(clues: Clues, completed: Images, original: Images, picture: Sequence
     return Evidence(numbers, error.cpu(), torch.tensor(picture), at, row, wrong.cpu().flatten(2)[row, :, places])
 
 
-def join(parts: Sequence[Evidence]) -> Evidence:
+def join_evidence(parts: Sequence[Evidence]) -> Evidence:
     """Of several batches. Completions of which a clue is missing, because nothing was known say, are left out."""
     first = [0]
     for part in parts:
@@ -101,15 +101,15 @@ def calibrate(evidence: Evidence, options: CompleteOptions) -> Calibration:
     between = off / unsure(e.numbers).exp()
     ends = ((1 - INSIDE) / 2, (1 + INSIDE) / 2)
     at = {**e.pixels, "predicted": foretold[e.row]}
-    pixel = fit(at, ("predicted", *e.pixels), (e.missed.square().mean(1).sqrt() + LEAST).log())
+    pixel = fit_ridge(at, ("predicted", *e.pixels), (e.missed.square().mean(1).sqrt() + LEAST).log())
     relative = e.missed / pixel(at).exp()[:, None]
-    usual = fit(e.numbers, CONTEXT, e.numbers["agreement"], products=True)
+    usual = fit_ridge(e.numbers, CONTEXT, e.numbers["agreement"], products=True)
     odd = e.numbers["agreement"] - usual(e.numbers)
     varies = _size(e, odd)
     standard = odd / varies(e.numbers).exp()
     return Calibration(
         options=options,
-        error=fit(e.numbers, names, logarithm, products=True),
+        error=fit_ridge(e.numbers, names, logarithm, products=True),
         unsure=unsure,
         between=(quantile(between, ends[0]), quantile(between, ends[1])),
         pixel=pixel,
@@ -121,13 +121,13 @@ def calibrate(evidence: Evidence, options: CompleteOptions) -> Calibration:
             str(date.today()),
             pictures,
             len(e.error),
-            round(rank(foretold, e.error), 3),
+            round(rank_correlation(foretold, e.error), 3),
             round(off.abs().median().exp().item(), 3),
         ),
     )
 
 
-def rank(predicted: Tensor, true: Tensor) -> float:
+def rank_correlation(predicted: Tensor, true: Tensor) -> float:
     """Spearman's rank correlation."""
     return float(spearmanr(predicted.numpy(), true.numpy()).statistic)
 
@@ -137,14 +137,16 @@ def _foretold(e: Evidence, names: Sequence[str], logarithm: Tensor) -> Tensor:
     made = torch.zeros_like(logarithm)
     for part in range(PARTS):
         own = e.picture % PARTS == part
-        line = fit({name: values[~own] for name, values in e.numbers.items()}, names, logarithm[~own], products=True)
+        line = fit_ridge(
+            {name: values[~own] for name, values in e.numbers.items()}, names, logarithm[~own], products=True
+        )
         made[own] = line({name: values[own].double() for name, values in e.numbers.items()})
     return made
 
 
-def _size(e: Evidence, off: Tensor) -> Line:
+def _size(e: Evidence, off: Tensor) -> RidgeRegression:
     """The logarithm of how far off something tends to be, by the hole: its mean is that of the logarithms."""
-    return fit(e.numbers, CONTEXT, (off.abs() + 0.05 * off.abs().mean()).log())
+    return fit_ridge(e.numbers, CONTEXT, (off.abs() + 0.05 * off.abs().mean()).log())
 
 
 def _some(known: Known, picture: Sequence[int]) -> tuple[Numbers, Numbers]:

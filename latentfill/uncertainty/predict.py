@@ -10,8 +10,8 @@ from ..gan.gan import Gan
 from ..images.incomplete import Incomplete
 from ..options import CompleteOptions
 from ..types import PerImage
-from .calibration import Calibration, choose, read
-from .features import Clues, Map, look
+from .calibration import Calibration, choose_calibration, read_calibrations
+from .features import Features, Map, extract_features
 
 RARE = 0.005  # share of the pictures it was calibrated on that a model may call unlike what it knows
 UNLIKE = (
@@ -30,7 +30,7 @@ HARDLY = "nor whether it is unlike what the model has learnt"
 
 @final
 @dataclass(frozen=True, eq=False)
-class Trust:
+class Uncertainty:
     """What is known of the errors of each image's completion. Grey levels, 0 to 255; NaN for what cannot be told.
 
     `predicted` is the root mean square error of the hole to expect, `low` and `high` hold it in 80 % of the cases, and
@@ -67,7 +67,7 @@ class Trust:
             if unlike
         )
 
-    def select(self, rows: slice) -> "Trust":
+    def select(self, rows: slice) -> "Uncertainty":
         """Of those images alone."""
         parts = ("agreement", "predicted", "low", "high", "band", "rarity", "held_out", "spread")
         kept: dict[str, Any] = {
@@ -86,18 +86,18 @@ class Trust:
         return [float("nan")] * len(self.words) if values is None else values.tolist()
 
 
-def judge(gan: Gan, incomplete: Incomplete, completion: Completion, options: CompleteOptions) -> Trust:
+def predict_error(gan: Gan, incomplete: Incomplete, completion: Completion, options: CompleteOptions) -> Uncertainty:
     """Judge completions found with these options, each image by itself; what is in the hole is not looked at.
 
     Raises ModelError if the model's calibration cannot be understood.
     """
-    clues = look(gan, incomplete, completion, options)
+    clues = extract_features(gan, incomplete, completion, options)
     held_out = clues.held_out if completion.held_out is None else completion.held_out
     spread = clues.spread if completion.spread is None else completion.spread
     agreement = (clues.numbers if clues.seen is None else clues.seen)["agreement"]
-    trust = Trust(((),) * len(incomplete), agreement, held_out=held_out, spread=spread)
-    calibrations = read(gan)
-    chosen = choose(calibrations, options, clues)
+    trust = Uncertainty(((),) * len(incomplete), agreement, held_out=held_out, spread=spread)
+    calibrations = read_calibrations(gan)
+    chosen = choose_calibration(calibrations, options, clues)
     if chosen is not None:
         trust = _measured(trust, calibrations[chosen[0]], clues)
     besides = _besides(incomplete)
@@ -124,14 +124,14 @@ def _besides(incomplete: Incomplete) -> list[bool]:
     return [number > 0 for number in count.tolist()]
 
 
-def _measured(trust: Trust, calibration: Calibration, clues: Clues) -> Trust:
+def _measured(trust: Uncertainty, calibration: Calibration, clues: Features) -> Uncertainty:
     predicted, low, high = calibration.predict(clues)
     band, rarity = calibration.band(clues), calibration.rarity(clues)
     some = band if band.isfinite().flatten(1).all(1).any() else None
     return replace(trust, predicted=predicted, low=low, high=high, band=some, rarity=rarity)
 
 
-def _said(trust: Trust, row: int, *, observed: bool) -> tuple[str, ...]:
+def _said(trust: Uncertainty, row: int, *, observed: bool) -> tuple[str, ...]:
     predicted, low, high, rarity = (
         values[row].item() if values is not None else float("nan")
         for values in (trust.predicted, trust.low, trust.high, trust.rarity)

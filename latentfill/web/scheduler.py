@@ -17,7 +17,7 @@ import torch
 
 from ..batch.workers import cores
 from ..completion.complete import watch
-from ..completion.search import prepared
+from ..completion.search import prepare
 from ..device import choose_precision
 from ..errors import LatentfillError, is_out_of_memory
 from ..gan.gan import Gan
@@ -203,7 +203,7 @@ class Engine:
         gan = self._gans[name]
         key = name, choose_precision(precision, gan.device)
         if key not in self._prepared:
-            self._prepared[key] = prepared(gan, key[1])
+            self._prepared[key] = prepare(gan, key[1])
         return self._prepared[key]
 
     def _compute(self) -> None:

@@ -14,13 +14,13 @@ from itertools import accumulate
 from typing import Generic, TypeVar, final
 
 from ..completion.complete import Completion, watch
-from ..completion.restarts import warm
+from ..completion.restarts import uses_encoder
 from ..errors import LatentfillError
 from ..gan.gan import Gan
 from ..images.incomplete import Incomplete, concatenate
 from ..options import CompleteOptions, PhotoOptions
 from ..photo.crop import Cut
-from ..uncertainty.predict import Trust, judge
+from ..uncertainty.predict import Uncertainty, predict_error
 from .metrics import Metrics
 
 MOST_STARTS = 32  # latents to start from for each square
@@ -50,14 +50,14 @@ class Question:
         """What questions have in common that one search can answer; None for one that gains nothing by company."""
         if self.incomplete is None:
             return None
-        seen = tuple(one.observer.name for one in self.incomplete.observations)
+        seen = tuple(one.operator.name for one in self.incomplete.observations)
         return self.model, self.options, self.incomplete.lowres is None, seen
 
 
 def check(question: Question, max_steps: int) -> None:
     """Raise LatentfillError for a question that would keep the device for too long, or fill its memory."""
     options, size = question.options, question.gan.network.size
-    needed = gradients(options, warm=warm(question.gan, options))
+    needed = gradients(options, warm=uses_encoder(question.gan, options))
     if needed > max_steps:
         what = f"{needed:,} steps are more than the {max_steps:,} that this server makes for one picture"
         raise LatentfillError(what, "Ask for fewer.")
@@ -110,7 +110,7 @@ class Found:
     """What a search has found for one question, after so many seconds. Nothing, where no model was asked."""
 
     completion: Completion | None = None
-    trust: Trust | None = None
+    trust: Uncertainty | None = None
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
 
@@ -277,7 +277,7 @@ class Search:
         last = self._last
         if last is None:
             raise ValueError("the search has not begun")
-        trust = judge(gan, incomplete, last, self._options)
+        trust = predict_error(gan, incomplete, last, self._options)
         seconds = time.monotonic() - self._begun
         notes = (f"stopped after {seconds:.0f} s, at step {last.number} of {last.total}",) if late else ()
         self._metrics.searches.observe(seconds)

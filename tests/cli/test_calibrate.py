@@ -9,7 +9,7 @@ from latentfill.cli.main import run
 from latentfill.gan import checkpoint
 from latentfill.gan import checkpoint as building
 from latentfill.options import NetworkOptions
-from latentfill.uncertainty.calibration import read
+from latentfill.uncertainty.calibration import read_calibrations
 
 SIZE = 16
 
@@ -38,7 +38,7 @@ def calibrated(folder):
 
 
 def test_the_model_is_written_with_its_calibration_and_info_tells_of_it(calibrated, capsys):
-    found = read(checkpoint.load(calibrated))
+    found = read_calibrations(checkpoint.load(calibrated))
     assert list(found) == ["fast"]
     assert found["fast"].measured.pictures == 40 and found["fast"].measured.completions <= 320
     assert run(["info", str(calibrated)]) == 0
@@ -89,4 +89,4 @@ def test_few_pictures_get_more_holes_each_and_blanks_in_presets_do_not_matter(fo
     words = ["--model", folder / "m.safetensors", "--out", tmp_path / "x.safetensors", "--count", 6]
     assert run(["calibrate", str(folder / "pictures"), *map(str, words), "--presets", " fast, fast"]) in (0, 1)
     assert "6 pictures are few" in capsys.readouterr().err
-    assert read(checkpoint.load(tmp_path / "x.safetensors"))["fast"].measured.pictures == 6
+    assert read_calibrations(checkpoint.load(tmp_path / "x.safetensors"))["fast"].measured.pictures == 6

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from latentfill.completion.complete import best, complete, loss_of, watch
-from latentfill.completion.restarts import Race
+from latentfill.completion.complete import complete, loss_of, watch
+from latentfill.completion.completion import best_of
+from latentfill.completion.restarts import SuccessiveHalving
 from latentfill.completion.search import Step
 from latentfill.gan.dcgan import DcganDiscriminator, DcganGenerator, initialise
 from latentfill.gan.gan import Gan, UniformPrior
@@ -178,7 +179,7 @@ def test_the_best_attempt_wins_and_a_broken_one_never():
     loss = torch.tensor([3.0, 1.0, 2.0, float("nan")])
     terms = {"a": loss / 2, "b": loss / 2}
     step = Step(7, torch.arange(4.0)[:, None], torch.arange(4.0)[:, None, None, None], terms, {"accepted": loss * 0})
-    completion = best(step, Race(2, 2, 1), 1, step.loss)
+    completion = best_of(step, SuccessiveHalving(2, 2, 1), 1, step.loss)
     assert completion.number == 7
     assert completion.z.flatten().tolist() == completion.images.flatten().tolist() == [1, 2]
     assert completion.loss.tolist() == [1, 2] and completion.terms["a"].tolist() == [0.5, 1]

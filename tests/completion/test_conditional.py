@@ -12,7 +12,7 @@ from latentfill.gan.gan import Gan
 from latentfill.images.blending import overlay
 from latentfill.images.incomplete import Incomplete
 from latentfill.options import COMPLETE_PRESETS, CompleteOptions, NetworkOptions
-from latentfill.uncertainty.features import look
+from latentfill.uncertainty.features import extract_features
 
 OPTIONS = NetworkOptions(size=16, latent=6, prior="normal", networks="residual")
 FAST = replace(COMPLETE_PRESETS["fast"], precision="fp32")
@@ -119,7 +119,7 @@ def test_random_starts_and_the_posts_presets_leave_the_completer_alone(gan: Gan)
 def test_clues_of_a_completer_look_at_what_the_model_itself_draws(gan: Gan) -> None:
     asked = question()
     for options in (FAST, BEST):
-        found = look(gan, asked, complete(gan, asked, options), options)
+        found = extract_features(gan, asked, complete(gan, asked, options), options)
         assert all(values.isfinite().all() for values in found.numbers.values())
         assert gan.encoder is not None
         assert (found.spread is None) == (options is FAST)

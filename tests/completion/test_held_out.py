@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentfill.completion.complete import complete, watch
-from latentfill.completion.held_out import error, hide, without
+from latentfill.completion.held_out import choose_hidden, hide_pixels, rmse
 from latentfill.gan.gan import Gan, UniformPrior
 from latentfill.images.incomplete import Incomplete
 from latentfill.options import CompleteOptions
@@ -54,7 +54,7 @@ def an_encoder(images, known):
 @settings(max_examples=30, deadline=None)
 def test_what_is_hidden_was_known_and_about_as_much_as_asked_for(scattered, share, seed):
     known = hole(64, scattered=scattered)
-    hidden = hide(known, share, seed)
+    hidden = choose_hidden(known, share, seed)
     assert set(hidden.unique().tolist()) <= {0.0, 1.0}
     assert (hidden <= known).all()
     over = float(hidden.sum() - share * known.sum())
@@ -63,27 +63,29 @@ def test_what_is_hidden_was_known_and_about_as_much_as_asked_for(scattered, shar
 
 def test_blocks_are_like_the_hole_and_beside_it():
     known = hole(64)
-    hidden = hide(known, 0.1, 3)[0, 0].bool()
+    hidden = choose_hidden(known, 0.1, 3)[0, 0].bool()
     rows, columns = hidden.nonzero().T
     outside = torch.maximum((rows - 31.5).abs(), (columns - 31.5).abs()) - 16
     assert outside.max() <= 16 and outside.min() > 0
     runs = np.diff(np.flatnonzero(np.diff(np.pad(hidden.numpy().astype(int), ((0, 0), (1, 1))).ravel())))[::2]
     assert runs.mean() > 3  # of a piece
-    scattered = hide(hole(64, scattered=True), 0.1, 3)
+    scattered = choose_hidden(hole(64, scattered=True), 0.1, 3)
     assert 60 < scattered.sum() < 100  # a tenth of a fifth of 4096, pixel by pixel
 
 
 def test_the_choice_depends_on_the_hole_and_the_seed_alone():
     one, other = hole(), hole(scattered=True)
-    together = hide(torch.cat([one, other, one]), 0.1, 7)
-    assert torch.equal(together[:1], hide(one, 0.1, 7)) and torch.equal(together[1:2], hide(other, 0.1, 7))
+    together = choose_hidden(torch.cat([one, other, one]), 0.1, 7)
+    assert torch.equal(together[:1], choose_hidden(one, 0.1, 7)) and torch.equal(
+        together[1:2], choose_hidden(other, 0.1, 7)
+    )
     assert torch.equal(together[0], together[2])
-    assert not torch.equal(together[:1], hide(one, 0.1, 8))
+    assert not torch.equal(together[:1], choose_hidden(one, 0.1, 8))
 
 
 @pytest.mark.parametrize("known", [0.0, 1.0])
 def test_where_nothing_or_all_is_known_nothing_is_hidden(known):
-    assert not hide(torch.full((1, 1, 16, 16), known), 0.1, 0).any()
+    assert not choose_hidden(torch.full((1, 1, 16, 16), known), 0.1, 0).any()
 
 
 def test_the_error_is_in_grey_levels_where_one_looks():
@@ -92,7 +94,7 @@ def test_the_error_is_in_grey_levels_where_one_looks():
     where[0, 0, :2] = 1
     made = images.clone()
     made[:, :, 0] = 2 * 10 / 255  # ten grey levels in one of two rows
-    found = error(made, Incomplete(images, torch.ones(2, 1, 16, 16)), where)
+    found = rmse(made, Incomplete(images, torch.ones(2, 1, 16, 16)), where)
     assert found[0].item() == pytest.approx((100 / 2) ** 0.5, rel=1e-5) and found[1].isnan()
 
 
@@ -112,7 +114,7 @@ def test_hidden_pixels_never_leak_into_the_search(start, context):
         prune=True,
         precision="fp32",
     )
-    hidden = hide(known, 0.1, Stream.HELD_OUT.key(options.seed))
+    hidden = choose_hidden(known, 0.1, Stream.HELD_OUT.key(options.seed))
     assert hidden.sum() > 20
     paths = []
     for there in (torch.nan, 0.0, 1.0):
@@ -121,7 +123,7 @@ def test_hidden_pixels_never_leak_into_the_search(start, context):
         paths.append([c.z for c in watch(gan, Incomplete(changed, known), alone) if c.number < 6])
     for path in paths[1:]:
         assert all(torch.equal(a, b) for a, b in zip(paths[0], path, strict=True))
-    visible = without(Incomplete(images, known), hidden)
+    visible = hide_pixels(Incomplete(images, known), hidden)
     assert not (visible.images * hidden).any() and not (visible.known * hidden).any()
 
 
@@ -131,12 +133,12 @@ def test_the_attempt_that_meets_the_hidden_pixels_is_chosen_and_its_error_told()
     options = CompleteOptions(steps=4, held_out=0.15, attempts=5, candidates=3, precision="fp32")
     found = list(watch(gan, Incomplete(images, known), options))
     assert [c.number for c in found] == list(range(5)) and {c.total for c in found} == {4}
-    hidden = hide(known, 0.15, Stream.HELD_OUT.key(options.seed))
+    hidden = choose_hidden(known, 0.15, Stream.HELD_OUT.key(options.seed))
     for completion in found[:-1]:
         errors = torch.stack([c.held_out for c in completion.candidates])
         assert (errors.diff(dim=0) >= 0).all()  # the best first
         for one in completion.candidates:
-            torch.testing.assert_close(one.held_out, error(one.images, Incomplete(images, known), hidden))
+            torch.testing.assert_close(one.held_out, rmse(one.images, Incomplete(images, known), hidden))
     by_loss = complete(gan, Incomplete(images, known), replace(options, held_out=0.0))
     assert not torch.equal(found[-1].attempt, by_loss.attempt) and by_loss.held_out is None
 

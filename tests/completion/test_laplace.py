@@ -12,8 +12,8 @@ from latentfill.completion.laplace import (
     sample_around,
     to_normal,
 )
-from latentfill.completion.operators import parse, question
-from latentfill.completion.restarts import starts
+from latentfill.completion.operators import parse_operator, to_incomplete
+from latentfill.completion.restarts import initial_latents
 from latentfill.gan.gan import Gan, NormalPrior, UniformPrior
 from latentfill.images.incomplete import Incomplete
 from latentfill.options import CompleteOptions
@@ -83,7 +83,7 @@ def test_candidates_agree_where_something_is_known_and_differ_where_nothing_is(p
 def test_attempts_without_candidates_are_guesses_as_before():
     model = gan(UniformPrior(6))
     asked = upper_half_known(model, [1])
-    z = starts(model, asked, CompleteOptions(**{**OPTIONS.__dict__, "attempts": 3}))
+    z = initial_latents(model, asked, CompleteOptions(**{**OPTIONS.__dict__, "attempts": 3}))
     assert z[:, 3:].abs().max() < 0.3, "a tenth of the noise for each attempt"
 
 
@@ -135,8 +135,8 @@ def test_residuals_have_a_variance_and_some_count_as_one():
 def test_residuals_have_at_least_an_observations_noise():
     truth = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) - 0.5
     for text in ("noise:25", "grey", "levels:4"):
-        sight = parse(text)
-        incomplete = question(sight, sight.view(truth), torch.ones(2, 1, 16, 16), 3)
+        sight = parse_operator(text)
+        incomplete = to_incomplete(sight, sight.linear(truth), torch.ones(2, 1, 16, 16), 3)
         variances = residual_variances(incomplete, truth)
         assert set(variances) == {"contextual", text}
         assert (variances[text] >= max(sight.sigma, 2 / 255) ** 2 * 0.999).all()

@@ -8,10 +8,10 @@ from latentfill.completion.objective import (
     CompletionLoss,
     block_means,
     contextual,
+    contextual_weights,
     lowres,
     non_saturating,
     saturating,
-    weights,
 )
 from latentfill.images.incomplete import Incomplete
 
@@ -65,27 +65,27 @@ def test_weights_are_the_share_of_missing_pixels_around_a_known_one(size, window
             for column in range(size):
                 if image[row, column] == 1:
                     expected[i, 0, row, column] = (around[row : row + window, column : column + window] == 0).mean()
-    np.testing.assert_allclose(weights(known, window), expected, atol=1e-6)
+    np.testing.assert_allclose(contextual_weights(known, window), expected, atol=1e-6)
 
 
 def test_weights_are_largest_beside_the_hole_and_zero_inside_and_far_away():
     known = torch.ones(1, 1, 16, 16)
     known[..., :4] = 0
-    row = weights(known)[0, 0, 8]
+    row = contextual_weights(known)[0, 0, 8]
     torch.testing.assert_close(row[:9], torch.tensor([0, 0, 0, 0, 3, 2, 1, 0, 0]) / 7)
 
 
 @pytest.mark.parametrize("window", [6, 0, -1])
 def test_a_window_without_a_middle_is_refused(window):
     with pytest.raises(ValueError, match=f"odd side, such as 7, not {window}"):
-        weights(torch.ones(1, 1, 8, 8), window)
+        contextual_weights(torch.ones(1, 1, 8, 8), window)
 
 
 def test_the_paper_weighs_the_difference():
     incomplete = Incomplete(random_images(2), random_known(2))
     images = random_images(2, seed=5)
     loss = CompletionLoss(incomplete, forbidden, lam=0.0, context="weighted", window=5)
-    expected = (weights(incomplete.known, 5) * (images - incomplete.images)).abs().sum((1, 2, 3))
+    expected = (contextual_weights(incomplete.known, 5) * (images - incomplete.images)).abs().sum((1, 2, 3))
     torch.testing.assert_close(loss(torch.zeros(2, 1), images)["contextual"], expected)
 
 

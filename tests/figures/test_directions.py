@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from latentfill.completion.complete import complete
-from latentfill.completion.conditional import Conditional
+from latentfill.completion.conditional import ConditionalGenerator
 from latentfill.figures.samples import EDIT_STEPS, edit_images, edit_sheet, mean_change, rows, show
 from latentfill.gan.checkpoint import build
 from latentfill.gan.completer import build_completer
@@ -92,6 +92,6 @@ def test_edits_of_a_completers_answer_are_its_own():
     torch.testing.assert_close(with_it[EDIT_STEPS], answer.images[0], atol=1e-5, rtol=0)
     assert not torch.allclose(with_it, without)
     condition = completer.encode(one.images, one.known)
-    drawn = completer.draw(find_edits(Conditional(completer, condition), answer.z, known, 1)
-                           .paths(Conditional(completer, condition))[0], condition)  # fmt: skip
+    drawn = completer.draw(find_edits(ConditionalGenerator(completer, condition), answer.z, known, 1)
+                           .paths(ConditionalGenerator(completer, condition))[0], condition)  # fmt: skip
     torch.testing.assert_close(with_it, drawn, atol=1e-4, rtol=0)

@@ -5,7 +5,7 @@ import pytest
 import skimage.data
 
 import latentfill
-from latentfill.completion.operators import parse
+from latentfill.completion.operators import parse_operator
 from latentfill.errors import HoleError, ImageError, LatentfillError
 from latentfill.faces.placement import Placement
 from latentfill.gan.checkpoint import build
@@ -36,17 +36,17 @@ def fill(photo, observe, **others):
 
 @pytest.mark.parametrize("observe", EVERYTHING)
 def test_a_photo_of_any_size_is_found_anew_and_agrees_with_what_was_seen(observe):
-    sight = parse(observe)
+    sight = parse_operator(observe)
     seen = degrade(FACE, sight, seed=1)
     made = fill(seen, observe).candidates[0]
-    height, width = (sight.view.factor * side for side in seen.values.shape[:2])
+    height, width = (sight.linear.factor * side for side in seen.values.shape[:2])
     assert made.values.shape == (height, width, 3)
-    again = degrade(made, replace(sight, reading=parse("grey").reading) if sight.sigma else sight, seed=1)
+    again = degrade(made, replace(sight, noise=parse_operator("grey").noise) if sight.sigma else sight, seed=1)
     off = np.abs(again.values.astype(int) - seen.values)
     if sight.sigma:
         truth = FACE.values[:height, :width].astype(float)
         assert np.square(made.values - truth).mean() < 0.4 * np.square(seen.values - truth).mean()
-    elif not sight.reading.name:
+    elif not sight.noise.name:
         assert off.max() <= 1
     else:  # a pixel that was rounded may fall into the next bin
         assert (off > 2).mean() < 0.05
@@ -67,7 +67,7 @@ def test_the_luma_of_a_grey_photo_stays_as_it_is_and_colours_come_where_the_mode
 
 def test_a_picture_of_the_model_s_size_is_found_from_its_blocks_like_the_small_one():
     whole = Original(FACE.values[:64, :64])
-    small = degrade(whole, parse("lowres:4"), 0)
+    small = degrade(whole, parse_operator("lowres:4"), 0)
     assert small.values.shape == (16, 16, 3)
     averaged = small.values.repeat(4, 0).repeat(4, 1)
     one, other = fill(small, "lowres:4"), fill(averaged, "lowres:4")
@@ -76,7 +76,7 @@ def test_a_picture_of_the_model_s_size_is_found_from_its_blocks_like_the_small_o
 
 @pytest.mark.parametrize(("observe", "size"), [("grey", 120), ("lowres:4", 120), ("lowres:4", 96)])
 def test_in_the_hole_nothing_was_seen(observe, size):
-    photo = degrade(Original(FACE.values[:size, :size]), parse(observe), 0)
+    photo = degrade(Original(FACE.values[:size, :size]), parse_operator(observe), 0)
     side = len(photo.values)
     hole = np.zeros((side, side), bool)
     hole[side // 4 : side // 2, side // 4 : side // 2] = True
@@ -87,12 +87,12 @@ def test_in_the_hole_nothing_was_seen(observe, size):
     where = ~hole.repeat(factor, 0).repeat(factor, 1)
     without = fill(photo, observe).photo
     assert (one != without)[~where].any()
-    again = degrade(Original(one), parse(observe), 0).values.astype(int)
+    again = degrade(Original(one), parse_operator(observe), 0).values.astype(int)
     assert np.abs(again - photo.values)[~hole].max() <= 1
 
 
 def test_a_hole_may_have_the_size_of_what_is_seen_or_of_what_is_wanted():
-    observed = look(Original(FACE.values[:32, :32]), parse("lowres:4"), 16)
+    observed = look(Original(FACE.values[:32, :32]), parse_operator("lowres:4"), 16)
     small, large = np.zeros((32, 32), np.uint8), np.zeros((128, 128), np.uint8)
     small[3:5, 2:9], large[12:20, 8:36] = 255, 255
     assert np.array_equal(observed.hole(small), observed.hole(large))
@@ -104,7 +104,7 @@ def test_a_hole_may_have_the_size_of_what_is_seen_or_of_what_is_wanted():
 
 def test_a_square_shows_what_the_photo_does_as_far_as_its_pixels_are_the_same():
     def seen(text, side, size=64, left=0):
-        return sight_of(parse(text), Placement.square(left, 0, side, size)).name
+        return sight_of(parse_operator(text), Placement.square(left, 0, side, size)).name
 
     assert seen("lowres:4+noise:10", 64) == "lowres:4+noise:10"
     assert seen("lowres:4", 64, left=2) == "lowres:4" and seen("jpeg:10", 64, left=8) == "jpeg:10"
@@ -118,7 +118,7 @@ def test_a_square_shows_what_the_photo_does_as_far_as_its_pixels_are_the_same():
 def test_what_the_model_drew_is_met_in_the_middle_of_its_square_and_goes_on_along_what_is_like_it():
     levels = np.full((96, 96, 1), 20, np.uint8)
     levels[:, 24:72] = 120
-    observed = look(Original(levels), parse("grey"), 16)
+    observed = look(Original(levels), parse_operator("grey"), 16)
     piece = Piece(Placement.square(20, 30, 48, 16), np.full((16, 16, 3), [200.0, 100.0, 50.0], np.float32))
     made = restore(observed, np.zeros((96, 96), np.uint8), [piece])
     assert np.array_equal(to_grey(made), levels)
@@ -129,7 +129,7 @@ def test_what_the_model_drew_is_met_in_the_middle_of_its_square_and_goes_on_alon
 
 
 def test_several_squares_colour_no_more_than_one():
-    observed = look(Original(np.full((96, 96, 1), 120, np.uint8)), parse("grey"), 16)
+    observed = look(Original(np.full((96, 96, 1), 120, np.uint8)), parse_operator("grey"), 16)
     drawn = np.full((16, 16, 3), [200.0, 100.0, 50.0], np.float32)
     pieces = [Piece(Placement.square(x, 30, 32, 16), drawn) for x in (10, 24, 50)]
     colour = np.ptp(restore(observed, np.zeros((96, 96), np.uint8), pieces).astype(int), axis=2)
@@ -137,9 +137,9 @@ def test_several_squares_colour_no_more_than_one():
 
 
 def test_a_large_photo_agrees_in_all_its_parts():
-    photo = degrade(Original(ASTRONAUT), parse("lowres:2"), 0)
-    large = look(photo, parse("lowres:2"), 16).shown
-    assert np.abs(degrade(large, parse("lowres:2"), 0).values.astype(int) - photo.values).max() <= 1
+    photo = degrade(Original(ASTRONAUT), parse_operator("lowres:2"), 0)
+    large = look(photo, parse_operator("lowres:2"), 16).shown
+    assert np.abs(degrade(large, parse_operator("lowres:2"), 0).values.astype(int) - photo.values).max() <= 1
 
 
 def test_the_face_of_a_grey_photo_is_found_and_coloured():
@@ -171,19 +171,19 @@ def test_misuse_is_told():
     with pytest.raises(ValueError, match="nothing is asked"):
         latentfill.fill(FACE, gan=PLAIN)
     with pytest.raises(ImageError, match="it would have 16 million pixels"):
-        look(Original(np.zeros((2000, 2000, 1), np.uint8)), parse("lowres:2"), 16, most=10**7)
+        look(Original(np.zeros((2000, 2000, 1), np.uint8)), parse_operator("lowres:2"), 16, most=10**7)
     with pytest.raises(ImageError, match="too small to be made 8 times smaller"):
-        degrade(Original(FACE.values[:7, :20]), parse("lowres:8"), 0)
+        degrade(Original(FACE.values[:7, :20]), parse_operator("lowres:8"), 0)
     grey = build(NetworkOptions(size=16, base=4, latent=6, channels=1))
     with pytest.raises(LatentfillError, match="it knows no colours"):
         latentfill.fill(FACE, gan=grey, options=OPTIONS, observe="grey", photo_options=CENTER)
 
 
 def test_what_is_hidden_of_a_small_picture_does_not_show_around_the_hole():
-    small = degrade(Original(FACE.values[:96, :96]), parse("lowres:4"), 0)
+    small = degrade(Original(FACE.values[:96, :96]), parse_operator("lowres:4"), 0)
     hole = np.zeros((24, 24), np.uint8)
     hole[6:12, 6:12] = 255
     other = replace(small, values=np.where(hole[..., None] > 0, np.uint8(7), small.values))
-    one, two = (cut_observed(p, hole, parse("lowres:4"), PLAIN, CENTER) for p in (small, other))
+    one, two = (cut_observed(p, hole, parse_operator("lowres:4"), PLAIN, CENTER) for p in (small, other))
     given = one.crop_holes[0] == 0
     assert 0.8 < given.mean() < 1 and np.array_equal(one.crops[0][given], two.crops[0][given])

@@ -10,9 +10,9 @@ from latentfill.errors import DataError, ModelError
 from latentfill.gan import checkpoint
 from latentfill.gan import checkpoint as building
 from latentfill.options import COMPLETE_PRESETS, NetworkOptions
-from latentfill.uncertainty.calibration import choose, read, write
-from latentfill.uncertainty.features import Clues
-from latentfill.uncertainty.fitting import Evidence, calibrate, join, rank
+from latentfill.uncertainty.calibration import choose_calibration, read_calibrations, write_calibrations
+from latentfill.uncertainty.features import Features
+from latentfill.uncertainty.fitting import Evidence, calibrate, join_evidence, rank_correlation
 
 NOISE = 0.2
 SEED, BEST = COMPLETE_PRESETS["seed"], COMPLETE_PRESETS["best"]
@@ -40,7 +40,7 @@ def calibration():
 def clues(e, side=8):
     """Each with a map of one depth."""
     depth = torch.linspace(0, 1, side**2).view(1, 1, side, side).expand(len(e.error), 1, side, side)
-    return Clues(e.numbers, {"depth": depth}, torch.ones_like(depth))
+    return Features(e.numbers, {"depth": depth}, torch.ones_like(depth))
 
 
 def test_intervals_hold_as_much_as_they_say_of_what_was_never_seen(calibration):
@@ -49,8 +49,8 @@ def test_intervals_hold_as_much_as_they_say_of_what_was_never_seen(calibration):
     inside = ((low <= fresh.error) & (fresh.error <= high)).float().mean()
     assert 0.77 < inside < 0.83
     assert (high / low).log().mean() == pytest.approx(2 * 1.28 * NOISE, rel=0.1)
-    assert rank(predicted, fresh.error) > 0.9
-    assert calibration.measured.rank_correlation == pytest.approx(rank(predicted, fresh.error), abs=0.02)
+    assert rank_correlation(predicted, fresh.error) > 0.9
+    assert calibration.measured.rank_correlation == pytest.approx(rank_correlation(predicted, fresh.error), abs=0.02)
     assert calibration.measured.off_by == pytest.approx(1 + 0.674 * NOISE, abs=0.03)
     assert calibration.measured.pictures == 375 and calibration.measured.completions == 1500
 
@@ -86,9 +86,9 @@ def test_rarity_is_the_share_of_pictures_that_agree_less(calibration):
     share = calibration.rarity(clues(fresh))
     for level in (0.01, 0.05, 0.2, 0.5):
         assert (share < level).float().mean() == pytest.approx(level, abs=0.3 * level + 0.004)
-    odd = Clues({**fresh.numbers, "agreement": fresh.numbers["agreement"] - 1}, {}, torch.ones(4000, 1, 1, 1))
+    odd = Features({**fresh.numbers, "agreement": fresh.numbers["agreement"] - 1}, {}, torch.ones(4000, 1, 1, 1))
     assert (calibration.rarity(odd) < 0.001).all()
-    unknown = Clues(
+    unknown = Features(
         {**fresh.numbers, "agreement": fresh.numbers["agreement"] * torch.nan}, {}, torch.ones(4000, 1, 1, 1)
     )
     assert calibration.rarity(unknown).isnan().all()
@@ -98,19 +98,19 @@ def test_where_nothing_is_missing_nothing_is_wrong(calibration):
     numbers = {"depth": torch.tensor([torch.nan, 0.0]), "share": torch.tensor([0.0, 0.2])}
     numbers |= {"misfit": torch.zeros(2), "agreement": torch.ones(2)}
     hole = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1)
-    found = Clues(numbers, {"depth": torch.zeros(2, 1, 1, 1)}, hole)
+    found = Features(numbers, {"depth": torch.zeros(2, 1, 1, 1)}, hole)
     assert [values[0].item() for values in calibration.predict(found)] == [0, 0, 0]
     assert calibration.band(found)[0] == 0 and calibration.band(found)[1] > 0
 
 
 def test_a_model_file_carries_its_calibrations(tmp_path, calibration):
     gan = building.build(NetworkOptions(size=8, base=2, latent=3))
-    assert read(gan) == {}
+    assert read_calibrations(gan) == {}
     checkpoint.save(replace(gan, about={"seen": 7}), tmp_path / "a.safetensors", torch.float16)
-    about = write(checkpoint.load(tmp_path / "a.safetensors"), {"seed": calibration})
+    about = write_calibrations(checkpoint.load(tmp_path / "a.safetensors"), {"seed": calibration})
     checkpoint.rewrite_about(tmp_path / "a.safetensors", about, tmp_path / "b.safetensors")
     again = checkpoint.load(tmp_path / "b.safetensors")
-    assert read(again) == {"seed": calibration} and again.about["seen"] == 7
+    assert read_calibrations(again) == {"seed": calibration} and again.about["seen"] == 7
     sizes = [(tmp_path / name).stat().st_size for name in ("a.safetensors", "b.safetensors")]
     assert sizes[1] - sizes[0] == pytest.approx(len(json.dumps(about)), abs=200), "the weights have grown"
 
@@ -118,37 +118,40 @@ def test_a_model_file_carries_its_calibrations(tmp_path, calibration):
 def test_a_calibration_that_cannot_be_understood_is_refused():
     gan = building.build(NetworkOptions(size=8, base=2, latent=3))
     with pytest.raises(ModelError, match=r"calibration cannot be understood \(best"):
-        read(replace(gan, about={"trust": {"best": {"factor": "x"}}}))
+        read_calibrations(replace(gan, about={"trust": {"best": {"factor": "x"}}}))
 
 
 def test_the_calibration_of_the_same_options_is_taken_or_one_whose_clues_are_there(calibration):
     c = clues(evidence(rows=400))
     both = {"best": replace(calibration, options=BEST), "seed": calibration}
-    assert choose(both, SEED, c) == ("seed", True)
-    assert choose(both, replace(SEED, seed=5, candidates=3, precision="fp32"), c) == ("seed", True)
-    assert choose(both, replace(SEED, steps=5), c) == ("seed", False)
-    assert choose({}, SEED, c) is None
+    assert choose_calibration(both, SEED, c) == ("seed", True)
+    assert choose_calibration(both, replace(SEED, seed=5, candidates=3, precision="fp32"), c) == ("seed", True)
+    assert choose_calibration(both, replace(SEED, steps=5), c) == ("seed", False)
+    assert choose_calibration({}, SEED, c) is None
     more = replace(calibration.error, names=("depth", "share", "misfit", "moved"))
-    assert choose({"best": replace(calibration, error=more)}, BEST, c) is None
+    assert choose_calibration({"best": replace(calibration, error=more)}, BEST, c) is None
 
 
 def test_the_nearest_calibration_is_one_of_a_search_of_that_kind(calibration):
     c, fast = clues(evidence(rows=400)), COMPLETE_PRESETS["fast"]
     both = {"best": replace(calibration, options=BEST), "fast": replace(calibration, options=fast)}
-    assert choose(both, replace(fast, steps=50), c) == ("fast", False)
-    assert choose(both, replace(fast, tune_steps=9), c) == ("best", False)
-    assert choose(both, replace(BEST, blend="overlay", method="nesterov"), c) == ("best", False)
-    assert choose({"best": both["best"]}, fast, c) == ("best", False)
+    assert choose_calibration(both, replace(fast, steps=50), c) == ("fast", False)
+    assert choose_calibration(both, replace(fast, tune_steps=9), c) == ("best", False)
+    assert choose_calibration(both, replace(BEST, blend="overlay", method="nesterov"), c) == ("best", False)
+    assert choose_calibration({"best": both["best"]}, fast, c) == ("best", False)
     for another in (SEED, replace(BEST, method="hmc"), replace(fast, method="hmc")):
-        assert choose(both, another, c) is None
+        assert choose_calibration(both, another, c) is None
     samples = replace(BEST, method="hmc")
-    assert choose({"mine": replace(calibration, options=samples)}, replace(samples, steps=9), c) == ("mine", False)
+    assert choose_calibration({"mine": replace(calibration, options=samples)}, replace(samples, steps=9), c) == (
+        "mine",
+        False,
+    )
 
 
 def test_completions_without_a_clue_are_left_out():
     one, two = evidence(rows=400), evidence(rows=400, seed=1)
     one.numbers["misfit"][3] = torch.nan
-    whole = join([one, two])
+    whole = join_evidence([one, two])
     assert len(whole.error) == 799 and whole.missed.shape == (799 * 60, 3)
     assert torch.equal(whole.error[3:], torch.cat([one.error[4:], two.error]))
     assert torch.equal(whole.row, torch.arange(799).repeat_interleave(60))

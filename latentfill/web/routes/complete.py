@@ -23,10 +23,10 @@ from starlette.responses import Response
 
 from ...batch.complete import BRIGHTER
 from ...completion.complete import Completion
-from ...completion.conditional import applies
+from ...completion.conditional import uses_completer
 from ...completion.operators import KINDS as OBSERVED
-from ...completion.operators import parse as parse_sight
-from ...completion.restarts import warm
+from ...completion.operators import parse_operator as parse_sight
+from ...completion.restarts import uses_encoder
 from ...errors import HoleError, LatentfillError, is_out_of_memory
 from ...faces.placement import Placement
 from ...images.hole_pictures import DrawnHole
@@ -38,7 +38,7 @@ from ...images.pixels import to_pixels
 from ...options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ServeOptions, refuse_removed
 from ...photo.crops import blend
 from ...pipeline import Filled, ask, draw_hole, put_back
-from ...uncertainty.predict import Trust
+from ...uncertainty.predict import Uncertainty
 from ..errors import Refused, short_of_memory, told
 from ..forms import TEXT_BYTES, Form, hole_of, photo_of, read_form, validated, wanted
 from ..queue import Seat
@@ -105,7 +105,7 @@ def done(question: Question, found: Found) -> dict[str, Any]:
     }
 
 
-def trusted(trust: Trust) -> dict[str, Any]:
+def trusted(trust: Uncertainty) -> dict[str, Any]:
     """The numbers of the square that is least sure, and the words of all."""
     told = [trust.told(row) for row in range(len(trust.words))]
     worst = max(told, key=lambda one: inf if one["predicted"] is None else one["predicted"])
@@ -151,7 +151,7 @@ def completion_of(question: Question, state: str) -> Completion:
     rows = torch.from_numpy(values.astype(np.float32).reshape(n, -1)).to(question.gan.device)
     z = prior.project(rows[:, : prior.dim].clamp(-1e3, 1e3))
     images = rows[:, prior.dim :].reshape(n, c, h, w).clamp(-1, 1)
-    drawn = applies(question.gan, question.incomplete, question.options)
+    drawn = uses_completer(question.gan, question.incomplete, question.options)
     return Completion(0, images, z, {}, z.new_zeros(n), torch.zeros(n, dtype=torch.long), conditional=drawn)
 
 
@@ -163,7 +163,7 @@ def _digest(question: Question, asked: Incomplete) -> bytes:
     return digest.digest()
 
 
-def _spread(question: Question, trust: Trust) -> Original | None:
+def _spread(question: Question, trust: Uncertainty) -> Original | None:
     """How far answers differ at each pixel of the hole, grey: black is not at all, white 64 grey levels and more."""
     hole = question.cut.hole
     found = np.zeros(hole.shape, np.float32)
@@ -220,7 +220,7 @@ def question_of(state: State, form: Form, seat: Seat) -> Question:
     landmarks: Any = validated("landmarks", Landmarks, form.json("landmarks", []))
     observe = _short(form, "observe")
     sight = None if observe is None else parse_sight(observe)
-    warm(gan, options)  # whether there is the encoder that is asked for
+    uses_encoder(gan, options)  # whether there is the encoder that is asked for
     data = form.data("photo")
     if data is None:
         raise Refused(422, "photo: it is missing", "Send a picture in the field 'photo'.")

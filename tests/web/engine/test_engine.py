@@ -9,7 +9,7 @@ import torch
 from latentfill.completion.complete import complete, watch
 from latentfill.errors import LatentfillError
 from latentfill.options import CompleteOptions
-from latentfill.uncertainty.predict import judge
+from latentfill.uncertainty.predict import predict_error
 from latentfill.web import tasks as searches
 from latentfill.web.errors import Refused
 from latentfill.web.scheduler import Engine
@@ -67,7 +67,7 @@ def test_those_of_one_kind_are_searched_together_and_each_has_its_own_answer(eng
     assert (count, squares) == (1, 5)
     for one, answer in zip(asked, found, strict=True):
         alone = complete(gan, one.incomplete, OPTIONS)
-        trust = judge(gan, one.incomplete, alone, OPTIONS)
+        trust = predict_error(gan, one.incomplete, alone, OPTIONS)
         for name in ("images", "z", "loss"):
             assert torch.allclose(getattr(answer.completion, name), getattr(alone, name), rtol=1e-4, atol=1e-4)
         assert torch.allclose(answer.trust.agreement, trust.agreement, rtol=1e-3) and answer.trust.words == trust.words

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 Values = Float[Tensor, "n c h w"]  # in [-1, 1]: an image, or what a view shows of one
 Given = Float[Tensor, "n 1 h w"]
 
-LEVEL = 2 / 255  # a grey level, in images of [-1, 1]
+GREY_LEVEL = 2 / 255  # a grey level, in images of [-1, 1]
 SIDE = 8  # of a block, in pixels
 STRIDE = 2  # pixels between one tiling and the next that are filtered; 1 takes four times as long and gains 0.03 dB
 STRENGTHS = (
@@ -27,7 +27,7 @@ STRENGTHS = (
 YCBCR = ((0.299, 0.587, 0.114), (-0.168735892, -0.331264108, 0.5), (0.5, -0.418687589, -0.081312411))
 
 
-def coefficients(values: Values) -> Values:
+def to_dct(values: Values) -> Values:
     """Numbers to the orthonormal cosine transform (JPEG's) of the blocks of Y, Cb and Cr; a single channel is Y.
 
     Each block's coefficients lie where its pixels did. 8 must divide the sides.
@@ -37,7 +37,7 @@ def coefficients(values: Values) -> Values:
     return _by_blocks(values, _cosines().to(values))
 
 
-def pixels(transformed: Values) -> Values:
+def from_dct(transformed: Values) -> Values:
     """The inverse of `coefficients`."""
     values = _by_blocks(transformed, _cosines().T.to(transformed))
     if transformed.shape[1] == 3:
@@ -46,13 +46,13 @@ def pixels(transformed: Values) -> Values:
     return values
 
 
-def white(sigma: float, channels: int) -> Float[Tensor, "1 _ 1 1"]:
+def white_noise(sigma: float, channels: int) -> Float[Tensor, "1 _ 1 1"]:
     """The deviation of each coefficient of Y, Cb and Cr where every number has independent noise."""
     colours = torch.tensor(YCBCR).square().sum(1).sqrt() if channels == 3 else torch.ones(1)
     return (sigma * colours)[None, :, None, None]
 
 
-def filtered(difference: Values, where: Given, noise: Float[Tensor, "_ c 1 1"]) -> Values:
+def wiener_filter(difference: Values, where: Given, noise: Float[Tensor, "_ c 1 1"]) -> Values:
     """What of a difference is no noise: Wiener's filter in the frequencies of blocks, the mean over shifted tilings.
 
     `noise` is the deviation of each coefficient of Y, Cb and Cr in `difference`, which counts only in `where`. How much
@@ -63,7 +63,7 @@ def filtered(difference: Values, where: Given, noise: Float[Tensor, "_ c 1 1"]) 
     difference, where = F.pad(where * difference, beyond), F.pad(where, beyond)
     noise = noise.to(difference).square()[..., None, None]
     shifts = [(y, x) for y in range(0, SIDE, STRIDE) for x in range(0, SIDE, STRIDE)]
-    tilings = [_blocks(coefficients(difference.roll(shift, (2, 3)))) for shift in shifts]
+    tilings = [_blocks(to_dct(difference.roll(shift, (2, 3)))) for shift in shifts]
     power = torch.stack([t.square().mean((2, 4), keepdim=True) for t in tilings]).mean(0)
     signal = (power - noise).clamp_min(0)
     kept = torch.zeros_like(difference)
@@ -71,7 +71,7 @@ def filtered(difference: Values, where: Given, noise: Float[Tensor, "_ c 1 1"]) 
         own = (tiling.square() - noise).sum((3, 5), keepdim=True) / signal.sum((3, 5), keepdim=True).clamp_min(1e-12)
         local = own.clamp(*STRENGTHS) * signal
         smooth = tiling * local / (local + noise).clamp_min(1e-12)
-        kept += pixels(smooth.reshape(difference.shape)).roll((-shift[0], -shift[1]), (2, 3))
+        kept += from_dct(smooth.reshape(difference.shape)).roll((-shift[0], -shift[1]), (2, 3))
     return kept[:, :, :h, :w] / len(shifts)
 
 
@@ -107,7 +107,7 @@ COLOUR_TABLE = """
 
 @final
 @dataclass(frozen=True)
-class Exactly:
+class Identity:
     """The numbers themselves."""
 
     name: str = ""
@@ -137,7 +137,7 @@ class Exactly:
 
 @final
 @dataclass(frozen=True)
-class Noise:
+class GaussianNoise:
     """The numbers with Gaussian noise of so many grey levels."""
 
     grey_levels: float
@@ -149,7 +149,7 @@ class Noise:
 
     @property
     def sigma(self) -> float:
-        return self.grey_levels * LEVEL
+        return self.grey_levels * GREY_LEVEL
 
     def read(self, values: Values) -> Values:
         return values
@@ -163,7 +163,7 @@ class Noise:
 
     def agree(self, values: Values, seen: Values, where: Given) -> Values:
         """The mean of what is likely, if the picture differs from these by a normal amount in each frequency."""
-        return values + filtered(seen - values, where, white(self.sigma, seen.shape[1]))
+        return values + wiener_filter(seen - values, where, white_noise(self.sigma, seen.shape[1]))
 
     def decode(self, seen: Values) -> Values:
         return seen.clamp(-1, 1)
@@ -171,7 +171,7 @@ class Noise:
 
 @final
 @dataclass(frozen=True)
-class Levels:
+class Quantization:
     """The numbers cut off to so many levels: 0..255 in bins of equal width, of which the number is told, from 0."""
 
     count: int
@@ -183,7 +183,7 @@ class Levels:
         return f"levels:{self.count}"
 
     def read(self, values: Values) -> Values:
-        return (((values + 1) / LEVEL).round().clamp(0, 255) * self.count / 256).floor()
+        return (((values + 1) / GREY_LEVEL).round().clamp(0, 255) * self.count / 256).floor()
 
     def residual(self, values: Values, seen: Values) -> Values:
         """By how much numbers lie outside their bins."""
@@ -194,17 +194,17 @@ class Levels:
 
     def agree(self, values: Values, seen: Values, where: Given) -> Values:
         """As if the bins were noise, then clipped into them, to their whole levels, so that rounding leaves none."""
-        noise = white(256 / self.count * LEVEL * UNIFORM, seen.shape[1])
-        return self._nearest(values + filtered(self.decode(seen) - values, where, noise), seen, 0.0)
+        noise = white_noise(256 / self.count * GREY_LEVEL * UNIFORM, seen.shape[1])
+        return self._nearest(values + wiener_filter(self.decode(seen) - values, where, noise), seen, 0.0)
 
     def decode(self, seen: Values) -> Values:
         """The middle of each bin."""
         first, last = self._ends(seen)
-        return (first + last) / 2 * LEVEL - 1
+        return (first + last) / 2 * GREY_LEVEL - 1
 
     def _nearest(self, values: Values, seen: Values, margin: float) -> Values:
         first, last = self._ends(seen)
-        return values.clamp((first - margin) * LEVEL - 1, (last + margin) * LEVEL - 1)
+        return values.clamp((first - margin) * GREY_LEVEL - 1, (last + margin) * GREY_LEVEL - 1)
 
     def _ends(self, seen: Values) -> tuple[Values, Values]:
         """The first and the last whole level of each bin."""
@@ -230,7 +230,7 @@ class Jpeg:
     @property
     def mean_divisor(self) -> float:
         """Of luma, in grey levels."""
-        return tables(self.quality)[0].mean().item()
+        return jpeg_tables(self.quality)[0].mean().item()
 
     def read(self, values: Values) -> Values:
         return (_levels(values) / self._table(values)).round()
@@ -238,7 +238,7 @@ class Jpeg:
     def residual(self, values: Values, seen: Values) -> Values:
         """By how much each coefficient misses its bin; the transform keeps lengths, and so the unit."""
         here = _levels(values)
-        return (here - self._nearest(here, seen)) * LEVEL
+        return (here - self._nearest(here, seen)) * GREY_LEVEL
 
     def penalty(self, residual: Values) -> Values:
         return residual.abs()
@@ -249,8 +249,8 @@ class Jpeg:
         # What was rounded to nothing is hardly ever so much. Photos were found to hold twice what G draws there.
         hidden = torch.where(seen == 0, torch.minimum(2 * _levels(values).square(), hidden), hidden)
         share = where.mean((2, 3), keepdim=True).clamp_min(1e-6)
-        noise = ((where * hidden).mean((2, 3), keepdim=True) / share).sqrt() * LEVEL
-        values = values + filtered(self.decode(seen) - values, where, noise)
+        noise = ((where * hidden).mean((2, 3), keepdim=True) / share).sqrt() * GREY_LEVEL
+        values = values + wiener_filter(self.decode(seen) - values, where, noise)
         for _ in range(ROUNDS):
             values = _images(self._nearest(_levels(values), seen)).clamp(-1, 1)
         return values
@@ -265,14 +265,14 @@ class Jpeg:
 
     def _table(self, like: Values) -> Float[Tensor, "1 c h w"]:
         _, c, h, w = like.shape
-        return tables(self.quality)[:c].to(like).repeat(1, h // SIDE, w // SIDE)[None]
+        return jpeg_tables(self.quality)[:c].to(like).repeat(1, h // SIDE, w // SIDE)[None]
 
 
-Reading = Exactly | Noise | Levels | Jpeg
+NoiseModel = Identity | GaussianNoise | Quantization | Jpeg
 
 
 @lru_cache(maxsize=8)
-def tables(quality: int) -> Float[Tensor, "3 8 8"]:
+def jpeg_tables(quality: int) -> Float[Tensor, "3 8 8"]:
     """JPEG's divisors for Y, Cb and Cr, as libjpeg scales them: whole numbers from 1 to 255."""
     percent = 5000 // quality if quality < 50 else 200 - 2 * quality
     luma, colour = (
@@ -283,9 +283,9 @@ def tables(quality: int) -> Float[Tensor, "3 8 8"]:
 
 def _levels(values: Values) -> Values:
     """Coefficients as JPEG counts them: in grey levels, 128 being nothing; so much of each colour has no difference."""
-    return coefficients((values + 1) / LEVEL - 128)
+    return to_dct((values + 1) / GREY_LEVEL - 128)
 
 
 def _images(transformed: Values) -> Values:
     """The inverse."""
-    return (pixels(transformed) + 128) * LEVEL - 1
+    return (from_dct(transformed) + 128) * GREY_LEVEL - 1

@@ -6,13 +6,13 @@ import torch
 from skimage.data import astronaut
 
 from latentfill.completion.complete import complete
+from latentfill.completion.noise import GREY_LEVEL
 from latentfill.completion.objective import CompletionLoss, lowres
-from latentfill.completion.operators import KINDS, View, degraded, parse, posed, question
-from latentfill.completion.readings import LEVEL
+from latentfill.completion.operators import KINDS, LinearOperator, parse_operator, posed, simulate, to_incomplete
 from latentfill.errors import ImageError, LatentfillError
 from latentfill.gan.checkpoint import build
 from latentfill.gan.gan import Gan, NormalPrior
-from latentfill.images.incomplete import Incomplete, Observation, Observer, concatenate
+from latentfill.images.incomplete import Incomplete, MeasurementOperator, Observation, concatenate
 from latentfill.images.pixels import batch_to_images, to_grey, to_pixels
 from latentfill.options import CompleteOptions, NetworkOptions
 
@@ -49,9 +49,9 @@ def left_half_missing(n, side=32):
 
 
 def asked(text, truth, known=None):
-    sight = parse(text)
+    sight = parse_operator(text)
     known = torch.ones_like(truth[:, :1]) if known is None else known
-    return question(sight, degraded(sight, truth, range(len(truth))), known, truth.shape[1])
+    return to_incomplete(sight, simulate(sight, truth, range(len(truth))), known, truth.shape[1])
 
 
 def forbidden(images):
@@ -60,9 +60,9 @@ def forbidden(images):
 
 @pytest.mark.parametrize("text", ALL)
 def test_what_is_written_is_understood(text):
-    sight = parse(text)
-    assert isinstance(sight, Observer)
-    assert sight.name == text == parse(text.split("+")[::-1]).name and sight == parse(text)
+    sight = parse_operator(text)
+    assert isinstance(sight, MeasurementOperator)
+    assert sight.name == text == parse_operator(text.split("+")[::-1]).name and sight == parse_operator(text)
 
 
 @pytest.mark.parametrize(
@@ -85,27 +85,29 @@ def test_what_is_written_is_understood(text):
 )
 def test_what_is_not_understood_is_told_with_a_cure(text, what):
     with pytest.raises(LatentfillError) as caught:
-        parse(text)
+        parse_operator(text)
     assert caught.value.what == what and caught.value.cure
     if "understood" in what:
         assert caught.value.cure == f"Write {KINDS[text.split(':')[0]]}."
 
 
 def test_grey_is_the_luma_that_pixels_have_and_lowres_the_means_of_blocks():
-    shown = (parse("grey").observe(images()) + 1) / LEVEL
+    shown = (parse_operator("grey").observe(images()) + 1) / GREY_LEVEL
     assert np.abs(shown[:, 0].numpy() - np.stack([to_grey(p)[..., 0] for p in photos()])).max() <= 0.501
-    small = parse("lowres:4").observe(images()).numpy()
+    small = parse_operator("lowres:4").observe(images()).numpy()
     expected = images().numpy().reshape(2, 3, 8, 4, 8, 4).mean((3, 5))
     np.testing.assert_allclose(small, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("view", [View(), View(True), View(False, 4), View(True, 2)], ids=str)
+@pytest.mark.parametrize(
+    "view", [LinearOperator(), LinearOperator(True), LinearOperator(False, 4), LinearOperator(True, 2)], ids=str
+)
 def test_a_shifted_image_shows_just_what_it_should(view):
     guess, truth = random_images(2), images() * 1.2  # partly out of range
     wanted = view(truth.clamp(-1, 1))
     moved = view.shift(guess, wanted)
     assert moved.abs().max() <= 1
-    torch.testing.assert_close(view(moved), wanted, atol=0.01 * LEVEL, rtol=0)
+    torch.testing.assert_close(view(moved), wanted, atol=0.01 * GREY_LEVEL, rtol=0)
 
 
 def test_grey_keeps_the_colour_differences_of_the_generated_image():
@@ -133,8 +135,8 @@ def test_after_imposing_everything_observed_agrees(text):
         error = [(i - images()).square().mean() for i in (imposed, guess, asking.shown[0])]
         assert error[0] < min(error[1:]) or "grey" in text
     else:
-        assert one.residual(guess).abs().max() > 5 * LEVEL
-        assert one.residual(imposed).abs().max() < 0.05 * LEVEL
+        assert one.residual(guess).abs().max() > 5 * GREY_LEVEL
+        assert one.residual(imposed).abs().max() < 0.05 * GREY_LEVEL
         assert one.loss(imposed).max() < 1e-3 * one.loss(guess).min()
 
 
@@ -142,7 +144,7 @@ def test_after_imposing_everything_observed_agrees(text):
 def test_it_still_agrees_as_a_file_of_whole_levels(text):
     asking = asked(text, images())
     rounded = torch.cat([batch_to_images(p[None]) for p in to_pixels(asking.impose(random_images(2)))])
-    assert asking.observations[0].residual(rounded).abs().max() <= (0.0 if text == "levels:8" else 0.501 * LEVEL)
+    assert asking.observations[0].residual(rounded).abs().max() <= (0.0 if text == "levels:8" else 0.501 * GREY_LEVEL)
 
 
 @pytest.mark.parametrize("text", ALL)
@@ -176,9 +178,9 @@ def test_the_hole_hides_what_was_observed_there(text):
 def test_a_block_of_which_a_pixel_is_hidden_is_not_known():
     known = torch.ones(1, 1, 32, 32)
     known[..., 5, 9] = 0
-    where = parse("lowres:4").where(known)
+    where = parse_operator("lowres:4").where(known)
     assert where.shape == (1, 1, 8, 8) and where.sum() == 63 and where[0, 0, 1, 2] == 0
-    assert parse("jpeg:10").where(known).sum() == 32 * 32 - 64
+    assert parse_operator("jpeg:10").where(known).sum() == 32 * 32 - 64
 
 
 def test_what_is_shown_next_to_a_hole_is_what_was_observed_there():
@@ -220,9 +222,9 @@ def test_a_number_observed_counts_as_much_as_one_of_a_known_pixel():
 def test_each_image_is_observed_and_imposed_on_as_if_alone(text):
     truth, guess = images(3), random_images(3)
     together = asked(text, truth)
-    sight, values = parse(text), degraded(parse(text), truth, range(3))
+    sight, values = parse_operator(text), simulate(parse_operator(text), truth, range(3))
     for i in range(3):
-        alone = question(sight, values[i : i + 1], torch.ones(1, 1, 32, 32), 3)
+        alone = to_incomplete(sight, values[i : i + 1], torch.ones(1, 1, 32, 32), 3)
         torch.testing.assert_close(together.impose(guess)[i : i + 1], alone.impose(guess[i : i + 1]), atol=1e-5, rtol=0)
         torch.testing.assert_close(
             together.observations[0].loss(guess)[i], alone.observations[0].loss(guess[i : i + 1])[0]
@@ -245,7 +247,7 @@ def test_observations_are_repeated_selected_moved_and_joined_with_their_images()
     assert torch.equal(grey.select([2, 0]).to("cpu").observations[0].seen, grey.observations[0].seen[[2, 0]])
     parts = [grey.select(slice(0, 1)), Incomplete(truth[:2], left_half_missing(2)), asked("levels:8", truth), grey]
     whole = concatenate(parts)
-    assert [one.observer.name for one in whole.observations] == ["grey", "levels:8"]
+    assert [one.operator.name for one in whole.observations] == ["grey", "levels:8"]
     guess = random_images(9)
     first = 0
     for part in parts:
@@ -265,7 +267,7 @@ def test_several_observations_of_one_image_count_together():
     both = Incomplete(truth * known, known, observations=(*asked("grey", truth).observations, *small))
     imposed = both.impose(random_images(2))
     assert torch.equal(imposed[..., 16:], truth[..., 16:])
-    assert both.observations[1].residual(imposed).abs().max() < 0.01 * LEVEL
+    assert both.observations[1].residual(imposed).abs().max() < 0.01 * GREY_LEVEL
     assert torch.equal(both.shown[0][..., 16:], truth[..., 16:]) and (both.shown[1] == 1).all()
 
 
@@ -276,7 +278,7 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="but grey was seen of 2 images"):
         Incomplete(images(3), torch.zeros(3, 1, 32, 32), observations=(grey,))
     with pytest.raises(ValueError, match=r"where should be \(2, 1, 32, 32\), not \(2, 1, 8, 8\)"):
-        Observation(parse("grey"), grey.seen, torch.ones(2, 1, 8, 8))
+        Observation(parse_operator("grey"), grey.seen, torch.ones(2, 1, 8, 8))
     with pytest.raises(LatentfillError, match="lowres:3 needs sides that 3 divides, not 32 x 32"):
         asked("lowres:3", images())
     with pytest.raises(LatentfillError, match=r"lowres:8.jpeg:5 needs sides that 64 divides"):
@@ -285,32 +287,34 @@ def test_what_does_not_fit_is_refused():
 
 @pytest.mark.parametrize("text", ["grey", "lowres:4", "levels:8", "grey+lowres:4"])
 def test_a_file_that_is_the_observation_asks_what_a_degraded_picture_does(text):
-    sight, full = parse(text), list(photos())
+    sight, full = parse_operator(text), list(photos())
     hole = [np.zeros((32, 32), np.uint8)] * 2
     computed = posed(GAN, full, hole, sight, degrade=True, seeds=[0, 1])
-    shown = sight.reading.decode(computed.observations[0].seen)
+    shown = sight.noise.decode(computed.observations[0].seen)
     read = posed(GAN, to_pixels(shown), hole, sight)
     difference = read.observations[0].seen - computed.observations[0].seen
-    assert difference.abs().max() <= (0 if text == "levels:8" else 1.01 * LEVEL)  # files hold whole levels
+    assert difference.abs().max() <= (0 if text == "levels:8" else 1.01 * GREY_LEVEL)  # files hold whole levels
     assert read.images.shape == (2, 3, 32, 32) and read.known.sum() == 0
 
 
 def test_noise_depends_on_its_own_seed_alone_and_is_as_strong_as_said():
-    sight, truth = parse("noise:30"), images(3)
-    noise = (degraded(sight, truth, [5, 6, 7]) - truth) / LEVEL
+    sight, truth = parse_operator("noise:30"), images(3)
+    noise = (simulate(sight, truth, [5, 6, 7]) - truth) / GREY_LEVEL
     assert abs(noise.std().item() - 30) < 0.6 and abs(noise.mean().item()) < 1
     assert abs((noise[0] * noise[1]).mean().item()) < 50  # of 900: each has its own
-    torch.testing.assert_close(degraded(sight, truth[1:2], [6]) - truth[1:2], noise[1:2] * LEVEL, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        simulate(sight, truth[1:2], [6]) - truth[1:2], noise[1:2] * GREY_LEVEL, atol=1e-5, rtol=0
+    )
 
 
 def test_pictures_of_the_wrong_size_are_told_the_right_one():
     hole = [np.zeros((32, 32), np.uint8)]
     with pytest.raises(ImageError, match="for lowres:4 a picture has 8 x 8 pixels, not 32 x 32"):
-        posed(GAN, list(photos(1)), hole, parse("lowres:4"))
+        posed(GAN, list(photos(1)), hole, parse_operator("lowres:4"))
     with pytest.raises(ImageError, match="a picture has 32 x 32 pixels, not 8 x 8"):
-        posed(GAN, [photos(1)[0][:8, :8]], hole, parse("lowres:4"), degrade=True, seeds=[0])
+        posed(GAN, [photos(1)[0][:8, :8]], hole, parse_operator("lowres:4"), degrade=True, seeds=[0])
     with pytest.raises(ValueError, match="1 pictures, 1 holes, 0 seeds"):
-        posed(GAN, list(photos(1)), hole, parse("noise:4"), degrade=True)
+        posed(GAN, list(photos(1)), hole, parse_operator("noise:4"), degrade=True)
 
 
 @dataclass
@@ -334,4 +338,4 @@ def test_a_search_finds_the_latent_of_what_was_observed(text):
     options = CompleteOptions(steps=400, learning_rate=0.03, lam=0.0, balance="mean", precision="fp32")
     found = complete(gan, asking, options)
     assert (found.z - z).abs().max() < 0.2
-    assert (asking.impose(found.images) - generator(z)).abs().mean() < 3 * LEVEL
+    assert (asking.impose(found.images) - generator(z)).abs().mean() < 3 * GREY_LEVEL

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from latentfill.completion.complete import complete, watch
-from latentfill.completion.operators import parse, question
-from latentfill.completion.restarts import Race, guess, ranks, starts, warm
+from latentfill.completion.operators import parse_operator, to_incomplete
+from latentfill.completion.restarts import SuccessiveHalving, encoder_guess, initial_latents, rank_rows, uses_encoder
 from latentfill.errors import LatentfillError
 from latentfill.gan.checkpoint import build
 from latentfill.gan.gan import Gan, UniformPrior
@@ -73,16 +73,16 @@ def test_the_first_attempt_starts_at_the_encoders_guess():
 def test_further_attempts_see_fewer_pixels_and_wander_farther():
     gan, incomplete = warm_gan(), Incomplete(some_images(2), center_hole(2))
     options = CompleteOptions(start="encoder", attempts=4)
-    z = starts(gan, incomplete, options).view(2, 4, 5)
+    z = initial_latents(gan, incomplete, options).view(2, 4, 5)
     first, *others = gan.encoder.asked
     assert torch.equal(first, incomplete.known)
     for known in others:
         assert (known <= incomplete.known).all() and 0 < known.sum() < incomplete.known.sum()
     assert not torch.equal(others[0], others[1])
     assert (z[:, 1:] - z[:, :1]).abs().sum(2).min() > 0
-    fewer = starts(gan, incomplete, replace(options, attempts=2)).view(2, 2, 5)
+    fewer = initial_latents(gan, incomplete, replace(options, attempts=2)).view(2, 2, 5)
     torch.testing.assert_close(fewer, z[:, :2])  # an attempt is the same whatever comes after it
-    alone = starts(gan, incomplete.select([1]), options)
+    alone = initial_latents(gan, incomplete.select([1]), options)
     torch.testing.assert_close(alone, z[1])
 
 
@@ -90,11 +90,11 @@ def test_auto_takes_the_encoder_where_there_is_one():
     gan, incomplete = warm_gan(), Incomplete(some_images(1), center_hole(1))
     cold = replace(gan, encoder=None)
     auto = CompleteOptions(start="auto")
-    assert warm(gan, auto) and not warm(cold, auto) and not warm(gan, CompleteOptions())
-    random = starts(cold, incomplete, CompleteOptions())
-    assert torch.equal(starts(cold, incomplete, auto), random)
-    assert torch.equal(starts(gan, incomplete, CompleteOptions()), random)
-    assert not torch.equal(starts(gan, incomplete, auto), random)
+    assert uses_encoder(gan, auto) and not uses_encoder(cold, auto) and not uses_encoder(gan, CompleteOptions())
+    random = initial_latents(cold, incomplete, CompleteOptions())
+    assert torch.equal(initial_latents(cold, incomplete, auto), random)
+    assert torch.equal(initial_latents(gan, incomplete, CompleteOptions()), random)
+    assert not torch.equal(initial_latents(gan, incomplete, auto), random)
 
 
 def test_an_encoder_that_is_not_there_is_named():
@@ -112,7 +112,7 @@ def test_an_encoders_search_may_be_shorter():
 
 
 def test_the_worse_half_is_given_up_and_each_image_decides_for_itself():
-    race = Race(2, 5, 2, cuts=(3, 6, 9))
+    race = SuccessiveHalving(2, 5, 2, cuts=(3, 6, 9))
     assert race.halve(2, torch.zeros(10)) is None and race.left == 5
     score = torch.tensor([5.0, 1, 4, 2, 3, 1, 2, float("nan"), 4, 0.5])
     assert race.halve(3, score).tolist() == [1, 3, 4, 5, 6, 9]
@@ -123,7 +123,7 @@ def test_the_worse_half_is_given_up_and_each_image_decides_for_itself():
 
 
 def test_the_smallest_score_is_first_and_a_broken_one_last():
-    assert ranks(torch.tensor([2.0, float("nan"), 1, 3, 3, 0]), 3).tolist() == [[2, 0, 1], [2, 0, 1]]
+    assert rank_rows(torch.tensor([2.0, float("nan"), 1, 3, 3, 0]), 3).tolist() == [[2, 0, 1], [2, 0, 1]]
 
 
 @pytest.mark.parametrize("start", ["random", "encoder"])
@@ -186,16 +186,16 @@ def test_an_encoder_is_shown_usual_colours_where_none_were_seen():
     truth = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) - 0.5
     known = torch.ones(2, 1, 16, 16)
     known[..., :4] = 0
-    sight = parse("grey")
-    asked = question(sight, sight.view(truth), known, 3)
-    guess(gan, asked)
+    sight = parse_operator("grey")
+    asked = to_incomplete(sight, sight.linear(truth), known, 3)
+    encoder_guess(gan, asked)
     shown, where = seen[0]
     usual = gan.generator(gan.generator.prior.sample([(8 << 64) + i for i in range(64)])).mean(0)
     assert torch.equal(where, known)
-    torch.testing.assert_close(sight.view(shown)[..., 4:], sight.view(truth)[..., 4:], atol=1e-5, rtol=0)
-    colours = (shown - sight.view(shown))[..., 4:]
+    torch.testing.assert_close(sight.linear(shown)[..., 4:], sight.linear(truth)[..., 4:], atol=1e-5, rtol=0)
+    colours = (shown - sight.linear(shown))[..., 4:]
     torch.testing.assert_close(
-        colours, (usual - sight.view(usual[None]))[..., 4:].expand(2, -1, -1, -1), atol=1e-5, rtol=0
+        colours, (usual - sight.linear(usual[None]))[..., 4:].expand(2, -1, -1, -1), atol=1e-5, rtol=0
     )
-    guess(gan, Incomplete(truth, known))
+    encoder_guess(gan, Incomplete(truth, known))
     assert torch.equal(seen[1][0], truth * known), "whose colours were seen is shown as it is"

@@ -27,7 +27,7 @@ LATENT_STEP = 0.2  # a latent's number moves so much while a map's moves by 1: i
 TETHER = 0.003  # what a latent's squared distance from its start costs; 0.001 to 0.01 make no difference
 
 
-def tune(
+def optimise_maps(
     generator: StagedGenerator, objective: Objective, start: Latents, *, steps: int, rate: float, weight: float
 ) -> Iterator[Step]:
     """Follow the gradient of `objective` in the latents and the maps together, yielding every step, the start included.
@@ -37,7 +37,7 @@ def tune(
     """
     start, d = start.detach(), start.shape[1]
     stages = min(STAGES, generator.depth)
-    tuned = Tuned(generator, start, stages, generator.map_scale(start, stages))
+    tuned = MapMoves(generator, start, stages, generator.map_scale(start, stages))
 
     def with_price(z: Moves, images: Images) -> Terms:
         price = weight * z[:, d:].square().sum(1) + TETHER * (LATENT_STEP * z[:, :d]).square().sum(1)
@@ -50,7 +50,7 @@ def tune(
 
 @final
 @dataclass(frozen=True)
-class Tuned:
+class MapMoves:
     """A generator for every image. Its z are moves: of the image's latent from `start`, then of its maps."""
 
     generator: StagedGenerator

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from latentfill.completion.complete import complete, loss_of, watch
-from latentfill.completion.search import cosine, prepared
-from latentfill.completion.tuning import tune
+from latentfill.completion.ilo import optimise_maps
+from latentfill.completion.search import cosine, prepare
 from latentfill.gan import checkpoint as building
 from latentfill.gan.dcgan import DcganDiscriminator, DcganGenerator, initialise
 from latentfill.gan.gan import Gan, UniformPrior
@@ -38,7 +38,7 @@ OPTIONS = CompleteOptions(steps=3, tune_steps=6, balance="mean", lam=0.0, precis
 
 @pytest.mark.parametrize("size", [8, 16, 32])
 def test_the_two_parts_make_the_whole(size):
-    gan = prepared(tiny_dcgan(size), torch.float32)
+    gan = prepare(tiny_dcgan(size), torch.float32)
     z = gan.generator.prior.sample(range(3))
     stages = min(2, gan.generator.depth)
     maps = gan.generator.begin(z, stages)
@@ -56,20 +56,20 @@ def test_what_is_known_is_met_closer_than_by_any_latent():
 
 
 def test_a_high_price_keeps_the_generator_as_it_is():
-    gan, incomplete = prepared(tiny_dcgan(), torch.float32), Incomplete(some_images(2), a_hole(2))
+    gan, incomplete = prepare(tiny_dcgan(), torch.float32), Incomplete(some_images(2), a_hole(2))
     z = gan.generator.prior.sample([1, 2])
     objective = loss_of(gan, incomplete, OPTIONS)
     for weight, near in ((1e3, True), (0.0, False)):
-        *_, last = tune(gan.generator, objective, z, steps=100, rate=0.02, weight=weight)
+        *_, last = optimise_maps(gan.generator, objective, z, steps=100, rate=0.02, weight=weight)
         with torch.no_grad():
             drift = (last.images - gan.generator(last.z)).abs().max()
         assert (drift < 0.01) == near
 
 
 def test_the_start_is_the_searched_latent_and_the_price_is_in_the_loss():
-    gan, incomplete = prepared(tiny_dcgan(), torch.float32), Incomplete(some_images(2), a_hole(2))
+    gan, incomplete = prepare(tiny_dcgan(), torch.float32), Incomplete(some_images(2), a_hole(2))
     z = gan.generator.prior.sample([1, 2])
-    steps = list(tune(gan.generator, loss_of(gan, incomplete, OPTIONS), z, steps=3, rate=0.1, weight=0.01))
+    steps = list(optimise_maps(gan.generator, loss_of(gan, incomplete, OPTIONS), z, steps=3, rate=0.1, weight=0.01))
     assert [step.number for step in steps] == [0, 1, 2, 3]
     assert torch.equal(steps[0].z, z) and steps[0].terms["tuning"].tolist() == [0, 0]
     torch.testing.assert_close(steps[0].images, gan.generator(z))
@@ -118,7 +118,7 @@ def test_the_cosine_goes_from_one_to_nothing():
 
 
 def residual(size=16):
-    return prepared(
+    return prepare(
         building.build(NetworkOptions(size=size, networks="residual", latent=6, prior="normal"), 1), torch.float32
     )
 
