@@ -129,7 +129,7 @@ def main() -> None:
         seconds = sum(s for _, s in parts.values()) / len(parts)
         print(
             f"\nMean of the rank correlations within the kinds of hole: {np.mean(list(ranks.values())):.2f}. "
-            f"Who knew each kind's mean error, and no more: {rank(kind, every['true']):.2f}. "
+            f"Who knew each kind's mean error, and no more: {rank_correlation(kind, every['true']):.2f}. "
             f"Judging takes {1000 * seconds:.1f} ms of processor time per picture.\n"
         )
         off = (every["true"] / every["predicted"]).median()
