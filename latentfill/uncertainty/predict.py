@@ -101,7 +101,7 @@ def predict_error(gan: Gan, incomplete: Incomplete, completion: Completion, opti
     if chosen is not None:
         trust = _measured(trust, calibrations[chosen[0]], clues)
     besides = _besides(incomplete)
-    words = []
+    words: list[tuple[str, ...]] = []
     for row in range(len(incomplete)):
         if chosen is None:
             words.append((ANOTHER if calibrations else UNCALIBRATED,))
