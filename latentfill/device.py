@@ -1,4 +1,4 @@
-"""Which device to compute on, and how exactly."""
+"""Devices to compute on, and precisions to compute in."""
 
 import platform
 from pathlib import Path
@@ -21,9 +21,8 @@ def choose_device(name: str) -> torch.device:
         if is_out_of_memory(error):
             raise
         reason = str(error).splitlines()[0]
-        raise LatentfillError(
-            f"device {name!r} cannot be used: {reason}", "Try --device auto or --device cpu."
-        ) from error
+        cure = "Try --device auto or --device cpu."
+        raise LatentfillError(f"device {name!r} cannot be used: {reason}", cure) from error
     return device
 
 
@@ -35,7 +34,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether bf16 products are done in hardware: AVX512-BF16, AMX, or a GPU of 2020 or later."""
+    """True where bf16 products are done in hardware: AVX512-BF16, AMX, or a GPU of 2020 or later."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
@@ -44,7 +43,7 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def bf16_pays(device: torch.device) -> bool:
-    """Whether bf16 is faster than float32: with matrix units, and with AMD's AVX512-BF16.
+    """True where bf16 is faster than float32: with matrix units, and with AMD's AVX512-BF16.
 
     Intel's makes half as many products of pairs at a time, so that nothing is gained but the conversions are paid
     for: without AMX (virtual machines often hide it) bf16 took a fifth longer (docs/decisions.md).
@@ -55,9 +54,9 @@ def bf16_pays(device: torch.device) -> bool:
 
 
 def made_by_intel(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor is one of Intel's, as the system tells it."""
+    """True for a processor of Intel's, as the system describes it."""
     try:
-        told = cpuinfo.read_text(errors="replace")
+        text = cpuinfo.read_text(errors="replace")
     except OSError:
-        told = platform.processor()  # Windows names the maker there
-    return "GenuineIntel" in told
+        text = platform.processor()  # Windows names the maker there
+    return "GenuineIntel" in text

@@ -31,19 +31,18 @@ class Options:
 def run(options: Options) -> int:
     """Push, and print the path of each file, or the address of the repository."""
     from ..models import find, hub, title
-    from ..models import hub as pushed
 
     text = _read(options.card)
     path = find(options.model)
-    stays = not hub.is_repository(options.to) and (Path(options.to) / pushed.CARD).exists()
-    if text is None and not stays and pushed.is_pushed(path.parent):  # its card may have been written by hand
-        text = _read(path.parent / pushed.CARD) if (path.parent / pushed.CARD).is_file() else None
+    stays = not hub.is_repository(options.to) and (Path(options.to) / hub.CARD).exists()
+    if text is None and not stays and hub.is_pushed(path.parent):  # its card may have been written by hand
+        text = _read(path.parent / hub.CARD) if (path.parent / hub.CARD).is_file() else None
     if hub.is_repository(options.to):
         hub.upload(path, options.to, options.license, text, public=options.public)
         print(options.to)
         return 0
     name = Path(options.to).resolve().name or title(path)
-    for made in pushed.write(path, Path(options.to), name, options.license, text):
+    for made in hub.write(path, Path(options.to), name, options.license, text):
         print(made)
     return 0
 

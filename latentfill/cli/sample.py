@@ -168,7 +168,7 @@ def _sweep(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
 
 def _directions(options: Options, gan: "Gan", how: Literal["pca", "sefa"], device: "torch.device") -> list[Path]:
     from ..figures.animation import write_gif
-    from ..figures.samples import forth_and_back, mean_change, rows
+    from ..figures.samples import direction_rows, forth_and_back, mean_change
     from ..files.records import save
     from ..gan.directions import find_directions
     from ..images.pixels import grid
@@ -176,9 +176,9 @@ def _directions(options: Options, gan: "Gan", how: Literal["pca", "sefa"], devic
     found = find_directions(gan.generator, how, options.rows)
     z = gan.generator.prior.sample([options.seed])
     sheet, moving = options.out / "directions.png", options.out / "directions.gif"
-    shown = rows(gan, found, z, options.columns + 1 - options.columns % 2, device)
+    shown = direction_rows(gan, found, z, options.columns + 1 - options.columns % 2, device)
     _save(sheet, grid([tile for row in shown for tile in row], len(shown[0])))
-    write_gif(moving, forth_and_back(rows(gan, found, z, options.frames, device)), SECONDS_PER_FRAME, save)
+    write_gif(moving, forth_and_back(direction_rows(gan, found, z, options.frames, device)), SECONDS_PER_FRAME, save)
     some = gan.generator.prior.sample(range(options.seed, options.seed + INFLUENCE_LATENTS))
     change = mean_change(gan, found, some, device)
     table = [(i, f"{found.strengths[i]:.6f}", f"{change[i]:.6f}") for i in range(len(found))]

@@ -1,7 +1,4 @@
-"""What a model draws: single samples, walks, sweeps, and A - B + C laid out as in the DCGAN paper.
-
-What a model draws along its style directions, and what the edits of a completion do to its hole.
-"""
+"""Pictures of a model: samples, walks, sweeps, style directions, edits, and A - B + C as in the DCGAN paper."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -143,7 +140,9 @@ def _draw(gan: Gan, z: Latents, device: torch.device) -> tuple[list[Pixels], Per
 EDIT_STEPS = 4  # pictures on each side of the completion
 
 
-def rows(gan: Gan, directions: Directions, z: Latents, frames: int, device: torch.device) -> list[list[Pixels]]:
+def direction_rows(
+    gan: Gan, directions: Directions, z: Latents, frames: int, device: torch.device
+) -> list[list[Pixels]]:
     """For each direction, `frames` images of the latent z [1, d] moved along it from end to end."""
     prior = gan.generator.prior
     return [list(show(gan, directions.path(prior, z, row, frames), device)) for row in range(len(directions))]
@@ -151,7 +150,7 @@ def rows(gan: Gan, directions: Directions, z: Latents, frames: int, device: torc
 
 @torch.inference_mode()
 def mean_change(gan: Gan, directions: Directions, z: Latents, device: torch.device) -> list[float]:
-    """How much each direction matters: mean absolute change from end to end, over the latents z [n, d] and pixels."""
+    """Mean absolute change from end to end of each direction, over the latents z [n, d] and pixels."""
     prior = gan.generator.prior
     changes = []
     for row in range(len(directions)):
@@ -164,8 +163,8 @@ def mean_change(gan: Gan, directions: Directions, z: Latents, device: torch.devi
 def edit_sheet(gan: Gan, incomplete: Incomplete, completion: Completion, count: int, how: str) -> Pixels | None:
     """The `count` edits of each completed image, a row for each, from end to end; in the middle it is as it was.
 
-    Known pixels are kept to the bit; `how` the others are joined to them is what `blend` knows. None without a hole:
-    that of a large photo may be too small for a pixel of the model's.
+    Known pixels are kept to the bit; `how` is the `blend` of the others. Without a hole it is None: that of a large
+    photo may be too small for a pixel of the model's.
     """
     tiles = []
     for i in range(len(incomplete)):
@@ -184,8 +183,8 @@ def edit_images(
 ) -> list[Images]:
     """[2 steps + 1, c, h, w] for each edit of one completion, not yet blended.
 
-    What G changes is added to the completion, whose own G may have been tuned to the picture; a completer's, given
-    what is known, if it drew the completion.
+    The change of G's images is added to the completion, whose own G may have been tuned to the picture. If a completer
+    drew the completion, it is the completer's images that change.
     """
     gan, z = fuse(gan), completion.z.float()
     generator = gan.generator

@@ -1,6 +1,6 @@
-"""The networks that options describe: fresh ones to be trained, and blank ones that a file will fill.
+"""Networks by their options, fresh or blank, and model files: tensors, and JSON in the header of one safetensors file.
 
-One safetensors file per model: tensors, and JSON in the header. Reading it never runs code.
+Reading a file never runs code.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ def build(network: NetworkOptions, seed: int = 0) -> Gan:
 
 
 def build_networks(network: NetworkOptions, seed: int = 0) -> tuple[AnyGenerator, AnyDiscriminator]:
-    """What `build` puts into a Gan, ready to be trained."""
+    """The two networks of `build`, ready to be trained."""
     if network.networks == "pyramid":
         return build_pyramid(network, seed)
     generator, discriminator = blank_networks(network)
@@ -88,8 +88,17 @@ def build_context_module(network: ContextOptions, seed: int = 0) -> ContextModul
 
 def blank_networks(network: NetworkOptions) -> tuple[AnyGenerator, AnyDiscriminator]:
     """Two networks whose parameters have no values yet."""
-    generator, discriminator = _blank(network)
-    return generator, discriminator if network.critic else Uncritical()
+    n = network
+    discriminator: AnyDiscriminator
+    if n.networks == "residual":
+        generator: AnyGenerator = ResidualGenerator(prior_of(n), n.size, n.channels, n.scale, n.classes)
+        discriminator = ResidualDiscriminator(n.size, n.channels, n.scale, n.classes, n.minibatch_kernels)
+    elif n.networks == "pyramid":
+        generator, discriminator = _blank_pyramid(n)
+    else:
+        generator = DcganGenerator(prior_of(n), n.size, n.channels, n.base, n.widths, n.norm)
+        discriminator = DcganDiscriminator(n.size, n.channels, n.base, n.norm, n.minibatch_kernels)
+    return generator, discriminator if n.critic else Uncritical()
 
 
 def blank_completer(n: NetworkOptions, encoder: ResidualEncoder) -> ResidualCompleter:
@@ -99,18 +108,8 @@ def blank_completer(n: NetworkOptions, encoder: ResidualEncoder) -> ResidualComp
 
 
 def prior_of(network: NetworkOptions) -> UniformPrior | NormalPrior:
-    """How the latents of these networks are distributed."""
+    """The distribution of these networks' latents."""
     return PRIORS[network.prior](network.latent)
-
-
-def _blank(n: NetworkOptions) -> tuple[AnyGenerator, AnyDiscriminator]:
-    if n.networks == "residual":
-        generator = ResidualGenerator(prior_of(n), n.size, n.channels, n.scale, n.classes)
-        return generator, ResidualDiscriminator(n.size, n.channels, n.scale, n.classes, n.minibatch_kernels)
-    if n.networks == "pyramid":
-        return _blank_pyramid(n)
-    dcgan = DcganGenerator(prior_of(n), n.size, n.channels, n.base, n.widths, n.norm)
-    return dcgan, DcganDiscriminator(n.size, n.channels, n.base, n.norm, n.minibatch_kernels)
 
 
 def _blank_pyramid(n: NetworkOptions) -> tuple[PyramidGenerator, PyramidDiscriminator]:
@@ -168,9 +167,8 @@ def load_context(path: Path, device: torch.device | str = "cpu") -> ContextEncod
     """Read a context encoder back, ready to predict. Raises ModelError, as `load` does."""
     about, tensors = _read(path)
     if about.get("kind") != CONTEXT:
-        raise ModelError(
-            f"{path}: not a context encoder", "Give one made by `latentfill train --kind context-encoder`."
-        )
+        cure = "Give one made by `latentfill train --kind context-encoder`."
+        raise ModelError(f"{path}: not a context encoder", cure)
     network = _network(path, ContextOptions, about.get("network"))
     module = ContextModule(network)
     _fill(path, {"context": module}, tensors, device)
@@ -178,7 +176,7 @@ def load_context(path: Path, device: torch.device | str = "cpu") -> ContextEncod
 
 
 def read_about(path: Path) -> dict[str, Any]:
-    """How a model file says that it was made; its numbers are not read. Raises ModelError."""
+    """The description in a model file; its tensors are not read. Raises ModelError."""
     try:
         with _open(path) as file:
             return dict(_about(path, file.metadata()).get("about", {}))
@@ -187,7 +185,7 @@ def read_about(path: Path) -> dict[str, Any]:
 
 
 def digest_weights(*networks: object) -> str:
-    """A digest, in hexadecimal, of the numbers in those that are torch modules: the same for the same weights alone."""
+    """A hexadecimal digest of the tensors of those that are torch modules: the same for the same weights alone."""
     digest = hashlib.sha256()
     for network in networks:
         for tensor in network.state_dict().values() if isinstance(network, nn.Module) else ():
@@ -196,26 +194,34 @@ def digest_weights(*networks: object) -> str:
 
 
 def rewrite_about(path: Path, about: Mapping[str, Any], out: Path) -> None:
-    """Write a copy of a model file, its numbers to the bit, that says `about` how it was made. Raises ModelError."""
+    """Write a copy of a model file with another description, its tensors to the bit. Raises ModelError."""
     header, tensors = _read(path)
     _store(out, tensors, {**header, "about": dict(about)})
 
 
 def have_same_weights(path: Path, other: Path) -> bool:
-    """Whether two model files hold the same numbers under the same names. Raises ModelError."""
+    """Compare the tensors of two model files, by name and to the bit. Raises ModelError."""
     (_, these), (_, those) = _read(path), _read(other)
     return these.keys() == those.keys() and all(torch.equal(these[name], those[name]) for name in these)
 
 
 def _write(path: Path, parts: Mapping[str, nn.Module], about: Mapping[str, Any], dtype: torch.dtype) -> None:
-    """The tensors of all parts and what is said about them, in one file."""
+    """Save the tensors of all parts and a description in one file."""
     tensors = {
-        f"{part}.{name}": tensor.detach().to("cpu", dtype if tensor.dim() > 1 else torch.float32).contiguous()
+        name: tensor.detach().to("cpu", dtype if tensor.dim() > 1 else torch.float32).contiguous()
+        for name, tensor in _tensors(parts).items()
+    }
+    _store(path, tensors, {"format": FORMAT, **about})
+
+
+def _tensors(parts: Mapping[str, nn.Module]) -> dict[str, torch.Tensor]:
+    """All that a file holds of these networks, by its name there."""
+    return {
+        f"{part}.{name}": tensor
         for part, network in parts.items()
         for name, tensor in network.state_dict().items()
         if not name.endswith(DERIVED)
     }
-    _store(path, tensors, {"format": FORMAT, **about})
 
 
 def _store(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> None:
@@ -236,7 +242,7 @@ def _store(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str,
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """What a file says about its networks, and all its tensors."""
+    """The description in a file, and all its tensors."""
     try:
         with _open(path) as file:
             about = _about(path, file.metadata())
@@ -253,26 +259,20 @@ def _open(path: Path) -> Any:
         return safe_open(f"/dev/fd/{file.fileno()}", "pt", device="cpu")
 
 
-def _unreadable(path: Path, error: Exception, otherwise: str) -> Exception:
-    """Why a model file cannot be read: it is none, unless the system says something else."""
+def _unreadable(path: Path, error: Exception, advice: str) -> Exception:
+    """The error to raise for a file that cannot be read: it is no model, unless the system says otherwise."""
     if is_out_of_memory(error):
         return MemoryError(f"{path}: {error}")
     if isinstance(error, PermissionError):
         return explain(error, path, ModelError)
-    return ModelError(f"{path}: not a model file ({error})", otherwise)
+    return ModelError(f"{path}: not a model file ({error})", advice)
 
 
 def _fill(
     path: Path, parts: Mapping[str, nn.Module], tensors: Mapping[str, torch.Tensor], device: torch.device | str
 ) -> None:
     """Give the networks their values, and freeze them; ModelError if they do not fit."""
-    wanted = {
-        f"{part}.{name}": tensor
-        for part, module in parts.items()
-        for name, tensor in module.state_dict().items()
-        if not name.endswith(DERIVED)
-    }
-    _compare(path, wanted, tensors)
+    _compare(path, _tensors(parts), tensors)
     for part, module in parts.items():
         own = {name.removeprefix(f"{part}."): t for name, t in tensors.items() if name.startswith(f"{part}.")}
         module.load_state_dict({name: tensor.float() for name, tensor in own.items()}, strict=False)
@@ -319,26 +319,23 @@ def _network(path: Path, options: type[Options], fields: Any) -> Options:
         raise ModelError(f"{path}: its networks cannot be built ({where})", "Update latentfill.") from error
 
 
-def _compare(path: Path, wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> None:
-    wrong = [f"{name} is missing" for name in wanted.keys() - found.keys()]
-    wrong += [f"{name} is unknown" for name in found.keys() - wanted.keys()]
+def _compare(path: Path, expected: Mapping[str, torch.Tensor], actual: Mapping[str, torch.Tensor]) -> None:
+    wrong = [f"{name} is missing" for name in expected.keys() - actual.keys()]
+    wrong += [f"{name} is unknown" for name in actual.keys() - expected.keys()]
     wrong += [
-        f"{name} is {tuple(found[name].shape)} and should be {tuple(wanted[name].shape)}"
-        for name in wanted.keys() & found.keys()
-        if wanted[name].shape != found[name].shape
+        f"{name} is {tuple(actual[name].shape)} and should be {tuple(expected[name].shape)}"
+        for name in expected.keys() & actual.keys()
+        if expected[name].shape != actual[name].shape
     ]
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise ModelError(
-            f"{path}: {'; '.join(sorted(wrong)[:3])}{more}", "The file is damaged or was changed; get it again."
-        )
+        cure = "The file is damaged or was changed; get it again."
+        raise ModelError(f"{path}: {'; '.join(sorted(wrong)[:3])}{more}", cure)
 
 
 def _parts(gan: Gan) -> dict[str, nn.Module]:
-    parts: dict[str, Any] = {"generator": gan.generator, "discriminator": gan.discriminator}
-    for name, part in (("encoder", gan.encoder), ("completer", gan.completer)):
-        if part is not None:
-            parts[name] = part
+    names = ("generator", "discriminator", "encoder", "completer")
+    parts = {name: part for name in names if (part := getattr(gan, name)) is not None}
     modules = {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
     if len(modules) < len(parts) or not isinstance(gan.encoder, AnyEncoder | None):
         raise TypeError(f"only networks made of torch modules can be saved, not {[type(p) for p in parts.values()]}")

@@ -1,11 +1,8 @@
-"""Ways through the latent space: walks between latents, sweeps of one component, A - B + C.
+"""Ways through the latent space: walks between latents, sweeps of one component, A - B + C, style directions and edits.
 
-Style directions: ways through the latent space along which all images change alike, found without any label.
-
-Edits: ways through the latent space along which the hole changes, while the known pixels stay nearly as they are.
-
-G has about a hundred numbers to move and thousands of known pixels to keep, so nothing but the latent itself keeps all
-of them exactly: an edit goes as far as they change by less than a tolerance. Blending then keeps them to the bit.
+Along a style direction all images change alike; directions are found without any label. Along an edit the hole changes,
+while the known pixels stay nearly as they are: G has about a hundred numbers to move and thousands of known pixels to
+keep, so an edit goes as far as these change by less than a tolerance. Blending then keeps them to the bit.
 """
 
 from collections.abc import Callable, Sequence
@@ -80,7 +77,7 @@ def sweep_values(prior: Prior, count: int) -> Float[Tensor, " m"]:
 
 
 def influence(generator: Callable[[Latents], Images], z: Latents, values: Float[Tensor, " m"]) -> Float[Tensor, " d"]:
-    """How much each component matters: mean absolute change of the image from the lowest to the highest value.
+    """The mean absolute change of the image from the lowest to the highest value of each component.
 
     The mean is over the latents z [n, d], the pixels and the channels; the unit is that of images.
     """
@@ -160,12 +157,12 @@ def pca(generator: Generator, count: int, seed: int = 0) -> Directions:
     images themselves are analysed.
     """
     z = generator.prior.sample([Stream.DIRECTIONS.key(seed, i) for i in range(SAMPLES)]).to(_device(generator))
-    found = torch.cat([activations(generator, part) for part in torch.split(z, BATCH)])
-    found, z = found - found.mean(0), z - z.mean(0)
+    rows = torch.cat([activations(generator, part) for part in torch.split(z, BATCH)])
+    rows, z = rows - rows.mean(0), z - z.mean(0)
     # The components themselves are not wanted, so the smaller of two matrices with the same eigenvalues will do.
-    values, vectors = torch.linalg.eigh(found @ found.T)
+    values, vectors = torch.linalg.eigh(rows @ rows.T)
     values, coordinates = values.flip(0).clamp_min(0), vectors.flip(1)[:, :count]  # of length 1: any scale will do
-    return _directions(coordinates.T @ z, values[:count] / values.sum().clamp_min(1e-12))
+    return _to_directions(coordinates.T @ z, values[:count] / values.sum().clamp_min(1e-12))
 
 
 @torch.no_grad()
@@ -174,11 +171,11 @@ def sefa(generator: Generator, count: int) -> Directions:
     basis = torch.eye(generator.prior.dim, device=_device(generator))
     layer = first_layer(generator, basis) - first_layer(generator, torch.zeros_like(basis[:1]))  # W^T: a row for each z
     values, vectors = torch.linalg.eigh(layer @ layer.T)
-    return _directions(vectors.flip(1)[:, :count].T, values.flip(0)[:count].clamp_min(0).sqrt())
+    return _to_directions(vectors.flip(1)[:, :count].T, values.flip(0)[:count].clamp_min(0).sqrt())
 
 
 def first_layer(generator: Generator, z: Latents) -> Float[Tensor, "n _"]:
-    """What the generator's first layer gives, before anything that is not linear. Raises ValueError without one."""
+    """The output of the first layer, with its batch norm. Raises ValueError for other kinds of generators."""
     if not isinstance(generator, DcganGenerator | ResidualGenerator):
         raise ValueError(f"the first layer of a {type(generator).__name__} is not known: only pca can be used")
     x = F.linear(z, generator.project.get_parameter("weight"), generator.project.get_parameter("bias"))
@@ -202,12 +199,12 @@ def deviation(prior: Prior) -> float:
     return float(prior.sample([Stream.DIRECTIONS.key(number=i) for i in range(256)]).std())
 
 
-def _directions(vectors: Float[Tensor, "k d"], strengths: Float[Tensor, " k"]) -> Directions:
+def _to_directions(vectors: Float[Tensor, "k d"], strengths: Float[Tensor, " k"]) -> Directions:
     units = vectors / vectors.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    return Directions(units * signs(units), strengths)
+    return Directions(units * find_signs(units), strengths)
 
 
-def signs(vectors: Float[Tensor, "k d"]) -> Float[Tensor, "k 1"]:
+def find_signs(vectors: Float[Tensor, "k d"]) -> Float[Tensor, "k 1"]:
     """1 or -1 for each row: what makes its largest number positive, since an eigenvector has no sign of its own."""
     largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
     return torch.where(largest < 0, -1.0, 1.0).to(vectors)
@@ -269,7 +266,7 @@ class Edits:
 
     @torch.no_grad()
     def _walk(self, generator: Generator, side: float, steps: int, corrections: int) -> Paths:
-        found = self.z.repeat(len(self), steps, 1)
+        paths = self.z.repeat(len(self), steps, 1)
         rows, reach = torch.arange(len(self), device=self.z.device), self.reach.clone()
         start = generator(self.z)
         for _ in range(TRIES):
@@ -278,31 +275,28 @@ class Edits:
                 forth = side * reach[rows, None] / steps * self.vectors[rows]
                 z = generator.prior.project(z + forth)
                 for _ in range(corrections):
-                    z = self._corrected(generator, start, z, rows)
-                found[rows, step] = z
-                farthest = torch.maximum(farthest, self._missed(generator(z) - start))
+                    z = self._correct(generator, start, z, rows)
+                paths[rows, step] = z
+                farthest = torch.maximum(farthest, self._error(generator(z) - start))
             rows = rows[~(farthest <= self.tolerance)]
             if not len(rows):
-                return found
+                return paths
             reach[rows] *= SHRINK
-        found[rows] = self.z  # where G jumps there is no way at all
-        return found
+        paths[rows] = self.z  # where G jumps there is no way at all
+        return paths
 
-    def _corrected(self, generator: Generator, start: OneImage, z: Latents, rows: Tensor) -> Latents:
+    def _correct(self, generator: Generator, start: OneImage, z: Latents, rows: Tensor) -> Latents:
         """Nearer to the known pixels of `start`, by the slopes at the path's middle, and none of it along the edit."""
-        off = self._weighted(generator(z) - start)
+        off = _weight(generator(z) - start, self.known)
         coordinates = (off @ self.slopes.T / self.tolerance**2) @ self.basis
         coordinates = coordinates.scatter(1, rows[:, None], 0.0)  # the edits are the basis' first columns
         nearer = generator.prior.project(z - coordinates @ self.basis.T)
-        better = self._missed(generator(nearer) - start) < off.norm(dim=1)
+        better = self._error(generator(nearer) - start) < off.norm(dim=1)
         return torch.where(better[:, None], nearer, z)
 
-    def _weighted(self, change: Images) -> Float[Tensor, "n _"]:
-        return _weighted(change, self.known)
-
-    def _missed(self, change: Images) -> PerImage:
-        missed: PerImage = self._weighted(change).norm(dim=1)
-        return missed
+    def _error(self, change: Images) -> PerImage:
+        error: PerImage = _weight(change, self.known).norm(dim=1)
+        return error
 
 
 @torch.no_grad()
@@ -323,16 +317,16 @@ def find_edits(generator: Generator, z: Some, known: Given, count: int = 4, tole
         raise ValueError("nothing is missing, so there is nothing to edit")
     if not tolerance > 0:
         raise ValueError(f"the tolerance is above 0, not {tolerance}")
-    spread = deviation(generator.prior)
-    slopes = jacobian(generator, z, STEP * spread)
-    kept, hole = _weighted(slopes, known), _weighted(slopes, 1 - known)
+    sigma = deviation(generator.prior)
+    slopes = jacobian(generator, z, STEP * sigma)
+    kept, hole = _weight(slopes, known), _weight(slopes, 1 - known)
     # Of squares, so in doubles: a float keeps too little of a direction that hardly changes anything.
-    cost = _product(kept) / tolerance**2 + torch.eye(d, device=z.device).double() / (FARTHEST * spread) ** 2
+    cost = _product(kept) / tolerance**2 + torch.eye(d, device=z.device).double() / (FARTHEST * sigma) ** 2
     gain = _product(hole)
     whitening = torch.linalg.inv(torch.linalg.cholesky(cost))
     _, vectors = torch.linalg.eigh(whitening @ gain @ whitening.T)
     basis = (whitening.T @ vectors).flip(1)
-    basis = (basis.T * signs(basis.T)).T
+    basis = (basis.T * find_signs(basis.T)).T
     moves = basis[:, :count].T
     reach = moves.norm(dim=1)
     hole_changes, known_changes = ((moves @ part.double()).norm(dim=1).to(z) for part in (hole, kept))
@@ -341,7 +335,7 @@ def find_edits(generator: Generator, z: Some, known: Given, count: int = 4, tole
 
 
 def jacobian(generator: Generator, z: Latent, step: float) -> Float[Tensor, "d c h w"]:
-    """How the image G(z) changes with each number of z [1, d]: central differences over `step` to either side.
+    """The slopes of the image G(z) in each number of z [1, d]: central differences over `step` to either side.
 
     Forward passes alone will do for any generator, in a third of the time of exact derivatives; and slopes over a short
     way are what a walk meets, where the ReLUs of G bend.
@@ -351,7 +345,7 @@ def jacobian(generator: Generator, z: Latent, step: float) -> Float[Tensor, "d c
     return torch.cat(parts) / (2 * step)
 
 
-def _weighted(change: Images, where: OneKnown) -> Float[Tensor, "n _"]:
+def _weight(change: Images, where: OneKnown) -> Float[Tensor, "n _"]:
     """Values of an image where `where` is 1, so that the length of a row is their root mean square."""
     values = change[..., where[0, 0] == 1].flatten(1)
     weighted: Tensor = values / max(1, values.shape[1]) ** 0.5

@@ -1,11 +1,11 @@
-"""A DCGAN that will only be used: batch norm folded into the layers before it, weights in the wanted precision.
+"""Networks for inference alone: batch norm folded into the layers before it, weights in the wanted precision.
 
 A search evaluates the same networks a thousand times, so what is constant is computed once.
 """
 
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import TypeVar, cast, final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +14,11 @@ from torch.nn import functional as F
 from ..types import Images, Known, Latents, PerImage
 from .completer import ResidualCompleter
 from .dcgan import SLOPE, START, DcganDiscriminator, DcganGenerator
-from .encoder import DcganEncoder, ResidualBlock, ResidualEncoder, constrain, encoder_input
+from .encoder import DcganEncoder, ResidualEncoder, constrain, encoder_input
 from .gan import Completer, Gan, Prior
 from .layers import is_virtual
 from .residual import ResidualDiscriminator, ResidualGenerator
 from .stride2 import by_patches, down, patches, up
-
-Residual = TypeVar("Residual", ResidualGenerator, ResidualDiscriminator, ResidualEncoder, ResidualCompleter)
 
 
 @final
@@ -99,80 +97,77 @@ class FusedEncoder:
 
 def fuse(gan: Gan, dtype: torch.dtype = torch.float32) -> Gan:
     """The same functions, faster and for inference alone; networks of other kinds pass through as they are."""
-    generator, discriminator, encoder, completer = gan.generator, gan.discriminator, gan.encoder, gan.completer
-    if isinstance(generator, DcganGenerator) and not is_virtual(generator):
-        generator = _fuse_generator(generator, dtype)
-    if isinstance(discriminator, DcganDiscriminator) and not is_virtual(discriminator):
-        discriminator = _fuse_discriminator(discriminator, dtype)
-    if isinstance(encoder, DcganEncoder):
-        encoder = _fuse_encoder(encoder, dtype)
-    if isinstance(generator, ResidualGenerator):
-        generator = _cast(generator, dtype)
-    if isinstance(discriminator, ResidualDiscriminator):
-        discriminator = _cast(discriminator, dtype)
-    if isinstance(encoder, ResidualEncoder):
-        encoder = _cast(encoder, dtype)
-    completer = fuse_completer(completer, dtype)
-    return replace(gan, generator=generator, discriminator=discriminator, encoder=encoder, completer=completer)
+    return replace(
+        gan,
+        generator=_fuse(gan.generator, dtype),
+        discriminator=_fuse(gan.discriminator, dtype),
+        encoder=_fuse(gan.encoder, dtype),
+        completer=_fuse(gan.completer, dtype),
+    )
 
 
 def fuse_completer(completer: Completer | None, dtype: torch.dtype = torch.float32) -> Completer | None:
     """The same for a completer alone."""
-    return _cast(completer, dtype) if isinstance(completer, ResidualCompleter) else completer
+    fast: Completer | None = _fuse(completer, dtype)
+    return fast
+
+
+def _fuse(network: Any, dtype: torch.dtype) -> Any:
+    if isinstance(network, ResidualGenerator | ResidualDiscriminator | ResidualEncoder | ResidualCompleter):
+        # Nothing to fold: a copy whose weights need not be converted at every step.
+        network = deepcopy(network).requires_grad_(False).eval()
+        network = network.to(dtype=dtype, memory_format=torch.channels_last)
+        network.precision = dtype
+    elif isinstance(network, DcganEncoder):
+        return _fuse_encoder(network, dtype)
+    elif isinstance(network, DcganGenerator) and not is_virtual(network):
+        return _fuse_generator(network, dtype)
+    elif isinstance(network, DcganDiscriminator) and not is_virtual(network):
+        return _fuse_discriminator(network, dtype)
+    return network
 
 
 def _fuse_generator(network: DcganGenerator, dtype: torch.dtype) -> FusedGenerator:
     first, *norms = (_scale_and_shift(norm) for norm in network.norms)
-    weights, biases = [], []
-    spread = [t if t is None else t.repeat_interleave(START**2) for t in first]  # each map's, to its values
-    weight, bias = _fold(network.project, 0, *spread)
-    weights.append(weight)
-    biases.append(bias)
-    for layer, norm in zip(network.ups, [*norms, None], strict=True):
-        weight, bias = _fold(layer, 1, *(norm or (None, None)))
+    repeated = [t if t is None else t.repeat_interleave(START**2) for t in first]  # each map's, for its values
+    weight, bias = _fold(network.project, 0, *repeated)
+    weights, biases = [weight], [bias]
+    for layer, norm in zip(network.ups, [*norms, (None, None)], strict=True):
+        weight, bias = _fold(layer, 1, *norm)
         weights.append(weight.contiguous(memory_format=torch.channels_last))
         biases.append(bias[:, None, None])
-    return FusedGenerator(network.prior, _frozen(weights, dtype), _frozen(biases, dtype))
+    return FusedGenerator(network.prior, _freeze(weights, dtype), _freeze(biases, dtype))
 
 
 def _fuse_discriminator(network: DcganDiscriminator, dtype: torch.dtype) -> FusedDiscriminator:
     weights, biases = [], []
-    for layer, norm in zip(network.downs, [None, *map(_scale_and_shift, network.norms)], strict=True):
-        weight, bias = _fold(layer, 0, *(norm or (None, None)))
+    for layer, norm in zip(network.downs, [(None, None), *map(_scale_and_shift, network.norms)], strict=True):
+        weight, bias = _fold(layer, 0, *norm)
         weights.append(weight.contiguous(memory_format=torch.channels_last))
         biases.append(bias[:, None, None])
     weight, bias = network.judge.get_parameter("weight"), network.judge.get_parameter("bias")
-    if network.batch is not None:  # told what is usual in a batch, which is constant
+    if network.batch is not None:  # in inference its features are constant
         own = weight.shape[1] - network.batch.kernels
         weight, bias = weight[:, :own], bias + weight[:, own:] @ network.batch.running_nearness
     weights.append(weight)
     biases.append(bias)
-    return FusedDiscriminator(_frozen(weights, dtype), _frozen(biases, dtype))
+    return FusedDiscriminator(_freeze(weights, dtype), _freeze(biases, dtype))
 
 
 def _fuse_encoder(network: DcganEncoder, dtype: torch.dtype) -> FusedEncoder:
-    layers: list[tuple[nn.Module, nn.Module | None]] = []
-    norms, blocks = [None, *network.norms], [None, *network.blocks]
-    for layer, norm, block in zip(network.downs, norms, blocks, strict=True):
-        layers.append((layer, norm))
-        if isinstance(block, ResidualBlock):
-            layers += zip(block.convolutions, block.norms, strict=True)
+    layers: list[tuple[nn.Module, nn.Module]] = [(network.downs[0], nn.Identity())]
+    for layer, norm, block in zip(list(network.downs)[1:], network.norms, network.blocks, strict=True):
+        inner: Any = block
+        layers += [(layer, norm), *zip(inner.convolutions, inner.norms, strict=True)]
     weights, biases = [], []
     for layer, norm in layers:
-        weight, bias = _fold(layer, 0, *(_scale_and_shift(norm) if norm else (None, None)))
+        weight, bias = _fold(layer, 0, *_scale_and_shift(norm))
         weights.append(weight.contiguous(memory_format=torch.channels_last))
         biases.append(bias)
     for layer in (network.hidden, network.answer):
         weights.append(layer.get_parameter("weight"))
         biases.append(layer.get_parameter("bias"))
-    return FusedEncoder(network.prior, _frozen(weights, dtype), _frozen(biases, dtype))
-
-
-def _cast(network: Residual, dtype: torch.dtype) -> Residual:
-    """Nothing to fold: a copy whose weights need not be converted at every step."""
-    copy = deepcopy(network).requires_grad_(False).eval().to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    copy.precision = dtype
-    return cast(Residual, copy)
+    return FusedEncoder(network.prior, _freeze(weights, dtype), _freeze(biases, dtype))
 
 
 def _down(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -212,5 +207,5 @@ def _scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor] | tuple[None, Non
     return scale, norm.bias - norm.running_mean * scale
 
 
-def _frozen(tensors: list[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
+def _freeze(tensors: list[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
     return tuple(tensor.detach().to(dtype, copy=True) for tensor in tensors)

@@ -28,21 +28,18 @@ def find(model: str | Path) -> Path:
     Raises ModelError without one, and for a pushed folder whose files do not belong together.
     """
     from . import hub
-    from . import hub as pushed
 
     if hub.is_repository(model):
-        raise ModelError(
-            f"{model}: models are not downloaded here",
-            "Fetch it first, hf download OWNER/NAME --local-dir FOLDER, and give that folder.",
-        )
+        cure = "Fetch it first, hf download OWNER/NAME --local-dir FOLDER, and give that folder."
+        raise ModelError(f"{model}: models are not downloaded here", cure)
     path = Path(model)
     if path.suffix == ".safetensors" or path.is_file():
         if path.is_file():
             return path
         raise ModelError(f"{path}: no such file", _cure())
     if path.is_dir() and str(model) not in names():
-        if pushed.is_pushed(path):
-            pushed.check(path)
+        if hub.is_pushed(path):
+            hub.check(path)
         if (path / "model.safetensors").is_file():
             return path / "model.safetensors"
         raise ModelError(f"{path} holds no model.safetensors", "A run has one after its first checkpoint.")
@@ -52,14 +49,14 @@ def find(model: str | Path) -> Path:
 
 
 def title(path: Path) -> str:
-    """What to call the model in a file: the file's name or, where all are called the same, its folder's."""
+    """The name of the model in a file: the file's or, where all are called the same, its folder's."""
     return path.resolve().parent.name if path.name == "model.safetensors" else path.stem
 
 
 def load(model: str | Path = DEFAULT, device: str = "cpu", class_name: str | None = None) -> "Gan":
     """Read a model by name or file, ready to complete on `device` (cpu, cuda, cuda:1, mps, auto).
 
-    One that knows classes is asked for one of them: the one named, or the one that most of its pictures had.
+    Of a model of classes one is selected: the one named, or the one that most of its pictures had.
     """
     from ..device import choose_device
     from ..gan.checkpoint import load as load_file
@@ -80,7 +77,6 @@ def from_pretrained(name: str | Path, *, revision: str | None = None, device: st
     Raises ModelError when the files are not what they say; ExtraError when huggingface_hub is needed and missing.
     """
     from . import hub
-    from . import hub as pushed
 
     if hub.is_repository(name):
         name = hub.fetch(str(name), revision)
@@ -89,7 +85,7 @@ def from_pretrained(name: str | Path, *, revision: str | None = None, device: st
     if str(name) not in names():
         if not Path(name).is_dir():
             raise ModelError(f"there is no folder {str(name)!r}", "For a repository of the hub write hf://OWNER/NAME.")
-        pushed.check(Path(name))
+        hub.check(Path(name))
     return load(name, device)
 
 

@@ -1,6 +1,6 @@
-"""What a model file says about itself, read without torch.
+"""Facts of a model file, read without torch, and the model card that is written from them.
 
-The model card: front matter for a hub, and in plain words what the model is, how it was made and how to use it.
+A card has front matter for a hub, and in plain words what the model is, how it was made and how to use it.
 """
 
 import json
@@ -14,24 +14,22 @@ from ..errors import ModelError
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """What a model file holds: networks, parameters, how it was made. Raises ModelError if it is none."""
-    header = read_header(path)
+    """Networks, parameters and description of a model file. Raises ModelError if it is none."""
+    header = _read_header(path)
     try:
-        metadata = header.pop("__metadata__", {})
-        about: dict[str, Any] = json.loads(metadata["latentfill"])
+        about = json.loads(header.pop("__metadata__", {})["latentfill"])
         return _facts(path, header, about)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: not a latentfill model", "Use one made by `latentfill train`.") from error
 
 
-def read_header(path: Path) -> Any:
+def _read_header(path: Path) -> Any:
     """The header of a safetensors file: eight bytes of length, little-endian, then so many of JSON."""
-    size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if length > min(size, 100_000_000):
-            raise ModelError(f"{path}: not a safetensors file", "Give a file made by `latentfill train`.")
         try:
+            if length > min(path.stat().st_size, 100_000_000):
+                raise ValueError("its length is wrong")
             return json.loads(file.read(length))
         except ValueError as error:
             raise ModelError(f"{path}: not a safetensors file", "Give a file made by `latentfill train`.") from error
@@ -60,38 +58,33 @@ def _facts(path: Path, header: dict[str, Any], about: dict[str, Any]) -> dict[st
 TAGS = ("latentfill", "image-completion", "inpainting", "gan")
 
 
-def card(
-    found: Mapping[str, Any], name: str, license: str = "unknown", text: str | None = None, more: str | None = None
+def model_card(
+    facts: Mapping[str, Any], name: str, license: str = "unknown", text: str | None = None, more: str | None = None
 ) -> str:
-    """Markdown, of what `header.facts` found; a text, if given, stands in the place of ours.
+    """Markdown of the facts; a text, if given, takes the place of ours.
 
-    `more` is what was written of the model before: it goes to the end, without pictures, which stay where they are.
+    `more`, an earlier text about the model, goes to the end, without pictures, which stay where they are.
     """
     import yaml
 
     if text and text.startswith("---"):  # it has front matter of its own
         return text
-    matter = {
-        "library_name": "latentfill",
-        "pipeline_tag": "image-to-image",
-        "license": license,
-        "tags": list(TAGS),
-    }
-    body = text.strip() if text else "\n".join([*_body(found, name, license), *_more(more)])
+    matter = {"library_name": "latentfill", "pipeline_tag": "image-to-image", "license": license, "tags": list(TAGS)}
+    body = text.strip() if text else "\n".join([*_body(facts, name, license), *_more(more)])
     return f"---\n{yaml.safe_dump(matter, sort_keys=False)}---\n\n{body}\n"
 
 
-def _body(found: Mapping[str, Any], name: str, license: str) -> list[str]:
-    network, about = found["network"], found["about"]
-    context = found["kind"] != "gan"
+def _body(facts: Mapping[str, Any], name: str, license: str) -> list[str]:
+    network, about = facts["network"], facts["about"]
+    context = facts["kind"] != "gan"
     what = "A context encoder" if context else "A generative model"
     colours = "colour" if network["channels"] == 3 else "grey"
     rows = {"images": f"{network['size']}x{network['size']}, {colours}"}
     if not context:
         rows["latent"] = f"{network['latent']} numbers, {network['prior']}"
         rows["networks"] = str(network.get("networks", "dcgan"))
-    rows |= {part: f"{count:,} parameters" for part, count in found["parameters"].items()}
-    rows["file"] = f"safetensors, {found['bytes'] / 1e6:.1f} MB, stored as {', '.join(found['stored_as'])}"
+    rows |= {part: f"{count:,} parameters" for part, count in facts["parameters"].items()}
+    rows["file"] = f"safetensors, {facts['bytes'] / 1e6:.1f} MB, stored as {', '.join(facts['stored_as'])}"
     rows |= {_words(key): _value(about[key]) for key in about if key not in ("trust", "options")}
     return [
         f"# {name}",

@@ -1,10 +1,10 @@
-"""A model as others share theirs: a folder of three files, and the same folder as a repository of a hub.
+"""Models to share: a folder of three files, and the same folder as a repository of the Hugging Face hub, hf://OWNER/NAME.
 
 - model.safetensors: the model file, to the bit; all that is needed
 - config.json: what its header says, for those who cannot read that, and a digest of the file
 - README.md: the model card
 
-Repositories of the Hugging Face hub. Nothing here runs unless one is named: hf://OWNER/NAME.
+Nothing of the hub runs unless a repository is named.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from typing import Any
 
 from ..errors import ExtraError, ModelError, explain
 from ..version import __version__
-from .card import card, facts
+from .card import facts, model_card
 
 MODEL, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 AGAIN = "Get all of its files again, from one place; or push the model anew."
@@ -41,7 +41,7 @@ def write(model: Path, folder: Path, name: str, license: str = "unknown", text: 
             config = _config(found) | {"file": _fingerprint(Path(making) / MODEL)}
             (Path(making) / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
             if text is not None or not (folder / CARD).exists():
-                (Path(making) / CARD).write_text(card(found, name, license, text, _told(model)))
+                (Path(making) / CARD).write_text(model_card(found, name, license, text, _text_beside(model)))
             made = [folder / file for file in (MODEL, CONFIG, CARD) if (Path(making) / file).exists()]
             for path in made:
                 os.replace(Path(making) / path.name, path)
@@ -51,7 +51,7 @@ def write(model: Path, folder: Path, name: str, license: str = "unknown", text: 
 
 
 def is_pushed(folder: Path) -> bool:
-    """Whether `write` made this folder, going by its config.json."""
+    """True for a folder that `write` made, going by its config.json."""
     return (folder / CONFIG).is_file()
 
 
@@ -66,8 +66,8 @@ def check(folder: Path) -> None:
             raise ModelError(f"{folder / MODEL}: only a pointer of Git LFS", "Fetch the file itself: git lfs pull.")
     if config["file"] != _fingerprint(folder / MODEL):
         raise ModelError(f"{folder}: {MODEL} is not the file that {CONFIG} describes", AGAIN)
-    held = _config(facts(folder / MODEL))
-    wrong = [key for key in held if key not in IGNORED and config.get(key) != held[key]]
+    actual = _config(facts(folder / MODEL))
+    wrong = [key for key in actual if key not in IGNORED and config.get(key) != actual[key]]
     if wrong:
         raise ModelError(f"{folder}: {CONFIG} and {MODEL} differ in {', '.join(wrong)}", AGAIN)
 
@@ -95,8 +95,8 @@ def _fingerprint(path: Path) -> dict[str, Any]:
     return {"name": MODEL, "bytes": path.stat().st_size, "sha256": digest}
 
 
-def _told(model: Path) -> str | None:
-    """What a text of the same name beside the model file says of it, as for the models in the package."""
+def _text_beside(model: Path) -> str | None:
+    """The text of the same name beside a model file, as for the models in the package."""
     beside = model.with_suffix(".md")
     return beside.read_text() if beside.is_file() else None
 
@@ -110,23 +110,22 @@ def _check_free(folder: Path) -> None:
     if is_pushed(folder):
         _read(folder / CONFIG)
     elif others := sorted(p.name for p in folder.iterdir() if p.name[0] != "." and p.name not in (CARD, "LICENSE")):
-        raise ModelError(
-            f"{folder} holds {others[0]} already, and no pushed model", "Give a new folder, or one pushed to before."
-        )
+        cure = "Give a new folder, or one pushed to before."
+        raise ModelError(f"{folder} holds {others[0]} already, and no pushed model", cure)
 
 
 PREFIX = "hf://"
 
 
 def is_repository(name: str | Path) -> bool:
-    """Whether this names a repository, and no file or folder."""
+    """True for the name of a repository, rather than a file or folder."""
     return str(name).startswith(PREFIX)
 
 
 def fetch(name: str, revision: str | None = None) -> Path:
-    """The folder that a repository was downloaded to: its model and config, no other file, and nothing that runs.
+    """Download a repository's model and config, no other file and nothing that runs, and return their folder.
 
-    What was downloaded before is not again. Raises ExtraError without huggingface_hub; ModelError if it cannot be had.
+    The library keeps what it has downloaded. Raises ExtraError without huggingface_hub; ModelError if it cannot be had.
     """
     repository, hub = _repository(name), _library()
     try:
@@ -162,10 +161,8 @@ def _library() -> Any:
     try:
         import huggingface_hub
     except ImportError as error:
-        raise ExtraError(
-            "hf:// needs the library huggingface_hub, which is not installed",
-            "Install it: pip install 'latentfill[hub]'.",
-        ) from error
+        what = "hf:// needs the library huggingface_hub, which is not installed"
+        raise ExtraError(what, "Install it: pip install 'latentfill[hub]'.") from error
     return huggingface_hub
 
 

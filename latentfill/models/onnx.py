@@ -1,8 +1,6 @@
-"""The networks in operations that every runtime knows: what an ONNX file can hold.
+"""A model as ONNX files, each compared with its network before it gets its name, and a description beside them.
 
-What lies beside the ONNX files: the same facts for programs and for people.
-
-A model as ONNX files, each compared with the network it was made from before it gets its name.
+The networks are written in operations that every runtime knows.
 """
 
 import json
@@ -75,25 +73,23 @@ class PlainEncoder(nn.Module):
 
 def plain_generator(gan: Gan) -> nn.Module:
     """The same G, to be exported. Raises TypeError for networks of other kinds."""
-    if isinstance(gan.generator, DcganGenerator):
-        gan = fuse(gan)
-    if isinstance(gan.generator, FusedGenerator):
-        return PlainGenerator(gan.generator).eval()
-    if isinstance(gan.generator, ResidualGenerator):
-        return gan.generator.eval()
-    raise TypeError(f"expected a generator that can be exported, not {type(gan.generator).__name__}")
+    generator = fuse(gan).generator if isinstance(gan.generator, DcganGenerator) else gan.generator
+    if isinstance(generator, FusedGenerator):
+        return PlainGenerator(generator).eval()
+    if isinstance(generator, ResidualGenerator):
+        return generator.eval()
+    raise TypeError(f"expected a generator that can be exported, not {type(generator).__name__}")
 
 
 def plain_encoder(gan: Gan) -> nn.Module | None:
     """The same E, to be exported, if there is one. Raises TypeError for networks of other kinds."""
-    if isinstance(gan.encoder, DcganEncoder):
-        gan = fuse(gan)
-    if isinstance(gan.encoder, FusedEncoder):
-        return PlainEncoder(gan.encoder).eval()
-    if isinstance(gan.encoder, ResidualEncoder):
-        return gan.encoder.eval()
-    if gan.encoder is not None:
-        raise TypeError(f"expected an encoder that can be exported, not {type(gan.encoder).__name__}")
+    encoder = fuse(gan).encoder if isinstance(gan.encoder, DcganEncoder) else gan.encoder
+    if isinstance(encoder, FusedEncoder):
+        return PlainEncoder(encoder).eval()
+    if isinstance(encoder, ResidualEncoder):
+        return encoder.eval()
+    if encoder is not None:
+        raise TypeError(f"expected an encoder that can be exported, not {type(encoder).__name__}")
     return None
 
 
@@ -125,8 +121,8 @@ def describe(
         return {"shape": list(shape), "meaning": MEANINGS[name].format(**facts, colours=colours)}
 
     files = {}
-    for file, named in shapes.items():
-        *inputs, output = [(name, tensor(name, shape)) for name, shape in named.items()]
+    for file, tensors in shapes.items():
+        *inputs, output = [(name, tensor(name, shape)) for name, shape in tensors.items()]
         difference = differences[file]
         files[file] = {"inputs": dict(inputs), "outputs": dict([output]), "largest_difference": difference}
     return {**facts, "files": files}
@@ -142,7 +138,7 @@ def readme(described: Mapping[str, Any]) -> str:
         "size n may be any. The same facts are in `export.json` and in the metadata of each file.",
     ]
     if described["alignment"]:
-        lines += ["", f"The pictures it has learnt from were aligned: {_told(described['alignment'])}."]
+        lines += ["", f"The pictures it has learnt from were aligned: {_pairs(described['alignment'])}."]
     for file, parts in files.items():
         lines += ["", f"## {file}", "", "| | name | shape | |", "|---|---|---|---|"]
         for side in ("inputs", "outputs"):
@@ -162,30 +158,17 @@ def readme(described: Mapping[str, Any]) -> str:
         f'(generated,) = generator.run(None, {{"z": z{labels}}})',
     ]
     if "completer.onnx" in files:
-        find = [
-            'completer = ort.InferenceSession("completer.onnx")',
-            *image,
-            f"noise = np.zeros((1, {described['latent']}), np.float32)",
-        ]
+        noise = f"noise = np.zeros((1, {described['latent']}), np.float32)"
+        find = ['completer = ort.InferenceSession("completer.onnx")', *image, noise]
         generate = ['(generated,) = completer.run(None, {"images": images, "known": known, "noise": noise})']
     elif "encoder.onnx" in files:
-        find = [
-            'encoder = ort.InferenceSession("encoder.onnx")',
-            *image,
-            '(z,) = encoder.run(None, {"images": images, "known": known})',
-        ]
+        encode = '(z,) = encoder.run(None, {"images": images, "known": known})'
+        find = ['encoder = ort.InferenceSession("encoder.onnx")', *image, encode]
     else:
         drawn = "rng.uniform(-1, 1" if described["prior"] == "uniform" else "rng.normal(0, 1"
         find = ["rng = np.random.default_rng(0)", f"z = {drawn}, (1, {described['latent']})).astype(np.float32)"]
         last = []
-    code = [
-        "import numpy as np",
-        "import onnxruntime as ort",
-        "",
-        *find,
-        *generate,
-        *last,
-    ]
+    code = ["import numpy as np", "import onnxruntime as ort", "", *find, *generate, *last]
     lines += ["", "## In Python", "", "```python", *code, "```"]
     return "\n".join(lines) + "\n"
 
@@ -196,7 +179,7 @@ def _exactness(difference: float | None) -> str:
     return f"Largest difference from PyTorch, in onnxruntime: {difference:.1e}."
 
 
-def _told(alignment: Mapping[str, Any]) -> str:
+def _pairs(alignment: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in alignment.items())
 
 
@@ -209,7 +192,7 @@ DESCRIPTION, README = "export.json", "README.md"
 @final
 @dataclass(frozen=True)
 class Exported:
-    """One file, and how far its network is from the original's; None where onnxruntime is missing to tell."""
+    """One file, and its largest difference from the network; None without onnxruntime."""
 
     path: Path
     difference: float | None
@@ -235,9 +218,8 @@ def write_onnx(gan: Gan, folder: Path, name: str) -> list[Exported]:
     try:
         import onnx  # noqa: F401
     except ImportError as error:
-        raise ExtraError(
-            "ONNX files need the library onnx, which is not installed", "Install it: pip install 'latentfill[onnx]'."
-        ) from error
+        what = "ONNX files need the library onnx, which is not installed"
+        raise ExtraError(what, "Install it: pip install 'latentfill[onnx]'.") from error
     parts = _parts(gan)
     facts = _facts(gan, name)
     for file in (*parts, DESCRIPTION, README):
@@ -262,7 +244,7 @@ def write_onnx(gan: Gan, folder: Path, name: str) -> list[Exported]:
 
 
 def largest_difference(path: Path, network: Any, inputs: Mapping[str, Tensor]) -> float | None:
-    """Between what file and network say to these inputs, one example alone and all; None without onnxruntime."""
+    """Between the outputs of file and network for these inputs, one example and all; None without onnxruntime."""
     try:
         import onnxruntime
     except ImportError:
@@ -270,14 +252,14 @@ def largest_difference(path: Path, network: Any, inputs: Mapping[str, Tensor]) -
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    found = []
+    differences = []
     for count in (1, TRIED):
         given = {name: tensor[:count] for name, tensor in inputs.items()}
         with torch.inference_mode():
             expected = network(*given.values()).numpy()
-        (answer,) = session.run(None, {name: tensor.numpy() for name, tensor in given.items()})
-        found.append(np.abs(answer - expected).max() if answer.shape == expected.shape else np.inf)
-    return float(np.max(found))  # NaN if any is
+        (output,) = session.run(None, {name: tensor.numpy() for name, tensor in given.items()})
+        differences.append(np.abs(output - expected).max() if output.shape == expected.shape else np.inf)
+    return float(np.max(differences))  # NaN if any is
 
 
 def _write_part(part: _Part, path: Path, facts: Mapping[str, Any]) -> float | None:
@@ -300,9 +282,8 @@ def _write_part(part: _Part, path: Path, facts: Mapping[str, Any]) -> float | No
         )
     model = onnx.load(str(path))
     model.producer_name, model.producer_version = "latentfill", __version__
-    onnx.helper.set_model_props(
-        model, {key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items()}
-    )
+    properties = {key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items()}
+    onnx.helper.set_model_props(model, properties)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
     difference = largest_difference(path, part.original, part.inputs)
@@ -344,9 +325,10 @@ def _shapes(part: _Part) -> dict[str, Sequence[Any]]:
 
 
 def _facts(gan: Gan, name: str) -> dict[str, Any]:
-    """What a program must know to use the files, and where they come from: written into each of them, too."""
+    """What a program must know of the files: origin, shapes and ranges; written into each of them, too."""
     network = gan.network
     uniform = isinstance(gan.generator.prior, UniformPrior)
+    latent_range = "each number in [-1, 1]" if uniform else f"standard normal, norm at most sqrt({network.latent})"
     return {
         "model": name,
         "latentfill": __version__,
@@ -356,9 +338,7 @@ def _facts(gan: Gan, name: str) -> dict[str, Any]:
         "classes": network.classes,
         "latent": network.latent,
         "prior": network.prior,
-        "latent_range": "each number in [-1, 1]"
-        if uniform
-        else f"standard normal, norm at most sqrt({network.latent})",
+        "latent_range": latent_range,
         "image_range": [-1, 1],
         "alignment": gan.about.get("alignment"),
         "weights_sha256": digest_weights(gan.generator, gan.encoder, gan.completer),

@@ -25,7 +25,7 @@ from .. import models
 from ..errors import LatentfillError, ModelError
 from ..gan.gan import Gan
 from ..models import hub as pushed
-from ..models.card import card, facts
+from ..models.card import facts, model_card
 from ..options import ServeOptions
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _card(path: Path, name: str) -> str:
             beside.suffix == ".md" and (beside.stem == path.stem or pushed.is_pushed(path.parent))
         ):
             return _plain(beside.read_text(errors="replace"))
-    return _plain(card(facts(path), name))
+    return _plain(model_card(facts(path), name))
 
 
 def _plain(text: str) -> str:

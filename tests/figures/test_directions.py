@@ -6,7 +6,7 @@ import torch
 
 from latentfill.completion.complete import complete
 from latentfill.completion.conditional import ConditionalGenerator
-from latentfill.figures.samples import EDIT_STEPS, edit_images, edit_sheet, mean_change, rows, show
+from latentfill.figures.samples import EDIT_STEPS, direction_rows, edit_images, edit_sheet, mean_change, show
 from latentfill.gan.checkpoint import build
 from latentfill.gan.completer import build_completer
 from latentfill.gan.directions import Directions, find_edits
@@ -29,7 +29,7 @@ ANSWER = complete(GAN, QUESTION, CompleteOptions(steps=5, learning_rate=0.1, tun
 
 def test_a_row_for_each_direction_goes_through_the_sample():
     z = GAN.generator.prior.sample([0])
-    made = rows(GAN, Directions(torch.eye(5)[:2], torch.ones(2)), z, 3, CPU)
+    made = direction_rows(GAN, Directions(torch.eye(5)[:2], torch.ones(2)), z, 3, CPU)
     assert [len(row) for row in made] == [3, 3]
     (sample,) = show(GAN, z, CPU)
     for row in made:
