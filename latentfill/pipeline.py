@@ -29,9 +29,10 @@ from .images.photos import Original
 from .images.pixels import fit, fit_hole, to_levels
 from .models import load
 from .options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ReadLimits
-from .photo import outside
+from .photo.content_aware import Filler
 from .photo.crop import INVENTED, Cut, cut, cut_observed, hidden_in
 from .photo.crops import pose
+from .photo.locate import draw_feature
 from .photo.observed import degrade
 from .photo.paste import Piece, paste
 from .photo.restore import restore
@@ -257,7 +258,7 @@ def place(request: Request, gan: Gan, options: PhotoOptions, limits: ReadLimits)
     operator, name = request.operator, request.name
     if operator is not None and not isinstance(operator, Operator):
         operator = parse_operator(operator)
-    if request.hole is None and operator is None:
+    if request.hole is None and operator is None and not options.extend:
         raise ValueError("nothing is asked: give a hole, or say with observe what the photo is")
     hole = "full" if request.hole is None else request.hole
     if isinstance(hole, str | Path):
@@ -266,7 +267,7 @@ def place(request: Request, gan: Gan, options: PhotoOptions, limits: ReadLimits)
     original, drawn = _fitted(original, hole, request, operator, gan.network.size, limits)
     landmarks, asked = request.landmarks, drawn.hole
     if operator is None:
-        made = cut(original, asked, gan, options, landmarks, name)
+        made = cut(original, asked, gan, options, landmarks, name, most=limits.max_pixels)
         if not (isinstance(hole, HoleSpec) and hole.kind in WHOLE) and not drawn.lowres:
             made = _without_idle_squares(made)
     else:
@@ -339,7 +340,8 @@ def draw_hole(
     if isinstance(hole, str | Path):
         hole = parse(str(hole), invert=invert)
     if isinstance(hole, HoleSpec):
-        return draw_spec(hole, shape, seed=seed, photo=original.photo(), name=name, limits=limits)
+        photo = original.photo()
+        return draw_spec(hole, shape, seed=seed, photo=photo, name=name, limits=limits, draw_feature=draw_feature)
     if isinstance(hole, bytes):
         drawn = decode_hole(hole, f"{name}: its hole", limits, invert=invert)
         check_size(drawn.hole.shape, shape, f"{name}: its hole", "the picture")
@@ -527,17 +529,18 @@ def _joined(
     how = ("overlay" if whole else "poisson") if options.blend == "auto" else options.blend
     values = original.values
     rgb = values if values.shape[2] == 3 else np.repeat(values, 3, 2)
+    hidden = hidden_in(original, hole)
     if question.observed is not None:
         rgb = restore(question.observed, hole, pieces)
     filled = paste(
         rgb,
         hole,
         pieces,
-        beyond=lambda photo, hole: outside.fill(photo, hole, photo_options.outside),
+        beyond=Filler(rgb, hidden, question.faces, photo_options.outside, options.seed),
         blend=how,
         grain=photo_options.grain,
         seed=options.seed,
-        hidden=hidden_in(original, hole),
+        hidden=hidden,
     )
     tint = GREY if values.shape[2] == 1 else tint
     found = hole > 0 if question.observed is None else np.ones_like(hole, bool)

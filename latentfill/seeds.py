@@ -56,6 +56,7 @@ class Stream(Enum):
     # Pictures, by the number or seed of the draw alone
     HOLES = "images", 0x686F6C65  # "hole"
     CALIBRATION_HOLES = "batch", 0x63616C6962  # "calib"
+    PATCHES = "photo", 1  # among which those that were copied into a hole are looked up
     DUPLICATES = "batch", 0  # the projections by which copies are looked for
     MEAN_IMAGE = "evaluation", 6
     TRIAL_ORDER = "evaluation", 0

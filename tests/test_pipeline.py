@@ -13,8 +13,9 @@ from latentfill.errors import HoleError, ImageError, LatentfillError
 from latentfill.faces.detector import find
 from latentfill.gan.checkpoint import build
 from latentfill.images.hole_pictures import grow
+from latentfill.images.holes import FACE_FEATURES
 from latentfill.images.photos import Original
-from latentfill.options import Alignment, CompleteOptions, NetworkOptions, PhotoOptions
+from latentfill.options import Alignment, CompleteOptions, NetworkOptions, PhotoOptions, ReadLimits
 from latentfill.photo import crop as cutting
 from latentfill.photo.crop import alignment_of, cut
 from latentfill.photo.locate import Found, upright
@@ -132,15 +133,93 @@ def test_a_file_is_opened_and_saved_with_all_it_held(tmp_path):
 @pytest.mark.parametrize(
     ("photo", "hole", "gan", "error", "told"),
     [
-        (noise(200, 200), hole_at((200, 200), 90, 90, 110, 110), FACES, ImageError, "no face was found.*--landmarks"),
         (noise(40, 70), hole_at((40, 70), 0, 0, 40, 70), PLAIN, HoleError, "covers all of it"),
         (noise(40, 70), hole_at((70, 40), 0, 0, 4, 7), PLAIN, HoleError, "40 x 70 pixels, but the photo is 70 x 40"),
     ],
-    ids=["no face", "all hole", "another size"],
+    ids=["all hole", "another size"],
 )
 def test_what_cannot_be_completed_is_told_with_the_cure(photo, hole, gan, error, told):
     with pytest.raises(error, match=f"(?s){told}"):
         latentfill.fill(photo, hole, gan, OPTIONS)
+
+
+@pytest.mark.parametrize("outside", ["auto", "patches", "biharmonic", "telea"])
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_a_photo_without_a_face_is_filled_from_itself_and_says_so(depth, outside):
+    photo, hole = noise(200, 200).astype(depth) * (np.iinfo(depth).max // 255), hole_at((200, 200), 90, 90, 110, 110)
+    filled = latentfill.fill(photo, hole, FACES, OPTIONS, photo_options=PhotoOptions(outside=outside))
+    made = filled.candidates[0].values
+    assert made.dtype == depth and np.array_equal(made[hole == 0], photo[hole == 0])
+    assert not np.array_equal(made[hole > 0], photo[hole > 0]) and not filled.placements
+    told = " ".join(filled.notes)
+    assert "no face was found" in told and "--landmarks" in told
+    assert "100 % of the hole is filled from the photo around it, not by the model" in told
+
+
+@pytest.mark.parametrize("margins", ["10,0,0,0", "0,20%,0,0", "0,0,25%,0", "0,0,0,8", "5,5%,10%,4", "0,0,0,0"])
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_margins_are_found_on_all_sides_and_the_photo_stays(margins, depth):
+    photo = np.dstack([noise(40, 80), np.full((40, 80), 255, np.uint8)]).astype(depth) * (np.iinfo(depth).max // 255)
+    filled = latentfill.fill(photo, None, PLAIN, OPTIONS, photo_options=PhotoOptions(extend=margins))
+    sides = zip(margins.split(","), (80, 40, 80, 40), strict=True)
+    left, top, right, bottom = (int(float(m.rstrip("%")) * (side / 100 if "%" in m else 1)) for m, side in sides)
+    made = filled.candidates[0]
+    assert made.values.shape == (top + 40 + bottom, left + 80 + right, 3) and made.values.dtype == depth
+    assert np.array_equal(made.values[top : top + 40, left : left + 80], photo[..., :3])
+    assert (made.alpha == np.iinfo(depth).max).all(), "what was found can be seen"
+    assert made.values.reshape(-1, 3).any(1).all() and np.ptp(made.values[-1].astype(int)) > 0
+
+
+def test_the_hole_and_landmarks_of_an_extended_photo_are_in_its_own_pixels():
+    hole = hole_at((512, 512), 106, 203, 160, 245)
+    plain = cut(Original(ASTRONAUT), hole, FACES, PhotoOptions(), [LANDMARKS])
+    made = cut(Original(ASTRONAUT), hole, FACES, PhotoOptions(extend="30,20,0,0"), [LANDMARKS])
+    assert made.hole.shape == (532, 542) and np.array_equal(made.hole[20:, 30:], hole) and made.hole[:20].all()
+    before, after = (one.placements[0].to_photo(np.zeros((1, 2))) for one in (plain, made))
+    assert np.allclose(after - before, (30, 20))
+
+
+@pytest.mark.parametrize(
+    ("margins", "told"),
+    [
+        ("1,2,3", "no four margins"),
+        ("-1,0,0,0", "no four"),
+        ("81,0,0,0", "wider than its 80 x 40"),
+        ("80,40,80,40", "pixels"),
+    ],
+)
+def test_margins_that_cannot_be_are_named(margins, told):
+    limits = ReadLimits(max_pixels=20_000)
+    with pytest.raises(HoleError, match=told):
+        latentfill.fill(noise(40, 80), None, PLAIN, OPTIONS, photo_options=PhotoOptions(extend=margins), limits=limits)
+
+
+@pytest.mark.parametrize("feature", FACE_FEATURES)
+def test_a_part_of_a_face_is_found_by_its_name(feature):
+    filled = latentfill.fill(ASTRONAUT, f"face:{feature}", FACES, OPTIONS)
+    changed = (filled.photo != ASTRONAUT).any(-1)
+    assert 0.001 < changed.mean() < 0.05 and not changed[260:].any() and len(filled.placements) == 1
+
+
+def test_who_wants_faces_alone_has_other_photos_rejected():
+    with pytest.raises(ImageError, match=r"(?s)no face was found.*--landmarks"):
+        latentfill.fill(
+            noise(200, 200),
+            hole_at((200, 200), 90, 90, 110, 110),
+            FACES,
+            OPTIONS,
+            photo_options=PhotoOptions(place="faces"),
+        )
+
+
+def test_a_hole_beside_a_face_is_filled_without_it():
+    """All around the hole is face or nothing: what is copied is what is left, a grey wall."""
+    photo = np.full((512, 700, 3), 90, np.uint8)
+    photo[:, :512] = ASTRONAUT
+    photo = np.clip(photo + np.random.default_rng(0).normal(0, 12, photo.shape), 0, 255).astype(np.uint8)
+    made = cut(Original(photo), hole_at((512, 700), 150, 520, 220, 600), FACES, PhotoOptions())
+    (face,) = made.faces
+    assert not made.placements and 0 < face.top < 110 < 180 < face.bottom and face.left < 200 < 250 < face.right < 320
 
 
 def test_the_model_in_the_package_knows_how_its_faces_were_aligned():

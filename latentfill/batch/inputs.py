@@ -19,6 +19,7 @@ from ..images.hole_pictures import DrawnHole, check_size, decode_hole, describe
 from ..images.pixels import fit, fit_hole
 from ..options import Alignment
 from ..photo.crop import INVENTED, Cut, alignment_of, cut, cut_observed
+from ..photo.locate import draw_feature
 from ..photo.observed import degrade
 from ..types import Hole
 from .outputs import Question, hole_of, hole_seed, made_of, sight_of
@@ -36,7 +37,7 @@ class Reader:
 
     def __init__(self, options: "CompleteCommand", gan: Gan, *, alone: bool = True) -> None:
         """One that is not `alone` at these pictures leaves the table of those that cannot be used to others."""
-        self.spec = holes.parse(hole_of(options), invert=options.invert)
+        self.spec = holes.parse(hole_of(options), invert=options.invert, threshold=options.hole_threshold)
         self.sight = sight_of(options)
         if self.sight is not None and self.lowres:
             raise LatentfillError("--hole lowres shows means of blocks itself", "Give --observe lowres:8 alone.")
@@ -140,7 +141,7 @@ class Reader:
         """The squares; of a picture that is to be degraded first, what was seen is written down."""
         options, name = self._options, question.source.name
         if self.sight is None:
-            made = cut(original, hole, self._gan, options.photo, points, name)
+            made = cut(original, hole, self._gan, options.photo, points, name, most=options.limits.max_pixels)
             # Who says full wants to see how near the model comes to the picture.
             asked = self.lowres or self.spec.kind == "full"
             return _spared(made) if made.placements and not asked else made
@@ -166,12 +167,20 @@ class Reader:
         """Drawn, or its own; and of the first picture it is said how its hole was understood."""
         source, limits = question.source, self._options.limits
         if question.hole is not None:
-            drawn = decode_hole(question.hole, f"{source.name}: its hole", limits, invert=self.spec.invert)
+            drawn = decode_hole(
+                question.hole,
+                f"{source.name}: its hole",
+                limits,
+                invert=self.spec.invert,
+                threshold=self.spec.threshold,
+            )
             check_size(drawn.hole.shape, shape, f"{source.name}: its hole", "the picture")
         else:
             seed = hole_seed(self._options.search.seed, PurePosixPath(source.name).name)
             photo = original.photo() if original.values.shape[:2] == shape else None
-            drawn = holes.draw(self.spec, shape, seed=seed, photo=photo, name=source.name, limits=limits)
+            drawn = holes.draw(
+                self.spec, shape, seed=seed, photo=photo, name=source.name, limits=limits, draw_feature=draw_feature
+            )
         if self.sight is not None and not drawn.hole.any():
             agreed = f"all of it is found anew, to agree with {self.sight.name}"
             drawn = replace(drawn, notes=() if self._described else (agreed,))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..options.commands import CompleteCommand
 
 ANEW = "Give another --out, or --overwrite to make it anew."
-LEFT_ALONE: dict[str, Any] = {"observe": None, "degrade": None}
+LEFT_ALONE: dict[str, Any] = {"observe": None, "degrade": None, "hole_threshold": 128}
 OF_MODEL = {"weights": "its weights have", "calibration": "its calibration or alignment has"}
 WHOLE, CHANGED = "whole", "changed"
 INVERTED = " inverted"
@@ -94,7 +94,7 @@ def hole_seed(seed: int, name: str) -> int:
 
 def hole_of(options: "CompleteCommand") -> str:
     """What is to be filled: of an observed picture nothing, if nothing is said."""
-    return options.hole or ("full" if sight_of(options) else "center")
+    return options.hole or ("full" if sight_of(options) or options.photo.extend else "center")
 
 
 def sight_of(options: "CompleteCommand") -> Operator | None:
@@ -109,6 +109,7 @@ def asked_for(options: "CompleteCommand") -> dict[str, Any]:
         "observe": options.observe,
         "degrade": options.degrade,
         "hole": hole_of(options) + (INVERTED if options.invert else ""),
+        "hole_threshold": options.hole_threshold,
         "model": options.model,
         "class": options.class_name,
         "preset": options.preset,
@@ -170,7 +171,7 @@ def check_same(
     defaults = asdict(CompleteOptions())
     kept = {name: value for name, value in told.get("options", {}).items() if name in defaults}  # others are gone
     told = {**LEFT_ALONE, **told, "options": {**defaults, **kept}}
-    told["photo"] = {"grow": 0, **told.get("photo", {})}
+    told["photo"] = {"grow": 0, "extend": "", **told.get("photo", {})}
     told, asked = _take_apart(told), _take_apart(asked)
     if now.get("hole") is not None and was.get("hole") == now["hole"]:
         told["hole"] = asked["hole"]

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, final
 
-from annotated_types import Ge, Interval, Le
+from annotated_types import Ge, Le
 from tyro.conf import Positional, arg
 
 from ..errors import ImageError, LatentfillError
 from ..options import CompleteOptions, PhotoOptions, ReadLimits
+from ..options.bounds import Widening
 
 if TYPE_CHECKING:
     from ..files.listing import Roles
@@ -40,8 +41,12 @@ class Options:
     """the hole, as it was given to `complete`"""
     invert: bool = False
     """the hole was given with --invert"""
-    grow: Annotated[int, Interval(ge=0, le=500)] = PhotoOptions.grow
-    """by how many pixels `complete` was told to widen the hole"""
+    hole_threshold: Annotated[int, Ge(1), Le(255)] = 128
+    """from which brightness on a grey pixel of the hole's picture is to be found"""
+    grow: Widening = PhotoOptions.grow
+    """by how much `complete` was told to widen the hole"""
+    extend: str = PhotoOptions.extend
+    """the margins that `complete` was told to add"""
     seed: Annotated[int, Ge(0), Le(2**31 - 1)] = CompleteOptions.seed
     """the seed of `complete`, for holes that are drawn at random"""
     limits: ReadLimits = field(default_factory=ReadLimits)
@@ -68,7 +73,7 @@ def run(options: Options) -> int:
     from ..files.contents import roles_of
     from ..images import holes
 
-    spec = holes.parse(options.hole, invert=options.invert)
+    spec = holes.parse(options.hole, invert=options.invert, threshold=options.hole_threshold)
     roles = roles_of(spec, [options.before], options.after)
     found: dict[str, Difference] = {}
     failed: dict[str, str] = {}
@@ -139,17 +144,24 @@ def _verify(source: "Source", after: Path, spec: "HoleSpec", options: Options) -
     from ..images import holes, photos
     from ..images.archives import Source
     from ..images.hole_pictures import grow
+    from ..photo.crop import extend
+    from ..photo.locate import draw_feature
 
     check_apart(spec, source)
     before = photos.read_original(source, options.limits)
     seed = hole_seed(options.seed, PurePosixPath(source.name).name)
     shape, photo = before.values.shape[:2], before.photo()
-    drawn = holes.draw(spec, shape, seed=seed, photo=photo, name=source.name, limits=options.limits)
+    drawn = holes.draw(
+        spec, shape, seed=seed, photo=photo, name=source.name, limits=options.limits, draw_feature=draw_feature
+    )
     for note in drawn.notes:
         print(f"{source.name}: {note}", file=sys.stderr)
     if not after.is_file():
         raise ImageError(f"{source.name}: its completion {after} is not there", NOTHING_LOST)
-    hole = grow(drawn.hole, options.grow)
+    hole = drawn.hole
+    if options.extend:
+        before, hole, _ = extend(before, hole, options.extend, source.name)
+    hole = grow(hole, options.grow)
     return compare(before, photos.read_original(Source(str(after), after), options.limits), hole)
 
 

@@ -55,6 +55,11 @@ class Box:
         top, left = max(0, self.top - by), max(0, self.left - by)
         return Box(top, left, min(height, self.bottom + by), min(width, self.right + by))
 
+    def union(self, other: "Box") -> "Box":
+        """The smallest box that holds both."""
+        top, left = min(self.top, other.top), min(self.left, other.left)
+        return Box(top, left, max(self.bottom, other.bottom), max(self.right, other.right))
+
 
 @final
 @dataclass(frozen=True)

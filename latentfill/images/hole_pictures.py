@@ -43,11 +43,12 @@ def is_transparent(alpha: Alpha) -> Missing:
     return np.asarray(alpha < WHITE)
 
 
-def grow(hole: Hole, pixels: int) -> Hole:
+def grow(hole: Hole, by: int | str) -> Hole:
     """The hole [H, W] and all pixels whose centres lie at most so many pixels from that of one of its own.
 
-    Raises ValueError for a negative number.
+    "2%" is so much of the picture's shorter side. Raises ValueError for a negative number.
     """
+    pixels = by if isinstance(by, int) else round(float(by.removesuffix("%")) / 100 * min(hole.shape))
     if pixels < 0:
         raise ValueError(f"a hole is widened by 0 pixels or more, not {pixels}")
     grown = to_hole(hole > 0)
@@ -95,32 +96,36 @@ class DrawnHole:
     grow: int = 0
 
 
-def read_hole(source: Source, limits: ReadLimits = DEFAULT_LIMITS, *, invert: bool = False) -> DrawnHole:
+def read_hole(
+    source: Source, limits: ReadLimits = DEFAULT_LIMITS, *, invert: bool = False, threshold: int = WHITE
+) -> DrawnHole:
     """The hole in a picture file, upright. Raises ImageError as `photos.read` does."""
-    return interpret(read(source, limits), invert=invert)
+    return interpret(read(source, limits), invert=invert, threshold=threshold)
 
 
-def decode_hole(data: bytes, name: str, limits: ReadLimits = DEFAULT_LIMITS, *, invert: bool = False) -> DrawnHole:
+def decode_hole(
+    data: bytes, name: str, limits: ReadLimits = DEFAULT_LIMITS, *, invert: bool = False, threshold: int = WHITE
+) -> DrawnHole:
     """The same of a picture file in memory, by whatever name the errors call it."""
-    return read_hole(Source(name, Path(), size=len(data), data=data), limits, invert=invert)
+    return read_hole(Source(name, Path(), size=len(data), data=data), limits, invert=invert, threshold=threshold)
 
 
-def interpret(photo: Photo, *, invert: bool = False) -> DrawnHole:
-    """A picture as a hole: white and opaque pixels are to be found; with `invert`, the others."""
+def interpret(photo: Photo, *, invert: bool = False, threshold: int = WHITE) -> DrawnHole:
+    """A picture as a hole: opaque pixels of the threshold and above are to be found; with `invert`, the others."""
     light = _brightness(photo.pixels)
     opaque = np.ones(light.shape, bool) if photo.alpha is None else photo.alpha >= WHITE
-    missing = ((light >= WHITE) & opaque) ^ invert
+    missing = ((light >= threshold) & opaque) ^ invert
     notes = []
     red, green, blue = (photo.pixels[..., i] for i in range(3))
     apart = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
     if coloured := int(np.count_nonzero((apart > COLOURED) & opaque)):
         notes.append(
             f"{_count_pixels(coloured)} of the hole {_is_or_are(coloured)} coloured: "
-            f"a colour counts as white if its brightness is {WHITE} and above"
+            f"a colour counts as white if its brightness is {threshold} and above"
         )
-    half = (light >= WHITE) & (light < BRIGHT) if invert else (light >= BLACK) & (light < WHITE)
-    kind = f"grey ({WHITE} and above)" if invert else f"grey (below {WHITE})"
-    return _with_notes(missing, half & opaque, notes, kind, _empty(light, opaque, invert), invert)
+    half = (light >= threshold) & (light < BRIGHT) if invert else (light >= BLACK) & (light < threshold)
+    kind = f"grey ({threshold} and above)" if invert else f"grey (below {threshold})"
+    return _with_notes(missing, half & opaque, notes, kind, _empty(light, opaque, invert, threshold), invert)
 
 
 def interpret_array(values: np.ndarray) -> DrawnHole:
@@ -186,11 +191,11 @@ def _brightness(pixels: Pixels) -> UInt8[np.ndarray, "_ _"]:
     return np.concatenate([to_grey(pixels[top : top + BAND])[..., 0] for top in range(0, len(pixels), BAND)])
 
 
-def _empty(light: np.ndarray, opaque: Missing, invert: bool) -> str:
+def _empty(light: np.ndarray, opaque: Missing, invert: bool, threshold: int = WHITE) -> str:
     if invert:
-        return f"no pixel of the hole is black (below {WHITE})"
+        return f"no pixel of the hole is black (below {threshold})"
     largest = int(light[opaque].max(initial=0))
-    return f"no pixel of the hole is white; its largest value is {largest}; white is {WHITE} and above"
+    return f"no pixel of the hole is white; its largest value is {largest}; white is {threshold} and above"
 
 
 def _count_pixels(count: int) -> str:

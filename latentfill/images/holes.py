@@ -1,5 +1,6 @@
 """Holes by name: parse how a kind of hole is written, and draw it for a picture."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -14,10 +15,10 @@ from ..errors import HoleError
 from ..files.naming import fold
 from ..options import ReadLimits
 from ..seeds import Stream, philox
-from ..types import Hole, Known
+from ..types import Hole, Known, Pixels
 from . import shapes
 from .archives import Source, is_picture
-from .hole_pictures import DrawnHole, check_size, interpret_alpha, inversion_note, read_hole, to_hole, to_missing
+from .hole_pictures import WHITE, DrawnHole, check_size, interpret_alpha, inversion_note, read_hole, to_hole, to_missing
 from .photos import DEFAULT_LIMITS, Photo
 from .shapes import Missing, Shape, brush, ellipses
 
@@ -39,6 +40,7 @@ KINDS = MappingProxyType(
         "eyes": "eyes, a rectangle over the eyes of an aligned face",
         "nose": "nose, a rectangle over the nose of an aligned face",
         "mouth": "mouth, a rectangle over the mouth of an aligned face",
+        "face": "face:eyes, face:nose, face:mouth, face:glasses, face:left or face:right, of each face that is found",
         "rectangle": f"{shapes.WRITTEN['rectangle']}, in pixels or as 10%; join several shapes with +",
         "ellipse": f"{shapes.WRITTEN['ellipse']}, in pixels or as 10%; one radius makes a circle",
         "alpha": "alpha, where the picture is transparent",
@@ -50,7 +52,7 @@ KINDS = MappingProxyType(
 ALIASES = {"centre": "center", "color": "colour"}
 PAINTED = ("alpha", "colour", "file", "folder")  # made by people, who disagree on what white means
 SHAPES = tuple(shapes.WRITTEN)
-AT_PHOTO_SIZE = PAINTED + SHAPES  # drawn at the photo's own size, the others at the model's
+AT_PHOTO_SIZE = (*PAINTED, *SHAPES, "face")  # drawn at the photo's own size, the others at the model's
 # Left, top, width and height in percent of an aligned face, which OpenFace's template puts there (faces/templates.py,
 # with margin 1). Of another picture they are the same percent.
 FEATURES = {
@@ -58,6 +60,7 @@ FEATURES = {
     "nose": shapes.parse("rectangle:34%,20%,31%,32%"),
     "mouth": shapes.parse("rectangle:22%,53%,57%,29%"),
 }
+FACE_FEATURES = ("eyes", "nose", "mouth", "glasses", "left", "right")
 Size = tuple[int, int]  # height, width in pixels
 PARTNERS = ("_mask", "-mask", "_hole", "-hole")  # what may follow a photo's name in that of its hole
 NUMBERS = {"center": (0.25, 0.0, 0.5), "random": (0.2, 0.0, 1.0)}  # default, least, most
@@ -77,12 +80,15 @@ class HoleSpec:
     path: Path = Path()
     shapes: tuple[Shape, ...] = ()
     invert: bool = False
+    feature: str = ""
+    threshold: int = WHITE
 
 
-def parse(text: str, *, invert: bool = False) -> HoleSpec:
+def parse(text: str, *, invert: bool = False, threshold: int = WHITE) -> HoleSpec:
     """Understand one of `KINDS`; a name that is none of them is a file or a folder.
 
-    With `invert`, what the hole names is given and the rest is to be found. Raises HoleError, which lists the kinds.
+    With `invert`, what the hole names is given and the rest is to be found. Of a picture what is at least as bright as
+    the `threshold` is white. Raises HoleError, which lists the kinds.
     """
     head, *arguments = text.split(":")
     kind = ALIASES.get(head, head)
@@ -90,6 +96,10 @@ def parse(text: str, *, invert: bool = False) -> HoleSpec:
         raise HoleError("lowres cannot be inverted", "Leave one of the two out.")
     if kind == "colour":
         return _parse_colour(text, arguments, invert)
+    if kind == "face":
+        if len(arguments) != 1 or arguments[0] not in FACE_FEATURES:
+            raise HoleError(f"{text!r} names no part of a face", f"Write {KINDS['face']}.")
+        return HoleSpec(kind, feature=arguments[0], invert=invert)
     if kind in SHAPES:
         return HoleSpec(kind, shapes=shapes.parse(text), invert=invert)
     if kind in NUMBERS and len(arguments) <= 1:
@@ -107,7 +117,7 @@ def parse(text: str, *, invert: bool = False) -> HoleSpec:
         raise HoleError(f"{text!r} is neither a kind of hole nor a file", f"It is one of: {kinds}.")
     if path.is_file() and not is_picture(path.name):
         raise HoleError(f"{path}: not a picture, going by its name", "Give a PNG of the picture's size.")
-    return HoleSpec("folder" if path.is_dir() else "file", path=path, invert=invert)
+    return HoleSpec("folder" if path.is_dir() else "file", path=path, invert=invert, threshold=threshold)
 
 
 def _parse_colour(text: str, arguments: list[str], invert: bool) -> HoleSpec:
@@ -135,12 +145,13 @@ def draw(
     photo: Photo | None = None,
     name: str = "",
     limits: ReadLimits = DEFAULT_LIMITS,
+    draw_feature: Callable[[Pixels, str, str], Missing] | None = None,
 ) -> DrawnHole:
     """The hole of one picture, and notes of what looks wrong with it.
 
     It depends on the seed (0 to 2^64 - 1) and the arguments alone. `photo` is needed for its alpha or its colours,
     `name` (a path within the listing, as `Source.name`) to find its partner in a folder of holes, which is read within
-    the limits.
+    the limits. `draw_feature` is that of `photo.locate`, for parts of faces.
 
     Raises HoleError if the hole cannot be had or has another size than the picture, ImageError if it cannot be read.
     """
@@ -152,7 +163,12 @@ def draw(
         raise ValueError(f"size is {size} but the photo is {photo.pixels.shape[:2]}")
     if spec.kind in ("file", "folder", "alpha"):
         return _read_painted(spec, size, photo, name, limits)
-    missing = _draw_missing(spec, size, photo, seed, name) ^ spec.invert
+    if spec.kind == "face":
+        if photo is None or draw_feature is None:
+            raise HoleError(f"{name or 'the picture'}: no face is looked for in it", "Name another hole.")
+        missing = draw_feature(photo.pixels, spec.feature, name) ^ spec.invert
+    else:
+        missing = _draw_missing(spec, size, photo, seed, name) ^ spec.invert
     note = _note(spec, missing)
     return DrawnHole(to_hole(missing), (note,) if note else (), spec.kind == "lowres")
 
@@ -232,15 +248,15 @@ def _read_painted(spec: HoleSpec, size: Size, photo: Photo | None, name: str, li
             )
         return interpret_alpha(photo.alpha, invert=spec.invert)
     path = find_file(spec, name) or spec.path
-    found = _read_hole_once(path, path.stat().st_mtime_ns if path.exists() else 0, limits, spec.invert)
+    found = _read_hole_once(path, path.stat().st_mtime_ns if path.exists() else 0, limits, spec.invert, spec.threshold)
     check_size(found.hole.shape, size, str(path), name or "the picture")
     return found
 
 
 @lru_cache(maxsize=4)
-def _read_hole_once(path: Path, changed: int, limits: ReadLimits, invert: bool) -> DrawnHole:
+def _read_hole_once(path: Path, changed: int, limits: ReadLimits, invert: bool, threshold: int) -> DrawnHole:
     """Of a file. Kept, since one file often serves for many pictures."""
-    return read_hole(Source(str(path), path), limits, invert=invert)
+    return read_hole(Source(str(path), path), limits, invert=invert, threshold=threshold)
 
 
 def _find_partner(folder: Path, name: str) -> Path:

@@ -89,12 +89,15 @@ class CompleteCommand:
     out: Path
     """folder for the results"""
     hole: str | None = None
-    """what to fill, if not given the center, or with --observe nothing: center[:scale], left, half,
+    """what to fill, if not given the center, or with --observe and --extend nothing: center[:scale], left, half,
     random[:fraction missing], grid, full, lowres, pattern, thin, medium, thick, brush, ellipses, of aligned faces eyes,
-    nose, mouth, alpha, colour:#ff00ff[:tolerance], rectangle:LEFT,TOP,WIDTH,HEIGHT, ellipse:X,Y,RADIUS_X,RADIUS_Y
-    (pixels or %), a picture (white = to be found), or a folder of such paired by file name"""
+    nose, mouth, of the faces in a photo face:eyes, face:nose, face:mouth, face:glasses, face:left, face:right, alpha,
+    colour:#ff00ff[:tolerance], rectangle:LEFT,TOP,WIDTH,HEIGHT, ellipse:X,Y,RADIUS_X,RADIUS_Y (pixels or %), a picture
+    (white = to be found), or a folder of such paired by file name"""
     invert: bool = False
     """fill what the hole leaves, and keep what it names: for hole pictures in which black is to be found"""
+    hole_threshold: Annotated[int, Ge(1), Le(255)] = 128
+    """from which brightness on a grey pixel of a hole's picture is to be found, 1 to 255"""
     observe: str | None = None
     """what the pictures are observations of, so that all of each is found anew and agrees with it: grey, lowres:FACTOR
     (so many times smaller), noise:SIGMA (in grey levels), levels:COUNT (per channel), jpeg:QUALITY, or some joined by +

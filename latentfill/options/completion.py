@@ -10,7 +10,7 @@ from typing import Annotated, Literal, final
 from annotated_types import Ge, Gt, Interval, Le, Lt, Predicate
 
 from ..errors import LatentfillError
-from .bounds import LandmarkSet, Positive
+from .bounds import LandmarkSet, Positive, Widening
 
 
 @final
@@ -47,15 +47,21 @@ class PhotoOptions:
 
     place: Literal["auto", "faces", "center"] = "auto"
     """where the model looks: at the faces that the hole touches, or at the central square; auto is faces for models of
-    aligned faces. A picture of the model's size is taken whole"""
+    aligned faces, and a photo without one is filled from itself, where faces rejects it. A picture of the model's size
+    is taken whole"""
     upsample: Annotated[int, Interval(ge=0, le=3)] = 1
     """how often to double a photo's size in the search for small faces"""
-    outside: Literal["biharmonic", "telea"] = "biharmonic"
-    """what fills the part of a hole that the model does not see: the smoothest continuation, or Telea's method"""
+    outside: Literal["auto", "patches", "biharmonic", "telea"] = "auto"
+    """what fills the part of a hole that the model does not see: patches of the photo, the smoothest continuation, or
+    Telea's method; auto is biharmonic where the hole's rim is smooth, as in the sky, and else patches"""
     grain: bool = True
     """give the filled part the grain of the photo around it"""
-    grow: Annotated[int, Interval(ge=0, le=500)] = 0
-    """widen the hole by so many pixels on all sides: for soft edges, and for the rest of a mark that is painted out"""
+    grow: Widening = 0
+    """widen the hole by so many pixels, or so much of the photo's shorter side (2%), on all sides: for soft edges, and
+    for the rest of a mark that is painted out"""
+    extend: str = ""
+    """LEFT,TOP,RIGHT,BOTTOM, in pixels or in percent of the photo's sides (10%,0,10%,0): add such margins to the photo,
+    which are to be found as the hole is"""
 
 
 def is_odd(number: int) -> bool:

@@ -1,5 +1,6 @@
 """From a photo and its hole to the squares that a model is asked about."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from math import inf
@@ -12,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from ..completion.operators import LinearOperator, Operator
 from ..errors import HoleError, ImageError, LatentfillError
 from ..faces.detector import SURE
-from ..faces.placement import Placement
+from ..faces.placement import Box, Placement
 from ..faces.templates import are_flat, are_mirrored
 from ..gan.gan import Gan
 from ..images.hole_pictures import check_size, grow, is_transparent, to_hole, to_missing
@@ -30,6 +31,7 @@ GIVE = "Give its landmarks (--landmarks), or have the model complete the middle 
 SCATTERED = 0.25  # share of a crop that a fine hole may touch more than it hides before its crop is cut differently
 EMPTY = "the hole is empty: nothing is done"
 INVENTED = "the hole covers all of it: all of the result is invented"
+MARGINS = re.compile(",".join([r"\d{1,9}(\.\d{1,9})?%?"] * 4))
 LITTLE = 0.15  # with less of a crop known, what is found could be anybody
 
 
@@ -38,8 +40,8 @@ LITTLE = 0.15  # with less of a crop known, what is found could be anybody
 class Cut:
     """A photo, its hole [H, W], and the squares of it that the model is asked about.
 
-    `seen` is the share of the hole that they hold, 0 to 1; `notes` say what a user should know. Of an observed photo
-    the original is what is shown of it.
+    `seen` is the share of the hole that they hold, 0 to 1; `notes` say what a user should know, `faces` where
+    the photo has any, as far as they were looked for. Of an observed photo the original is what is shown of it.
     """
 
     original: Original
@@ -50,6 +52,7 @@ class Cut:
     seen: float
     notes: tuple[str, ...] = ()
     observed: Observed | None = None
+    faces: tuple[Box, ...] = ()
 
     @property
     def sights(self) -> tuple[Operator, ...]:
@@ -66,11 +69,13 @@ def cut(
     name: str = "the photo",
     *,
     observed: Observed | None = None,
+    most: int | None = None,
 ) -> Cut:
     """The squares of a photo that a hole [H, W] touches, as the model wants them; of an observed one, all it can find.
 
     `landmarks` [n, 3, 2] are x, y of three points for each of n faces, in continuous coordinates (the centre of the
     first pixel is 0.5, 0.5), in the order of the model's alignment. They are used beside the faces that are found.
+    With its margins the photo may have at most `most` pixels.
 
     Raises HoleError if nothing of the photo is known, ImageError if a model of faces finds none or landmarks do not
     suit the photo, and ValueError for options and shapes that cannot be.
@@ -78,11 +83,14 @@ def cut(
     _check_options(options)
     height, width = original.values.shape[:2]
     check_size(hole.shape, (height, width), "the hole", name)
+    given = _faces_given(landmarks, height, width, name)
+    if options.extend:
+        original, hole, (left, top) = extend(original, hole, options.extend, name, most)
+        (height, width), given = hole.shape, given + np.array([left, top])
     hole, pixels = _widened(hole, options), original.photo().pixels
     hidden, told = hidden_in(original, hole), original.notes
     if gan.network.channels == 1 and original.values.shape[2] == 3 and find_tint(pixels, hidden == 0, hole > 0) is None:
         told = (*told, "the model draws grey pictures: what it finds in a colour photo has no colours of its own")
-    given = _faces_given(landmarks, height, width, name)
     if (height, width) == (gan.network.size, gan.network.size):
         whole = Placement.square(0.0, 0.0, float(height), height)
         empty = () if hole.any() or observed is not None else (EMPTY,)
@@ -92,7 +100,7 @@ def cut(
     if not hole.any() and observed is None:
         return Cut(original, hole, (), (), (), 0.0, (*told, EMPTY))
     wanted = hole if observed is None else np.full_like(hole, 255)
-    placements, notes = _placed(pixels, wanted, hidden, gan, options, given, name)
+    placements, notes, faces = _placed(pixels, wanted, hidden, gan, options, given, name)
     pairs = [_crop(placement, pixels, hidden) for placement in placements]
     known = min((1 - np.count_nonzero(gap) / gap.size for _, gap in pairs), default=1.0)
     if known < LITTLE:
@@ -101,9 +109,9 @@ def cut(
     if observed is not None:
         notes = (*notes, *_told(observed, placements, hole, gan, name))
     if seen < 1:
-        notes = (*notes, f"{100 * (1 - seen):.3g} % of the hole is outside of what the model sees: {options.outside}")
+        notes = (*notes, f"{100 * (1 - seen):.3g} % of the hole is filled from the photo around it, not by the model")
     crops, gaps = tuple(zip(*pairs, strict=True)) if pairs else ((), ())
-    return Cut(original, hole, placements, crops, gaps, seen, (*told, *notes), observed)
+    return Cut(original, hole, placements, crops, gaps, seen, (*told, *notes), observed, faces)
 
 
 def cut_observed(
@@ -125,12 +133,42 @@ def cut_observed(
         raise LatentfillError(
             "the model draws grey pictures, so it knows no colours", "Take a model of colour pictures."
         )
+    if options.extend:
+        raise HoleError(f"{name}: only seen so, it has no margins", "Leave --extend or --observe out.")
     hole, options = _widened(hole, options), replace(options, grow=0)
     hidden = hidden_in(original, hole) if hole.shape == original.values.shape[:2] else np.zeros_like(hole)
     observed = look(cover(original, hidden), sight, gan.network.size, name, most)
     times = observed.shown.values.shape[0] / original.values.shape[0]
     points = np.asarray(landmarks, float) * times if len(landmarks) else landmarks
     return cut(observed.shown, observed.hole(hole, name), gan, options, points, name, observed=observed)
+
+
+def extend(
+    original: Original, hole: Hole, margins: str, name: str, most: int | None = None
+) -> tuple[Original, Hole, tuple[int, int]]:
+    """A photo and its hole with margins "LEFT,TOP,RIGHT,BOTTOM", in pixels or percent, which are to be found.
+
+    And where in it the photo begins, x and y. Raises HoleError for margins that are wider than the photo or cannot be
+    understood, and if the photo would have more than `most` pixels.
+    """
+    height, width = hole.shape
+    cure = "Write --extend LEFT,TOP,RIGHT,BOTTOM, in pixels or as 10%, each at most as wide as the photo."
+    if MARGINS.fullmatch(margins) is None:
+        raise HoleError(f"{margins!r} are no four margins", cure)
+    numbers = []
+    for margin, side in zip(margins.split(","), (width, height, width, height), strict=True):
+        number = float(margin.rstrip("%"))
+        numbers.append(round(number * side / 100 if "%" in margin else number))
+        if numbers[-1] > side:
+            raise HoleError(f"{name}: {margins} is wider than its {width} x {height} pixels", cure)
+    left, top, right, bottom = numbers
+    pixels = (left + width + right) * (top + height + bottom)
+    if most is not None and pixels > most:
+        raise HoleError(f"{name}: it would have {pixels:,} pixels with its margins", f"At most {most:,} are allowed.")
+    around = [(top, bottom), (left, right)]
+    hole = np.pad(hole, around, constant_values=255)
+    alpha = None if original.alpha is None else np.pad(original.alpha, around)
+    return replace(original, values=np.pad(original.values, [*around, (0, 0)]), alpha=alpha), hole, (left, top)
 
 
 def alignment_of(gan: Gan) -> Alignment | None:
@@ -142,17 +180,17 @@ def alignment_of(gan: Gan) -> Alignment | None:
 
 def _placed(
     pixels: Pixels, hole: Hole, hidden: Hole, gan: Gan, options: PhotoOptions, given: Threes, name: str
-) -> tuple[tuple[Placement, ...], tuple[str, ...]]:
+) -> tuple[tuple[Placement, ...], tuple[str, ...], tuple[Box, ...]]:
     size, alignment = gan.network.size, alignment_of(gan)
     if options.place == "center" or (options.place == "auto" and alignment is None and not len(given)):
         left, top, right, _ = central_square(*hole.shape)
         middle = Placement.square(float(left), float(top), float(right - left), size)
-        return ((middle,) if seen_by([middle], hole) else ()), ()
+        return ((middle,) if seen_by([middle], hole) else ()), (), ()
     alignment = alignment or Alignment()
     squares = [upright(points, size, alignment) for points in given]
     squares = [square for square in squares if seen_by([square], hole)]
     if squares and seen_by(squares, hole) == 1:
-        return tuple(squares), ()
+        return tuple(squares), (), ()
     found = find_faces(pixels, hole, hidden, size, alignment, upsample=options.upsample)
     # beside landmarks only faces beyond doubt count, and not those that the landmarks are of; and where all of a photo
     # is wanted, that much of it is in no face is no reason to take anything for one
@@ -161,11 +199,14 @@ def _placed(
         least = SURE
     certain = [(f, p) for f, p in zip(found.faces, found.placements, strict=True) if f.score >= least]
     squares += [p for _, p in certain if not any(_same(p, square) for square in squares)]
-    if not squares and not found.elsewhere:
+    if squares:
+        return tuple(squares), describe_doubts([face for face, _ in certain], found.turned), found.boxes
+    if not found.elsewhere and (options.place == "faces" or hole.all()):
         raise ImageError(f"{name}: no face was found", GIVE)
-    if not squares:
-        return (), (f"no face was found at the hole, but {found.elsewhere} elsewhere. If it hides a face: {GIVE}",)
-    return tuple(squares), describe_doubts([face for face, _ in certain], found.turned)
+    where = (
+        f"no face was found at the hole, but {found.elsewhere} elsewhere" if found.elsewhere else "no face was found"
+    )
+    return (), (f"{where}. If the hole hides one: {GIVE}",), found.boxes
 
 
 def _told(observed: Observed, placements: Sequence[Placement], hole: Hole, gan: Gan, name: str) -> tuple[str, ...]:

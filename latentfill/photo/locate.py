@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil, sqrt
+from math import ceil, floor, sqrt
 from typing import final
 
 import numpy as np
 from PIL import Image
 
+from ..errors import HoleError
+from ..faces import features
 from ..faces.detector import SURE, Face, find, suppress
 from ..faces.placement import Box, Placement, Points
 from ..faces.templates import place, shear
@@ -21,6 +23,7 @@ DOUBT = 0.3  # how much surer a face must be that the hole's content helps to ma
 SEEN = 0.5  # with this share of the hole in found faces there is no need to look harder
 THRESHOLDS = (0.0, -0.3, -0.6)  # the detector's own, and lower ones for faces of which the hole hides a part
 OWN = 0.2  # share of the hole that a face found at a lowered threshold must hold: doubtful ones are common there
+HAIR = 0.2  # of the width of a face, by which it is larger than the detector's box
 STEEP = 1.3  # faces sheared more than this were not in the training data: their landmarks are doubtful
 
 
@@ -29,13 +32,14 @@ STEEP = 1.3  # faces sheared more than this were not in the training data: their
 class Found:
     """The faces at a hole, best first, their squares, and how many more there are in the photo.
 
-    `turned` says by how many degrees the photo is turned to the left, going by them.
+    `boxes` are where all of them are. `turned` says by how many degrees the photo is turned to the left, going by them.
     """
 
     faces: tuple[Face, ...]
     placements: tuple[Placement, ...]
     elsewhere: int
     turned: int = 0
+    boxes: tuple[Box, ...] = ()
 
 
 def find_faces(photo: Pixels, hole: Hole, hidden: Hole, size: int, alignment: Alignment, *, upsample: int = 1) -> Found:
@@ -54,7 +58,22 @@ def find_faces(photo: Pixels, hole: Hole, hidden: Hole, size: int, alignment: Al
     if all(face.score < 0 for face in faces):
         others, turned = find_turned(photo, hidden, alignment.landmarks)
         faces = others or faces
-    return replace(_chosen(faces, hole, size, alignment), turned=turned)
+    boxes = tuple(_box(face, *hole.shape) for face in faces)
+    return replace(_chosen(faces, hole, size, alignment), turned=turned, boxes=boxes)
+
+
+def draw_feature(photo: Pixels, feature: str, name: str) -> np.ndarray:
+    """Where a part of each face lies in a photo [H, W, 3]: bool [H, W]. Raises HoleError if it has no face."""
+    nothing = np.zeros(photo.shape[:2], np.uint8)
+    view = _View(photo, nothing, Box(0, 0, *nothing.shape), WHOLE_PIXELS)
+    seen = view.faces("inner-eyes-and-bottom-lip", 1)
+    faces = [face for face in seen if face.score >= SURE] or [face for face in seen if face.score >= 0]
+    faces = faces or find_turned(photo, nothing, "inner-eyes-and-bottom-lip")[0]
+    if not faces:
+        raise HoleError(
+            f"{name or 'the photo'}: no face was found for face:{feature}", "Paint the hole, or name another."
+        )
+    return np.logical_or.reduce([features.draw(face.landmarks, feature, *nothing.shape) for face in faces])
 
 
 def find_turned(photo: Pixels, hidden: Hole, landmarks: LandmarkSet) -> tuple[list[Face], int]:
@@ -172,6 +191,15 @@ def _around(hole: Hole) -> Box:
     more = int(1.5 * max(rows[-1] - rows[0], columns[-1] - columns[0])) + 100
     top, left = max(0, int(rows[0]) - more), max(0, int(columns[0]) - more)
     return Box(top, left, min(hole.shape[0], int(rows[-1]) + more), min(hole.shape[1], int(columns[-1]) + more))
+
+
+def _box(face: Face, height: int, width: int) -> Box:
+    more = HAIR * (face.right - face.left)
+    (left, right), (top, bottom) = (
+        np.clip((floor(a - more), ceil(b + more)), 0, side).tolist()
+        for a, b, side in ((face.left, face.right, width), (face.top, face.bottom, height))
+    )
+    return Box(top, left, bottom, right)
 
 
 def _with_new(

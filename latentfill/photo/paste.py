@@ -17,13 +17,12 @@ Photo = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
 Values = Float32[np.ndarray, "h w 3"]
 Plane = Float32[np.ndarray, "h w"]
 Where = Bool[np.ndarray, "h w"]
-Beyond = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Beyond = Callable[[Box, np.ndarray, np.ndarray], tuple[np.ndarray, float]]
 Blend = Literal["overlay", "poisson"]
 
 MARGIN = 64  # pixels of the photo around the hole that are looked at: two blocks of grain
 APART = 64  # pixels: parts of a hole that are farther apart are filled one by one
 PARTS = 16  # and than this share of what encloses them all
-SMOOTH = 16.0  # scale of what is as smooth as `beyond`
 LEAST = 0.01  # depth of a piece at its edge, as a share of that in its middle: it counts if there is no other
 BEYOND = 1  # pixels, of the photo and of the crop, that a piece goes on beyond its edge, for what is known there
 
@@ -61,8 +60,9 @@ def paste(
     `photo` is uint8 or uint16 [H, W, 3] and so is the result; `hole` [H, W] is above 0 where a pixel is to be found.
     Where pieces overlap, the middle of one wins over the edge of another. `poisson` keeps the pieces' gradients and
     meets the photo's values around the hole (as `images.blending.poisson`), `overlay` puts them in as they are. What
-    no piece covers comes from `beyond(values, hole)`: float32 [h, w, 3] in 0..255, a part of the photo with the pieces
-    already in place, and uint8 [h, w], 255 where it is wanted; its answer has the shape of the values.
+    no piece covers comes from `beyond(box, values, hole)`: float32 [h, w, 3] in 0..255, that part of the photo with the
+    pieces already in place, and uint8 [h, w], 255 where it is wanted. It answers with values of this shape, and with
+    their scale: 1 if they have grain as the photo has, more if they are as smooth as what is enlarged so much.
 
     `hidden` [H, W] is above 0 in the hole and where the photo means nothing else, such as where it is transparent.
 
@@ -87,8 +87,8 @@ def paste(
         filled = np.where(covered[..., None], generated, values)
         left = gap & ~covered
         if left.any():
-            filled[left] = _continued(beyond, filled.clip(0, 255), ~known & ~covered)[left]
-            scale[left] = SMOOTH
+            found, scale[left] = _continued(beyond, box, filled.clip(0, 255), ~known & ~covered)
+            filled[left] = found[left]
         if grain and (scale[gap] > 1).any():
             noise = grain_of(values, known, float(np.median(scale[gap])), seed + (number << 64))
             filled += noise * np.clip(scale - 1, 0, 1)[..., None]
@@ -150,11 +150,12 @@ def _composed(pieces: Sequence[Piece], box: Box) -> tuple[Values, Where, Where, 
     return values, total > 0, covered, scale
 
 
-def _continued(beyond: Beyond | None, values: Values, wanted: Where) -> Values:
-    """What `beyond` says of the pixels that are wanted."""
+def _continued(beyond: Beyond | None, box: Box, values: Values, wanted: Where) -> tuple[Values, float]:
+    """What `beyond` says of the pixels that are wanted, and its scale."""
     if beyond is None:
         raise ValueError("no piece covers all of the hole, and there is no `beyond` for the rest")
-    found = np.asarray(beyond(values, np.where(wanted, np.uint8(255), np.uint8(0))), np.float32)
+    found, scale = beyond(box, values, np.where(wanted, np.uint8(255), np.uint8(0)))
+    found = np.asarray(found, np.float32)
     if found.shape != values.shape:
         raise ValueError(f"beyond was given values {values.shape} and answered with {found.shape}")
-    return found
+    return found, scale

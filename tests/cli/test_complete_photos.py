@@ -42,11 +42,12 @@ def test_photos_of_any_size_are_completed_in_one_command(tmp_path, model, capsys
     Image.fromarray(np.full((90, 120, 3), 100, np.uint8)).save(photos / "nobody.png")
     (photos / "text.png").write_text("not a picture")
     assert complete(model, photos, "--out", out, "--hole", "ellipse:50%,27%,8%,6%") == 1
-    assert {path.name for path in out.glob("*.png")} == {"astronaut.png", "grey.png"}
+    assert {path.name for path in out.glob("*.png")} == {"astronaut.png", "grey.png", "nobody.png"}
     told = capsys.readouterr().err
-    assert "nobody.png: no face was found" in told and "--landmarks" in told and "2 completed, 2 rejected" in told
+    assert "nobody.png: no face was found" in told and "--landmarks" in told and "3 completed, 1 rejected" in told
+    assert "no face was found" in json.loads((out / "nobody.json").read_text())["notes"][0]
     rows = list(csv.DictReader((out / "_run" / "rejected.csv").open()))
-    assert [row["path"] for row in rows] == ["nobody.png", "text.png"]
+    assert [row["path"] for row in rows] == ["text.png"]
     for name in ("astronaut.png", "grey.jpg"):
         words = ["verify", photos / name, out / f"{name[:-4]}.png", "ellipse:50%,27%,8%,6%"]
         assert run([str(word) for word in words]) == 0
@@ -101,12 +102,12 @@ def test_landmarks_from_a_file_find_a_face_that_is_all_hidden(tmp_path, model, c
     hidden[60:190, 170:280] = 255
     Image.fromarray(hidden).save(tmp_path / "hidden.png")
     words = (tmp_path / "hidden.png", "--out", tmp_path / "out", "--hole", "rectangle:170,60,110,130")
-    assert complete(model, *words) == 1
+    assert complete(model, *words, "--place", "faces") == 1
     assert "no face was found" in capsys.readouterr().err
     (tmp_path / "points.csv").write_text("path,x1,y1,x2,y2,x3,y3\nhidden.png,212,104,237,106,222,156\n")
     assert complete(model, *words, "--landmarks", tmp_path / "points.csv") == 0
     story = json.loads((tmp_path / "out" / "hidden.json").read_text())
-    assert len(story["squares"]) == 1 and "outside of what the model sees" in story["notes"][1]
+    assert len(story["squares"]) == 1 and "filled from the photo around it" in story["notes"][1]
 
 
 def test_a_hole_of_another_size_is_told(tmp_path, model, capsys):

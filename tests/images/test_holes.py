@@ -259,7 +259,7 @@ def notes_of(text, size=(6, 8), *, invert=False, **more):
 
 
 def test_shapes_are_drawn_at_the_photos_size_and_questioned_if_nothing_or_all_is_left():
-    assert set(AT_PHOTO_SIZE) - set(PAINTED) == {"rectangle", "ellipse"} <= set(KINDS)
+    assert set(AT_PHOTO_SIZE) - set(PAINTED) == {"rectangle", "ellipse", "face"} <= set(KINDS)
     everything = "rectangle:0,0,100%,100%"
     assert "nothing is known" in notes_of(everything)
     assert "nothing is to be found" in notes_of(everything, invert=True)

@@ -44,3 +44,9 @@ def test_reach_is_the_least_that_takes_in_what_is_wanted_nearby():
 def test_a_hole_is_not_narrowed():
     with pytest.raises(ValueError, match="0 pixels or more"):
         grow(np.zeros((4, 4), np.uint8), -1)
+
+
+def test_percent_are_of_the_shorter_side():
+    hole = np.zeros((60, 200), np.uint8)
+    hole[30, 100] = 255
+    assert np.array_equal(grow(hole, "10%"), grow(hole, 6)) and not np.array_equal(grow(hole, "10%"), grow(hole, 5))

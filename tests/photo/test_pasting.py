@@ -68,11 +68,11 @@ def test_known_pixels_are_kept_to_the_bit_and_others_are_made(dtype, blend, squa
         c, s = side / 16 * np.cos(angle), side / 16 * np.sin(angle)
         placement = Placement(((float(c), float(-s), x), (float(s), float(c), y)), 16)
         pieces.append(Piece(placement, 255 * drawn(16, 16, 3, seed=seed + 2)))
-    result = paste(photo, hole, pieces, beyond=lambda values, _: np.full_like(values, 77), blend=blend)
+    result = paste(photo, hole, pieces, beyond=lambda _, values, __: (np.full_like(values, 77), 16.0), blend=blend)
     assert result.dtype == dtype and result.shape == photo.shape
     assert np.array_equal(result[hole == 0], photo[hole == 0])
     other = np.where(hole[..., None] > 0, np.iinfo(dtype).max - photo, photo)
-    again = paste(other, hole, pieces, beyond=lambda values, _: np.full_like(values, 77), blend=blend)
+    again = paste(other, hole, pieces, beyond=lambda _, values, __: (np.full_like(values, 77), 16.0), blend=blend)
     assert np.array_equal(result, again), "the photo's pixels in the hole are looked at"
 
 
@@ -118,9 +118,10 @@ def test_what_no_piece_covers_comes_from_beyond_which_sees_the_pieces():
     hole = disc(256, 256, 90)
     seen = []
 
-    def beyond(values, wanted):
+    def beyond(box, values, wanted):
         seen.append((values, wanted))
-        return np.full_like(values, 33)
+        assert box.shape == wanted.shape
+        return np.full_like(values, 33), 16.0
 
     plain, grainy = (
         paste(ASTRONAUT, hole, [square(256, 100, 300, 99)], beyond=beyond, blend="overlay", grain=grain)
@@ -136,7 +137,7 @@ def test_what_no_piece_covers_comes_from_beyond_which_sees_the_pieces():
 
 
 def test_no_beyond_is_asked_for_where_pieces_cover_all():
-    def never(values, wanted):
+    def never(box, values, wanted):
         raise AssertionError
 
     paste(ASTRONAUT, disc(256, 256, 60), [square(150, 150, 210, 99)], beyond=never)
@@ -144,7 +145,7 @@ def test_no_beyond_is_asked_for_where_pieces_cover_all():
 
 def test_a_part_that_only_beyond_joins_to_the_photo_stays_as_generated():
     hole = disc(256, 256, 100)
-    result = paste(ASTRONAUT, hole, [square(236, 236, 40, 99)], beyond=lambda v, _: v * 0 + 9, grain=False)
+    result = paste(ASTRONAUT, hole, [square(236, 236, 40, 99)], beyond=lambda _, v, __: (v * 0 + 9, 16.0), grain=False)
     assert (result[240:272, 240:272] == 99).all()
 
 
@@ -178,12 +179,16 @@ def test_grain_is_added_only_to_what_is_enlarged():
     photo = np.clip(120 + 6 * rng.standard_normal((300, 600, 3)), 0, 255).round().astype(np.uint8)
     hole = disc(150, 150, 25, (300, 600)) + disc(406, 150, 25, (300, 600))
     pieces = [square(118, 118, 64, 90)]
-    plain, grainy = (paste(photo, hole, pieces, beyond=lambda v, _: v * 0 + 120, grain=g) for g in (False, True))
+    plain, grainy = (
+        paste(photo, hole, pieces, beyond=lambda _, v, __: (v * 0 + 120, 16.0), grain=g) for g in (False, True)
+    )
     assert np.array_equal(plain[:, :300], grainy[:, :300]) and np.std(grainy[disc(406, 150, 25, (300, 600)) > 0]) > 3
     half = disc(182, 150, 25, (300, 600))
-    plain, grainy = (paste(photo, half, pieces, beyond=lambda v, _: v * 0 + 120, grain=g) for g in (False, True))
+    plain, grainy = (
+        paste(photo, half, pieces, beyond=lambda _, v, __: (v * 0 + 120, 16.0), grain=g) for g in (False, True)
+    )
     assert np.array_equal(plain[:, :182], grainy[:, :182]) and not np.array_equal(plain[:, 182:], grainy[:, 182:])
-    both = paste(photo[..., :1].repeat(3, 2), hole, [], beyond=lambda v, _: v * 0 + 120)
+    both = paste(photo[..., :1].repeat(3, 2), hole, [], beyond=lambda _, v, __: (v * 0 + 120, 16.0))
     alike = np.corrcoef(both[135:165, 135:165].ravel(), both[135:165, 391:421].ravel())[0, 1]
     assert abs(alike) < 0.2
 
@@ -223,6 +228,6 @@ def test_misuse_is_named():
     with pytest.raises(ValueError, match="no piece covers"):
         paste(ASTRONAUT, hole, [square(200, 200, 50, 5)])
     with pytest.raises(ValueError, match=r"was given values .* and answered with \(1, 1, 3\)"):
-        paste(ASTRONAUT, hole, [], beyond=lambda values, wanted: values[:1, :1])
+        paste(ASTRONAUT, hole, [], beyond=lambda _, values, __: (values[:1, :1], 16.0))
     with pytest.raises(ValueError, match=r"64 x 64 pixels, but the values are \(32, 32, 3\)"):
         Piece(Placement.square(0, 0, 64, 64), np.zeros((32, 32, 3)))

@@ -225,7 +225,7 @@ def question_of(state: State, form: Form, seat: Seat) -> Question:
     if data is None:
         raise Refused(422, "photo: it is missing", "Send a picture in the field 'photo'.")
     original = photo_of(data, state.options, weigh=partial(state.engine.weigh, seat))
-    drawn = _hole(form, original, options.seed, state.options, observed=sight is not None)
+    drawn = _hole(form, original, options.seed, state.options, observed=sight is not None or bool(photo_options.extend))
     if drawn.lowres and sight is not None:
         raise Refused(422, "a hole of lowres shows means of blocks itself", "Send observe lowres:8 alone.")
     most = state.options.max_pixels

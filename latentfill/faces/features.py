@@ -1,0 +1,56 @@
+"""Parts of faces by their 68 landmarks, as people would paint them: eyes with their lids, a mouth with its lips."""
+
+from math import ceil
+
+import numpy as np
+from jaxtyping import Bool, Float
+from PIL import Image, ImageDraw
+from scipy.ndimage import distance_transform_edt
+from scipy.spatial import ConvexHull
+
+Landmarks = Float[np.ndarray, "68 2"]
+Where = Bool[np.ndarray, "_ _"]
+
+# Which of the 68 points a part's outline goes around, and how much wider it is, in distances between the eyes' middles.
+OUTLINES: dict[str, tuple[tuple[tuple[int, ...], ...], float]] = {
+    "eyes": ((tuple(range(36, 42)), tuple(range(42, 48))), 0.12),
+    "nose": ((tuple(range(27, 36)),), 0.1),
+    "mouth": ((tuple(range(48, 60)),), 0.1),
+    "glasses": (((*range(17, 29), *range(36, 48), 0, 16),), 0.14),
+    "left": ((tuple(range(68)),), 0.1),
+    "right": ((tuple(range(68)),), 0.1),
+}
+FOREHEAD = 0.6  # how far a face goes on above its brows, in lengths from there to the lowest point of the nose
+
+
+def draw(landmarks: Landmarks, feature: str, height: int, width: int) -> Where:
+    """Where a part of a face lies in a photo of this size; left and right are its halves as the picture shows them."""
+    outlines, wider = OUTLINES[feature]
+    apart = landmarks[42:48].mean(0) - landmarks[36:42].mean(0)
+    drawn = np.zeros((height, width), bool)
+    for outline in outlines:
+        points = landmarks[list(outline)]
+        if feature in ("left", "right"):
+            brows = landmarks[17:27]
+            points = np.concatenate([points, brows + FOREHEAD * (brows.mean(0) - landmarks[33])])
+        _add_polygon(drawn, points[ConvexHull(points).vertices], wider * float(np.hypot(*apart)))
+    if feature in ("left", "right"):
+        (left, top), (right, bottom) = landmarks[27], landmarks[8]
+        rows, columns = np.nonzero(drawn)
+        side = (columns + 0.5 - left) * (bottom - top) - (rows + 0.5 - top) * (right - left)
+        drawn[rows, columns] = (side < 0) == (feature == "left")
+    return drawn
+
+
+def _add_polygon(drawn: Where, points: np.ndarray, wider: float) -> None:
+    """Everything in a polygon and so near to it, as far as it lies in the photo."""
+    margin = ceil(wider) + 1
+    left, top = (np.floor(points.min(0)) - margin).astype(int)
+    right, bottom = (np.ceil(points.max(0)) + margin).astype(int)
+    picture = Image.new("1", (int(right - left), int(bottom - top)))
+    corners = [(x - left - 0.5, y - top - 0.5) for x, y in points.tolist()]
+    ImageDraw.Draw(picture).polygon(corners, fill=1, outline=1)
+    near = distance_transform_edt(~np.asarray(picture)) <= wider
+    above, before = max(0, -top), max(0, -left)
+    part = drawn[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
+    part |= near[above : above + part.shape[0], before : before + part.shape[1]]
