@@ -105,7 +105,8 @@ def _cell(part: Pixels) -> Pixels:
 def _sizes() -> Iterator[list[str]]:
     for megapixels, side in SIZES:
         width = round((megapixels * 1e6 * 1.5) ** 0.5)
-        photo = np.asarray(Image.fromarray(skimage.data.coffee()).resize((width, round(width / 1.5))))
+        coffee = Image.fromarray(skimage.data.coffee())  # type: ignore[no-untyped-call]
+        photo = np.asarray(coffee.resize((width, round(width / 1.5))))
         photo = np.clip(photo + np.random.default_rng(0).normal(0, 4, photo.shape), 0, 255).astype(np.uint8)
         hole = np.zeros(photo.shape[:2], np.uint8)
         hole[(len(hole) - side) // 2 :, width // 4 :][:side, :side] = 255

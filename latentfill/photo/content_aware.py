@@ -157,9 +157,8 @@ class _Level(NamedTuple):
         values = np.pad(self.values, [*odd, (0, 0)], mode="edge")
         corners = [(i, j) for i in (0, 1) for j in (0, 1)]
         missing, usable = (np.pad(where, odd) for where in (self.missing, self.usable))
-        mean = sum(values[i::2, j::2] for i, j in corners) / np.float32(4)
         return _Level(
-            mean,
+            np.mean([values[i::2, j::2] for i, j in corners], 0, np.float32),
             np.logical_or.reduce([missing[i::2, j::2] for i, j in corners]),
             np.logical_and.reduce([usable[i::2, j::2] for i, j in corners]),
         )
@@ -288,7 +287,7 @@ class _ShiftMap:
     def _disagree(self, at: Numbers, shifts: Numbers) -> Numbers:
         """How many neighbours in the hole are shifted otherwise."""
         others = [self.shifts[at + y * self.width + x] for y, x in NEIGHBOURS]
-        return np.sum([(other != 0) & (other != shifts) for other in others], 0)
+        return np.asarray(np.sum([(other != 0) & (other != shifts) for other in others], 0))
 
     def _compare(self, at: Numbers, shifts: Numbers) -> Differences:
         """The mean squared difference between patches and those they would be copied from; infinite if they may not."""

@@ -64,8 +64,9 @@ def find_faces(photo: Pixels, hole: Hole, hidden: Hole, size: int, alignment: Al
 
 def draw_feature(photo: Pixels, feature: str, name: str) -> np.ndarray:
     """Where a part of each face lies in a photo [H, W, 3]: bool [H, W]. Raises HoleError if it has no face."""
-    nothing = np.zeros(photo.shape[:2], np.uint8)
-    view = _View(photo, nothing, Box(0, 0, *nothing.shape), WHOLE_PIXELS)
+    height, width = photo.shape[:2]
+    nothing = np.zeros((height, width), np.uint8)
+    view = _View(photo, nothing, Box(0, 0, height, width), WHOLE_PIXELS)
     seen = view.faces("inner-eyes-and-bottom-lip", 1)
     faces = [face for face in seen if face.score >= SURE] or [face for face in seen if face.score >= 0]
     faces = faces or find_turned(photo, nothing, "inner-eyes-and-bottom-lip")[0]
@@ -73,7 +74,7 @@ def draw_feature(photo: Pixels, feature: str, name: str) -> np.ndarray:
         raise HoleError(
             f"{name or 'the photo'}: no face was found for face:{feature}", "Paint the hole, or name another."
         )
-    return np.logical_or.reduce([features.draw(face.landmarks, feature, *nothing.shape) for face in faces])
+    return np.any([features.draw(face.landmarks, feature, height, width) for face in faces], axis=0)
 
 
 def find_turned(photo: Pixels, hidden: Hole, landmarks: LandmarkSet) -> tuple[list[Face], int]:
