@@ -6,6 +6,7 @@
 from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, chain
+from math import inf
 from pathlib import Path
 from time import perf_counter
 from typing import Any, final
@@ -285,8 +286,13 @@ def place(request: Request, gan: Gan, options: PhotoOptions, limits: ReadLimits)
     return Placed(request, original, drawn, made, incomplete)
 
 
-def search(batch: Sequence[Placed], gan: Gan, options: CompleteOptions) -> Generator[Step, None, Found]:
-    """Search what a batch of photos lacks, all squares side by side, and estimate its error; returns what was found."""
+def search(
+    batch: Sequence[Placed], gan: Gan, options: CompleteOptions, max_seconds: float = inf
+) -> Generator[Step, None, Found]:
+    """Search what a batch of photos lacks, all squares side by side, and estimate its error; returns what was found.
+
+    After `max_seconds` that is what was found until then.
+    """
     batch = tuple(batch)
     parts = [placed.incomplete for placed in batch if placed.incomplete is not None]
     if not parts:
@@ -295,6 +301,8 @@ def search(batch: Sequence[Placed], gan: Gan, options: CompleteOptions) -> Gener
     start = perf_counter()
     for completion in watch(gan, incomplete, options):
         yield Step(batch, incomplete, completion)
+        if perf_counter() - start > max_seconds:
+            break
     seconds = perf_counter() - start
     return Found(batch, completion, predict_error(gan, incomplete, completion, options), seconds)
 

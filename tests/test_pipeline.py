@@ -20,7 +20,7 @@ from latentfill.photo import crop as cutting
 from latentfill.photo.crop import alignment_of, cut
 from latentfill.photo.locate import Found, upright
 from latentfill.pipeline import ask, put_back
-from latentfill.web.routes.edit import shrunk
+from latentfill.web.routes.edit import shrink
 
 PLAIN = build(NetworkOptions(size=16, base=4, latent=6))
 FACES = replace(PLAIN, about={"alignment": {"landmarks": "inner-eyes-and-bottom-lip", "margin": 1.0, "size": 16}})
@@ -300,7 +300,7 @@ def test_misuse_from_python_is_told(change, told):
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 @pytest.mark.parametrize("toned", [(1, 1, 1), (1, 0.9, 0.7)], ids=["grey", "sepia"])
-@pytest.mark.parametrize("way", ["faces", "model's size", "shrunk"])
+@pytest.mark.parametrize("way", ["faces", "model's size", "shrink"])
 def test_a_photo_of_one_colour_stored_as_rgb_stays_one(way, toned, depth):
     side = 16 if way == "model's size" else 512
     grey = np.asarray(Image.fromarray(ASTRONAUT).convert("L").resize((side, side)))
@@ -310,9 +310,9 @@ def test_a_photo_of_one_colour_stored_as_rgb_stays_one(way, toned, depth):
     question, incomplete = ask(Original(photo), hole, FACES, PhotoOptions())
     completion = complete(FACES, incomplete, OPTIONS).candidates[0]
     completion = replace(completion, images=torch.randn_like(completion.images).clamp(-1, 1))
-    question = shrunk(question, 300) if way == "shrunk" else question
+    question = shrink(question, 300) if way == "shrink" else question
     made = put_back(question, [completion], OPTIONS, PhotoOptions()).candidates[0].values
-    found = made[question.hole > 0] / (1 if way == "shrunk" else unit)
+    found = made[question.hole > 0] / (1 if way == "shrink" else unit)
     luma = (found @ np.array([0.299, 0.587, 0.114]) / np.dot([0.299, 0.587, 0.114], toned))[..., None]
     assert np.abs(found - luma * np.array(toned))[luma[..., 0] < 200].max() <= 2, "the brightest have no such tone"
     assert luma.std() > 20, "noise was found, and only its colours go"

@@ -19,7 +19,7 @@ from latentfill.photo.crop import Cut
 from latentfill.photo.observed import degrade
 from latentfill.pipeline import Filled, open_photo, put_back
 from latentfill.runs.data import open_dataset
-from latentfill.web.routes.edit import shrunk
+from latentfill.web.routes.edit import shrink
 
 SIDE = 32
 OPAQUE = np.s_[8:24, 8:24]
@@ -137,14 +137,14 @@ def test_what_lies_far_from_all_that_can_be_seen_is_continued_from_there():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("smaller", ["degraded", "shrunk"])
+@pytest.mark.parametrize("smaller", ["degraded", "shrink"])
 def test_hidden_colours_do_not_show_where_photos_are_made_smaller(smaller, channels):
     alpha = np.full((40, 40), 255, np.uint8)
     alpha[:, :13] = 0
     values = np.where(alpha[..., None] > 0, np.full((1, 1, channels), 100), 255).astype(np.uint8)
     photo = Original(values, alpha)
-    if smaller == "shrunk":
-        small = shrunk(Cut(photo, np.zeros_like(alpha), (), (), (), 1.0), 10).original
+    if smaller == "shrink":
+        small = shrink(Cut(photo, np.zeros_like(alpha), (), (), (), 1.0), 10).original
     else:
         small = degrade(photo, parse_operator("lowres:4"), 0)
     assert small.values.shape == (10, 10, channels)

@@ -1,11 +1,11 @@
-"""The files of the page, read once when the server starts: what a client writes never becomes a path.
+"""The application: the routes of the API, the page, the guard before them, and the engine behind.
 
-The application: routes, the page, the guard before them, and the engine behind.
+The page's files are read once, when the server starts: what a client writes never becomes a path.
 """
 
 import gzip
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,24 +15,20 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 
 from ..errors import LatentfillError
 from ..gan.gan import Gan
 from ..options import ServeOptions
 from ..version import __version__
-from . import reference
-from .errors import Refused, answer
+from .engine import Engine, State
+from .errors import ERRORS, RequestError, error_response
+from .forms import invalid
 from .metrics import Metrics
-from .routes import complete as completing
-from .routes import edit as edits
-from .routes import faces, health, models
-from .routes import photo as decoding
-from .routes import sample as sampling
-from .scheduler import Engine
+from .reference import PATH as REFERENCE
+from .reference import write_page
+from .routes import complete, edit, models, photo, sample
 from .security import Guard
-from .state import State
 
 FOLDER = Path(__file__).parent / "page"
 TYPES = {
@@ -54,14 +50,14 @@ PACKED = (".css", ".html", ".js", ".json", ".svg", ".txt")
 @final
 @dataclass(frozen=True)
 class Asset:
-    """One file: its bytes, also compressed if that is worth while, what it is, and a digest that changes with it."""
+    """A file in memory: its bytes, compressed if that is worth while, its media type, and a digest as its ETag."""
 
     data: bytes
     packed: bytes | None
     media_type: str
     tag: str
 
-    def answer(self, request: Request) -> Response:
+    def respond(self, request: Request) -> Response:
         """The file, or that it is the one that the browser has."""
         headers = {"ETag": self.tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
         if self.tag in request.headers.get("if-none-match", ""):
@@ -72,16 +68,16 @@ class Asset:
         return Response(self.data, headers=headers, media_type=self.media_type)
 
 
-def asset(data: bytes, suffix: str) -> Asset:
-    """One file of the kind that its suffix says."""
+def make_asset(data: bytes, suffix: str) -> Asset:
+    """A file of the kind that its suffix says."""
     packed = gzip.compress(data, 9, mtime=0) if suffix in PACKED else None
     return Asset(data, packed, TYPES[suffix], f'"{hashlib.sha256(data).hexdigest()[:16]}"')
 
 
-def read(folder: Path = FOLDER) -> dict[str, Asset]:
+def read_page(folder: Path = FOLDER) -> dict[str, Asset]:
     """All files of the page by their addresses; `index.html` is `/`."""
     found = {
-        f"/{path.relative_to(folder).as_posix()}": asset(path.read_bytes(), path.suffix)
+        f"/{path.relative_to(folder).as_posix()}": make_asset(path.read_bytes(), path.suffix)
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.suffix in TYPES
     }
@@ -91,15 +87,6 @@ def read(folder: Path = FOLDER) -> dict[str, Asset]:
 
 
 OPENAPI = "/api/v1/openapi.json"
-ROUTERS = (
-    health.router,
-    models.router,
-    sampling.router,
-    completing.router,
-    decoding.router,
-    faces.router,
-    edits.router,
-)
 
 
 def create_app(
@@ -125,63 +112,44 @@ def create_app(
         version=__version__,
         summary="Complete pictures by searching the latent space of a GAN.",
         openapi_url=OPENAPI,
-        docs_url=None,
+        docs_url=None,  # FastAPI's page has scripts from another host
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-    )
-    for router in ROUTERS:
-        app.include_router(router(state))
-    page = read()
-    app.router.routes.extend(Route(path, _file(one), methods=["GET"]) for path, one in page.items())
-    app.router.routes.append(Route(reference.PATH, _reference(app, options.root_path), methods=["GET"]))
-    app.add_exception_handler(LatentfillError, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_middleware(
-        Guard,
-        options=options,
-        metrics=state.metrics,
-        open_paths=frozenset({*page, "/healthz", reference.PATH, OPENAPI}),
+        responses=ERRORS,
     )
     app.state.state = state
+    for module in (models, sample, complete, photo, edit):
+        app.include_router(module.router)
+    page = read_page()
+    for path, asset in page.items():
+        app.add_route(path, _serve(asset), include_in_schema=False)
+    reference = make_asset(write_page(app.openapi(), options.root_path), ".html")
+    app.add_route(REFERENCE, _serve(reference), include_in_schema=False)
+    app.add_exception_handler(LatentfillError, _handle_error)
+    app.add_exception_handler(RequestValidationError, _handle_invalid)
+    app.add_exception_handler(HTTPException, _handle_http)
+    open_paths = frozenset({*page, "/healthz", REFERENCE, OPENAPI})
+    app.add_middleware(Guard, options=options, metrics=metrics, open_paths=open_paths)
     return app
 
 
-def _file(one: Asset) -> Any:
-    async def show(request: Request) -> Response:
-        return one.answer(request)
+def _serve(asset: Asset) -> Callable[[Request], Awaitable[Response]]:
+    async def respond(request: Request) -> Response:
+        return asset.respond(request)
 
-    return show
-
-
-def _reference(app: FastAPI, root_path: str) -> Any:
-    made: list[Asset] = []
-
-    async def show(request: Request) -> Response:
-        if not made:
-            made.append(asset(reference.page(app.openapi(), root_path), ".html"))
-        return made[0].answer(request)
-
-    return show
+    return respond
 
 
-async def _refused(request: Request, error: Exception) -> JSONResponse:
-    if not isinstance(error, LatentfillError):
-        raise error
-    return answer(error)
+async def _handle_error(request: Request, error: Any) -> Response:
+    return error_response(error)
 
 
-async def _invalid(request: Request, error: Exception) -> JSONResponse:
-    """What FastAPI finds wrong with JSON and parameters, in the form of all other errors."""
-    first: Any = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": (), "msg": str(error)}
-    where = ".".join(str(part)[:40] for part in first["loc"] if part != "body")
-    return answer(Refused(422, f"{where or 'the request'}: {first['msg']}", "See /docs for what is taken."))
+async def _handle_invalid(request: Request, error: Any) -> Response:
+    return error_response(invalid(error.errors()))
 
 
-async def _http(request: Request, error: Exception) -> JSONResponse:
-    if not isinstance(error, HTTPException):
-        raise error
-    what = {404: "there is nothing here", 405: f"{request.method} is not answered here"}
-    told = what.get(error.status_code, str(error.detail))
-    return answer(Refused(error.status_code, told, "See /docs for what there is.", headers=error.headers))
+async def _handle_http(request: Request, error: Any) -> Response:
+    texts = {404: "there is nothing here", 405: f"{request.method} is not answered here"}
+    what = texts.get(error.status_code, str(error.detail))
+    return error_response(RequestError(error.status_code, what, "See /docs for what there is.", headers=error.headers))

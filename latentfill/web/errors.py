@@ -1,16 +1,41 @@
-"""What a client can cause and mend, as HTTP tells it: a status, and JSON with what is wrong and the cure."""
+"""Errors as HTTP answers: a status, and JSON with what is wrong and the cure."""
 
 from collections.abc import Mapping
-from typing import final
+from typing import Any, final
 
+from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
 from ..errors import ExtraError, LatentfillError, is_out_of_memory
 
 
 @final
-class Refused(LatentfillError):
-    """A request that is not answered, and with which status; `reason` is a word for the metrics."""
+class Problem(BaseModel):
+    """The body of every error."""
+
+    error: str = Field(description="what is wrong")
+    cure: str = Field(description="what to do about it")
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {  # of every route, for the description of the API
+    status: {"model": Problem, "description": text}
+    for status, text in {
+        400: "The request is malformed, or broken off.",
+        401: "A token is needed, or is another.",
+        403: "Asked under a foreign name, or from another site's page.",
+        404: "There is no such model.",
+        413: "Too many bytes or pixels.",
+        415: "No form, or no picture.",
+        422: "What was sent cannot be used.",
+        429: "Too many wait already: come again after Retry-After.",
+        503: "The server lacks what this needs, or ends.",
+    }.items()
+}
+
+
+@final
+class RequestError(LatentfillError):
+    """A refused request: the HTTP status, what is wrong, the cure, a word for the metrics, and further headers."""
 
     def __init__(
         self, status: int, what: str, cure: str, reason: str = "input", headers: Mapping[str, str] | None = None
@@ -19,39 +44,44 @@ class Refused(LatentfillError):
         self.status, self.reason, self.headers = status, reason, dict(headers or {})
 
 
-def busy(waiting: int, seconds: float) -> Refused:
-    """The queue is full; `seconds` is when to come again."""
-    cure = f"Ask again in {max(1, round(seconds))} s."
-    headers = {"Retry-After": str(max(1, round(seconds)))}
-    return Refused(429, f"{waiting} requests are waiting already", cure, "queue", headers)
+def queue_full(waiting: int, seconds: float) -> RequestError:
+    """The error of a full queue, which tells to come again in so many seconds."""
+    wait = str(max(1, round(seconds)))
+    what = f"{waiting} requests are waiting already"
+    return RequestError(429, what, f"Ask again in {wait} s.", "queue", {"Retry-After": wait})
 
 
-def short_of_memory() -> Refused:
-    """The server's memory does not hold what is asked, at least not now."""
+def out_of_memory() -> RequestError:
+    """The error of a request that the server's memory does not hold, at least not now."""
     cure = "Send a smaller picture or ask for less, or come again in 30 s."
-    return Refused(503, "the server is short of memory", cure, "memory", {"Retry-After": "30"})
+    return RequestError(503, "the server is short of memory", cure, "memory", {"Retry-After": "30"})
+
+
+def client_gone() -> RequestError:
+    """The error of a request whose client has left: nobody reads it."""
+    return RequestError(499, "the client has left", "Ask again.", "left")
 
 
 def status_of(error: LatentfillError) -> int:
-    """The status of an error: what was given cannot be used, or (503) the server lacks something."""
-    if isinstance(error, Refused):
+    """The HTTP status of an error: 422, or 503 if the server lacks a library, or its own."""
+    if isinstance(error, RequestError):
         return error.status
     return 503 if isinstance(error, ExtraError) else 422
 
 
-def answer(error: LatentfillError) -> JSONResponse:
-    """The error as JSON. Whatever was raised for want of memory is no fault of what was sent."""
-    error = short_of_memory() if is_out_of_memory(error) else error
-    headers = error.headers if isinstance(error, Refused) else {}
-    return JSONResponse(told(error), status_of(error), headers)
+def error_response(error: LatentfillError) -> JSONResponse:
+    """The answer to a request that failed so; for want of memory it is 503, whatever was raised."""
+    error = out_of_memory() if is_out_of_memory(error) else error
+    headers = error.headers if isinstance(error, RequestError) else {}
+    return JSONResponse(to_json(error), status_of(error), headers)
 
 
-def failed() -> JSONResponse:
-    """That something went wrong here, of which the log tells more."""
+def internal_error_response() -> JSONResponse:
+    """The answer to a request that met a mistake of ours, of which the log tells more."""
     return JSONResponse({"error": "the server failed", "cure": "Its log says more; please report it."}, 500)
 
 
-def told(error: LatentfillError) -> dict[str, str]:
-    """What is wrong and the cure; flags of the command line mean nothing to who asks by HTTP, and are left as words."""
-    error = short_of_memory() if is_out_of_memory(error) else error
+def to_json(error: LatentfillError) -> dict[str, str]:
+    """An error as the body of an answer, or as the last event of a stream."""
+    error = out_of_memory() if is_out_of_memory(error) else error
     return {"error": error.what, "cure": error.cure}

@@ -1,237 +1,313 @@
-"""A multipart form taken apart in memory: no part ever lies in a file of its own, under any name.
+"""What a client sends, checked before anything is made of it: the fields of forms, options, pictures.
 
-What a client sends, checked before anything is made of it: fields, options, pictures.
+FastAPI validates and describes the forms. They are read here, in memory: no part ever lies in a file.
 """
 
-import asyncio
 import json
 import logging
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import asdict, fields
 from difflib import get_close_matches
 from functools import lru_cache, partial
 from io import BytesIO
 from math import isfinite
-from typing import Any, TypeVar, final
+from typing import Annotated, Any, TypeVar, final
 
+from annotated_types import Gt, Interval, Le, Len, Predicate
+from fastapi.routing import APIRoute
 from PIL import Image, UnidentifiedImageError
-from pydantic import TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+    with_config,
+)
+from pydantic import WithJsonSchema as Schema
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import Field as TextField
+from python_multipart.multipart import File, FormParser, parse_options_header
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
 from starlette.requests import Request
+from starlette.responses import Response
 
+from ..completion.operators import KINDS as OPERATORS
 from ..errors import ImageError
 from ..images import photos
 from ..images.hole_pictures import DrawnHole, check_size, decode_hole
+from ..images.holes import KINDS as HOLES
 from ..images.metadata import repair
 from ..images.photos import FORMATS, READ, Original, name_kind
-from ..options import ReadLimits, ServeOptions, refuse_removed
-from .errors import Refused
+from ..options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ReadLimits, ServeOptions, refuse_removed
+from ..options.completion import is_odd
+from .errors import RequestError
 
 logging.getLogger("python_multipart").setLevel(logging.ERROR)  # its warnings quote what was sent
-MOST_PARTS = 24
-MOST_HEADERS = 8  # of one part
-AGAIN = "Send multipart/form-data, as curl -F and browsers do."
+T = TypeVar("T")
+MULTIPART = "multipart/form-data"
+FILES = ("photo", "hole")
+MOST_FIELDS = 24
+MOST_HEADERS = 8  # of one field
+MOST_FACES = 32
+TEXT_BYTES = 2 * 2**20  # of a field that is no file; `state` is the longest
+DEEPEST = 8  # nesting of JSON
+SEND_A_FORM = "Send multipart/form-data, as curl -F and browsers do."
+HOLES_IN_WORDS = [name for name in HOLES if name not in ("file", "folder")]  # which read no disk
 
 
-@final
-@dataclass(frozen=True)
-class Part:
-    """One field of a form; its file name, if it has one, is not kept."""
+def parse_form(content_type: str, body: bytes) -> dict[str, bytes]:
+    """The fields of a multipart form; names of files are not kept.
 
-    name: str
-    data: bytes
-
-
-def taken_apart(content_type: str, body: bytes) -> list[Part]:
-    """The parts of a form. Raises Refused: 415 for what is no form, 400 for one that is broken off or malformed."""
+    Raises RequestError: 415 for what is no form, 400 for one that is broken off or malformed, 422 for repeated fields.
+    """
     kind, parameters = parse_options_header(content_type)
     boundary = parameters.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
-        raise Refused(415, "the request is not a multipart form", AGAIN)
-    reading = _Reading()
+        raise RequestError(415, "the request is not a multipart form", SEND_A_FORM)
+    found: list[tuple[bytes | None, bytes]] = []
+    ended: list[bool] = []
+
+    def keep(name: bytes | None, data: bytes) -> None:
+        if len(found) >= MOST_FIELDS:
+            raise RequestError(400, f"more than {MOST_FIELDS} fields", SEND_A_FORM)
+        found.append((name, data))
+
+    def keep_text(field: TextField) -> None:
+        keep(field.field_name, field.value or b"")
+
+    def keep_file(file: File) -> None:
+        keep(file.field_name, file.file_object.getvalue())  # type: ignore[union-attr]
+
+    config = {"MAX_MEMORY_FILE_SIZE": float("inf"), "MAX_HEADER_COUNT": MOST_HEADERS}
     try:
-        parser = MultipartParser(boundary, reading.callbacks())  # type: ignore[arg-type]
+        parser = FormParser(
+            "multipart/form-data", keep_text, keep_file, lambda: ended.append(True), boundary, config=config
+        )
         parser.write(body)
         parser.finalize()
     except FormParserError as error:
-        raise Refused(400, "the form is malformed", AGAIN) from error
-    if not reading.ended:
-        raise Refused(400, "the form is broken off", AGAIN)
-    return reading.parts
+        raise RequestError(400, "the form is malformed", SEND_A_FORM) from error
+    if not ended:
+        raise RequestError(400, "the form is broken off", SEND_A_FORM)
+    form: dict[str, bytes] = {}
+    for raw_name, data in found:
+        name = (raw_name or b"").decode("utf-8", "replace")
+        if not name:
+            raise RequestError(400, "a field of the form has no name", SEND_A_FORM)
+        if name in form:
+            raise RequestError(422, f"{name[:80]}: given twice", "Give it once.")
+        form[name] = data
+    return form
 
 
 @final
-class _Reading:
-    """What the parser has told so far."""
+class FormRequest(Request):
+    """A request whose form FastAPI takes from memory, rather than from files of starlette's."""
 
-    def __init__(self) -> None:
-        self.parts: list[Part] = []
-        self.ended = False
-        self._headers: dict[bytes, bytes] = {}
-        self._name, self._value, self._data = bytearray(), bytearray(), bytearray()
-
-    def callbacks(self) -> Mapping[str, object]:
-        return {
-            "on_part_begin": self._begin,
-            "on_header_field": lambda data, start, end: self._name.extend(data[start:end]),
-            "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
-            "on_header_end": self._header,
-            "on_part_data": lambda data, start, end: self._data.extend(data[start:end]),
-            "on_part_end": self._end,
-            "on_end": self._all,
-        }
-
-    def _begin(self) -> None:
-        if len(self.parts) >= MOST_PARTS:
-            raise Refused(400, f"more than {MOST_PARTS} fields", AGAIN)
-        self._headers, self._data = {}, bytearray()
-
-    def _header(self) -> None:
-        if len(self._headers) >= MOST_HEADERS:
-            raise Refused(400, f"more than {MOST_HEADERS} headers of one field", AGAIN)
-        self._headers[bytes(self._name).lower()] = bytes(self._value)
-        self._name.clear()
-        self._value.clear()
-
-    def _end(self) -> None:
-        kind, parameters = parse_options_header(self._headers.get(b"content-disposition"))
-        name = parameters.get(b"name", b"").decode("utf-8", "replace")
-        if kind != b"form-data" or not name:
-            raise Refused(400, "a field of the form has no name", AGAIN)
-        self.parts.append(Part(name, bytes(self._data)))
-
-    def _all(self) -> None:
-        self.ended = True
-
-
-T = TypeVar("T")
-TEXT_BYTES = 2 * 2**20  # of a field that is no file; `state` is the longest
-DECODERS = 4  # pictures decoded side by side; the others wait without holding up anybody
-DEEPEST = 8  # nesting of JSON
-_threads = ThreadPoolExecutor(DECODERS, "forms")
+    async def form(self, **limits: Any) -> FormData:  # type: ignore[override]
+        """The fields, each as bytes; the limits are those of `parse_form`."""
+        if self._form is None:
+            content_type = self.headers.get("content-type", "")
+            self._form = FormData(await run_in_threadpool(parse_form, content_type, await self.body()))  # type: ignore[arg-type]
+        return self._form
 
 
 @final
-@dataclass(frozen=True)
-class Form:
-    """The fields of a form, each at most once."""
+class FormRoute(APIRoute):
+    """A route that takes a form."""
 
-    parts: Mapping[str, bytes]
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
 
-    def data(self, name: str) -> bytes | None:
-        """The bytes of a field; None if it is missing."""
-        return self.parts.get(name)
+        async def handle_form(request: Request) -> Response:
+            with_form = FormRequest(request.scope, request.receive)
+            await with_form.form()  # here, since FastAPI would call any error one of parsing
+            return await handle(with_form)
 
-    def text(self, name: str, default: T) -> str | T:
-        """A field as text. Raises Refused (422) for what is no text."""
-        data = self.parts.get(name)
-        if data is None:
-            return default
-        try:
-            text = data.decode()
-        except UnicodeDecodeError as error:
-            raise Refused(422, f"{name}: not text in UTF-8", "Send text.") from error
-        if "\0" in text:
-            raise Refused(422, f"{name}: not text", "Send text.")
-        return text
-
-    def number(self, name: str, default: T, kind: Any) -> Any | T:
-        """A number, in the bounds of an annotated type. Raises Refused (422) beyond them."""
-        text = self.text(name, None)
-        return default if text is None else validated(name, kind, text)
-
-    def json(self, name: str, default: T) -> Any | T:
-        """A field as JSON. Raises Refused (422) for what is none."""
-        text = self.text(name, None)
-        return default if text is None else parsed(name, text)
-
-    def options(self, name: str, default: T) -> T:
-        """An options dataclass: what the field, a JSON object, does not say is as in `default`."""
-        return changed(name, default, self.json(name, dict[str, Any]()))
+        return handle_form
 
 
-async def read_form(request: Request, files: Collection[str], texts: Collection[str]) -> Form:
-    """The form of a request, with fields of these names alone.
-
-    Raises Refused: 415 for what is no form, 400 for a malformed one, 422 for unknown and repeated fields.
-    """
-    body = await request.body()
-    content_type = request.headers.get("content-type", "")
-    parts = await aside(partial(taken_apart, content_type, body))
-    return form_of(parts, files, texts)
-
-
-def form_of(parts: Collection[Part], files: Collection[str], texts: Collection[str]) -> Form:
-    """The parts as a form, if they are what is asked for."""
-    found: dict[str, bytes] = {}
-    for part in parts:
-        if part.name not in files and part.name not in texts:
-            known = [*files, *texts]
-            raise Refused(422, f"there is no field {part.name[:80]!r}", _one_of(part.name, known))
-        if part.name in found:
-            raise Refused(422, f"{part.name}: given twice", "Give it once.")
-        if part.name in texts and len(part.data) > TEXT_BYTES:
-            raise Refused(413, f"{part.name}: more than {TEXT_BYTES:,} bytes", "Send less.", "size")
-        found[part.name] = part.data
-    return Form(found)
-
-
-def parsed(name: str, text: str) -> Any:
-    """Text as JSON, of finite numbers and moderate depth. Raises Refused (422)."""
+def parse_json(text: str | bytes, name: str) -> Any:
+    """Text as JSON, of finite numbers and moderate depth. Raises RequestError (422)."""
     try:
-        found = json.loads(text, parse_constant=_no_number)
+        value = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         what = "nested too deeply" if isinstance(error, RecursionError) else str(error)[:120]
-        raise Refused(422, f"{name}: not JSON ({what})", "Send JSON.") from error
-    if not _is_plain(found, DEEPEST):
-        raise Refused(422, f"{name}: numbers without end, or nested too deeply", "Send plain numbers.")
-    return found
+        raise RequestError(422, f"{name}: not JSON ({what})", "Send JSON.") from error
+    if not _is_plain(value, DEEPEST):
+        raise RequestError(422, f"{name}: numbers without end, or nested too deeply", "Send plain numbers.")
+    return value
 
 
-def validated(name: str, kind: Any, value: Any) -> Any:
-    """A value of an annotated type. Raises Refused (422), in pydantic's words, for any other."""
-    try:
-        found = _adapter(kind).validate_python(value)
-    except ValidationError as error:
-        raise _invalid(name, error) from error
-    if isinstance(found, float) and not isfinite(found):
-        raise Refused(422, f"{name}: not a number", "Send a plain number.")
-    return found
+def override(name: str, default: T, changes: Any) -> T:
+    """An options dataclass with these fields changed, in the bounds that the command line has as well.
 
-
-def changed(name: str, default: T, given: Any) -> T:
-    """The options with what is given in the place of the defaults, in the bounds that the command line has as well."""
-    if not isinstance(given, dict):
-        raise Refused(422, f"{name}: not a JSON object", 'Send such as {"seed": 1}.')
-    refuse_removed(given)
+    Raises RequestError (422) for unknown fields and for values beyond their bounds.
+    """
+    if not isinstance(changes, dict):
+        raise RequestError(422, f"{name}: not a JSON object", 'Send such as {"seed": 1}.')
+    refuse_removed(changes)
     known = [field.name for field in fields(default)]  # type: ignore[arg-type]
-    for key in given:
+    for key in changes:
         if key not in known:
-            raise Refused(422, f"{name}: there is no option {key[:80]!r}", _one_of(key, known))
-    try:
-        made: T = _adapter(type(default)).validate_python({**asdict(default), **given})  # type: ignore[call-overload, arg-type]
-    except ValidationError as error:
-        raise _invalid(name, error) from error
-    if not all(isfinite(value) for value in asdict(made).values() if isinstance(value, float)):  # type: ignore[call-overload]
-        raise Refused(422, f"{name}: numbers without end", "Send plain numbers.")
+            raise RequestError(422, f"{name}: there is no option {key[:80]!r}", suggest(key, known))
+    made: T = validate(name, type(default), {**asdict(default), **changes})  # type: ignore[call-overload]
     return made
 
 
-def photo_of(
-    data: bytes, options: ServeOptions, name: str = "photo", *, weigh: Callable[[int], None] = lambda pixels: None
-) -> Original:
-    """A picture within the limits; its pixels are counted from the header, and weighed, before any is decoded.
+def validate(name: str, kind: Any, value: Any) -> Any:
+    """A value of an annotated type. Raises RequestError (422), in pydantic's words, for any other."""
+    try:
+        return _adapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise invalid(error.errors(include_url=False, include_input=False), name) from error
 
-    Raises Refused: 422 if it is damaged, 415 if it is no picture, 413 if it has too many pixels.
+
+def invalid(errors: Any, *before: str) -> RequestError:
+    """The first of pydantic's errors, in its words, as one of ours; `before` names what was validated."""
+    first = errors[0]
+    where = ".".join([*before, *(str(part)[:80] for part in first["loc"] if part != "body")])
+    return RequestError(422, f"{where or 'the request'}: {first['msg'][:200]}", "See /docs for what is taken.")
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """The cure for an unknown name."""
+    near = get_close_matches(name[:80], list(known), 1)
+    return f"Did you mean {near[0]}?" if near else f"It is one of: {', '.join(known)}."
+
+
+def _json_of(kind: Any) -> BeforeValidator:
+    """A field of JSON, which FastAPI must not take for a field that is repeated."""
+
+    def parse(text: str | bytes, info: ValidationInfo) -> Any:
+        name = info.field_name or "the request"
+        return validate(name, kind, parse_json(text, name))
+
+    return BeforeValidator(parse)
+
+
+def _describe(kind: Any) -> Schema:
+    """The JSON schema of an options dataclass; the sentence below each field is its description."""
+    with_config(ConfigDict(use_attribute_docstrings=True, allow_inf_nan=False))(kind)
+    return Schema(TypeAdapter(kind).json_schema())
+
+
+@lru_cache(64)
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+Point = tuple[float, float]
+Landmarks = Annotated[list[tuple[Point, Point, Point]], Len(0, MOST_FACES)]
+Pick = tuple[Annotated[int, Interval(ge=0, le=100)], Annotated[int, Interval(ge=0, le=10)]]
+Side = Annotated[int, Interval(ge=1, le=178_000_000)]
+ShortText = Annotated[str, Len(0, 1000)]
+
+
+class Fields(BaseModel):
+    """Fields of a multipart form: files as bytes, texts, numbers, and JSON. Others are refused."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def check_fields(cls, sent: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        """Refuse unknown fields, texts that are none, and a form without its photo."""
+        for name, data in sent.items():
+            if name not in cls.model_fields:
+                raise RequestError(422, f"there is no field {name[:80]!r}", suggest(name, cls.model_fields))
+            if name not in FILES and len(data) > TEXT_BYTES:
+                raise RequestError(413, f"{name}: more than {TEXT_BYTES:,} bytes", "Send less.", "size")
+            if name not in FILES and b"\0" in data:
+                raise RequestError(422, f"{name}: not text", "Send text.")
+        if "photo" not in sent and cls.model_fields["photo"].is_required():
+            raise RequestError(422, "photo: it is missing", "Send a picture in the field 'photo'.")
+        return sent
+
+
+@final
+class FacesForm(Fields):
+    """A photo in which faces are looked for."""
+
+    photo: bytes = Field(description=f"the picture: {READ}")
+    model: str | None = None
+    """name of the model that would be shown the faces; default: the first of the server's"""
+
+
+@final
+class DecodeForm(Fields):
+    """One file to look at."""
+
+    photo: bytes | None = Field(None, description=f"a photo: {READ}")
+    hole: bytes | None = None
+    """instead, a picture of a hole, white where a pixel is to be found"""
+    size: Annotated[Any, _json_of(tuple[Side, Side] | None)] = None
+    """JSON [width, height] of the photo that the hole is for"""
+
+
+class CompleteForm(Fields):
+    """A photo, and what of it is to be found."""
+
+    photo: bytes = Field(description=f"the picture: {READ}")
+    hole: bytes | None = None
+    """a picture of the same size, white where a pixel is to be found"""
+    hole_spec: ShortText | None = Field(
+        None,
+        description=f"instead, what is to be found in words: {'; '.join(HOLES[name] for name in HOLES_IN_WORDS)}",
+    )
+    model: str | None = None
+    """name of a model; default: the first of the server's"""
+    preset: str = Field("best", json_schema_extra={"enum": list(COMPLETE_PRESETS)})
+    """settings to start from"""
+    options: Annotated[Any, _json_of(Any), _describe(CompleteOptions)] = {}
+    photo_options: Annotated[Any, _json_of(Any), _describe(PhotoOptions)] = {}
+    observe: ShortText | None = Field(
+        None, description=f"what the picture is an observation of, joined by +: {'; '.join(OPERATORS.values())}"
+    )
+    landmarks: Annotated[Any, _json_of(Landmarks)] = []
+    """JSON [n][3][2]: x, y of three points of each face that cannot be found"""
+
+
+@final
+class StreamForm(CompleteForm):
+    """The same, with the rate of its frames."""
+
+    frames: Annotated[float, Gt(0), Le(60)] = 12.0
+    """the most in a second"""
+
+
+@final
+class EditsForm(CompleteForm):
+    """The same, with what was found in its hole."""
+
+    state: str = ""
+    """what `done` has told of the completion"""
+    count: Annotated[int, Interval(ge=1, le=8)] = 4
+    """edits of each square"""
+    frames: Annotated[int, Interval(ge=3, le=11), Predicate(is_odd)] = 7
+    """pictures of each edit, an odd number"""
+    side: Annotated[int, Interval(ge=64, le=2048)] = 768
+    """the longer side of the pictures, in pixels"""
+    pick: Annotated[Any, _json_of(Pick | None)] = None
+    """JSON [edit, frame]: answer that one alone, as a PNG at the photo's own resolution"""
+
+
+def read_photo(data: bytes, options: ServeOptions, name: str = "photo", *, weigh: Callable[[int], None]) -> Original:
+    """A picture within the limits; `weigh` is told its pixels, from the header, before any is decoded.
+
+    Raises RequestError: 422 if it is damaged, 415 if it is no picture, 413 if it has too many pixels.
     """
-    width, height = _size(data, name, options)
+    width, height = _read_size(data, name, options)
     weigh(width * height)
-    return _decoded(partial(photos.decode_original, data), options, name)
+    return _decode(partial(photos.decode_original, data), options, name)
 
 
-def hole_of(
+def read_hole(
     data: bytes,
     options: ServeOptions,
     size: tuple[int, int] | None,
@@ -241,19 +317,20 @@ def hole_of(
 ) -> DrawnHole:
     """What a picture of a hole says, if it has the size (height, width) of its photo.
 
-    Raises HoleError for another size, as far as the header tells before it is decoded, and Refused as `photo_of` does.
+    Raises HoleError for another size, as far as the header tells before it is decoded, and RequestError as
+    `read_photo` does.
     """
-    width, height = _size(data, name, options)
+    width, height = _read_size(data, name, options)
     if size is not None and sorted((width, height)) != sorted(size):  # EXIF data may turn it
         check_size((height, width), size, "the hole", "the photo")
     weigh(width * height)
-    found = _decoded(lambda limits, name: decode_hole(data, name, limits), options, name)
-    check_size(found.hole.shape, size or found.hole.shape, "the hole", "the photo")
-    return found
+    picture = _decode(lambda limits, name: decode_hole(data, name, limits), options, name)
+    check_size(picture.hole.shape, size or picture.hole.shape, "the hole", "the photo")
+    return picture
 
 
-def wanted(request: Request, *kinds: str) -> str:
-    """Which of the kinds of answer the client likes best; the first, if it does not say."""
+def preferred_type(request: Request, *kinds: str) -> str:
+    """The kind of answer that the client likes best; the first, if it does not say."""
     likes: dict[str, float] = {}
     for one in request.headers.get("accept", "*/*")[:500].replace(" ", "").split(","):
         kind, _, quality = one.partition(";q=")
@@ -264,20 +341,15 @@ def wanted(request: Request, *kinds: str) -> str:
     return max(kinds, key=lambda kind: likes.get(kind, likes.get(f"{kind.split('/')[0]}/*", likes.get("*/*", 0.0))))
 
 
-async def aside(work: Callable[[], T]) -> T:
-    """In a thread, a few at a time, so that the event loop goes on."""
-    return await asyncio.get_running_loop().run_in_executor(_threads, work)
-
-
-def _decoded(decode: Callable[[ReadLimits, str], T], options: ServeOptions, name: str) -> T:
+def _decode(decode: Callable[[ReadLimits, str], T], options: ServeOptions, name: str) -> T:
     try:
         return decode(ReadLimits(options.max_bytes, options.max_pixels), name)
     except ImageError as error:
-        raise Refused(422, error.what, error.cure) from error
+        raise RequestError(422, error.what, error.cure) from error
 
 
-def _size(data: bytes, name: str, options: ServeOptions) -> tuple[int, int]:
-    """Width and height, by the header. Raises Refused for what is no picture or too large."""
+def _read_size(data: bytes, name: str, options: ServeOptions) -> tuple[int, int]:
+    """Width and height, by the header. Raises RequestError for what is no picture or too large."""
     try:
         try:
             image = Image.open(BytesIO(data), formats=FORMATS)
@@ -286,34 +358,18 @@ def _size(data: bytes, name: str, options: ServeOptions) -> tuple[int, int]:
         with image:
             width, height = image.size
     except UnidentifiedImageError as error:
-        raise Refused(415, f"{name}: {name_kind(data)}", f"Send a {READ}.") from error
+        raise RequestError(415, f"{name}: {name_kind(data)}", f"Send a {READ}.") from error
     except Image.DecompressionBombError as error:
-        raise Refused(413, f"{name}: far too many pixels", "Send a smaller picture.", "pixels") from error
+        raise RequestError(413, f"{name}: far too many pixels", "Send a smaller picture.", "pixels") from error
     except Exception as error:  # decoders meet any bytes, and raise any error
-        raise Refused(422, f"{name}: the picture is damaged", "Save it again as PNG or JPEG.") from error
+        raise RequestError(422, f"{name}: the picture is damaged", "Save it again as PNG or JPEG.") from error
     if width * height > options.max_pixels:
         what = f"{name}: {width} x {height} = {width * height:,} pixels, more than the limit of {options.max_pixels:,}"
-        raise Refused(413, what, "Send a smaller picture.", "pixels")
+        raise RequestError(413, what, "Send a smaller picture.", "pixels")
     return width, height
 
 
-@lru_cache(64)
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
-
-
-def _invalid(name: str, error: ValidationError) -> Refused:
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join([name, *(str(part)[:80] for part in first["loc"])])
-    return Refused(422, f"{where}: {first['msg'][:200]}", "See /docs for what is taken.")
-
-
-def _one_of(name: str, known: Collection[str]) -> str:
-    near = get_close_matches(name[:80], known, 1)
-    return f"Did you mean {near[0]}?" if near else f"It is one of: {', '.join(known)}."
-
-
-def _no_number(word: str) -> Any:
+def _refuse_constant(word: str) -> Any:
     raise ValueError(f"{word} is no number")
 
 

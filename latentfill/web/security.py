@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import is_out_of_memory
 from ..options import ServeOptions
-from .errors import Refused, answer, failed, short_of_memory
+from .errors import RequestError, error_response, internal_error_response, out_of_memory
 from .metrics import Metrics
 
 
@@ -101,33 +101,35 @@ class Guard:
             self._check(scope)
             body = await self._body(scope, receive)
             await self._app(scope, _replay(body, receive), sent)
-        except Refused as error:
+        except RequestError as error:
             self._metrics.refused.labels(error.reason).inc()
-            await answer(error)(scope, receive, sent)
+            await error_response(error)(scope, receive, sent)
         except Exception as error:  # a mistake of ours: the client learns no more than that
             log.exception("%s failed", getattr(scope.get("route"), "path", "a request"))
             if status != 499:  # too late for another answer
                 raise
-            await (answer(short_of_memory()) if is_out_of_memory(error) else failed())(scope, receive, sent)
+            await (error_response(out_of_memory()) if is_out_of_memory(error) else internal_error_response())(
+                scope, receive, sent
+            )
         finally:
             self._held -= len(body)
             self._metrics.open.dec()
             self._note(scope, status, time.monotonic() - begun, len(body))
 
     def _check(self, scope: Scope) -> None:
-        """Raise Refused for who may not ask. What is refused here has sent its headers, nothing more."""
+        """Raise RequestError for who may not ask. What is refused here has sent its headers, nothing more."""
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         if len(hosts) != 1:
-            raise Refused(400, "a request names one host", "Send one Host header.", "host")
+            raise RequestError(400, "a request names one host", "Send one Host header.", "host")
         if not knows(self._options, hosts[0]):
-            raise Refused(403, "this server is not asked by that name", "Start it with --hosts NAME.", "host")
+            raise RequestError(403, "this server is not asked by that name", "Start it with --hosts NAME.", "host")
         own = {f"{scheme}://{hosts[0].lower()}" for scheme in ("http", "https")}  # a proxy may have the certificate
         foreign, site = set(map(str.lower, headers.getlist("origin"))) - own, headers.get("sec-fetch-site", "none")
         navigates = scope["method"] in ("GET", "HEAD") and headers.get("sec-fetch-mode") == "navigate"
         is_open = self._within(scope["path"]) in self._open
         if foreign or (site in ("cross-site", "same-site") and not (navigates and is_open)):
-            raise Refused(403, "another site's page may not ask here", "Open this server's own page.", "origin")
+            raise RequestError(403, "another site's page may not ask here", "Open this server's own page.", "origin")
         if self._options.token is not None and not is_open:
             self._check_token(headers.get("authorization", ""), self._options.token)
 
@@ -141,7 +143,7 @@ class Guard:
         same = hmac.compare_digest(word.strip().encode("utf-8", "surrogateescape"), token.encode())
         if scheme.lower() != "bearer" or not same:
             what = "a token is needed" if not shown else "that is not the token"
-            raise Refused(401, what, "Send Authorization: Bearer TOKEN.", "token", {"WWW-Authenticate": "Bearer"})
+            raise RequestError(401, what, "Send Authorization: Bearer TOKEN.", "token", {"WWW-Authenticate": "Bearer"})
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         """All that is sent, if it is not too much and comes in time."""
@@ -150,7 +152,7 @@ class Guard:
         most = self._options.max_bytes if picture else min(JSON_BYTES, self._options.max_bytes)
         told = headers.get("content-length", "0")
         if not (told.isascii() and told.isdigit()):
-            raise Refused(400, "Content-Length is not a number", "Leave it out, or count the bytes.", "size")
+            raise RequestError(400, "Content-Length is not a number", "Leave it out, or count the bytes.", "size")
         if len(told) > 15 or int(told) > most:
             raise _too_large(most)
         chunks: list[bytes] = []
@@ -160,7 +162,7 @@ class Guard:
                 while not whole:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise Refused(400, "the request ended early", "Send all of it.", "left")
+                        raise RequestError(400, "the request ended early", "Send all of it.", "left")
                     chunks.append(message.get("body", b""))
                     whole = not message.get("more_body", False)
                     size += len(chunks[-1])
@@ -169,11 +171,11 @@ class Guard:
                         raise _too_large(most)
                     if self._held > HELD * self._options.max_bytes:
                         cure = "Ask again in 5 s."
-                        raise Refused(429, "too many large requests", cure, "memory", {"Retry-After": "5"})
+                        raise RequestError(429, "too many large requests", cure, "memory", {"Retry-After": "5"})
         except TimeoutError as error:
             self._held -= size
             cure = f"Send it within {self._options.upload_seconds:g} s."
-            raise Refused(408, "the request came too slowly", cure, "slow") from error
+            raise RequestError(408, "the request came too slowly", cure, "slow") from error
         except BaseException:
             self._held -= size
             raise
@@ -191,8 +193,8 @@ class Guard:
         log.info("%s %s %s %d %.3f s %d bytes in", client[0], method, path, status, seconds, size)
 
 
-def _too_large(most: int) -> Refused:
-    return Refused(413, f"more than the limit of {most:,} bytes", "Send a smaller picture.", "size")
+def _too_large(most: int) -> RequestError:
+    return RequestError(413, f"more than the limit of {most:,} bytes", "Send a smaller picture.", "size")
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

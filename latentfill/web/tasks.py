@@ -1,28 +1,26 @@
-"""What one request asks of a model, and how much that is.
+"""Work for the device: searches, each for several requests of one kind, and other work of the networks.
 
-What a request holds while it is answered: the device's thread writes there, the event loop reads.
-
-What takes turns on the device: a search that answers several questions, and other work of the networks.
+Both are iterators that compute a little at each step. The device's thread runs them, the event loop waits for results.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Generic, TypeVar, final
 
-from ..completion.complete import Completion, watch
+from .. import pipeline
+from ..completion.complete import Completion
 from ..completion.restarts import uses_encoder
 from ..errors import LatentfillError
 from ..gan.gan import Gan
-from ..images.incomplete import Incomplete, concatenate
 from ..options import CompleteOptions, PhotoOptions
-from ..photo.crop import Cut
-from ..uncertainty.predict import Uncertainty, predict_error
+from ..pipeline import Found, Placed, rows_of
 from .metrics import Metrics
 
+T = TypeVar("T")
 MOST_STARTS = 32  # latents to start from for each square
 MOST_CANDIDATES = 8  # pictures of a photo's size that one answer may hold
 MOST_ROWS = 128  # squares times starts: what one photo of a crowd may hold
@@ -30,53 +28,51 @@ MOST_ROWS = 128  # squares times starts: what one photo of a crowd may hold
 
 @final
 @dataclass(frozen=True, eq=False)
-class Question:
-    """A photo that was cut for a model. `incomplete` is what the model is asked; None if there is nothing to ask."""
+class CompletionRequest:
+    """A photo, placed for a model, and how it is to be completed."""
 
     model: str
     gan: Gan
-    cut: Cut
-    incomplete: Incomplete | None
+    placed: Placed
     options: CompleteOptions
     photo_options: PhotoOptions
 
     @property
     def rows(self) -> int:
         """How many latents are searched for it."""
-        return len(self.incomplete) * self.options.starts if self.incomplete is not None else 0
+        return len(self.placed.cut.placements) * self.options.starts
 
     @property
     def kind(self) -> Hashable:
-        """What questions have in common that one search can answer; None for one that gains nothing by company."""
-        if self.incomplete is None:
+        """What requests have in common that one search can answer; None if nothing is to be searched."""
+        incomplete = self.placed.incomplete
+        if incomplete is None:
             return None
-        seen = tuple(one.operator.name for one in self.incomplete.observations)
-        return self.model, self.options, self.incomplete.lowres is None, seen
+        operators = tuple(one.operator.name for one in incomplete.observations)
+        return self.model, self.options, incomplete.lowres is None, operators
+
+    def check_cost(self, max_steps: int) -> None:
+        """Raise LatentfillError if it would keep the device for too long, or fill its memory."""
+        options, size = self.options, self.gan.network.size
+        needed = count_gradients(options, warm=uses_encoder(self.gan, options))
+        if needed > max_steps:
+            what = f"{needed:,} steps are more than the {max_steps:,} that this server makes for one picture"
+            raise LatentfillError(what, "Ask for fewer.")
+        for name, value, most in (
+            ("attempts", options.starts, MOST_STARTS),
+            ("candidates", options.candidates, MOST_CANDIDATES),
+            ("window", options.window, 2 * size + 1),
+        ):
+            if value > most:
+                what = f"{name}: {value:,} are more than the {most} that this server allows"
+                raise LatentfillError(what, "Ask for less.")
+        if self.rows > MOST_ROWS:
+            what = f"{self.rows} searches are needed, more than the {MOST_ROWS} that this server makes at once"
+            raise LatentfillError(what, "Ask for fewer attempts, or paint over fewer faces at a time.")
 
 
-def check(question: Question, max_steps: int) -> None:
-    """Raise LatentfillError for a question that would keep the device for too long, or fill its memory."""
-    options, size = question.options, question.gan.network.size
-    needed = gradients(options, warm=uses_encoder(question.gan, options))
-    if needed > max_steps:
-        what = f"{needed:,} steps are more than the {max_steps:,} that this server makes for one picture"
-        raise LatentfillError(what, "Ask for fewer.")
-    for name, value, most in (
-        ("attempts", options.starts, MOST_STARTS),
-        ("candidates", options.candidates, MOST_CANDIDATES),
-        ("window", options.window, 2 * size + 1),
-    ):
-        if value > most:
-            raise LatentfillError(
-                f"{name}: {value:,} are more than the {most} that this server allows", "Ask for less."
-            )
-    if question.rows > MOST_ROWS:
-        what = f"{question.rows} searches are needed, more than the {MOST_ROWS} that this server makes at once"
-        raise LatentfillError(what, "Ask for fewer attempts, or paint over fewer faces at a time.")
-
-
-def gradients(options: CompleteOptions, *, warm: bool) -> int:
-    """How often the networks are asked for a slope, for each latent."""
+def count_gradients(options: CompleteOptions, *, warm: bool) -> int:
+    """How often a search computes the gradient of each latent."""
     steps = options.updates(warm=warm)
     if options.method == "hmc":
         steps *= options.hmc_leapfrog_steps
@@ -86,245 +82,160 @@ def gradients(options: CompleteOptions, *, warm: bool) -> int:
 @final
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Where a search stands so many seconds after its first step. Others share the completion; some rows are meant."""
+    """A step of a search, so many seconds after its first; `rows` are those of one request."""
 
     completion: Completion
     rows: slice
     seconds: float
 
     @property
-    def own(self) -> Completion:
-        """Those rows alone."""
-        return self.completion.select(self.rows)
-
-    @property
     def seconds_left(self) -> float | None:
-        """What the steps to come will take; None before the first."""
+        """How long the steps to come will take; None before the first."""
         number = self.completion.number
         return self.seconds / number * (self.completion.total - number) if number else None
 
 
 @final
-@dataclass(frozen=True, eq=False)
-class Found:
-    """What a search has found for one question, after so many seconds. Nothing, where no model was asked."""
+class SearchTask:
+    """One request's place in the queue, in a search, and at its result. Made in the event loop that waits for it.
 
-    completion: Completion | None = None
-    trust: Uncertainty | None = None
-    seconds: float = 0.0
-    notes: tuple[str, ...] = ()
-
-
-@final
-class Ticket:
-    """One question's place: in the queue, in a search, and at its answer. Made in the event loop that waits for it.
-
-    Of the frames only the newest is kept: who reads slowly sees fewer of them, and holds nobody up. `watched` is
-    whether anyone wants to see them.
+    Of the frames, kept if they are `watched`, only the newest is there: a slow reader sees fewer, and holds nobody up.
     """
 
-    def __init__(self, question: Question, *, watched: bool = False) -> None:
-        self.question, self.watched = question, watched
+    def __init__(self, request: CompletionRequest, *, watched: bool = False) -> None:
+        self.request, self.watched = request, watched
         self.ahead, self.alone = 0, False
-        self._left = False
+        self.future: Future[Found] = Future()
         self._newest: Frame | None = None
-        self._outcome: Found | LatentfillError | None = None
         self._loop = asyncio.get_running_loop()
-        self._news, self._settled = asyncio.Event(), asyncio.Event()
+        self._news, self._ended = asyncio.Event(), asyncio.Event()
+        self.future.add_done_callback(lambda _: self._notify(self._ended, self._news))
 
     @property
     def rows(self) -> int:
-        return self.question.rows
-
-    @property
-    def squares(self) -> int:
-        """Of the photo that a model is asked about."""
-        return len(self.question.cut.placements)
+        """How many latents are searched for it."""
+        return self.request.rows
 
     @property
     def kind(self) -> Hashable:
         """What it shares with those that it may be searched with; None if it is to be alone."""
-        return None if self.alone else self.question.kind
+        return None if self.alone else self.request.kind
 
     @property
     def left(self) -> bool:
         """Whether nobody waits for it any more."""
-        return self._left
-
-    def __enter__(self) -> "Ticket":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.leave()
+        return self.future.cancelled()
 
     def leave(self) -> None:
         """Give up: its search stops at the next step, unless others share it."""
-        self._left = True
+        self.future.cancel()
 
     def show(self, frame: Frame) -> None:
-        """A newer frame. Called by the device's thread."""
-        if self.watched and not self._left:
+        """Take a newer frame. Called by the device's thread."""
+        if self.watched and not self.left:
             self._newest = frame
-            self._tell(self._news.set)
-
-    def settle(self, outcome: Found | LatentfillError) -> None:
-        """The end, good or bad. Called by the device's thread."""
-        self._outcome = outcome
-        self._tell(self._settled.set)
+            self._notify(self._news)
 
     async def frames(self, per_second: float) -> AsyncIterator[Frame]:
         """The newest frame, as often as it is asked for and at most so many a second, until the end is there."""
-        while not self._settled.is_set():
-            await self._until(self._news)
+        while True:
+            await self._news.wait()
+            if self._ended.is_set():
+                return
             self._news.clear()
-            frame, self._newest = self._newest, None
-            if frame is None:
+            if self._newest is None:
                 continue
-            begun = self._loop.time()
+            frame, self._newest = self._newest, None
+            start = self._loop.time()
             yield frame
             # A frame that took long to draw and send is followed by a rest: those who stream must not take all.
-            rest = max(begun + 1 / per_second, 2 * self._loop.time() - begun) - self._loop.time()
-            await self._until(None, rest)
+            took = self._loop.time() - start
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), max(1 / per_second - took, took))
 
-    async def found(self) -> Found:
-        """What was found. Raises the LatentfillError of a search that failed."""
-        await self._settled.wait()
-        if isinstance(self._outcome, LatentfillError):
-            raise self._outcome
-        if self._outcome is None:
-            raise RuntimeError("a ticket is settled without an outcome")
-        return self._outcome
+    async def result(self) -> Found:
+        """What was found; who stops waiting for it leaves. Raises the LatentfillError of a search that failed."""
+        return await asyncio.wrap_future(self.future)
 
-    async def _until(self, event: asyncio.Event | None, seconds: float | None = None) -> None:
-        """Wait for the end, for an event or for some seconds, whatever is first."""
-        waits = [asyncio.ensure_future(one.wait()) for one in (self._settled, event) if one is not None]
+    def _notify(self, *events: asyncio.Event) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
+            for event in events:
+                self._loop.call_soon_threadsafe(event.set)
+
+
+def settle(future: Future[T], outcome: T | Exception) -> None:
+    """Give the result, or the error, to whoever still waits for it."""
+    if future.done() or not future.set_running_or_notify_cancel():
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
+
+
+def search(tasks: list[SearchTask], prepare: Callable[[], Gan], max_seconds: float, metrics: Metrics) -> Iterator[None]:
+    """Search for several requests of one kind side by side, and settle them; each sees its own rows of the search.
+
+    Tasks that are left are taken from the list. Whoever runs it settles those that remain after an error.
+    """
+    if not _drop_left(tasks, metrics):
+        return
+    batch = [task.request.placed for task in tasks]
+    rows = dict(zip(tasks, rows_of(batch), strict=True))
+    metrics.batches.observe(rows[tasks[-1]].stop)
+    steps = pipeline.search(batch, prepare(), tasks[0].request.options, max_seconds)
+    first = None
+    while True:
         try:
-            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in waits:
-                one.cancel()
-
-    def _tell(self, what: Callable[[], None]) -> None:
-        try:
-            self._loop.call_soon_threadsafe(what)
-        except RuntimeError:  # the loop has ended, and with it whoever waited
-            self._left = True
-
-
-T = TypeVar("T")
-
-
-@final
-class Search:
-    """One `watch` for several questions of one kind, each of which sees its own rows of it."""
-
-    def __init__(
-        self, tickets: Sequence[Ticket], prepare: Callable[[], Gan], max_seconds: float, metrics: Metrics
-    ) -> None:
-        self.tickets, self._prepare, self._max_seconds, self._metrics = list(tickets), prepare, max_seconds, metrics
-        ends = list(accumulate(ticket.squares for ticket in tickets))
-        self._rows = {one: slice(end - one.squares, end) for one, end in zip(tickets, ends, strict=True)}
-        self._options = tickets[0].question.options
-        self._posed: tuple[Gan, Incomplete] | None = None
-        self._steps: Iterator[Completion] = iter(())
-        self._last: Completion | None = None
-        self._begun = self._first = time.monotonic()
-        metrics.batches.observe(ends[-1])
-
-    def step(self) -> bool:
-        """One step of the search, or at its end the judgement. Those who have left are dropped."""
-        self._drop()
-        if not self.tickets:
-            self._close()
-            return False
-        gan, incomplete = self._posed or self._pose()
-        late = self._last is not None and time.monotonic() - self._begun > self._max_seconds
-        completion = None if late else next(self._steps, None)
-        if completion is None:
-            self._close()
-            self._finish(gan, incomplete, late=late)
-            return False
+            completion = next(steps).completion
+        except StopIteration as end:
+            found: Found = end.value
+            break
         now = time.monotonic()
-        self._first = now if self._last is None else self._first
-        self._last = completion
-        for ticket in self.tickets:
-            ticket.show(Frame(completion, self._rows[ticket], now - self._first))
-        return True
-
-    def fail(self, error: LatentfillError) -> None:
-        """Tell all who wait."""
-        self._close()
-        for ticket in self.tickets:
-            ticket.settle(error)
-
-    def _drop(self) -> None:
-        gone = [ticket for ticket in self.tickets if ticket.left]
-        self.tickets = [ticket for ticket in self.tickets if not ticket.left]
-        self._metrics.cancelled.inc(len(gone))
-
-    def _close(self) -> None:
-        close = getattr(self._steps, "close", None)
-        if close is not None:
-            close()
-
-    def _pose(self) -> tuple[Gan, Incomplete]:
-        asked = [ticket.question.incomplete for ticket in self.tickets]
-        self._posed = self._prepare(), concatenate([one for one in asked if one is not None])
-        self._steps = watch(*self._posed, self._options)
-        return self._posed
-
-    def _finish(self, gan: Gan, incomplete: Incomplete, *, late: bool) -> None:
-        last = self._last
-        if last is None:
-            raise ValueError("the search has not begun")
-        trust = predict_error(gan, incomplete, last, self._options)
-        seconds = time.monotonic() - self._begun
-        notes = (f"stopped after {seconds:.0f} s, at step {last.number} of {last.total}",) if late else ()
-        self._metrics.searches.observe(seconds)
-        for ticket in self.tickets:
-            rows = self._rows[ticket]
-            ticket.settle(Found(last.select(rows), trust.select(rows), seconds, notes))
+        first = now if first is None else first
+        for task in tasks:
+            task.show(Frame(completion, rows[task], now - first))
+        yield
+        if not _drop_left(tasks, metrics):
+            return
+    metrics.searches.observe(found.seconds)
+    if found.completion is None or found.trust is None:
+        raise RuntimeError("a search has found nothing")
+    for task in tasks:
+        own, trust = found.completion.select(rows[task]), found.trust.select(rows[task])
+        settle(task.future, Found((task.request.placed,), own, trust, found.seconds))
 
 
 @final
 class Job(Generic[T]):
-    """Other work of the networks: what an iterator yields, one piece at each turn, is the answer."""
+    """Other work of the networks: what an iterable gives, one part at each step, is the result."""
 
     kind: Hashable = None
     rows = 1
-    alone = True
 
-    def __init__(self, make: Callable[[], Iterator[T]]) -> None:
-        self.answer: Future[list[T]] = Future()
-        self._make, self._done = make, list[T]()
-        self._pieces: Iterator[T] | None = None
+    def __init__(self, make: Callable[[], Iterable[T]]) -> None:
+        self.future: Future[list[T]] = Future()
+        self._make = make
 
     @property
     def left(self) -> bool:
         """Whether nobody waits for it any more."""
-        return self.answer.cancelled()
+        return self.future.cancelled()
 
-    def step(self) -> bool:
-        """One piece more."""
-        if self.left:
-            self._close()
-            return False
-        try:
-            self._pieces = self._pieces or self._make()
-            self._done.append(next(self._pieces))
-        except StopIteration:
-            if self.answer.set_running_or_notify_cancel():
-                self.answer.set_result(self._done)
-            return False
-        return True
+    def run(self) -> Iterator[None]:
+        """Compute one part at each step, until the end or until nobody waits any more."""
+        parts: list[T] = []
+        for part in self._make():
+            parts.append(part)
+            yield
+            if self.left:
+                return
+        settle(self.future, parts)
 
-    def fail(self, error: Exception) -> None:
-        """Tell who waits."""
-        self._close()
-        if self.answer.set_running_or_notify_cancel():
-            self.answer.set_exception(error)
 
-    def _close(self) -> None:
-        close = getattr(self._pieces, "close", None)
-        if close is not None:
-            close()
+def _drop_left(tasks: list[SearchTask], metrics: Metrics) -> bool:
+    """Take those from the list that nobody waits for. Returns whether any remain."""
+    staying = [task for task in tasks if not task.left]
+    metrics.cancelled.inc(len(tasks) - len(staying))
+    tasks[:] = staying
+    return bool(tasks)

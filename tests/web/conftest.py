@@ -23,6 +23,9 @@ class Stub:
     async def run_all(self, work):
         return list(work())
 
+    async def write(self, work):
+        return work()
+
     async def close(self):
         pass
 

@@ -24,8 +24,8 @@ from PIL import Image
 from latentfill.errors import LatentfillError
 from latentfill.options import ServeOptions
 from latentfill.web import app as assets
-from latentfill.web.errors import answer
-from latentfill.web.forms import Form
+from latentfill.web.errors import error_response
+from latentfill.web.forms import DecodeForm
 from latentfill.web.routes import photo as decoding
 from latentfill.web.security import HEADERS
 
@@ -79,13 +79,12 @@ def create(stub: Stub) -> FastAPI:
     async def decode(request: Request) -> Response:
         form = await request.form()
         parts = {n: one.encode() if isinstance(one, str) else await one.read() for n, one in form.items()}
-        state: Any = SimpleNamespace(
-            options=ServeOptions(max_pixels=stub.max_pixels), engine=SimpleNamespace(weigh=lambda seat, pixels: None)
-        )
+        state: Any = SimpleNamespace(options=ServeOptions(max_pixels=stub.max_pixels))
+        slot: Any = SimpleNamespace(weigh=lambda pixels: None)
         try:
-            return Response(decoding.decode(state, Form(parts), state), media_type="application/json")
+            return JSONResponse(decoding.decode_file(state, DecodeForm.model_validate(parts), slot))
         except LatentfillError as error:
-            return answer(error)
+            return error_response(error)
 
     @app.post("/api/v1/faces")
     async def faces(request: Request) -> dict[str, Any]:
@@ -152,12 +151,12 @@ def create(stub: Stub) -> FastAPI:
             made.append(data_url(np.full((SIZE, SIZE, 3), [total % 256, (total // 2) % 256, 128 + number])))
         return {"images": made}
 
-    files = assets.read()
+    files = assets.read_page()
 
     @app.get("/{path:path}")
     async def page(path: str, request: Request) -> Response:
         found = files.get(f"/{path}")
-        return found.answer(request) if found else Response(status_code=404)
+        return found.respond(request) if found else Response(status_code=404)
 
     return app
 

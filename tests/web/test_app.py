@@ -1,7 +1,7 @@
 import pytest
 
 from latentfill.errors import ExtraError, ImageError, LatentfillError
-from latentfill.web.errors import Refused, answer, busy, status_of
+from latentfill.web.errors import RequestError, error_response, queue_full, status_of
 
 
 def test_what_is_not_there_is_said_as_json(serve):
@@ -33,10 +33,10 @@ def test_it_works_below_a_path_whether_a_proxy_leaves_that_in_the_address_or_not
 def test_each_error_has_its_status():
     assert status_of(ImageError("what", "cure")) == status_of(LatentfillError("what", "cure")) == 422
     assert status_of(ExtraError("what", "cure")) == 503
-    assert status_of(Refused(418, "what", "cure")) == 418
-    full = answer(busy(64, 0.2))
+    assert status_of(RequestError(418, "what", "cure")) == 418
+    full = error_response(queue_full(64, 0.2))
     assert full.status_code == 429 and full.headers["retry-after"] == "1"
-    assert answer(busy(64, 12.4)).headers["retry-after"] == "12"
+    assert error_response(queue_full(64, 12.4)).headers["retry-after"] == "12"
 
 
 def failing(error):
@@ -50,12 +50,14 @@ def failing(error):
 
 
 @pytest.mark.parametrize(
-    "error", [Refused(429, "full", "come back", "queue", {"Retry-After": "3"}), ImageError("a", "b")]
+    "error", [RequestError(429, "full", "come back", "queue", {"Retry-After": "3"}), ImageError("a", "b")]
 )
 def test_an_error_of_the_engine_reaches_the_client(serve, error):
     found = serve(engine=failing(error)).post("/api/v1/sample", json={"walk": [1, 2]})
     assert found.status_code == status_of(error) and found.json() == {"error": error.what, "cure": error.cure}
-    assert found.headers.get("retry-after") == (error.headers["Retry-After"] if isinstance(error, Refused) else None)
+    assert found.headers.get("retry-after") == (
+        error.headers["Retry-After"] if isinstance(error, RequestError) else None
+    )
 
 
 def test_a_mistake_in_the_engine_is_500_and_told_in_the_log_alone(serve, caplog):

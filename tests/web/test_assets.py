@@ -4,7 +4,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from latentfill.web.app import read
+from latentfill.web.app import read_page
 
 
 @pytest.fixture
@@ -15,8 +15,8 @@ def page(tmp_path, monkeypatch, serve):
     (tmp_path / "samples" / "face.jpg").write_bytes(b"jpeg")
     (tmp_path / "notes.py").write_text("secret")
     (tmp_path / ".env").write_text("secret")
-    found = read(tmp_path)
-    monkeypatch.setattr("latentfill.web.app.read", lambda: found)
+    found = read_page(tmp_path)
+    monkeypatch.setattr("latentfill.web.app.read_page", lambda: found)
     return serve()
 
 
@@ -58,14 +58,14 @@ def test_what_the_browser_has_is_not_sent_again(page):
 
 def test_packing_says_nothing_of_when_it_was_done(tmp_path):
     (tmp_path / "a.css").write_text("a{}")
-    one = read(tmp_path)["/a.css"]
-    assert one.packed == read(tmp_path)["/a.css"].packed and gzip.decompress(one.packed) == b"a{}"
+    one = read_page(tmp_path)["/a.css"]
+    assert one.packed == read_page(tmp_path)["/a.css"].packed and gzip.decompress(one.packed) == b"a{}"
 
 
 def test_the_pages_of_this_package_ask_nothing_of_other_hosts():
     import re
 
-    for path, one in read().items():
+    for path, one in read_page().items():
         if path == "/" or path.endswith((".html", ".css", ".js")):
             for address in re.findall(
                 rb"""(?:src|href|url|import|fetch)\s*[=(]?\s*["'(]?(https?:)?//[^\s"')]+""", one.data

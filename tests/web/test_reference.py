@@ -1,7 +1,7 @@
 from html.parser import HTMLParser
 from urllib.parse import urljoin
 
-from latentfill.web.reference import page
+from latentfill.web.reference import write_page
 
 
 class Seen(HTMLParser):
@@ -45,5 +45,5 @@ def test_every_address_is_described_with_its_fields_and_their_sentences(serve):
 
 def test_what_is_described_is_escaped():
     operation = {"description": "<script>alert(1)</script>", "responses": {"200": {"description": "<b>"}}}
-    told = page({"info": {"title": "<i>", "version": "'\""}, "paths": {"/<x>": {"get": operation}}}).decode()
+    told = write_page({"info": {"title": "<i>", "version": "'\""}, "paths": {"/<x>": {"get": operation}}}).decode()
     assert "<script" not in told and "<b>" not in told and "<i>" not in told and "/<x>" not in told

@@ -1,1 +1,1 @@
-"""What can be asked for, a module for each kind of question: `router(state)` gives its addresses."""
+"""The addresses of the API, a module for each kind of request."""

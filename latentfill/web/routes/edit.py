@@ -4,11 +4,10 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
-from annotated_types import Interval, Predicate
-from fastapi import APIRouter
+from fastapi import APIRouter, Form
 from PIL import Image
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,75 +17,36 @@ from ...faces.placement import Placement
 from ...figures.samples import edit_images
 from ...gan.gan import Gan
 from ...images.photos import Original, encode
-from ...options.completion import is_odd
 from ...photo.crop import Cut
 from ...pipeline import put_back
 from ...types import Images
-from ..errors import Refused
-from ..forms import Form, read_form, validated
-from ..reference import a_text, answers, form_body
-from ..state import State
-from ..tasks import Question
-from .complete import FIELDS, FILES, TEXTS, completion_of, question_of
-from .photo import unless_left
-from .sample import data_url
+from ..engine import ServerState, State
+from ..errors import RequestError
+from ..events import data_url, decode_state
+from ..forms import MULTIPART, EditsForm, FormRoute
+from ..streaming import run_while_connected
+from ..tasks import CompletionRequest
+from .complete import JSON, PNG, read_request
 
-Count = Annotated[int, Interval(ge=1, le=8)]
-Frames = Annotated[int, Interval(ge=3, le=11), Predicate(is_odd)]
-Side = Annotated[int, Interval(ge=64, le=2048)]
-Pick = tuple[Annotated[int, Interval(ge=0, le=100)], Annotated[int, Interval(ge=0, le=10)]]
 MOST_SQUARES = 4  # that are edited, each by itself
 MOST_PIXELS = 100_000_000  # of all pictures of an answer
-MORE: dict[str, Any] = {
-    "state": a_text("what `done` has told of the completion"),
-    "count": Count,
-    "frames": Frames,
-    "side": Side,
-    "pick": a_text("JSON [edit, frame]: answer that one alone, as a PNG at the photo's own resolution"),
-}
-Ways = list[list[Completion]]  # of each edit its frames; the middle one is unchanged
+Edit = list[Completion]  # its frames; the middle one is unchanged
+router = APIRouter(prefix="/api/v1", tags=["complete"], route_class=FormRoute)
 
 
-def router(state: State) -> APIRouter:
-    """`/api/v1/edits`."""
-    routes = APIRouter(prefix="/api/v1", tags=["complete"])
-    engine = state.engine
+@router.post("/edits", responses={200: {"content": {JSON: {}, PNG: {}}}}, response_class=Response)
+async def edits(
+    request: Request, form: Annotated[EditsForm, Form(media_type=MULTIPART)], state: ServerState
+) -> Response:
+    """Pictures along the directions that change the hole most and the known pixels least.
 
-    async def answered(form: Form, count: int, frames: int, side: int, pick: Any) -> bytes:
-        with engine.seat() as seat:
-            question = await engine.read(partial(question_of, state, form, seat))
-            completion = completion_of(question, form.text("state", ""))
-            if pick is None:
-                _check(question.cut, count * frames, side)
-            gan = partial(engine.prepared, question.model)
-            parts = await engine.run_all(lambda: _images(gan(), question, completion, count, frames // 2), seat)
-            ways = [_frames(completion, row, images) for row, edits in enumerate(parts) for images in edits]
-            if pick is not None:
-                way, frame = _picked(pick, ways)
-                return await engine.write(lambda: encode(_composed(question, question.cut, [ways[way][frame]])[0]))
-            called = names([len(edits) for edits in parts])
-            return await engine.write(lambda: _told(called, _pictures(question, ways, side)))
-
-    @routes.post(
-        "/edits",
-        openapi_extra=form_body({**FIELDS, **MORE}, ("photo", "state")),
-        responses=answers("application/json", "image/png"),
-    )
-    async def edits(request: Request) -> Response:
-        """Pictures along the directions that change the hole most and the known pixels least.
-
-        They are made smaller, so that the longer side has at most `side` pixels (768).
-        """
-        form = await read_form(request, FILES, (*TEXTS, *MORE))
-        count, frames = form.number("count", 4, Count), form.number("frames", 7, Frames)
-        side, pick = form.number("side", 768, Side), form.json("pick", None)
-        answer = await unless_left(request, answered(form, count, frames, side, pick))
-        return Response(answer, media_type="application/json" if pick is None else "image/png")
-
-    return routes
+    They are made smaller, so that the longer side has at most `side` pixels.
+    """
+    answer = await run_while_connected(request, _edit(state, form))
+    return Response(answer, media_type=JSON if form.pick is None else PNG)
 
 
-def shrunk(cut: Cut, side: int) -> Cut:
+def shrink(cut: Cut, side: int) -> Cut:
     """The same cut of a photo whose longer side has at most so many pixels, as if it had been taken there."""
     times = _times(cut, side)
     if times == 1 or cut.observed is not None:
@@ -107,7 +67,7 @@ def shrunk(cut: Cut, side: int) -> Cut:
 
 
 def names(counts: Sequence[int]) -> list[str]:
-    """What edits are called, so many of each square; of one square alone, it need not be named."""
+    """Names of edits, so many of each square; of one square alone, it need not be named."""
     return [
         f"square {square}, way {way}" if len(counts) > 1 else f"way {way}"
         for square, count in enumerate(counts, 1)
@@ -115,33 +75,54 @@ def names(counts: Sequence[int]) -> list[str]:
     ]
 
 
+async def _edit(state: State, form: EditsForm) -> bytes:
+    engine = state.engine
+    with engine.open_slot() as slot:
+        request = await engine.read(partial(read_request, state, form, slot))
+        completion = decode_state(request, form.state)
+        if form.pick is None:
+            _check_size(request.placed.cut, form.count * form.frames, form.side)
+        gan = partial(engine.prepared, request.model)
+        steps = form.frames // 2
+        parts = await engine.run_all(lambda: _images(gan(), request, completion, form.count, steps), slot)
+        made = [_frames(completion, row, images) for row, edits in enumerate(parts) for images in edits]
+        if form.pick is None:
+            called = names([len(edits) for edits in parts])
+            return await engine.write(lambda: _write_json(called, _draw(request, made, form.side)))
+        edit, frame = form.pick
+        if edit >= len(made) or frame >= len(made[edit]):
+            raise RequestError(422, f"pick: there is no frame {frame} of edit {edit}", "Count both from 0.")
+        return await engine.write(lambda: encode(_compose(request, request.placed.cut, [made[edit][frame]])[0]))
+
+
 def _times(cut: Cut, side: int) -> int:
     longer: int = max(cut.hole.shape)
     return -(-longer // side)
 
 
-def _check(cut: Cut, each: int, side: int) -> None:
-    """Raise Refused for more pictures than may be held at once; `each` are those of one square."""
+def _check_size(cut: Cut, each: int, side: int) -> None:
+    """Raise RequestError for more pictures than may be held at once; `each` are those of one square."""
     if len(cut.placements) > MOST_SQUARES:
-        raise Refused(422, f"more than {MOST_SQUARES} faces are touched", "Paint over fewer at a time.")
+        raise RequestError(422, f"more than {MOST_SQUARES} faces are touched", "Paint over fewer at a time.")
     pixels = len(cut.placements) * each * cut.hole.size // _times(cut, side) ** 2
     if pixels > MOST_PIXELS:
         what = f"{pixels:,} pixels in all pictures, more than the {MOST_PIXELS:,} that this server makes at once"
-        raise Refused(422, what, "Ask for fewer frames or edits, or for a smaller side.")
+        raise RequestError(422, what, "Ask for fewer frames or edits, or for a smaller side.")
 
 
-def _images(gan: Gan, question: Question, completion: Completion, count: int, steps: int) -> Iterator[list[Images]]:
-    """The images of each square along its edits, a square at a turn; none of one in which nothing is missing."""
-    asked = question.incomplete
-    if asked is None:
+def _images(
+    gan: Gan, request: CompletionRequest, completion: Completion, count: int, steps: int
+) -> Iterator[list[Images]]:
+    """The images of each square along its edits, a square at a step; none of one in which nothing is missing."""
+    if request.placed.incomplete is None:
         return
-    for row in range(len(asked)):
-        one = asked.select([row])
+    for row in range(len(request.placed.incomplete)):
+        one = request.placed.incomplete.select([row])
         whole = bool((one.known == 1).all())
         yield [] if whole else edit_images(gan, one, completion.select(slice(row, row + 1)), count, steps)
 
 
-def _frames(completion: Completion, row: int, images: Images) -> list[Completion]:
+def _frames(completion: Completion, row: int, images: Images) -> Edit:
     """The completion with one square of it changed, for each image."""
     made = []
     for image in images:
@@ -151,31 +132,22 @@ def _frames(completion: Completion, row: int, images: Images) -> list[Completion
     return made
 
 
-def _composed(question: Question, cut: Cut, frames: list[Completion]) -> tuple[Original, ...]:
-    return put_back(cut, frames, question.options, question.photo_options).candidates
+def _compose(request: CompletionRequest, cut: Cut, frames: Edit) -> tuple[Original, ...]:
+    return put_back(cut, frames, request.options, request.photo_options).candidates
 
 
-def _pictures(question: Question, ways: Ways, side: int) -> list[list[str]]:
-    """Of each edit its frames, in the photo; what is in the middle of all is made once."""
-    cut = shrunk(question.cut, side)
-    urls = []
-    middle = ""
-    for frames in ways:
+def _draw(request: CompletionRequest, edits: list[Edit], side: int) -> list[list[str]]:
+    """The frames of each edit, in the photo, as data URLs; the middle of all, which is the same, is made once."""
+    cut = shrink(request.placed.cut, side)
+    urls: list[list[str]] = []
+    for frames in edits:
         at = len(frames) // 2
-        others = frames if not middle else [*frames[:at], *frames[at + 1 :]]
-        made = [data_url(encode(original)) for original in _composed(question, cut, others)]
-        middle = middle or made[at]
-        urls.append(made if len(made) == len(frames) else [*made[:at], middle, *made[at:]])
+        others = [*frames[:at], *frames[at + 1 :]] if urls else frames
+        made = [data_url(encode(original)) for original in _compose(request, cut, others)]
+        urls.append([*made[:at], urls[0][at], *made[at:]] if urls else made)
     return urls
 
 
-def _told(called: Sequence[str], urls: Sequence[Sequence[str]]) -> bytes:
+def _write_json(called: Sequence[str], urls: Sequence[Sequence[str]]) -> bytes:
     """The answer; made in a thread, as it may have a hundred megabytes."""
     return json.dumps({"edits": [{"name": n, "images": u} for n, u in zip(called, urls, strict=True)]}).encode()
-
-
-def _picked(pick: Any, ways: Ways) -> tuple[int, int]:
-    way, frame = validated("pick", Pick, pick)
-    if way >= len(ways) or frame >= len(ways[way]):
-        raise Refused(422, f"pick: there is no frame {frame} of edit {way}", "Count both from 0.")
-    return way, frame

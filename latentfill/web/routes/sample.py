@@ -1,6 +1,5 @@
 """Pictures of nobody: sums of latents, and walks between them."""
 
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,6 +8,7 @@ from typing import Annotated, Any, final
 import torch
 from annotated_types import Interval, Len
 from fastapi import APIRouter
+from pydantic import ConfigDict, TypeAdapter, with_config
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -17,11 +17,12 @@ from ...gan.directions import walk
 from ...gan.gan import Gan
 from ...images.photos import Original, encode
 from ...images.pixels import grid
-from ...types import Latents, Pixels
-from ..errors import Refused
-from ..forms import aside, changed, parsed, wanted
-from ..reference import answers, json_body
-from ..state import State
+from ...types import Latents
+from ..engine import ServerState
+from ..errors import RequestError
+from ..events import png_url
+from ..forms import override, parse_json, preferred_type
+from .complete import JSON, PNG
 
 Seed = Annotated[int, Interval(ge=0, le=2**31 - 1)]
 Weight = Annotated[float, Interval(ge=-100, le=100)]
@@ -29,8 +30,9 @@ MOST = 32  # seeds of one sum, and of one walk
 
 
 @final
+@with_config(ConfigDict(use_attribute_docstrings=True))
 @dataclass(frozen=True)
-class Asked:
+class SampleRequest:
     """What to draw: `images` or a `walk`, one of them."""
 
     model: str | None = None
@@ -45,43 +47,39 @@ class Asked:
     """of the one picture that is answered if the client accepts image/png"""
 
 
-def router(state: State) -> APIRouter:
-    """`/api/v1/sample`."""
-    routes = APIRouter(prefix="/api/v1", tags=["sample"])
-
-    @routes.post("/sample", openapi_extra=json_body(Asked), responses=answers("application/json", "image/png"))
-    async def sample(request: Request) -> Response:
-        """Images of a model: sums of latents, or a walk from seed to seed. JSON with data URLs, or one PNG of all."""
-        asked = changed("the request", Asked(), parsed("the request", _text(await request.body())))
-        gan = state.gan(asked.model)
-        z = latents(gan, asked, state.options.max_images)
-        tiles = await state.engine.run(lambda: list(show(gan, z, gan.device)))
-        if wanted(request, "application/json", "image/png") == "image/png":
-            return Response(await aside(lambda: _png(grid(tiles, asked.columns))), media_type="image/png")
-        urls = await aside(lambda: [data_url(_png(tile)) for tile in tiles])
-        return JSONResponse({"images": urls})
-
-    return routes
+BODY = {"required": True, "content": {JSON: {"schema": TypeAdapter(SampleRequest).json_schema()}}}
+router = APIRouter(prefix="/api/v1", tags=["sample"])
 
 
-def latents(gan: Gan, asked: Asked, most: int) -> Latents:
-    """The latents of the images that are asked for. Raises Refused (422) for none, for both kinds, and for too many."""
-    if (asked.images is None) == (asked.walk is None):
-        raise Refused(422, "images or walk is wanted, one of them", 'Send such as {"images": [{"7": 1}]}.')
-    if asked.walk is not None:
-        count = (len(asked.walk) - 1) * (asked.frames - 1) + 1
-        _check(count, most)
-        return _walk(gan, asked.walk, asked.frames)
-    sums: Any = asked.images
-    _check(len(sums), most)
+@router.post(
+    "/sample",
+    openapi_extra={"requestBody": BODY},
+    responses={200: {"content": {JSON: {}, PNG: {}}}},
+    response_class=Response,
+)
+async def sample(request: Request, state: ServerState) -> Response:
+    """Images of a model: sums of latents, or a walk from seed to seed. JSON with data URLs, or one PNG of all."""
+    wanted = override("the request", SampleRequest(), parse_json(await request.body(), "the request"))
+    gan, engine = state.gan(wanted.model), state.engine
+    z = latents(gan, wanted, state.options.max_images)
+    tiles = await engine.run(lambda: list(show(gan, z, gan.device)))
+    if preferred_type(request, JSON, PNG) == PNG:
+        return Response(await engine.write(lambda: encode(Original(grid(tiles, wanted.columns)))), media_type=PNG)
+    return JSONResponse({"images": await engine.write(lambda: [png_url(tile) for tile in tiles])})
+
+
+def latents(gan: Gan, wanted: SampleRequest, most: int) -> Latents:
+    """The latents [n, latent] of the images. Raises RequestError (422) for none, for both kinds, and for too many."""
+    if (wanted.images is None) == (wanted.walk is None):
+        raise RequestError(422, "images or walk is wanted, one of them", 'Send such as {"images": [{"7": 1}]}.')
+    if wanted.walk is not None:
+        _check_count((len(wanted.walk) - 1) * (wanted.frames - 1) + 1, most)
+        return _walk(gan, wanted.walk, wanted.frames)
+    sums: Any = wanted.images
+    _check_count(len(sums), most)
     prior = gan.generator.prior
     rows = [torch.tensor(list(one.values())) @ prior.sample(list(one)) for one in sums]
     return prior.project(torch.stack(rows))
-
-
-def data_url(picture: bytes, kind: str = "image/png") -> str:
-    """A picture file as a page and JSON can hold it."""
-    return f"data:{kind};base64,{b64encode(picture).decode()}"
 
 
 def _walk(gan: Gan, seeds: Sequence[int], frames: int) -> Latents:
@@ -91,17 +89,7 @@ def _walk(gan: Gan, seeds: Sequence[int], frames: int) -> Latents:
     return torch.cat([*legs, stops[-1:]])
 
 
-def _check(count: int, most: int) -> None:
+def _check_count(count: int, most: int) -> None:
     if not 1 <= count <= most:
-        raise Refused(422, f"{count:,} images: 1 to {most:,} are drawn at a time", "Ask for fewer, or several times.")
-
-
-def _png(pixels: Pixels) -> bytes:
-    return encode(Original(pixels))
-
-
-def _text(body: bytes) -> str:
-    try:
-        return body.decode()
-    except UnicodeDecodeError as error:
-        raise Refused(422, "the request is not text in UTF-8", "Send JSON.") from error
+        what = f"{count:,} images: 1 to {most:,} are drawn at a time"
+        raise RequestError(422, what, "Ask for fewer, or several times.")

@@ -6,11 +6,11 @@ import pytest
 
 from latentfill.gan.checkpoint import build
 from latentfill.images.photos import Original
-from latentfill.options import CompleteOptions, NetworkOptions, PhotoOptions, ServeOptions
-from latentfill.pipeline import ask
+from latentfill.options import CompleteOptions, NetworkOptions, PhotoOptions, ReadLimits, ServeOptions
+from latentfill.pipeline import Request, place
+from latentfill.web.engine import Engine
 from latentfill.web.metrics import Metrics
-from latentfill.web.scheduler import Engine
-from latentfill.web.tasks import Question
+from latentfill.web.tasks import CompletionRequest
 
 SIZE = 16
 OPTIONS = CompleteOptions(steps=6, learning_rate=0.1, precision="fp32")
@@ -22,7 +22,7 @@ def gan():
 
 
 @pytest.fixture
-def question(gan):
+def request_of(gan):
     """A picture of noise with a hole; another one for each seed."""
 
     def make(seed=0, options=OPTIONS):
@@ -30,7 +30,8 @@ def question(gan):
         hole = np.zeros((SIZE, SIZE), np.uint8)
         hole[2 + seed % 5 : 9, 4:11] = 255
         picture = Original(rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8))
-        return Question("tiny", gan, *ask(picture, hole, gan, PhotoOptions()), options, PhotoOptions())
+        placed = place(Request(picture, hole), gan, PhotoOptions(), ReadLimits())
+        return CompletionRequest("tiny", gan, placed, options, PhotoOptions())
 
     return make
 

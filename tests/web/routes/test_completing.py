@@ -15,7 +15,6 @@ from latentfill.images import archives, photos
 from latentfill.images.archives import Source
 from latentfill.options import CompleteOptions, PhotoOptions
 from latentfill.pipeline import fill
-from latentfill.web import tasks as searches
 
 COMPLETE, STREAM = "/api/v1/complete", "/api/v1/complete/stream"
 AS_JSON = {"accept": "application/json"}
@@ -70,7 +69,7 @@ def slowly(monkeypatch):
             Told.closed.set()
             raise
 
-    monkeypatch.setattr(searches, "watch", slow)
+    monkeypatch.setattr("latentfill.pipeline.watch", slow)
     return Told
 
 
@@ -166,7 +165,7 @@ def test_holes_in_words_grey_models_and_observations_are_understood(client, form
         ({"hole_spec": "center"}, 422, "one hole"),
         ({"hole": None, "hole_spec": "/etc/passwd"}, 422, "no kind of hole"),
         ({"hole": None, "hole_spec": "file"}, 422, "no kind of hole"),
-        ({"hole": None, "hole_spec": "x" * 2000}, 422, "letters"),
+        ({"hole": None, "hole_spec": "x" * 2000}, 422, "1000 characters"),
         ({"hole": None, "hole_spec": "lowres"}, 422, "model's size"),
         ({"hole": b"no picture"}, 415, "hole"),
         ({"photo": b"no picture"}, 415, "photo"),
@@ -264,7 +263,7 @@ def test_a_client_that_reads_nothing_holds_nobody_up(app_of, form, slowly):
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as other:
             assert (await other.post(COMPLETE, **form(), timeout=20)).status_code == 200
-        while engine._turns:
+        while engine._scheduler:
             await asyncio.sleep(0.01)
         free.set()
         await asyncio.wait_for(reading, 20)
@@ -283,7 +282,7 @@ def test_a_full_queue_is_429_with_the_time_to_come_again(app_of, form, slowly):
         engine.start()
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as one:
-            with engine.seat():
+            with engine.open_slot():
                 refused = [await one.post(path, **form()) for path in (COMPLETE, STREAM)]
             taken = await one.post(COMPLETE, **form())
         await engine.close()

@@ -16,8 +16,8 @@ from latentfill.images.photos import FORMATS, Original
 from latentfill.options import CompleteOptions
 from latentfill.options.commands import CompleteCommand
 from latentfill.pipeline import draw_hole, fill
-from latentfill.web.forms import Form
-from latentfill.web.routes.complete import question_of
+from latentfill.web.forms import CompleteForm
+from latentfill.web.routes.complete import read_request
 
 from .conftest import png
 
@@ -99,8 +99,8 @@ def test_a_hole_says_the_same_on_every_way(name, client, models, photo, tmp_path
         found.append((cut.hole, cut.notes))
     drawn = draw_hole(str(path), original, 0, "cat.png")  # Python's
     found.append((drawn.hole, drawn.notes))
-    with state.engine.seat() as seat:
-        cut = question_of(state, Form({"photo": png(photo[0]), "hole": data}), seat).cut
+    with state.engine.open_slot() as slot:
+        cut = read_request(state, CompleteForm(photo=png(photo[0]), hole=data), slot).placed.cut
     found.append((cut.hole, cut.notes))
     told = asked(client, data, size=json.dumps([40, 24])).json()
     found.append((of_url(told["hole"]), told["notes"]))
@@ -211,10 +211,10 @@ def test_pixels_are_counted_and_weighed_before_they_are_decoded(app_of, photo, m
             answer = small.post(DECODE, files={name: ("a.png", png(photo[0]))})
             assert answer.status_code == 413 and "960 pixels" in answer.json()["error"]
     with TestClient(app_of(), base_url="http://127.0.0.1:8000") as busy:
-        monkeypatch.setattr("latentfill.web.queue.HELD_PIXELS", 1000)
+        monkeypatch.setattr("latentfill.web.scheduler.HELD_PIXELS", 1000)
         engine = busy.app.state.state.engine
-        with engine.seat() as seat:
-            engine.weigh(seat, 500)
+        with engine.open_slot() as slot:
+            slot.weigh(500)
             for path, name in ((DECODE, "photo"), (DECODE, "hole"), ("/api/v1/faces", "photo")):
                 assert busy.post(path, files={name: ("a.png", png(photo[0]))}).status_code == 429, path
 

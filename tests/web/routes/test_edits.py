@@ -10,7 +10,7 @@ from latentfill.figures import samples as directions
 from latentfill.images.photos import Original
 from latentfill.photo.crop import Cut
 from latentfill.web.routes import edit as edits
-from latentfill.web.routes.edit import shrunk
+from latentfill.web.routes.edit import shrink
 
 EDITS = "/api/v1/edits"
 
@@ -95,12 +95,12 @@ def test_too_many_are_refused(client, form, found, change):
     assert client.post(EDITS, **form(state=found(form)["state"], **change)).status_code == 422
 
 
-def test_a_photo_is_shrunk_with_its_hole_and_its_squares():
+def test_a_photo_is_shrink_with_its_hole_and_its_squares():
     values = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
     hole = np.zeros((30, 50), np.uint8)
     hole[4, 7] = 255
     square = Placement(((2.0, 0.0, 6.0), (0.0, 2.0, 3.0)), 8)
-    small = shrunk(Cut(Original(values, values[..., 2]), hole, (square,), (), (), 1.0), 20)
+    small = shrink(Cut(Original(values, values[..., 2]), hole, (square,), (), (), 1.0), 20)
     assert small.original.values.shape == (10, 17, 3) and small.hole.shape == (10, 17)
     assert np.argwhere(small.hole).tolist() == [[1, 2]]
     weights = values[:3, :3, 2:] / values[:3, :3, 2].mean()
@@ -119,11 +119,11 @@ def test_what_would_fill_the_memory_is_refused(client, form, found, monkeypatch)
 
 
 def test_a_photo_counts_until_its_edits_are_answered(client, form, found, monkeypatch):
-    line, held = client.app.state.state.engine._line, []
-    monkeypatch.setattr(edits, "edited", lambda *asked: held.append((line._seats, line._pixels)) or kept(*asked))
+    queue, held = client.app.state.state.engine._queue, []
+    monkeypatch.setattr(edits, "edit_images", lambda *asked: held.append((queue.slots, queue.pixels)) or kept(*asked))
     kept = directions.edit_images
     assert client.post(EDITS, **form(state=found(form)["state"], count=1, frames=3)).status_code == 200
-    assert held == [(0, 24 * 40)] and line._pixels == 0
+    assert held == [(0, 24 * 40)] and queue.pixels == 0
 
 
 def test_edits_are_called_after_their_squares_also_where_one_has_none():

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from latentfill.completion.complete import watch
-from latentfill.web import tasks as search
-from latentfill.web.scheduler import Engine
+from latentfill.web.engine import Engine
 
 ALLOCATOR = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8192 bytes")
 POSTS = ("complete", "complete/stream", "faces", "edits", "sample")
@@ -50,9 +49,9 @@ def test_a_picture_that_is_too_much_to_decode_is_not_called_damaged(post, monkey
 
 
 def test_a_search_that_is_too_much_is_told_so_in_a_stream_too(post, monkeypatch):
-    monkeypatch.setattr(search, "watch", fail(ALLOCATOR))
+    monkeypatch.setattr("latentfill.pipeline.watch", fail(ALLOCATOR))
     check(post("complete"))
     lines = [json.loads(line) for line in post("complete/stream").text.splitlines()]
     assert lines[-1]["event"] == "error" and "short of memory" in lines[-1]["error"]
-    monkeypatch.setattr(search, "watch", watch)
+    monkeypatch.setattr("latentfill.pipeline.watch", watch)
     assert post("complete").status_code == 200, "the next one is answered"

@@ -4,7 +4,7 @@ import pytest
 
 from latentfill.errors import LatentfillError
 from latentfill.options import COMPLETE_PRESETS, CompleteOptions
-from latentfill.web.tasks import check, gradients
+from latentfill.web.tasks import count_gradients
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from latentfill.web.tasks import check, gradients
     ],
 )
 def test_what_a_search_costs_is_known_before(options, warm, count):
-    assert gradients(options, warm=warm) == count
+    assert count_gradients(options, warm=warm) == count
 
 
 @pytest.mark.parametrize(
@@ -30,14 +30,15 @@ def test_what_a_search_costs_is_known_before(options, warm, count):
         ({"window": 35}, "window"),
     ],
 )
-def test_what_would_fill_the_device_is_refused(question, changed, told):
+def test_what_would_fill_the_device_is_refused(request_of, changed, told):
     with pytest.raises(LatentfillError, match=told):
-        check(question(0, replace(CompleteOptions(), **changed)), 2000)
+        request_of(0, replace(CompleteOptions(), **changed)).check_cost(2000)
 
 
-def test_a_crowd_is_refused(question):
-    crowd = question(0, replace(CompleteOptions(), attempts=32))
-    crowd = replace(crowd, incomplete=crowd.incomplete.repeat(5))
+def test_a_crowd_is_refused(request_of):
+    crowd = request_of(0, replace(CompleteOptions(), attempts=32))
+    squares = crowd.placed.cut.placements * 5
+    crowd = replace(crowd, placed=replace(crowd.placed, cut=replace(crowd.placed.cut, placements=squares)))
     with pytest.raises(LatentfillError, match="160 searches"):
-        check(crowd, 2000)
-    check(question(0, replace(CompleteOptions(), attempts=32, candidates=8)), 2000)
+        crowd.check_cost(2000)
+    request_of(0, replace(CompleteOptions(), attempts=32, candidates=8)).check_cost(2000)
