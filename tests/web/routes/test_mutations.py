@@ -197,7 +197,7 @@ def unedited(gan, question, completion, count, steps):
 def test_a_thousand_changed_requests_never_make_the_server_fail(app_of, form, caplog, monkeypatch):
     monkeypatch.setattr(edits, "_images", unedited)
     rng = random.Random(20261125)
-    app = app_of(max_steps=30, max_pixels=4000, max_seconds=2)
+    app = app_of(max_steps=30, max_pixels=4000, max_seconds=2.0)
     pixels = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)  # of the model's size: soon composed
     hole = np.where(pixels[..., :1] > 99, np.uint8(255), np.uint8(0))
     pictures = {"photo": encode(Original(pixels)), "hole": encode(Original(hole))}
