@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from signal import SIGINT
 
@@ -25,7 +26,17 @@ VERBS = {
     "info": "say what a model file holds",
     "export": "write a model as ONNX files, for other programs",
     "push": "share a model: a folder of three files, or a repository of the Hugging Face hub",
+    "doctor": "look whether all that is needed is there, and how large the cache is",
 }
+FIRST_STEPS = """\
+latentfill completes pictures. Try first:
+
+  latentfill doctor                                         is all there that is needed?
+  latentfill complete PHOTO --hole eyes --out FOLDER        fill the eyes of the faces in a photo
+  latentfill complete PHOTO --hole HOLE.png --out FOLDER    fill what is white in a picture of the same size
+  latentfill serve                                          paint holes in a browser
+
+latentfill --help lists all verbs, latentfill VERB --help says what each takes."""
 LESS_MEMORY = {
     "align": "Give a smaller --upsample or --workers",
     "train": "Give a smaller --batch-size, or smaller networks (--size, --base, --scale)",
@@ -48,15 +59,22 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line. Returns 0 when done, 1 when some inputs failed, 2 on misuse, 128 and more if stopped."""
-    if not argv or argv[0] in ("-h", "--help", "help"):
-        print(_help())
-        return 0 if argv else 2
+    if not argv:
+        print(FIRST_STEPS, file=sys.stderr)
+        return 2
+    if argv[0] in ("-h", "--help", "--help-all", "help"):
+        print(_format_help())
+        return 0
     if argv[0] in ("-V", "--version"):
         print(f"latentfill {__version__}")
         return 0
     verb, *rest = argv
+    if verb == "--completion":
+        return _completion(rest[0] if rest else "bash")
     if verb not in VERBS:
-        print(f"latentfill: there is no verb {verb!r}\nIt is one of: {', '.join(VERBS)}.", file=sys.stderr)
+        near = get_close_matches(verb, VERBS, 1)
+        cure = f"Did you mean {near[0]}?" if near else f"It is one of: {', '.join(VERBS)}."
+        print(f"latentfill: there is no verb {verb!r}\n{cure}", file=sys.stderr)
         return 2
     try:
         with stoppable():
@@ -93,13 +111,29 @@ def _explain(error: Exception, verb: str) -> LatentfillError | None:
     return explain(error, "standard output") if isinstance(error, OSError) else None
 
 
-def _help() -> str:
+def _completion(shell: str) -> int:
+    from .help import completion_script, list_options
+    from .option_parsing import make_default
+
+    if shell not in ("bash", "zsh"):
+        print(f"latentfill: there is no completion for {shell!r}\nIt is one of: bash, zsh.", file=sys.stderr)
+        return 2
+    flags = {}
+    for verb in VERBS:
+        options = list_options(make_default(import_module(f".{verb}", __package__).Options))
+        flags[verb] = [option.flag.split()[0].replace("[no-]", "no-") for option in options if not option.positional]
+    print(completion_script(flags))
+    return 0
+
+
+def _format_help() -> str:
     width = max(map(len, VERBS))
     verbs = "\n".join(f"  {verb:{width}}  {text}" for verb, text in VERBS.items())
     return (
         "usage: latentfill VERB ... [--help]\n\n"
         "Complete pictures with generative models: search the latent code whose image agrees with what is known.\n\n"
         f"{verbs}\n\n"
-        "latentfill VERB --help says what each takes. --config FILE.yaml gives any verb its options from a file;\n"
-        "what stands on the command line wins."
+        "latentfill VERB --help says what each takes, --help-all has every option. --config FILE.yaml gives any verb\n"
+        "its options from a file; what stands on the command line wins.\n"
+        'For completion in the shell: eval "$(latentfill --completion bash)", or zsh.'
     )

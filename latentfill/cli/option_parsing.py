@@ -3,11 +3,10 @@
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import MISSING, asdict, fields, is_dataclass, replace
+from dataclasses import MISSING, fields, is_dataclass, replace
 from difflib import get_close_matches
-from inspect import getdoc
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -15,66 +14,90 @@ from typing import Any, TypeVar, get_type_hints
 import tyro
 
 from ..errors import LatentfillError, explain
-from ..options import refuse_removed
 
 T = TypeVar("T")
 command: ContextVar[str] = ContextVar("command", default="latentfill")  # as it was given, for reports
-COUNTED = (
-    "images-seen",
-    "sample-every",
-    "checkpoint-every",
-    "snapshot-every",
-    "score-every",
-    "log-every",
-    "max-images",
-)
-COUNTS = tuple(f"--{name}" for name in COUNTED)
+COUNTS = {  # flags that take 600k or 2M
+    "--images-seen",
+    "--sample-every",
+    "--checkpoint-every",
+    "--snapshot-every",
+    "--score-every",
+    "--log-every",
+    "--max-images",
+}
 PLACES = {"hole", "holes", "model", "models", "data", "begin", "cache", "to"}  # texts that may name a file or a folder
 
 
 def read_options(options: type[T], verb: str, argv: Sequence[str]) -> T:
-    """The options of one verb, from its arguments, checked against the bounds that their types state.
+    """Read the options of one verb from its arguments, and check them against the bounds that their types state.
 
     A class may have a static method `preset_defaults(name | None) -> dict`; `--preset` then chooses among them, or the
     flags that its attribute `CHOSEN_BY` names, each giving an argument.
-    Raises LatentfillError for a value out of bounds; for words it does not know, tyro prints help and exits with 2.
+    Raises LatentfillError for a flag that there is not and for a value out of bounds; SystemExit after printing help,
+    and, with 2, where tyro cannot read the rest.
     """
     command.set(shlex.join(["latentfill", verb, *argv]))
-    argv = _spelt_out(argv)
+    argv = _expand_counts(argv)
     config = _take(argv, "--config")
-    given = _read_yaml(Path(_expand(config))) if config else {}
-    refuse_removed({name: _chosen(name, argv, given) for name in ("method", "preset")})
-    default = _blank(options)
-    _check_dashes(argv, _names(default))
-    preset_defaults = getattr(options, "preset_defaults", None)
-    if preset_defaults is not None:
-        chosen = [_chosen(name, argv, given) for name in getattr(options, "CHOSEN_BY", ("preset",))]
-        default = replace(default, **preset_defaults(*chosen))  # type: ignore[type-var]
-    for key, value in given.items():
+    from_file = _read_yaml(Path(_expand(config))) if config else {}
+    default = make_default(options, argv, from_file)
+    for key, value in from_file.items():
         default = _set(default, key, value, config or "")
-    about = f"{getdoc(options)}\n\nAny of the options may stand in a file: --config FILE.yaml."
+    if asked := {"-h", "--help", "--help-all"} & set(_before_dashes(argv)):
+        from .help import format_help
+
+        print(format_help(verb, default, everything="--help-all" in asked))
+        raise SystemExit(0)
+    _check_flags(argv, list_names(default), verb)
     parsed = tyro.cli(
         options,
         prog=f"latentfill {verb}",
-        description=about,
+        description="",
         args=argv,
         default=default,
+        add_help=False,
         config=(tyro.conf.OmitArgPrefixes,),
     )
-    return check(_at_home(parsed))
+    return check(_expand_home(parsed), default)
 
 
-def check(options: T) -> T:
-    """The same options, if they keep the bounds that their types state; LatentfillError, naming the flag, if not."""
+def make_default(options: type[T], argv: Sequence[str] = (), from_file: Mapping[str, Any] | None = None) -> T:
+    """The defaults of a verb, with those of the preset that was chosen; what has none is left to the command line."""
+    default = _blank(options)
+    preset_defaults = getattr(options, "preset_defaults", None)
+    if preset_defaults is None:
+        return default
+    flags = getattr(options, "CHOSEN_BY", ("preset",))
+    return replace(default, **preset_defaults(*(_find_value(flag, argv, from_file or {}) for flag in flags)))  # type: ignore[type-var]
+
+
+def check(options: T, default: Any = None) -> T:
+    """The same options, if they keep the bounds that their types state; LatentfillError, naming the flag, if not.
+
+    Values that are those of `default` are not looked at.
+    """
+    hints = get_type_hints(type(options), include_extras=True)
+    for f in fields(options):  # type: ignore[arg-type]
+        value, usual = getattr(options, f.name), getattr(default, f.name, tyro.MISSING)
+        if is_dataclass(value):
+            check(value, usual)
+        elif value != usual:
+            validate(hints[f.name], value, f"--{f.name.replace('_', '-')}")
+    return options
+
+
+def validate(kind: Any, value: Any, what: str) -> Any:
+    """The value as one of that type. Raises LatentfillError, which calls it `what`, if it is out of its bounds."""
     from pydantic import TypeAdapter, ValidationError  # takes 50 ms, which --help need not wait for
 
     try:
-        TypeAdapter(type(options)).validate_python(asdict(options))  # type: ignore[call-overload]
+        return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
-        flag = next((str(part) for part in reversed(first["loc"]) if isinstance(part, str)), "options")
-        raise _refused(f"--{flag.replace('_', '-')} {first['input']}", first["msg"]) from error
-    return options
+        wrong = value if isinstance(first["input"], dict) else first["input"]
+        why = f"{first['msg'][0].lower()}{first['msg'][1:]}"
+        raise LatentfillError(f"{what} {wrong}: {why}", "See --help for what it takes.") from error
 
 
 def _blank(options: type[T]) -> T:
@@ -88,13 +111,13 @@ def _blank(options: type[T]) -> T:
     return options(**{f.name: default(f) for f in fields(options)})  # type: ignore[arg-type]
 
 
-def _chosen(name: str, argv: Sequence[str], given: Mapping[str, Any]) -> str | None:
-    names = [value for flag, value in pairwise(argv) if flag == f"--{name}"]
-    names += [word.removeprefix(f"--{name}=") for word in argv if word.startswith(f"--{name}=")]
-    return names[-1] if names else str(given[name]) if name in given else None
+def _find_value(name: str, argv: Sequence[str], from_file: Mapping[str, Any]) -> str | None:
+    values = [value for flag, value in pairwise(argv) if flag == f"--{name}"]
+    values += [word.removeprefix(f"--{name}=") for word in argv if word.startswith(f"--{name}=")]
+    return values[-1] if values else str(from_file[name]) if name in from_file else None
 
 
-def _spelt_out(argv: Sequence[str]) -> list[str]:
+def _expand_counts(argv: Sequence[str]) -> list[str]:
     """Counts of images may be written 600k or 2M."""
     words = list(argv)
     for i, (flag, value) in enumerate(pairwise(argv)):
@@ -103,28 +126,38 @@ def _spelt_out(argv: Sequence[str]) -> list[str]:
     return words
 
 
-def _check_dashes(argv: Sequence[str], names: Iterable[str]) -> None:
-    """Raise LatentfillError for a file that would be taken for an option, as of *.png where there is a -x.png."""
-    known = {"help", "h", "class", *(name.replace("_", "-") for name in names)}
-    for word in argv[: argv.index("--") if "--" in argv else None]:
-        flag = word.lstrip("-").split("=")[0].replace("_", "-").removeprefix("no-")
-        if word.startswith("-") and flag not in known and os.path.lexists(word):
+def _before_dashes(argv: Sequence[str]) -> Sequence[str]:
+    return argv[: argv.index("--") if "--" in argv else None]
+
+
+def _check_flags(argv: Sequence[str], names: Sequence[str], verb: str) -> None:
+    """Raise LatentfillError for a flag that there is not, or a file that would be taken for one, as of *.png."""
+    flags = [name.replace("_", "-") for name in names]
+    for word in _before_dashes(argv):
+        flag = word.lstrip("-").split("=")[0].replace("_", "-")
+        if not word.startswith("-") or flag.removeprefix("no-") in flags:
+            continue
+        if os.path.lexists(word):
             what = f"{word} is a file, but what begins with a dash is taken for an option"
             raise LatentfillError(what, f"Write ./{word}, or put -- before all of the files.")
+        if word.startswith("--"):
+            near = get_close_matches(flag, flags, 1)
+            cure = f"Did you mean --{near[0]}? " if near else ""
+            raise LatentfillError(f"there is no option --{flag}", f"{cure}See latentfill {verb} --help-all.")
 
 
-def _at_home(options: T) -> T:
+def _expand_home(options: T) -> T:
     """The same options, with the home folder for a ~ that the shell has left: in --out=~/done, in quotes, in YAML."""
     changed = {}
     for f in fields(options):  # type: ignore[arg-type]
         value = getattr(options, f.name)
-        changed[f.name] = _at_home(value) if is_dataclass(value) else _placed(value, f.name)
+        changed[f.name] = _expand_home(value) if is_dataclass(value) else _expand_value(value, f.name)
     return replace(options, **changed)  # type: ignore[type-var]
 
 
-def _placed(value: Any, name: str) -> Any:
+def _expand_value(value: Any, name: str) -> Any:
     if isinstance(value, tuple):
-        return tuple(_placed(one, name) for one in value)
+        return tuple(_expand_value(one, name) for one in value)
     if isinstance(value, Path):
         return Path(_expand(str(value)))
     return ",".join(map(_expand, value.split(","))) if isinstance(value, str) and name in PLACES else value
@@ -163,38 +196,30 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _set(options: Any, key: str, value: Any, source: str) -> Any:
-    changed = _replaced(options, key, value, source)
+    changed = _replace(options, key, value, source)
     if changed is None:
-        names = list(_names(options))
+        names = list_names(options)
         near = get_close_matches(key, names, 1)
         cure = f"Did you mean {near[0]}?" if near else f"It is one of: {', '.join(names)}."
         raise LatentfillError(f"{source}: there is no option {key!r}", cure)
     return changed
 
 
-def _replaced(options: Any, key: str, value: Any, source: str) -> Any:
-    from pydantic import TypeAdapter, ValidationError
-
+def _replace(options: Any, key: str, value: Any, source: str) -> Any:
     for f in fields(options):
         nested = getattr(options, f.name)
-        if f.name == key and not is_dataclass(nested):
-            kind = get_type_hints(type(options), include_extras=True)[key]
-            try:
-                return replace(options, **{key: TypeAdapter(kind).validate_python(value)})
-            except ValidationError as error:
-                raise _refused(f"{source}: {key} {value}", error.errors()[0]["msg"]) from error
-        if is_dataclass(nested) and (inner := _replaced(nested, key, value, source)) is not None:
+        if f.name in (key, f"{key}_name") and not is_dataclass(nested):
+            kind = get_type_hints(type(options), include_extras=True)[f.name]
+            return replace(options, **{f.name: validate(kind, value, f"{source}: {key}")})
+        if is_dataclass(nested) and (inner := _replace(nested, key, value, source)) is not None:
             return replace(options, **{f.name: inner})
     return None
 
 
-def _names(options: Any) -> Sequence[str]:
+def list_names(options: Any) -> list[str]:
+    """The options of a verb, by name; those of its groups too."""
     names: list[str] = []
     for f in fields(options):
         nested = getattr(options, f.name)
-        names += _names(nested) if is_dataclass(nested) else [f.name]
+        names += list_names(nested) if is_dataclass(nested) else ["class" if f.name == "class_name" else f.name]
     return names
-
-
-def _refused(what: str, why: str) -> LatentfillError:
-    return LatentfillError(f"{what}: {why[0].lower()}{why[1:]}", "See --help for what it takes.")

@@ -22,7 +22,10 @@ def test_help_names_every_verb(capsys):
 
 def test_no_verb_and_no_such_verb_are_misuse(capsys):
     assert run([]) == 2 and run(["frobnicate"]) == 2
-    assert "there is no verb 'frobnicate'" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "latentfill complete PHOTO" in said and "there is no verb 'frobnicate'" in said
+    assert run(["trian"]) == 2
+    assert "Did you mean train?" in capsys.readouterr().err
 
 
 def test_the_version_is_that_of_the_package(capsys):
@@ -33,8 +36,22 @@ def test_the_version_is_that_of_the_package(capsys):
 
 
 def test_a_flag_it_does_not_know_ends_with_2():
-    command = [sys.executable, "-m", "latentfill", "complete", "x.png", "--out", "y", "--frobnicate"]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 2
+    for flag in ("--frobnicate", "-q"):
+        command = [sys.executable, "-m", "latentfill", "complete", "x.png", "--out", "y", flag]
+        assert subprocess.run(command, capture_output=True, check=False).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("flag", "near"), [("--stepz", "--steps"), ("--overwite=1", "--overwrite"), ("--klass", "--class")]
+)
+def test_a_mistyped_flag_gets_the_nearest_one(flag, near):
+    with pytest.raises(LatentfillError, match=f"Did you mean {near}?"):
+        options("complete", "x.png", "--out", "y", flag, "3")
+
+
+@pytest.mark.parametrize("flag", ["--no-grain", "--batch_size=3", "--class=cat"])
+def test_flags_in_all_their_spellings_are_known(flag):
+    assert options("complete", "x.png", "--out", "y", flag).out.name == "y"
 
 
 def test_the_command_line_wins_over_yaml_and_yaml_over_the_preset(tmp_path):
@@ -92,7 +109,7 @@ def test_counts_of_images_may_be_written_short():
 
 def test_the_help_of_a_verb_names_the_file_of_options(capsys):
     with pytest.raises(SystemExit):
-        options("complete", "--help")
+        options("complete", "--help-all")
     assert "--config FILE.yaml" in capsys.readouterr().out
 
 
