@@ -100,7 +100,7 @@ def test_every_option_that_the_docs_name_is_there():
     known = {f"--{field.name.replace('_', '-')}" for field in fields(ServeOptions)}
     text = re.sub(r"^```sh.*?^```", "", (PROJECT / "docs/how-to/serving.md").read_text(), flags=re.M | re.S)
     text = re.sub(r"`python benchmarks/.*?`", "", text, flags=re.S)  # they have options of their own
-    assert set(re.findall(r"--[a-z][a-z-]+", text)) <= known | {"--help"}
+    assert set(re.findall(r"--[a-z][a-z-]+", text)) <= known | {"--help-all"}
     for row in re.findall(r"^\| (`--.*?) \| (.*?) \|", text, re.M):  # the table of limits
         for name, told in zip(re.findall(r"--[a-z-]+", row[0]), row[1].split(", "), strict=True):
             default = getattr(ServeOptions(), name[2:].replace("-", "_"))

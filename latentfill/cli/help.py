@@ -5,9 +5,8 @@ import inspect
 import re
 import shutil
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Union, final, get_args, get_origin, get_type_hints
 
@@ -166,7 +165,7 @@ def list_options(options: Any, group: str = "") -> Iterator[Option]:
             continue
         kind, metadata = _unwrap(hints[f.name])
         given = next((one for one in metadata if hasattr(one, "metavar")), None)
-        positional = any(one in metadata for one in Positional[int].__metadata__)  # type: ignore[index]
+        positional = any(one in metadata for one in get_args(Positional[int])[1:])
         name = (given and given.name) or f.name.replace("_", "-")
         metavar = (given and given.metavar) or _metavar(kind, name)
         if positional:
@@ -182,7 +181,7 @@ def list_options(options: Any, group: str = "") -> Iterator[Option]:
         yield from list_options(value, name)
 
 
-def completion_script(names: dict[str, Sequence[str]]) -> str:
+def completion_script(names: Mapping[str, Sequence[str]]) -> str:
     """A script by which bash and zsh complete verbs, their flags, and files. `names` has the flags of each verb."""
     cases = "\n".join(f'    {verb}) words="{" ".join(flags)}" ;;' for verb, flags in names.items())
     return f"""\
@@ -204,7 +203,6 @@ _latentfill() {{
 complete -o filenames -F _latentfill latentfill"""
 
 
-@cache
 def _texts(cls: type) -> dict[str, str]:
     """The docstring below each field of a class."""
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
