@@ -1,3 +1,4 @@
+# make docs: the pages, as a site to read without a network.
 # make demo: the whole main job on a fresh machine. make test: lints, types, tests, the last in so many processes at
 # once as WORKERS says (0: in this one). Needs Python 3.11+, make, git.
 PYTHON ?= python3
@@ -6,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := latentfill tests benchmarks examples
 
-.PHONY: demo test lint types tests install clean
+.PHONY: demo test lint types tests docs install clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py demo
@@ -23,6 +24,11 @@ types: $(VENV)/.installed
 tests: $(VENV)/.installed
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
+docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/mkdocs build --strict --quiet
+	@echo site/index.html
+
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -32,4 +38,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) demo build dist site
