@@ -119,14 +119,20 @@ def compare(before: "Original", after: "Original", hole: "Hole") -> Difference:
         changed = (before.values != after.values).any(-1)
     if channels != channels_after:
         notes.append("grey became colour" if channels == 1 else "colour became grey")
-    if (before.alpha is None) != (after.alpha is None):
-        notes.append("the transparency is gone" if after.alpha is None else "it has become transparent")
+    opaque, opaque_after = _is_opaque(before), _is_opaque(after)
+    if opaque != opaque_after:
+        notes.append("the transparency is gone" if opaque_after else "it has become transparent")
     if before.alpha is not None or after.alpha is not None:
         changed |= _opaque(before) != _opaque(after)
     for what, old, new in (("colour profile", before.icc, after.icc), ("EXIF", before.exif, after.exif)):
         if old != new:
             notes.append(f"its {what} data {'are new' if old is None else 'are gone' if new is None else 'differ'}")
     return Difference(count, int((changed & known).sum()), tuple(notes))
+
+
+def _is_opaque(original: "Original") -> bool:
+    """Whether nothing shows through: an alpha that is full everywhere says no more than none."""
+    return original.alpha is None or bool((original.alpha == 2**original.bits - 1).all())
 
 
 def _opaque(original: "Original") -> "Hole":

@@ -80,7 +80,6 @@ def test_a_known_pixel_whose_transparency_changes_is_changed():
         (replace(picture(), icc=b"new"), 0, "its colour profile data are new"),
         (replace(picture(), exif=b"new"), 0, "its EXIF data are new"),
         (Original(picture().values[:, :9]), 68, "10 x 8 pixels became 9 x 8"),
-        (replace(picture(), alpha=np.full((8, 10), 255, np.uint8)), 0, "it has become transparent"),
         (replace(picture(), alpha=np.zeros((8, 10), np.uint8)), 68, "it has become transparent"),
         (Original(picture().values[..., :1]), 68, "colour became grey"),
     ],
@@ -89,6 +88,11 @@ def test_another_kind_of_picture_is_told(after, changed, note):
     found = compare(picture(), after, draw())
     assert (found.known, found.changed, found.notes) == (68, changed, (note,))
     assert str(found) == f"{changed} of 68 known pixels differ; {note}"
+
+
+def test_an_alpha_that_is_full_everywhere_is_no_change():
+    full = replace(picture(), alpha=np.full((8, 10), 255, np.uint8))
+    assert compare(picture(), full, draw()).notes == compare(full, picture(), draw()).notes == ()
 
 
 def test_what_is_lost_is_told(tmp_path, capsys):
