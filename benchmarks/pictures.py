@@ -4,6 +4,7 @@ Shown are a public-domain photo from scikit-image, and faces and flowers of nobo
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,7 +13,7 @@ import skimage.data
 from machine import heading
 from PIL import Image, ImageDraw, ImageFont
 
-from latentfill import Gan, fill_crops, load
+from latentfill import Gan, blend, fill_crops, load, pose, watch
 from latentfill.cli.main import run
 from latentfill.evaluation.baselines import biharmonic
 from latentfill.images import holes, photos
@@ -25,6 +26,7 @@ HOLES = {"center": "center", "random:0.8": "random:0.8", "half": "half", "thick"
 PRESETS = ("seed", "fast", "best")
 LINE, TWICE = 20, 2  # pixels for a row's words; tiles are shown twice as large
 COUNT, COLUMNS = 64, 16
+FRAMES, LAST, LARGER = (0, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 400), 2.5, 3  # steps; seconds; times
 
 
 def main() -> None:
@@ -41,6 +43,11 @@ def main() -> None:
         arguments.out / "astronaut.jpg", quality=90
     )
     Image.fromarray(presets(load(arguments.model))).save(arguments.out / "presets.png", optimize=True)
+    first, *others = converge(load(arguments.model))
+    durations = [200] * len(others) + [round(1000 * LAST)]
+    first.save(
+        arguments.out / "search.webp", save_all=True, append_images=others, duration=durations, loop=0, quality=85
+    )
     for name in names():
         Image.fromarray(samples(load(name))).save(arguments.out / f"samples-{name}.png", optimize=True)
     print(heading(f"Pictures in {arguments.out}"))
@@ -58,12 +65,32 @@ def presets(gan: Gan) -> Pixels:
     return np.vstack(rows)
 
 
+def converge(gan: Gan) -> list[Image.Image]:
+    """Her face with its left half erased: the paper's search, step by step, and one pass of the completer."""
+    face = astronaut(gan)
+    hole = holes.draw(holes.parse("left"), face.shape[:2], seed=0, name="astronaut")
+    question = pose(gan, [face], [hole])
+    options = replace(COMPLETE_PRESETS["paper"], steps=FRAMES[-1])
+    shown = {step.number: step for step in watch(gan, question, options) if step.number in FRAMES}
+    rows = [np.where(hole[..., None] > 0, np.uint8(128), face)]
+    rows += [to_pixels(blend(question, shown[number], "poisson"))[0] for number in FRAMES]
+    rows += [fill_crops(gan, [face], [hole], COMPLETE_PRESETS["best"])[0]]
+    names = ["given", *(f"search, step {number}" for number in FRAMES), "completer, one pass"]
+    size = (LARGER * face.shape[1], LARGER * face.shape[0])
+    tiles = [np.asarray(Image.fromarray(row).resize(size, Image.Resampling.BICUBIC)) for row in rows]
+    return [Image.fromarray(headed(name, np.hstack([tiles[0], tile]))) for name, tile in zip(names, tiles, strict=True)]
+
+
+def headed(word: str, tile: Pixels) -> Pixels:
+    """A tile with its name above it."""
+    line = Image.new("RGB", (tile.shape[1], LINE), "white")
+    ImageDraw.Draw(line).text((3, 3), word, "black", ImageFont.load_default(14))
+    return np.vstack([np.asarray(line), tile])
+
+
 def worded(word: str, tile: Pixels) -> Pixels:
     """A tile twice as large, its name above it."""
-    large = np.kron(tile, np.ones((TWICE, TWICE, 1), np.uint8))
-    line = Image.new("RGB", (large.shape[1], LINE), "white")
-    ImageDraw.Draw(line).text((3, 3), word, "black", ImageFont.load_default(14))
-    return np.vstack([np.asarray(line), large])
+    return headed(word, np.kron(tile, np.ones((TWICE, TWICE, 1), np.uint8)))
 
 
 def astronaut(gan: Gan) -> Pixels:
