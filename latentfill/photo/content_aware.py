@@ -32,6 +32,7 @@ LARGEST_HOLE = 60_000  # pixels of a hole that PyPatchMatch fills in about two s
 LARGEST_PICTURE = 400_000  # and of the picture that it copies from
 REACH = 0.75  # what is copied lies no farther from the hole than this share of its longer side,
 NEAREST = 48  # or so many pixels
+TONE = 40.0  # levels that the rim may differ by; more is another thing than what was copied, which would leak in
 SMOOTH = 16.0  # the scale of a smooth surface, which has no grain
 RIM = 24  # pixels around a hole, at most, by which it is judged,
 SOFT = 2.0  # after a blur of this standard deviation, which takes grain away:
@@ -113,7 +114,7 @@ def fill_content_aware(values: Values, hole: Hole, avoid: Hole | None = None, se
         for level in levels[-2::-1]:
             shifts = shifts.doubled(level.values, level.missing, level.sources())
         found = shifts.values()
-    found = found + stretch(part - found, gap, ~wide)
+    found = found + stretch((part - found).clip(-TONE, TONE), gap, ~wide)
     result = values.copy()
     result[box.slices] = np.where(gap[..., None], found.clip(0, 255), part)
     return result
@@ -158,7 +159,7 @@ class _Level(NamedTuple):
         corners = [(i, j) for i in (0, 1) for j in (0, 1)]
         missing, usable = (np.pad(where, odd) for where in (self.missing, self.usable))
         return _Level(
-            np.mean([values[i::2, j::2] for i, j in corners], 0, np.float32),
+            np.asarray(np.mean([values[i::2, j::2] for i, j in corners], 0, np.float32)),
             np.logical_or.reduce([missing[i::2, j::2] for i, j in corners]),
             np.logical_and.reduce([usable[i::2, j::2] for i, j in corners]),
         )

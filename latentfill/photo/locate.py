@@ -74,7 +74,7 @@ def draw_feature(photo: Pixels, feature: str, name: str) -> np.ndarray:
         raise HoleError(
             f"{name or 'the photo'}: no face was found for face:{feature}", "Paint the hole, or name another."
         )
-    return np.any([features.draw(face.landmarks, feature, height, width) for face in faces], axis=0)
+    return np.asarray(np.any([features.draw(face.landmarks, feature, height, width) for face in faces], axis=0))
 
 
 def find_turned(photo: Pixels, hidden: Hole, landmarks: LandmarkSet) -> tuple[list[Face], int]:
