@@ -10,14 +10,13 @@ from ..batch.records import Row
 from ..batch.workers import Killed
 from ..options import EngineOptions
 from .blocks import Block
-from .drive import work
 
 IN_A_BLOCK = 32  # photos: seconds of work, which is what is lost with a worker
 
 
 @final
 class Aligner:
-    """What an actor does: cut photos out as the plain loop does."""
+    """The work of an actor: cut photos out as the plain loop does."""
 
     def __init__(self, cutter: Cutter) -> None:
         self._cutter = cutter
@@ -33,7 +32,7 @@ class Aligner:
 
 
 def on_ray(options: EngineOptions, notes: Path, *, most: int | None = None) -> Share:
-    """What stands in for `jobs.workers.share_out`."""
+    """A replacement of `batch.workers.share_out` that uses Ray."""
 
     def share(
         cutter: Cutter, tasks: Iterable[Task], workers: int, preload: str = ""
@@ -46,7 +45,7 @@ def on_ray(options: EngineOptions, notes: Path, *, most: int | None = None) -> S
         ]
         if not blocks:
             return
-        back = work(options, lambda fleet: blocks, partial(Aligner, cutter), notes, most=most)
+        back = run_on_ray(options, lambda fleet: blocks, partial(Aligner, cutter), notes, most=most)
         try:
             for _, made in back:
                 for number, row in made:

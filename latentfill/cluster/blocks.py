@@ -15,19 +15,19 @@ from ..errors import ExtraError, LatentfillError, explain, is_full, is_out_of_me
 from .fleet import Fleet
 
 TRIES = 3  # of a block as a whole; then one item at a time, to find out which of them kills its worker
-PIECES = 4_096  # of Ray's own, at most: it keeps a list of them
+MOST_PARTITIONS = 4_096  # of Ray's own, at most: it keeps a list of them
 NO_MEMORY = "there is not enough memory for it"
 KILLED = "its worker was killed each time, perhaps for want of memory"
-BACK = "answer"
+RESULT = "answer"
 
 
-class Work(Protocol):
-    """What an actor does with the items of a block. It is made once, in the actor."""
+class BlockWork(Protocol):
+    """The work of an actor on the items of a block. It is made once, in the actor."""
 
     def __call__(self, items: Sequence[Any]) -> list[Any]: ...
 
     def failed(self, item: Any, reason: str) -> Any:
-        """What is had of an item that cannot be done."""
+        """The result of an item that cannot be done."""
 
     def commit(self, name: str, made: list[Any]) -> Any:
         """Keep what was made of a whole block, all at once. What it returns comes back."""
@@ -42,18 +42,10 @@ class Block:
     items: tuple[Any, ...]
 
 
-@final
-@dataclass(frozen=True)
-class _Home:
-    """Where an actor works, with how many threads, and where it notes what it has begun."""
-
-    folder: str
-    threads: int
-    notes: Path
-
-
-def spread(make: Callable[[], Work], blocks: Sequence[Block], fleet: Fleet, notes: Path) -> Iterator[tuple[str, Any]]:
-    """The name of every block and what its commit returned, as it is done.
+def run_blocks(
+    make: Callable[[], BlockWork], blocks: Sequence[Block], fleet: Fleet, notes: Path
+) -> Iterator[tuple[str, Any]]:
+    """Do all blocks, and yield the name of each and what its commit returned, as it is done.
 
     `make` and the items are pickled. `notes` is a folder that all machines see; it is emptied at the beginning and at
     the end. An actor that dies is started anew and does its block again; a block that kills it again and again is done
@@ -71,9 +63,9 @@ def spread(make: Callable[[], Work], blocks: Sequence[Block], fleet: Fleet, note
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     rows = pyarrow.table({"block": pyarrow.array([pickle.dumps(block) for block in blocks], pyarrow.large_binary())})
-    dataset = ray.data.from_arrow(_cut(rows, min(len(blocks), max(PIECES, fleet.workers)))).map_batches(
+    dataset = ray.data.from_arrow(_split(rows, min(len(blocks), max(MOST_PARTITIONS, fleet.workers)))).map_batches(
         LatentfillWorker,
-        fn_constructor_args=(pickle.dumps(make), _Home(os.getcwd(), fleet.threads, notes)),
+        fn_constructor_args=(pickle.dumps(make), os.getcwd(), fleet.threads, notes),
         batch_size=1,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=fleet.workers, max_tasks_in_flight_per_actor=2),
@@ -82,7 +74,7 @@ def spread(make: Callable[[], Work], blocks: Sequence[Block], fleet: Fleet, note
     )
     try:
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            for packed in batch[BACK]:
+            for packed in batch[RESULT]:
                 name, kind, value = pickle.loads(packed.as_py())
                 if kind == "refused":
                     raise LatentfillError(*value)
@@ -96,24 +88,24 @@ def spread(make: Callable[[], Work], blocks: Sequence[Block], fleet: Fleet, note
         shutil.rmtree(notes, ignore_errors=True)
 
 
-def _cut(table: Any, pieces: int) -> list[Any]:
-    """A table in so many tables of about equal length."""
-    edges = [i * len(table) // pieces for i in range(pieces + 1)]
+def _split(table: Any, parts: int) -> list[Any]:
+    """Split a table into so many of about equal length."""
+    edges = [i * len(table) // parts for i in range(parts + 1)]
     return [table.slice(first, last - first) for first, last in pairwise(edges)]
 
 
 @final
 class LatentfillWorker:
-    """An actor; its process is called after it. Whatever happens is a row that comes back: exceptions would end all."""
+    """An actor; its process is named after it. Errors are rows that come back: exceptions would end all."""
 
-    def __init__(self, make: bytes, home: _Home) -> None:
+    def __init__(self, make: bytes, folder: str, threads: int, notes: Path) -> None:
         import torch
 
-        self._notes, self._work = home.notes, None
+        self._notes, self._work = notes, None
         self._refusal: tuple[str, Any] | None = None
         with suppress(OSError):  # where the driver is, so that names of files mean the same
-            os.chdir(home.folder)
-        torch.set_num_threads(home.threads)
+            os.chdir(folder)
+        torch.set_num_threads(threads)
         try:
             self._work = pickle.loads(make)()
         except LatentfillError as error:
@@ -124,26 +116,26 @@ class LatentfillWorker:
     def __call__(self, batch: Any) -> Any:
         import pyarrow
 
-        back = [pickle.dumps(self._answer(pickle.loads(row.as_py()))) for row in batch["block"]]
-        return pyarrow.table({BACK: pyarrow.array(back, pyarrow.large_binary())})
+        back = [pickle.dumps(self._run(pickle.loads(row.as_py()))) for row in batch["block"]]
+        return pyarrow.table({RESULT: pyarrow.array(back, pyarrow.large_binary())})
 
-    def _answer(self, block: Block) -> tuple[str, str, Any]:
+    def _run(self, block: Block) -> tuple[str, str, Any]:
         if self._refusal is not None:
             return block.name, *self._refusal
         try:
-            return block.name, "done", do(self._work, block, Diary(self._notes / f"{block.name}.tries"))
+            return block.name, "done", run_block(self._work, block, AttemptLog(self._notes / f"{block.name}.tries"))
         except OSError as error:
-            return block.name, "refused", _unwritable(error)
+            return block.name, "refused", _explain_unwritable(error)
         except LatentfillError as error:
             full = is_full(error)
-            return block.name, "refused", _unwritable(error.__cause__) if full else (error.what, error.cure)
+            return block.name, "refused", _explain_unwritable(error.__cause__) if full else (error.what, error.cure)
         except Exception:
             return block.name, "broken", traceback.format_exc()
 
 
 @final
-class Diary:
-    """What was begun of a block, a line each, so that whoever comes after a killed worker knows."""
+class AttemptLog:
+    """What was begun of a block, a line each, so that the successor of a killed worker knows it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -155,7 +147,7 @@ class Diary:
         return self._lines.count("all")
 
     @property
-    def culprits(self) -> set[int]:
+    def fatal_items(self) -> set[int]:
         """Items at which, alone, a worker was killed."""
         return {int(line) for line, after in pairwise([*self._lines, "one"]) if line.isdecimal() and after == "one"}
 
@@ -167,8 +159,8 @@ class Diary:
         self._path.unlink(missing_ok=True)
 
 
-def do(work: Any, block: Block, diary: Diary) -> Any:
-    """A block, all at once; or one item at a time, where that has failed. An item that fails alone is told so."""
+def run_block(work: Any, block: Block, diary: AttemptLog) -> Any:
+    """Do a block all at once or, where that has failed, one item at a time; an item that fails alone has a failure."""
     alone = diary.tries >= TRIES
     made: list[Any] = []
     if not alone:
@@ -176,14 +168,14 @@ def do(work: Any, block: Block, diary: Diary) -> Any:
         try:
             made = work(block.items)
         except Exception as error:
-            if _is_everybodys(error):
+            if _concerns_all(error):
                 raise
             alone = True
     if alone:
         diary.note("one")
-        killed = diary.culprits
+        killed = diary.fatal_items
         made = [
-            work.failed(item, KILLED) if i in killed else _alone(work, item, i, diary)
+            work.failed(item, KILLED) if i in killed else _run_alone(work, item, i, diary)
             for i, item in enumerate(block.items)
         ]
     back = work.commit(block.name, made)
@@ -191,23 +183,23 @@ def do(work: Any, block: Block, diary: Diary) -> Any:
     return back
 
 
-def _alone(work: Any, item: Any, number: int, diary: Diary) -> Any:
+def _run_alone(work: Any, item: Any, number: int, diary: AttemptLog) -> Any:
     diary.note(number)
     try:
         made = work((item,))[0]
     except Exception as error:  # of a library, about this one
-        if _is_everybodys(error):
+        if _concerns_all(error):
             raise
         made = work.failed(item, NO_MEMORY if is_out_of_memory(error) else f"{type(error).__name__}: {error}")
     diary.note("done")
     return made
 
 
-def _is_everybodys(error: Exception) -> bool:
-    """Whether other items would meet it too: a disk without room, a library or a model that is not there."""
+def _concerns_all(error: Exception) -> bool:
+    """Whether other items would meet it too: a full disk, a library or a model that is not there."""
     return is_full(error) or isinstance(error, ExtraError | LatentfillError | ImportError)
 
 
-def _unwritable(error: BaseException | None) -> tuple[str, str]:
+def _explain_unwritable(error: BaseException | None) -> tuple[str, str]:
     explained = explain(error, "a folder of the worker") if isinstance(error, OSError) else LatentfillError("", "")
     return explained.what, explained.cure

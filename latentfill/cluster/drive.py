@@ -18,7 +18,7 @@ from ..files.naming import FolderResults
 from ..gan.gan import Gan
 from ..options import EngineOptions
 from ..stopping import stop
-from .blocks import Block, Work, spread
+from .blocks import Block, BlockWork, run_blocks
 from .complete import Job
 from .fleet import Fleet, connect, disconnect
 from .tables import Manifest, Row, questions
@@ -62,10 +62,10 @@ def complete(options: "CompleteCommand", gan: Gan, watch: Watch) -> tuple[dict[s
         lock.close()
 
 
-def work(
+def run_on_ray(
     options: EngineOptions,
     cut: Callable[[Fleet], Sequence[Block]],
-    make: Callable[[], Work],
+    make: Callable[[], BlockWork],
     notes: Path,
     *,
     device: str = "cpu",
@@ -84,7 +84,7 @@ def work(
         for number, handler in before.items():  # for SIGTERM Ray has put its own in the place, which leaves at once
             ours = handler in (None, signal.SIG_DFL, signal.default_int_handler, stop)
             signal.signal(number, _interrupt if ours else handler)
-        yield from spread(make, cut(fleet), fleet, notes)
+        yield from run_blocks(make, cut(fleet), fleet, notes)
     finally:
         for number in before:
             signal.signal(number, signal.SIG_IGN)
@@ -104,7 +104,7 @@ def _finish(job: Job) -> dict[str, Row]:
 def _work_off(options: "CompleteCommand", job: Job, watch: Watch) -> None:
     done = bad = 0
     folder = options.out / "_run" / "tries"
-    blocks = work(
+    blocks = run_on_ray(
         options.where,
         lambda fleet: job.blocks(fleet.workers),
         job.make(),

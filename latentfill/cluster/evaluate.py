@@ -9,7 +9,6 @@ from ..evaluation.benchmark import Made, Shelf, answer, warm_up
 from ..evaluation.methods import Resources, choose
 from ..files.locks import held
 from .blocks import Block
-from .drive import work
 
 if TYPE_CHECKING:
     from ..evaluation.trial import Trial
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 @final
 class Evaluator:
-    """What an actor does: it has the methods, and warms each up before the first batch that it times."""
+    """The work of an actor: it has the methods, and warms each up before the first batch that it times."""
 
     def __init__(self, load: Callable[[], Resources], names: Sequence[str]) -> None:
         self._methods, lacking = choose(names, load())
@@ -27,7 +26,7 @@ class Evaluator:
         self._warm: set[str] = set()
 
     def __call__(self, items: Sequence[tuple[str, Any, Any]]) -> list[Made]:
-        return [self._answer(*item) for item in items]
+        return [self._complete(*item) for item in items]
 
     def failed(self, item: tuple[str, Any, Any], reason: str) -> Made:
         raise LatentfillError(
@@ -38,7 +37,7 @@ class Evaluator:
     def commit(self, name: str, made: list[Made]) -> Made:
         return made[0]
 
-    def _answer(self, name: str, shown: Any, holes: Any) -> Made:
+    def _complete(self, name: str, shown: Any, holes: Any) -> Made:
         if name not in self._warm:
             warm_up(self._methods[name], shown, holes)
             self._warm.add(name)
@@ -69,7 +68,7 @@ def complete(
         if not blocks:
             return
         make = partial(Evaluator, load, list(trial.methods))
-        back = work(
+        back = run_on_ray(
             options.where,
             lambda fleet: blocks,
             make,

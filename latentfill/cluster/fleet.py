@@ -76,18 +76,18 @@ def connect(options: EngineOptions, device: str = "cpu", threads: int = 0, most:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "namespace": "latentfill"}
     try:
         if address:
-            _silently(lambda: ray.init(address=address, **quiet))
+            _run_silently(lambda: ray.init(address=address, **quiet))
         else:
             # More CPUs in name than there are: an actor more than there are cores is slow, but begins.
             room: dict[str, Any] = {"num_cpus": max(cores(), options.workers), "object_store_memory": STORE_BYTES}
             room["include_dashboard"] = options.dashboard
             if folder := short_folder(os.environ):
                 room["_temp_dir"] = folder
-            _silently(lambda: ray.init(address="local", **room, **quiet))
+            _run_silently(lambda: ray.init(address="local", **room, **quiet))
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"{ADDRESS}={address}" if address else "a Ray cluster on this machine"
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise LatentfillError(f"{where} cannot be had: {first}", mend(error, joined=bool(address))) from error
+        raise LatentfillError(f"{where} cannot be had: {first}", find_cure(error, joined=bool(address))) from error
     until = time.monotonic() + (PATIENCE_SECONDS if address else 0)
     while True:  # machines of a cluster that grows may be on their way
         there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -110,12 +110,12 @@ def short_folder(environment: Mapping[str, str]) -> str | None:
     return next((f"{folder}/ray-{os.getuid()}" for folder in usable), None)
 
 
-def mend(error: BaseException, *, joined: bool) -> str:
-    """What helps where Ray does not start, or on a cluster is not `joined`, going by what it says."""
+def find_cure(error: BaseException, *, joined: bool) -> str:
+    """A cure for Ray that does not start, or a cluster that is not `joined`, by the words of the error."""
     text = str(error).lower()
-    for words, told in CURES.items():
+    for words, advice in CURES.items():
         if any(word in text for word in words.split("|")):
-            return told
+            return advice
     if joined:
         return f"See that the cluster is up (ray status), or unset {ADDRESS} to work on this machine."
     if is_out_of_memory(error):
@@ -141,7 +141,7 @@ def clear_up(folder: Path) -> None:
 def _fleet(
     options: EngineOptions, there: dict[str, float], device: str, threads: int, most: int | None, *, local: bool
 ) -> Fleet:
-    """How many actors, of what. The threads that are given are shared out here, and are each actor's on a cluster."""
+    """Plan the actors. Threads are shared out among them on this machine, and are each actor's on a cluster."""
     gpus = int(there.get("GPU", 0))
     if device == "cuda" and not gpus:
         raise LatentfillError("--device cuda: the cluster has no GPU", "Give --device cpu, or add a machine with one.")
@@ -154,25 +154,25 @@ def _fleet(
     each = 1 if local or not threads else threads
     default = max(1, (threads if local and threads else total) // each)
     workers = _at_most(options.workers or default, most)
-    if not local and workers * _booked(each) > total:
+    if not local and workers * _cpus(each) > total:
         what = f"--workers {workers} of {each} threads: the cluster has {total} CPUs"
         raise LatentfillError(what, "Give fewer, or add machines.")
     if local:
         each = max(1, (threads or total) // workers)
-    return Fleet(workers, each, _booked(each), 0)
+    return Fleet(workers, each, _cpus(each), 0)
 
 
 def _at_most(workers: int, most: int | None) -> int:
     return workers if most is None else min(workers, most)
 
 
-def _silently(do: Callable[[], object]) -> None:
-    """Without what Ray's own code prints while it begins; what goes wrong is raised all the same."""
+def _run_silently(do: Callable[[], object]) -> None:
+    """Call without what Ray's own code prints while it begins; errors are raised all the same."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
-        with _whole():
+        with _defer_signals():
             do()
     finally:
         os.dup2(kept, 2)
@@ -181,8 +181,8 @@ def _silently(do: Callable[[], object]) -> None:
 
 
 @contextmanager
-def _whole() -> Iterator[None]:
-    """Ctrl-C and SIGTERM count at the end: a Ray that is half begun cannot be ended. The second time is meant."""
+def _defer_signals() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM count at the end: a Ray that is half begun cannot be ended. A second counts at once."""
     came: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -205,6 +205,6 @@ def _whole() -> Iterator[None]:
         handler(number, None)
 
 
-def _booked(threads: int) -> float:
+def _cpus(threads: int) -> float:
     """CPUs that an actor asks for; Ray takes halves of one, but not one and a half."""
     return 0.5 if threads == 1 else threads // 2

@@ -21,7 +21,7 @@ from .fleet import Fleet, connect, disconnect
 
 Work = Callable[[TrainCommand, DistributedContext, Callable[[], bool]], None]
 IN_VAIN = 3  # restarts without a new checkpoint between them, after which nothing is expected of another
-STOP, TOLD, ERROR = "stop", "told.txt", "error.json"  # files in RUN/_ray, through which both sides speak
+STOP, LOG, ERROR = "stop", "told.txt", "error.json"  # files in RUN/_ray, through which both sides speak
 LOOK_EVERY_SECONDS = 0.3
 
 
@@ -32,25 +32,25 @@ def train(options: TrainCommand, work: Work) -> int:
     """
     if options.record.dry_run:
         raise LatentfillError("--dry-run rehearses on one machine", "Leave out --engine ray.")
-    options = _absolute(options)
+    options = _make_absolute(options)
     notes = options.run / "_ray"
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     fleet = connect(options.where, options.record.device, options.record.threads, options.where.workers or None)
     options = replace(options, record=replace(options.record, threads=fleet.threads))
     try:
         notes.mkdir(parents=True, exist_ok=True)
-        for name in (STOP, TOLD, ERROR):
+        for name in (STOP, LOG, ERROR):
             (notes / name).unlink(missing_ok=True)
 
-        def wish(number: int, frame: FrameType | None) -> None:
+        def request_stop(number: int, frame: FrameType | None) -> None:
             if (notes / STOP).exists():  # the second time is meant
                 raise KeyboardInterrupt
             (notes / STOP).touch()
             print("\nStopping after this batch; again to leave at once.", file=sys.stderr)
 
         for number in before:
-            signal.signal(number, wish)  # Ray's own leaves at once
-        with _overheard(notes / TOLD):
+            signal.signal(number, request_stop)  # Ray's own leaves at once
+        with _show_log(notes / LOG):
             _fit(options, fleet, work)
     except OSError as error:
         raise explain(error, notes, RunError) from error
@@ -68,7 +68,7 @@ def train(options: TrainCommand, work: Work) -> int:
 
 
 def _fit(options: TrainCommand, fleet: Fleet, work: Work) -> None:
-    """Train, and again as long as what was lost in between was not for nothing."""
+    """Train, and start anew as long as there is a new checkpoint each time."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -102,7 +102,7 @@ def _fit(options: TrainCommand, fleet: Fleet, work: Work) -> None:
 
 
 def _worker(config: dict[str, Any]) -> None:
-    """One worker's share. What the user can mend is noted, and no reason to start it anew."""
+    """Train as one worker. An error that the user can mend is noted, and no reason to start it anew."""
     import ray.train
     from ray.train.torch import get_device
 
@@ -110,11 +110,11 @@ def _worker(config: dict[str, Any]) -> None:
     notes = options.run / "_ray"
     distributed = current_context(get_device(), place.get_local_rank())
     options = replace(options, record=replace(options.record, device=str(distributed.device or get_device())))
-    file = (notes / TOLD if distributed.is_rank_zero else Path(os.devnull)).open("a", buffering=1)
+    file = (notes / LOG if distributed.is_rank_zero else Path(os.devnull)).open("a", buffering=1)
     try:
         with redirect_stderr(file), redirect_stdout(sys.stderr):
-            wish = (notes / STOP).exists if distributed.is_rank_zero else lambda: False
-            config["work"](options, distributed, wish)
+            should_stop = (notes / STOP).exists if distributed.is_rank_zero else lambda: False
+            config["work"](options, distributed, should_stop)
     except ProcessLostError:
         raise
     except LatentfillError as error:
@@ -125,8 +125,8 @@ def _worker(config: dict[str, Any]) -> None:
         file.close()
 
 
-def _absolute(options: TrainCommand) -> TrainCommand:
-    """The same with paths that mean the same wherever a worker is started."""
+def _make_absolute(options: TrainCommand) -> TrainCommand:
+    """The same options with paths that mean the same wherever a worker is started."""
 
     def whole(place: str) -> str:
         return place if is_remote(place) else os.path.abspath(place)
@@ -143,19 +143,19 @@ def _newest(run: Path) -> str:
 
 
 @contextmanager
-def _overheard(path: Path) -> Iterator[None]:
-    """Meanwhile, what is written to a file is shown."""
+def _show_log(path: Path) -> Iterator[None]:
+    """Show meanwhile what is written to a file."""
     over = threading.Event()
-    listener = threading.Thread(target=_listen, args=(path, over.wait), daemon=True)
-    listener.start()
+    follower = threading.Thread(target=_follow, args=(path, over.wait), daemon=True)
+    follower.start()
     try:
         yield
     finally:
         over.set()
-        listener.join()
+        follower.join()
 
 
-def _listen(path: Path, wait: Callable[[float], bool]) -> None:
+def _follow(path: Path, wait: Callable[[float], bool]) -> None:
     shown = 0
     while True:
         last = wait(LOOK_EVERY_SECONDS)

@@ -14,7 +14,7 @@ from latentfill.batch.outputs import model_of
 from latentfill.cli.option_parsing import read_options
 from latentfill.cluster import drive as driving
 from latentfill.cluster import tables
-from latentfill.cluster.blocks import KILLED, TRIES, Block, Diary, do
+from latentfill.cluster.blocks import KILLED, TRIES, AttemptLog, Block, run_block
 from latentfill.cluster.complete import Done, Job
 from latentfill.cluster.fleet import Fleet, _fleet
 from latentfill.cluster.tables import COLUMNS, Manifest
@@ -67,7 +67,7 @@ def work_off(options, workers=2, most=None):
     """What actors do, in this process; all blocks or the first so many."""
     one = job(options)
     for block in one.blocks(workers)[:most]:
-        do(one.make()(), block, Diary(options.out / "_run" / f"{block.name}.tries"))
+        run_block(one.make()(), block, AttemptLog(options.out / "_run" / f"{block.name}.tries"))
     return one
 
 
@@ -100,14 +100,19 @@ def test_an_item_that_kills_its_worker_is_found_and_told(tmp_path):
     block, work = Block("b", (1, 2, 3, 4)), Fragile()
     for _ in range(TRIES + 1):
         with pytest.raises(SystemExit):
-            do(work, block, Diary(tmp_path / "b.tries"))
+            run_block(work, block, AttemptLog(tmp_path / "b.tries"))
     assert work.calls == [*[(1, 2, 3, 4)] * TRIES, (1,), (2,), (3,)]
-    assert do(work, block, Diary(tmp_path / "b.tries")) == [2, 3, KILLED, 5]
+    assert run_block(work, block, AttemptLog(tmp_path / "b.tries")) == [2, 3, KILLED, 5]
     assert not list(tmp_path.iterdir()), "what is done needs no notes"
 
 
 def test_an_item_that_cannot_be_done_leaves_its_neighbours_alone(tmp_path):
-    assert do(Fragile(), Block("b", (4, 5, 6)), Diary(tmp_path / "b.tries")) == [5, "ValueError: no five", 7]
+    made = run_block(Fragile(), Block("b", (4, 5, 6)), AttemptLog(tmp_path / "b.tries"))
+    assert made == [
+        5,
+        "ValueError: no five",
+        7,
+    ]
 
 
 def test_what_everybody_would_meet_is_nobodys_fault(tmp_path):
@@ -115,7 +120,7 @@ def test_what_everybody_would_meet_is_nobodys_fault(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        do(full, Block("b", (1, 2)), Diary(tmp_path / "b.tries"))
+        run_block(full, Block("b", (1, 2)), AttemptLog(tmp_path / "b.tries"))
 
 
 def test_however_often_it_is_cut_off_each_input_has_one_row(tmp_path, model):
@@ -206,20 +211,20 @@ def test_shards_hold_each_answer_once_also_after_a_kill_between_shard_and_part(t
 
 
 def test_ray_has_ended_before_the_manifest_of_a_job_that_is_stopped(tmp_path, model, monkeypatch):
-    told = []
+    events = []
 
     def stop(outputs, done, total, note):
         if done:
             raise KeyboardInterrupt  # while an answer is shown, not while one is waited for
 
     monkeypatch.setattr(driving, "connect", lambda *_: Fleet(1, 1, 0.5, 0))
-    monkeypatch.setattr(driving, "disconnect", lambda: told.append("Ray ends"))
-    monkeypatch.setattr(driving, "spread", lambda *_: iter([("block", Done((), 1, ()))]))
-    monkeypatch.setattr(driving.Job, "finish", lambda job: told.append("manifest") or {})
+    monkeypatch.setattr(driving, "disconnect", lambda: events.append("Ray ends"))
+    monkeypatch.setattr(driving, "run_blocks", lambda *_: iter([("block", Done((), 1, ()))]))
+    monkeypatch.setattr(driving.Job, "finish", lambda job: events.append("manifest") or {})
     options = asked(model, draw(tmp_path / "faces", 2), "--out", tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
         driving.complete(options, load(options.model), stop)
-    assert told == ["Ray ends", "manifest"]
+    assert events == ["Ray ends", "manifest"]
 
 
 def test_what_was_made_for_another_question_is_not_passed_off(tmp_path, model):
@@ -243,7 +248,7 @@ def test_a_full_disk_stops_the_work_and_is_no_pictures_fault(tmp_path, model, mo
     real = photos.put
     monkeypatch.setattr(photos, "put", lambda path, fill: real(path, lambda file: full(file, fill)))
     with pytest.raises(LatentfillError, match="No space left"):
-        do(one.make()(), one.blocks(1)[0], Diary(tmp_path / "tries"))
+        run_block(one.make()(), one.blocks(1)[0], AttemptLog(tmp_path / "tries"))
     assert not list(one.manifest.parts.glob("*")) and not list((tmp_path / "out").glob(".*making"))
     monkeypatch.undo()
     assert work_off(options).finish().keys() == {"000", "001"}
@@ -293,8 +298,8 @@ def test_a_table_that_is_none_of_pictures_is_refused_and_in_a_folder_told(tmp_pa
     twice = table(tmp_path / "twice.parquet", [{"path": name, "bytes": b"x"} for name in ("a", "/a")])
     with pytest.raises(DataError, match="there twice"):
         list_all(twice)
-    (told,) = list_all(other.parent)
-    assert told.source.name == "other.parquet" and "no columns" in told.source.problem
+    (other_source,) = list_all(other.parent)
+    assert other_source.source.name == "other.parquet" and "no columns" in other_source.source.problem
 
 
 @pytest.mark.parametrize(
@@ -311,11 +316,11 @@ def test_actors_get_what_the_cluster_has(workers, threads, there, local, fleet):
 
 
 @pytest.mark.parametrize(
-    ("workers", "there", "device", "told"),
+    ("workers", "there", "device", "refusal"),
     [(9, {"CPU": 2.0}, "cpu", "2 CPUs"), (0, {"CPU": 2.0}, "cuda", "no GPU"), (3, {"GPU": 2.0}, "auto", "2 GPUs")],
 )
-def test_more_than_the_cluster_has_is_refused_and_not_waited_for(workers, there, device, told):
-    with pytest.raises(LatentfillError, match=told):
+def test_more_than_the_cluster_has_is_refused_and_not_waited_for(workers, there, device, refusal):
+    with pytest.raises(LatentfillError, match=refusal):
         _fleet(EngineOptions("ray", workers), there, device, 0, None, local=False)
 
 

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from latentfill.cluster.fleet import DEEPEST, mend, short_folder
+from latentfill.cluster.fleet import DEEPEST, find_cure, short_folder
 
 SOCKET = "/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 
@@ -24,7 +24,7 @@ SOCKET = "/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
     ],
 )
 def test_each_cause_has_a_cure_of_its_own(error, joined, cure):
-    assert cure in mend(error, joined=joined)
+    assert cure in find_cure(error, joined=joined)
 
 
 def test_a_folder_that_is_too_deep_for_sockets_is_not_used():
