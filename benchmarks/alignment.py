@@ -75,7 +75,7 @@ def cutter(out: Path, size: int, landmarks: LandmarkSet, everyone: bool, upsampl
 
 
 def one_core(places: list[Path], cut: Cutter, seconds: dict[str, float]) -> None:
-    rows = [(source, blank(source)) for source in listing.find(places)]
+    rows = [(source, blank(source)) for source in listing.find_pictures(places)]
     stems = Naming(flatten=True)
     tasks = [
         Task(source, type(row)(**{**vars(row), "stem": f"{i}-{stems.stem(row)}"}))
@@ -122,7 +122,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         one_core(a.photos, cutter(Path(name), a.size, a.landmarks, a.everyone, a.upsample), seconds)
     taken, megabytes = command(a.photos, a.size)
-    count = sum(1 for _ in listing.find(a.photos))
+    count = sum(1 for _ in listing.find_pictures(a.photos))
     print(f"\n`latentfill align` on {cores()} cores: {taken:.1f} s, {count / taken:.0f} photos/s; ", end="")
     print(f"the largest process holds {megabytes:.0f} MB")
 

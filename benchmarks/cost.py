@@ -25,7 +25,7 @@ from latentfill.batch.outputs import Question, list_pictures, model_of, named
 from latentfill.cli.option_parsing import read_options
 from latentfill.cluster.tables import Manifest, told
 from latentfill.errors import ExtraError
-from latentfill.faces.detector import find
+from latentfill.faces.detector import detect_faces
 from latentfill.files.naming import FolderResults
 from latentfill.gan.gan import Gan
 from latentfill.models import DEFAULT
@@ -116,10 +116,10 @@ def looks(place: Path, pixels: int) -> float:
     photos = []
     for path in sorted(place.rglob("*.png"))[:8]:
         photos.append(np.asarray(Image.open(path).convert("RGB").resize((pixels, pixels), Image.Resampling.BICUBIC)))
-    find(photos[0])
+    detect_faces(photos[0])
     before = time.process_time()
     for photo in photos:
-        find(photo)
+        detect_faces(photo)
     return 1000 * (time.process_time() - before) / len(photos)
 
 

@@ -29,7 +29,7 @@ def read_faces(place: Path, size: int, part: str, count: int) -> tuple[list[str]
 
     The halves share no picture; the order is shuffled, so that every part of the collection is met.
     """
-    sources = list(listing.find([place]))
+    sources = list(listing.find_pictures([place]))
     order = np.random.Generator(np.random.Philox(key=0)).permutation(len(sources))
     half = order[: len(order) // 2] if part == "test" else order[len(order) // 2 :]
     chosen = [sources[i] for i in half[:count]]

@@ -13,7 +13,7 @@ from machine import heading, table
 from numpy import ndarray
 
 from latentfill.errors import ImageError
-from latentfill.faces.detector import Face, find
+from latentfill.faces.detector import Face, detect_faces
 from latentfill.faces.templates import place, points_of, shear, template
 from latentfill.files import listing
 from latentfill.images import photos
@@ -76,7 +76,7 @@ def agreement(sources: dict[str, photos.Source], faces: Sequence[Annotated], ups
         corners = np.array([[0.0, 0], [SIZE, 0], [0, SIZE], [SIZE, SIZE]])
         for photo, several in by_photo.items():
             picture = photos.read(sources[photo]).opaque()
-            found = find(picture, name, upsample=upsample)
+            found = detect_faces(picture, name, upsample=upsample)
             others += sum(all(overlap(face, one) <= SAME for one in several) for face in found)
             for face in several:
                 match = nearest(face, found)
@@ -109,8 +109,8 @@ def agreement(sources: dict[str, photos.Source], faces: Sequence[Annotated], ups
 
 def missed(face: Annotated, picture: Pixels, upsample: int) -> list[object]:
     """A line on a face that was not found, and what would find it."""
-    lower = nearest(face, find(picture, upsample=upsample, threshold=LOW))
-    larger = nearest(face, find(picture, upsample=upsample + 1))
+    lower = nearest(face, detect_faces(picture, upsample=upsample, threshold=LOW))
+    larger = nearest(face, detect_faces(picture, upsample=upsample + 1))
     why = ["to be ignored"] if face.ignore else []
     why += [f"score {lower.score:.2f}"] if lower else []
     why += [f"found with upsample {upsample + 1}"] if larger else []
@@ -153,7 +153,7 @@ def found_in(sources: Sequence[photos.Source]) -> None:
 def cut_best(picture: Pixels, alignment: Alignment, upsample: int) -> tuple[bool, float, tuple[float, float]]:
     """Whether there is a face, the shear of its crop, and how long it took to find and to cut out."""
     start = time.process_time()
-    found = find(picture, alignment.landmarks, upsample=upsample, everyone=False)
+    found = detect_faces(picture, alignment.landmarks, upsample=upsample, everyone=False)
     seen = time.process_time()
     if not found:
         return False, 1.0, (seen - start, 0.0)
@@ -163,8 +163,8 @@ def cut_best(picture: Pixels, alignment: Alignment, upsample: int) -> tuple[bool
 
 
 def unseen(picture: Pixels, name: LandmarkSet, upsample: int) -> str:
-    lower = find(picture, name, upsample=upsample, threshold=LOW, everyone=False)
-    larger = find(picture, name, upsample=upsample + 1, everyone=False)
+    lower = detect_faces(picture, name, upsample=upsample, threshold=LOW, everyone=False)
+    larger = detect_faces(picture, name, upsample=upsample + 1, everyone=False)
     score = f"best score {lower[0].score:.2f}" if lower else f"nothing above {LOW}"
     return f"{score}; with upsample {upsample + 1} {'found' if larger else 'neither'}"
 
@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("--upsample", type=int, default=1, help="for the annotated faces")
     arguments = parser.parse_args()
     print(heading("Finding faces and their landmarks"))
-    sources = list(listing.find([arguments.photos]))
+    sources = list(listing.find_pictures([arguments.photos]))
     if arguments.annotations:
         faces = [face for path in arguments.annotations for face in annotated(path)]
         agreement({Path(source.name).name: source for source in sources}, faces, arguments.upsample)

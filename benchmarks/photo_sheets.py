@@ -19,7 +19,7 @@ import latentfill
 from latentfill.batch.complete import around, cell
 from latentfill.completion.complete import complete
 from latentfill.errors import LatentfillError
-from latentfill.faces.detector import find
+from latentfill.faces.detector import detect_faces
 from latentfill.faces.placement import Placement
 from latentfill.faces.templates import place
 from latentfill.files import listing
@@ -67,11 +67,11 @@ def main() -> None:
     models = {name: latentfill.load(name) for name in {method.rpartition(":")[0] for method in words.methods}}
     rows: dict[tuple[str, str], list[tuple[float, float]]] = {}
     without = 0
-    for number, source in enumerate(list(listing.find(words.photos))[: words.count]):
+    for number, source in enumerate(list(listing.find_pictures(words.photos))[: words.count]):
         try:
             original = photos.read_original(source)
             before = original.photo().pixels
-            faces = find(before, everyone=False)
+            faces = detect_faces(before, everyone=False)
         except LatentfillError as error:
             print(f"{source.name}: {error.what}")
             continue

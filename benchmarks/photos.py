@@ -19,7 +19,7 @@ import latentfill
 from latentfill.batch.complete import around, cell
 from latentfill.completion.complete import Completion, complete
 from latentfill.errors import LatentfillError
-from latentfill.faces.detector import find
+from latentfill.faces.detector import detect_faces
 from latentfill.faces.placement import Placement
 from latentfill.files import listing
 from latentfill.images import photos
@@ -53,14 +53,14 @@ def main() -> None:
     gan, options = latentfill.load(), latentfill.CompleteOptions(steps=words.steps)
     rows: list[dict[str, float]] = []
     without: list[str] = []
-    for number, source in enumerate(list(listing.find(words.photos))[: words.count]):
+    for number, source in enumerate(list(listing.find_pictures(words.photos))[: words.count]):
         try:
             original = photos.read_original(source)
         except LatentfillError as error:
             without.append(f"{source.name}: {error.what}")
             continue
         pixels = original.photo().pixels
-        if not (faces := find(pixels, upsample=1, everyone=False)):
+        if not (faces := detect_faces(pixels, upsample=1, everyone=False)):
             without.append(source.name)
             continue
         true = upright(faces[0].points, gan.network.size, Alignment())

@@ -137,7 +137,7 @@ def main() -> None:
     digests = {name: digest_weights(gan.generator, gan.discriminator) for name, gan in gans.items()}
     methods = {name: searched(options)(Resources(gan, digests={"gan": digests[name]})) for name, gan in gans.items()}
 
-    everything, _ = read(list(listing.find([arguments.data])), first, arguments.faces)
+    everything, _ = read(list(listing.find_pictures([arguments.data])), first, arguments.faces)
     half = len(everything) // 2
     real, others = everything.pixels[:half], everything.pixels[half : 2 * half]
     rows = [["(as many other faces)", *_cells(distances(others, real, spaces))]]
@@ -145,7 +145,7 @@ def main() -> None:
         rows.append([name, *_cells(distances(samples(gan, half), real, spaces))])
         print(rows[-1], flush=True)
 
-    pictures, _ = read(list(listing.find([arguments.data])), first, arguments.count, arguments.part)
+    pictures, _ = read(list(listing.find_pictures([arguments.data])), first, arguments.count, arguments.part)
     about = {
         "command": "benchmarks/priors.py",
         "machine": "",

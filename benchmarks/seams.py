@@ -24,7 +24,7 @@ from scipy import ndimage
 import latentfill
 from latentfill.batch.complete import around, cell
 from latentfill.completion.complete import complete
-from latentfill.faces.detector import find
+from latentfill.faces.detector import detect_faces
 from latentfill.faces.placement import Placement
 from latentfill.files import listing
 from latentfill.images import photos
@@ -80,9 +80,9 @@ def main() -> None:
     gan, options = latentfill.load(), latentfill.CompleteOptions(steps=words.steps)
     size = gan.network.size
     rows: dict[str, list[tuple[float, float, float, int, float]]] = {}
-    for number, source in enumerate(list(listing.find(words.photos))[: words.count]):
+    for number, source in enumerate(list(listing.find_pictures(words.photos))[: words.count]):
         photo = photos.read(source).opaque()
-        if not (faces := find(photo, everyone=False)):
+        if not (faces := detect_faces(photo, everyone=False)):
             continue
         placement = upright(faces[0].points, size, Alignment())
         hole = ellipse(placement, (photo.shape[0], photo.shape[1]), 0.3)

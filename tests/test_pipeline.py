@@ -10,7 +10,7 @@ import latentfill
 from latentfill.completion.complete import complete
 from latentfill.completion.operators import parse_operator
 from latentfill.errors import HoleError, ImageError, LatentfillError
-from latentfill.faces.detector import find
+from latentfill.faces.detector import detect_faces
 from latentfill.gan.checkpoint import build
 from latentfill.images.hole_pictures import grow
 from latentfill.images.holes import FACE_FEATURES
@@ -333,9 +333,9 @@ def test_a_model_of_grey_pictures_says_so_of_a_colour_photo():
 
 @pytest.mark.parametrize(("score", "told"), [(-0.47, "doubtful (score -0.47)"), (0.1, "")])
 def test_a_doubtful_face_is_told(score, told, monkeypatch):
-    face = replace(find(ASTRONAUT)[0], score=score)
+    face = replace(detect_faces(ASTRONAUT)[0], score=score)
     found = Found((face,), (upright(face.points, 16, alignment_of(FACES)),), 0)
-    monkeypatch.setattr(cutting, "find_faces", lambda *_, **__: found)
+    monkeypatch.setattr(cutting, "detect_faces", lambda *_, **__: found)
     notes = " ".join(cut(Original(ASTRONAUT), hole_at((512, 512), 120, 210, 150, 240), FACES, PhotoOptions()).notes)
     assert told in notes and ("doubtful" in notes) == bool(told)
 

@@ -10,7 +10,7 @@ from latentfill.batch.align import Cutter, Task
 from latentfill.batch.records import Row
 from latentfill.completion.operators import parse_operator
 from latentfill.evaluation import trial
-from latentfill.files.listing import find
+from latentfill.files.listing import find_pictures
 from latentfill.gan.checkpoint import build
 from latentfill.images import photos
 from latentfill.images.photos import Original
@@ -61,7 +61,9 @@ def aligned(path):
 
 
 def tried(path):
-    return trial.read(list(find([path.parent])), build(NetworkOptions(size=SIDE, base=4, latent=6)), 1)[0].pixels[0]
+    return trial.read(list(find_pictures([path.parent])), build(NetworkOptions(size=SIDE, base=4, latent=6)), 1)[
+        0
+    ].pixels[0]
 
 
 def offered(path):

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import ImageError, LatentfillError, is_full, is_out_of_memory
-from ..faces.detector import find
+from ..faces.detector import detect_faces
 from ..faces.templates import place, shear
 from ..files import listing
 from ..files.contents import digest_photo
@@ -124,7 +124,7 @@ class Cutter:
             found = self._given(photo, name, self.points)
         else:
             everyone = self.everyone or self.skip_multi
-            faces = find(
+            faces = detect_faces(
                 photo, alignment.landmarks, upsample=self.upsample, threshold=self.threshold, everyone=everyone
             )
             found = [face.points for face in faces]
@@ -171,7 +171,7 @@ def find_photos(places: Sequence[Path], out: Path) -> listing.Listing:
     here = out.resolve()
     if here in {place.resolve() for place in places} or (out.exists() and not out.is_dir()):
         raise LatentfillError(f"{out} holds the photos", "Give another folder at the end, for the crops.")
-    listed = listing.survey(places, {out: f"in {out}, the folder for the crops"})
+    listed = listing.list_sources(places, {out: f"in {out}, the folder for the crops"})
     if not listed.sources:
         raise LatentfillError(f"no photos in {', '.join(map(str, places))}", "Give photos, or folders of them.")
     return listed

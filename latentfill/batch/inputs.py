@@ -11,7 +11,7 @@ import numpy as np
 from ..completion.operators import Operator
 from ..errors import ExtraError, ImageError, LatentfillError, is_out_of_memory
 from ..faces import landmarks
-from ..files.contents import MadeOf, check_apart
+from ..files.contents import Contents, check_apart
 from ..files.records import digest
 from ..gan.gan import Gan
 from ..images import holes, photos
@@ -103,7 +103,7 @@ class Reader:
         if self._alone:
             write_rejected(self._table, self.rejected)
 
-    def contents(self, question: Question) -> MadeOf:
+    def contents(self, question: Question) -> Contents:
         """What the answer is made of."""
         return made_of(question, self.spec, self.landmarks)
 
@@ -221,4 +221,4 @@ def _read_landmarks(options: "CompleteCommand", gan: Gan) -> Mapping[str, Sequen
     if options.landmarks is None:
         return {}
     alignment = alignment_of(gan) or Alignment()
-    return landmarks.read(options.landmarks, alignment.landmarks)
+    return landmarks.read_landmarks(options.landmarks, alignment.landmarks)

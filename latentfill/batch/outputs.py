@@ -13,9 +13,9 @@ from ..completion import operators as observations
 from ..completion.operators import Operator
 from ..errors import LatentfillError
 from ..files import records
-from ..files.contents import Landmarks, MadeOf, changed_contents, digest_hole, digest_landmarks, digest_photo
-from ..files.listing import Listing, Roles, survey
-from ..files.naming import Results, name_results, place_of
+from ..files.contents import Contents, Landmarks, describe_changes, digest_hole, digest_landmarks, digest_photo
+from ..files.listing import Listing, Roles, list_sources
+from ..files.naming import Results, location, name_results
 from ..files.records import ForeignFileError
 from ..gan.checkpoint import digest_weights
 from ..gan.gan import Gan
@@ -59,7 +59,7 @@ def list_pictures(places: Sequence[Path], out: Path, roles: Roles, read: Sequenc
     Files with a suffix in `read` are the caller's, and not counted as left out.
     """
     here = Path(os.path.realpath(out))
-    listed = survey(places, {**roles, out: f"in {out}, the folder for the results"}, read)
+    listed = list_sources(places, {**roles, out: f"in {out}, the folder for the results"}, read)
     real = (Path(os.path.realpath(source.path)) for source in listed.sources)  # of links in circles, too
     own = {path for path in real if path.parent == here}
     if any(place.is_dir() and place.resolve() == here for place in places) or any(p.suffix == ".png" for p in own):
@@ -122,13 +122,13 @@ def asked_for(options: "CompleteCommand") -> dict[str, Any]:
     }
 
 
-def made_of(question: Question, spec: HoleSpec, landmarks: Landmarks) -> MadeOf:
+def made_of(question: Question, spec: HoleSpec, landmarks: Landmarks) -> Contents:
     """The contents that a completion is made of, as digests."""
     return {
         "photo": question.photo or digest_photo(question.source),
         "hole": digest_hole(spec, question.source.name, question.hole),
         "landmarks": digest_landmarks(landmarks, question.source.name),
-        "place": place_of(question.source),
+        "place": location(question.source),
     }
 
 
@@ -144,14 +144,14 @@ def open_questions(
     left: list[Question] = []
     notes: list[str] = []
     for question in questions:
-        metadata, picture = records.read_answer(question.file(".json")), question.file(".png")
+        metadata, picture = records.read_metadata(question.file(".json")), question.file(".png")
         state = "" if metadata is None else _state_of(picture, metadata)
         if options.overwrite or metadata is None or not state:
             left.append(question)
             continue
         now = made_of(question, spec, landmarks)
         check_same(metadata, asked, metadata.get("made_of", {}), now, found, str(picture))
-        if changed := changed_contents(metadata.get("made_of", {}), now):
+        if changed := describe_changes(metadata.get("made_of", {}), now):
             notes.append(f"{question.source.name}: made anew, since {changed} changed")
             left.append(question)
         elif state == CHANGED:
@@ -162,7 +162,7 @@ def open_questions(
 
 
 def check_same(
-    told: Mapping[str, Any], asked: Mapping[str, Any], was: MadeOf, now: MadeOf, model: Mapping[str, str], what: str
+    told: Mapping[str, Any], asked: Mapping[str, Any], was: Contents, now: Contents, model: Mapping[str, str], what: str
 ) -> None:
     """Raise LatentfillError, which names the first difference, if an answer was made otherwise than is asked for now.
 
@@ -197,14 +197,14 @@ def weights_of(gan: Gan) -> str:
 
 
 def write_answer(
-    question: Question, options: "CompleteCommand", contents: MadeOf, facts: Mapping[str, Any], picture: bytes
+    question: Question, options: "CompleteCommand", contents: Contents, facts: Mapping[str, Any], picture: bytes
 ) -> Path:
     """Write one completion, a PNG file, and before it its metadata, by which it is known as ours and as answered.
 
     Raises ForeignFileError if something else is in its place, or was put there since, by another command too.
     """
     path, about = question.file(".png"), question.file(".json")
-    before = records.read_answer(about)
+    before = records.read_metadata(about)
     if (about.exists() or path.exists()) and not records.can_replace(path, before):
         raise ForeignFileError(f"{path} was not written by latentfill, or was changed since", records.MOVE)
     was = before.get("made_of", {}) if before else {}

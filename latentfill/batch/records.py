@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import final
 
-from ..files.contents import stamp_of
-from ..files.naming import fold, short
+from ..files.contents import file_stamp
+from ..files.naming import fold, shorten
 from ..images.photos import Source
 
 Place = tuple[str, str]  # a file, and the part of it if it is an archive
@@ -60,7 +60,7 @@ def blank(source: Source) -> Row:
         size = source.size if source.size >= 0 or source.problem else source.path.stat().st_size
     except OSError:
         size = -1
-    return Row(source.name, os.path.abspath(source.path), source.member, size, stamp=stamp_of(source))
+    return Row(source.name, os.path.abspath(source.path), source.member, size, stamp=file_stamp(source))
 
 
 @final
@@ -145,7 +145,7 @@ def give_stems(
     photos = [(row, ledger.known(row, digest)) for row in new]
     for row in ledger.rows.values():
         take(row.stem)
-    wishes = [short(wish(row)) for row, _ in photos]
+    wishes = [shorten(wish(row)) for row, _ in photos]
     folded = {fold(stem) for stem in wishes}
     late = [numbered and _numbered(fold(stem)) in folded for stem in wishes]  # a-2.jpg, if there is an a.jpg
     given: dict[int, tuple[Row, Row | None]] = {}
@@ -155,7 +155,7 @@ def give_stems(
         stem = before.stem if before else wishes[i]
         if not before:
             if not is_free(stem):
-                base = short(stem + PurePosixPath(row.path).suffix)
+                base = shorten(stem + PurePosixPath(row.path).suffix)
                 stem = next(s for n in range(1, 10**9) if is_free(s := base if n == 1 else f"{base}~{n}"))
             take(stem)
         given[i] = replace(row, stem=stem), known

@@ -82,17 +82,17 @@ def run(options: Options) -> int:
     """Align every photo. Returns 1 if some cannot be read or nothing could be aligned, 128 + the signal if stopped."""
     from ..batch import align as aligning
     from ..batch.records import Ledger
-    from ..files.listing import report
-    from ..files.locks import held
+    from ..files.listing import print_omissions
+    from ..files.locks import lock_folder
     from ..images.photos import sweep
 
     *places, out = _checked(options).paths
     name_process("align", out)
     cutter, naming = _cutter(options), _naming(options)
     listed = aligning.find_photos(places, out)
-    report(listed)
+    print_omissions(listed)
     sources = listed.sources[: options.max_images]
-    with blame(out), closing(held(out)):
+    with blame(out), closing(lock_folder(out)):
         sweep(out)
         layout, choices, anew = _layout(options), _choices(options), options.overwrite
         same = aligning.check_same(out, sources, layout, choices, overwrite=anew)
@@ -119,11 +119,11 @@ def _checked(options: Options) -> Options:
 
 def _cutter(options: Options) -> "Cutter":
     from ..batch.align import Cutter
-    from ..faces.landmarks import read
+    from ..faces.landmarks import read_landmarks
     from ..files.records import digest
 
     o = options
-    points = read(o.points, o.alignment.landmarks) if o.points is not None and o.faces else None
+    points = read_landmarks(o.points, o.alignment.landmarks) if o.points is not None and o.faces else None
     return Cutter(
         out=o.paths[-1],
         suffix=f".{o.format}",

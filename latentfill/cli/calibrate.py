@@ -58,7 +58,7 @@ def run(options: Options) -> int:
     import torch
 
     from ..evaluation.trial import read
-    from ..files.listing import report, survey
+    from ..files.listing import list_sources, print_omissions
     from ..gan.checkpoint import have_same_weights, rewrite_about
     from ..models import find, load
     from ..uncertainty import calibration
@@ -74,8 +74,8 @@ def run(options: Options) -> int:
     if options.out.exists() and not have_same_weights(find(options.model), options.out):
         raise LatentfillError(f"{options.out} holds another model", "Give another --out: models are not replaced.")
     gan = load(options.model, options.device)
-    listed = survey(options.data)
-    report(listed)
+    listed = list_sources(options.data)
+    print_omissions(listed)
     pictures, rejected = read(listed.sources, gan, options.count, options.part, options.limits)
     for name, reason in rejected:
         print(f"{name}: {reason}", file=sys.stderr)

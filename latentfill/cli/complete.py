@@ -76,26 +76,26 @@ def _spread(options: Options, gan: "Gan") -> int:
 
 def _keep_pipes(options: Options) -> Options:
     """The options with files in the place of pipes: they are read by every process, and pipes can be read once."""
-    from ..files.listing import keep_pipe
+    from ..files.listing import save_pipe
     from ..files.records import claim_run
 
     run, hole, landmarks = claim_run(options.out), options.hole, options.landmarks
-    hole = hole and keep_pipe(hole, run, "hole")
-    return replace(options, hole=hole, landmarks=landmarks and Path(keep_pipe(str(landmarks), run, "landmarks")))
+    hole = hole and save_pipe(hole, run, "hole")
+    return replace(options, hole=hole, landmarks=landmarks and Path(save_pipe(str(landmarks), run, "landmarks")))
 
 
 def _answer(options: Options, gan: "Gan") -> int:
     from ..batch.inputs import Reader
     from ..batch.outputs import list_pictures, named, open_questions
-    from ..files.contents import roles_of
-    from ..files.listing import report
+    from ..files.contents import hole_roles
+    from ..files.listing import print_omissions
     from ..files.naming import FolderResults
     from .completing import answer_all
 
     reader = Reader(options, gan)
-    roles = roles_of(reader.spec, options.images, options.out)
+    roles = hole_roles(reader.spec, options.images, options.out)
     listed = list_pictures(options.images, options.out, roles)
-    report(listed)
+    print_omissions(listed)
     questions = named(listed.sources, options.out, FolderResults(options.out), anew=options.overwrite)
     if not questions:
         raise LatentfillError(

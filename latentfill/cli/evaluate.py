@@ -82,7 +82,7 @@ def _prepare(options: Options) -> "tuple[Trial, list[tuple[str, str]]]":
     """All that is to be tried, and the pictures that cannot be read. Says what has to be left out."""
     from ..evaluation import trial
     from ..evaluation.methods import METHODS, choose
-    from ..files.listing import report, survey
+    from ..files.listing import list_sources, print_omissions
 
     resources = resources_of(options)
     asked = list(METHODS) if options.methods == ALL else split(options.methods)
@@ -96,8 +96,8 @@ def _prepare(options: Options) -> "tuple[Trial, list[tuple[str, str]]]":
     left_out = [{"name": name, "reason": f"{e.what}. {e.cure}"} for name, e in [*lacking.items(), *without.items()]]
     for one in left_out:
         print(f"without {one['name']}: {one['reason']}", file=sys.stderr)
-    listed = survey(options.data, _roles(options))
-    report(listed)
+    listed = list_sources(options.data, _roles(options))
+    print_omissions(listed)
     pictures, rejected = trial.read(listed.sources, resources.gan, options.count, options.part, options.limits)
     settings = {
         "data": ", ".join(map(str, options.data)),
@@ -127,12 +127,12 @@ def _prepare(options: Options) -> "tuple[Trial, list[tuple[str, str]]]":
 
 def _roles(options: Options) -> dict[Path, str]:
     """What of the pictures' places is none of them: holes, and results."""
-    from ..files.contents import roles_of
+    from ..files.contents import hole_roles
     from ..images.holes import parse
 
     roles = {options.out: f"in {options.out}, the folder for the results"}
     for hole in split(options.holes):
-        roles |= roles_of(parse(hole), options.data, options.out)
+        roles |= hole_roles(parse(hole), options.data, options.out)
     return roles
 
 

@@ -190,11 +190,11 @@ def _rehearse(options: "TrainCommand", distributed: "DistributedContext") -> int
     """Say what a training would take. Of the pictures a few are decoded, to where nothing of them stays."""
     from tempfile import TemporaryDirectory
 
-    from ..files.listing import find
+    from ..files.listing import find_pictures
 
     batch, n = options.train.batch_size, options.network
     places = local(options, distributed) if options.data else []
-    total = min(len(list(find(places))), options.record.max_images or sys.maxsize) if places else 0
+    total = min(len(list(find_pictures(places))), options.record.max_images or sys.maxsize) if places else 0
     few = 10 * batch // 9 + 2  # so many that a tenth may be held out
     temporary = TemporaryDirectory()
     try:

@@ -70,11 +70,11 @@ class Difference:
 
 def run(options: Options) -> int:
     """Compare every pair. Returns 1 if anything differs or could not be read, each named."""
-    from ..files.contents import roles_of
+    from ..files.contents import hole_roles
     from ..images import holes
 
     spec = holes.parse(options.hole, invert=options.invert, threshold=options.hole_threshold)
-    roles = roles_of(spec, [options.before], options.after)
+    roles = hole_roles(spec, [options.before], options.after)
     found: dict[str, Difference] = {}
     failed: dict[str, str] = {}
     for source, after in _pairs(options.before, options.after, roles):
@@ -174,14 +174,14 @@ def _verify(source: "Source", after: Path, spec: "HoleSpec", options: Options) -
 def _pairs(before: Path, after: Path, roles: "Roles") -> "Iterator[tuple[Source, Path]]":
     """Each photo and the file that must be its completion: by the record of `complete`, or named as it or the photo."""
     from ..batch.outputs import list_pictures, named
-    from ..files.listing import find, report
+    from ..files.listing import find_pictures, print_omissions
     from ..files.naming import FolderResults
 
     if not after.exists():
         raise LatentfillError(f"{after}: no such file or folder", "Name the folder that `latentfill complete` wrote.")
     if after.is_dir():
         listed = list_pictures([before], after, roles)
-        report(listed)
+        print_omissions(listed)
         questions = named(listed.sources, after, FolderResults(after))
         for question in questions:
             name, plain = after / question.source.name, question.moved or question.stem.relative_to(after).as_posix()
@@ -189,7 +189,7 @@ def _pairs(before: Path, after: Path, roles: "Roles") -> "Iterator[tuple[Source,
             yield question.source, next((way for way in ways if way.is_file()), ways[0])
         count = len(questions)
     else:
-        sources = list(find([before], roles))
+        sources = list(find_pictures([before], roles))
         count = len(sources)
         if count > 1:
             raise LatentfillError(f"{before} holds {count} pictures and {after} is one", "Give a folder for AFTER.")

@@ -22,7 +22,7 @@ from ..batch.inputs import Reader, reason
 from ..batch.outputs import Question, asked_for, check_same, model_of, open_questions
 from ..errors import LatentfillError
 from ..files import records
-from ..files.contents import MadeOf, changed_contents, digest_hole
+from ..files.contents import Contents, describe_changes, digest_hole
 from ..images.photos import put
 from ..models import load
 from .blocks import Block
@@ -252,11 +252,11 @@ class Job:
 
     def _changed(self, row: Row, question: Question) -> str:
         """Which contents are others than those that an answer was made of; early rows did not say."""
-        was: MadeOf = {name: row[name] for name in ("photo", "hole_sha256", "landmarks")}
+        was: Contents = {name: row[name] for name in ("photo", "hole_sha256", "landmarks")}
         if was["photo"] is None:
             return ""
         now = self._reader.contents(fetch([question])[0])
-        return changed_contents({**was, "hole": was["hole_sha256"]}, now)
+        return describe_changes({**was, "hole": was["hole_sha256"]}, now)
 
     def _check_same(self) -> None:
         """Raise LatentfillError if what is there was made for other questions."""

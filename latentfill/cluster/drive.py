@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ..batch.inputs import Reader, write_rejected
 from ..batch.outputs import model_of
 from ..errors import LatentfillError
-from ..files.contents import roles_of
-from ..files.locks import held
+from ..files.contents import hole_roles
+from ..files.locks import lock_folder
 from ..files.naming import FolderResults
 from ..gan.gan import Gan
 from ..options import EngineOptions
@@ -37,10 +37,10 @@ def complete(options: "CompleteCommand", gan: Gan, watch: Watch) -> tuple[dict[s
     Raises LatentfillError where nothing can be done, KeyboardInterrupt when stopped: what is done is in the manifest.
     """
     reader = Reader(options, gan, alone=False)  # raises for options that go ill together, before anything is started
-    lock = held(options.out)
+    lock = lock_folder(options.out)
     try:
         results = Manifest(options.out) if options.write == "tar" else FolderResults(options.out)
-        roles = roles_of(reader.spec, options.images, options.out)
+        roles = hole_roles(reader.spec, options.images, options.out)
         asked, left_out = questions(options.images, options.out, results, roles, anew=options.overwrite)
         print(*(f"{line}\n" for line in left_out), sep="", end="", file=sys.stderr)
         asked = asked[: options.max_images]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 from ..errors import LatentfillError
 from ..evaluation.benchmark import Made, Shelf, answer, warm_up
 from ..evaluation.methods import Resources, choose
-from ..files.locks import held
+from ..files.locks import lock_folder
 from .blocks import Block
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def complete(
 
     Times are those of an actor with its share of the threads.
     """
-    lock = held(options.out)
+    lock = lock_folder(options.out)
     try:
         places: dict[str, tuple[Shelf, list[int], str]] = {}
         blocks: list[Block] = []

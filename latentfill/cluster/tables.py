@@ -16,8 +16,8 @@ from pyarrow import ipc, parquet
 from ..batch.outputs import Question, list_pictures, named
 from ..errors import DataError
 from ..files.contents import digest_photo
-from ..files.listing import LeftOut, Listing, Roles
-from ..files.naming import Result, Results, fold, inside
+from ..files.listing import Listing, Omissions, Roles
+from ..files.naming import Result, Results, fold, inner_path
 from ..files.writing import RUN
 from ..images.photos import Source, put
 
@@ -46,7 +46,7 @@ def questions(
             sources.append(Source(path.name, path, problem=error.what.removeprefix(f"{path}: ")))
     seen: dict[Path, str] = {}
     for source in sources:
-        path = Path(inside(source.name))
+        path = Path(inner_path(source.name))
         if path in seen:
             raise DataError(f"{source.path}: the path {source.name!r} is there twice", "Give every picture its own.")
         seen[path] = source.name
@@ -65,7 +65,7 @@ def _digest(source: Source) -> str:
 
 def _below(folder: Path, roles: Roles) -> list[Path]:
     """Tables in a folder, but not those that a verb has left in its results, or that have another part."""
-    left_out = LeftOut.of(roles).below(folder)
+    left_out = Omissions.of(roles).below(folder)
     tables = (path for path in sorted(folder.rglob(f"*{SUFFIX}")) if RUN not in path.relative_to(folder).parts)
     return [path for path in tables if left_out.role(path) is None]
 
@@ -281,7 +281,7 @@ def _table(rows: Iterable[Row]) -> Any:
 
 def _stem_of(row: Row) -> str:
     """Of a row of an earlier version."""
-    name: str = row["member"] or row["output"] or inside(row["path"]).name
+    name: str = row["member"] or row["output"] or inner_path(row["path"]).name
     return str(PurePosixPath(name).with_suffix(""))
 
 

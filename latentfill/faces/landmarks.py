@@ -26,7 +26,7 @@ FORMATS = (
 )
 
 
-def read(path: Path, landmarks: LandmarkSet) -> "Landmarks":
+def read_landmarks(path: Path, landmarks: LandmarkSet) -> "Landmarks":
     """The three points of `landmarks` for every face in a file, by photo. Several rows of a photo are several faces.
 
     The file is one of these, told apart by how they begin:

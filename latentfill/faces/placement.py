@@ -105,9 +105,9 @@ class Placement:
         box, blocks = self._part(*photo.shape[:2])
         if 0 in box.shape:
             return np.zeros((self.size, self.size, 3), np.uint8)
-        part = _filled_up(photo[box.slices], blocks, 0)
+        part = _pad_to_blocks(photo[box.slices], blocks, 0)
         method = self._averaged if self._shrinks else self._splined
-        planes = [method(_reduced(part[..., i].astype(np.float32), blocks), box, blocks) for i in range(3)]
+        planes = [method(_block_means(part[..., i].astype(np.float32), blocks), box, blocks) for i in range(3)]
         return np.asarray(np.floor(np.stack(planes, -1).clip(0, 255) + 0.5), np.uint8)
 
     def crop_hole(self, hole: Hole) -> Hole:
@@ -117,7 +117,7 @@ class Placement:
         box, blocks = self._part(*hole.shape)
         if 0 in box.shape:
             return np.full((self.size, self.size), 255, np.uint8)
-        part = _filled_up(np.where(hole[box.slices] > 0, np.uint8(255), np.uint8(0)), blocks, 255)
+        part = _pad_to_blocks(np.where(hole[box.slices] > 0, np.uint8(255), np.uint8(0)), blocks, 255)
         height, width = part.shape[0] // blocks, part.shape[1] // blocks
         part = part.reshape(height, blocks, -1).max(1).reshape(height, width, blocks).max(2)
         # a spline looks farther, but with weights of a tenth and less, and where a photo is enlarged holes grow most
@@ -153,7 +153,7 @@ class Placement:
             return np.asarray(crop[near], np.float32)
         fine = max(4, FINE // self.size)
         pad = min(self.size - 1, max(2, ceil(4 / self.scale)))  # sharpening looks 4 pixels of the photo around
-        along = _enlarging(self.size, fine, pad, self.scale >= CALM)
+        along = _spline_matrix(self.size, fine, pad, self.scale >= CALM)
         times, more = (ceil(2 / self.scale), 4) if self.scale < 1 - ROUNDING else (1, 0)
         height, width = box.shape
         inverse = np.linalg.inv(self._linear) * fine
@@ -164,7 +164,7 @@ class Placement:
         for i in range(crop.shape[2]):
             large = Image.fromarray(along @ np.asarray(crop[..., i], np.float32) @ along.T)
             warped = large.transform(side, Image.Transform.AFFINE, data, Image.Resampling.BILINEAR)
-            plane = _sharpened(_reduced(np.asarray(warped), times)) if times > 1 else np.asarray(warped)
+            plane = _sharpen(_block_means(np.asarray(warped), times)) if times > 1 else np.asarray(warped)
             planes.append(plane[more : more + height, more : more + width])
         return np.stack(planes, -1)
 
@@ -212,7 +212,7 @@ class Placement:
         sharp = plane - np.float32(blur / 2) * ndimage.laplace(plane, mode="nearest")
         side, data = (times * self.size,) * 2, self._data(box, blocks, times)
         image = Image.fromarray(sharp).transform(side, Image.Transform.AFFINE, data, Image.Resampling.BILINEAR)
-        return _reduced(np.asarray(image), times)
+        return _block_means(np.asarray(image), times)
 
     def _splined(self, plane: Plane, box: Box, blocks: int) -> Plane:
         """The cubic spline through the photo's pixels, at the crop's; none lies between two."""
@@ -224,19 +224,19 @@ class Placement:
         return np.where((x >= 0) & (y >= 0) & (x <= width) & (y <= height), values, np.float32(0))
 
 
-def _reduced(plane: Plane, times: int) -> Plane:
+def _block_means(plane: Plane, times: int) -> Plane:
     """The means of blocks."""
     return np.asarray(Image.fromarray(plane).reduce(times)) if times > 1 else plane
 
 
-def _filled_up(part: np.ndarray, blocks: int, value: int) -> np.ndarray:
+def _pad_to_blocks(part: np.ndarray, blocks: int, value: int) -> np.ndarray:
     """With as many rows and columns of a value as whole blocks need."""
     more = [(0, -side % blocks) for side in part.shape[:2]] + [(0, 0)] * (part.ndim - 2)
     return np.pad(part, more, constant_values=value) if any(m for _, m in more) else np.ascontiguousarray(part)
 
 
 @lru_cache(maxsize=4)
-def _enlarging(size: int, times: int, pad: int, calm: bool) -> Float[np.ndarray, "_ _"]:
+def _spline_matrix(size: int, times: int, pad: int, calm: bool) -> Float[np.ndarray, "_ _"]:
     """[times (size + 2 pad), size]: from samples to the cubic spline through them, turned over at the edges."""
     unit = np.pad(np.eye(size), ((pad + REACH, pad + REACH), (0, 0)), "reflect", reflect_type="odd")
     if calm:
@@ -247,7 +247,7 @@ def _enlarging(size: int, times: int, pad: int, calm: bool) -> Float[np.ndarray,
     return np.stack(columns, -1).astype(np.float32)
 
 
-def _sharpened(means: Plane) -> Plane:
+def _sharpen(means: Plane) -> Plane:
     """The samples of the cubic spline, on a grid of pixels, that has these means over the pixels."""
     for axis in (0, 1):  # the mean of a cubic B-spline over a pixel is the quartic one at its centre
         means = ndimage.correlate1d(ndimage.spline_filter1d(means, 4, axis), [1 / 6, 4 / 6, 1 / 6], axis)

@@ -15,12 +15,12 @@ from .listing import Roles
 from .records import digest, digest_file, is_completion
 
 Landmarks = Mapping[str, Sequence[Any]]
-MadeOf = Mapping[str, str | None]
+Contents = Mapping[str, str | None]
 """SHA-256 of each content; None for what there is not, "" for what cannot be read"""
 WORDS = {"photo": "the photo has", "hole": "its hole has", "landmarks": "its landmarks have"}
 
 
-def roles_of(spec: HoleSpec, places: Sequence[Path], out: Path) -> Roles:
+def hole_roles(spec: HoleSpec, places: Sequence[Path], out: Path) -> Roles:
     """The files of a hole, which are no pictures. Raises HoleError if its folder is that of pictures or results."""
     if spec.kind not in ("file", "folder"):
         return {}
@@ -48,7 +48,7 @@ def digest_photo(source: Source) -> str:
         return ""
 
 
-def stamp_of(source: Source) -> str:
+def file_stamp(source: Source) -> str:
     """What changes whenever a picture's file does, without reading it; "" where there is no file.
 
     The time of the last change of an inode can be set back by no copy, archive or editor.
@@ -80,7 +80,7 @@ def digest_landmarks(landmarks: Landmarks, name: str) -> str | None:
     return digest(json.dumps(np.asarray(points, float).tolist()).encode()) if len(points) else None
 
 
-def changed_contents(was: MadeOf, now: MadeOf) -> str:
+def describe_changes(was: Contents, now: Contents) -> str:
     """Which contents are others than they were, in words; what was not kept counts as the same."""
     return " and ".join(words for name, words in WORDS.items() if name in was and was[name] != now[name])
 

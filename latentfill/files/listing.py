@@ -20,13 +20,22 @@ from ..images.archives import (
     Source,
     is_archive,
     is_picture,
-    is_shown,
+    is_visible,
     read_archive,
-    reason_of,
+    reason,
     suffix,
 )
 from ..images.photos import put
-from .records import digest, digest_file, digests_of, entries_of, is_run, is_training, parse_answer, read_answer
+from .records import (
+    digest,
+    digest_file,
+    is_run,
+    is_training,
+    parse_metadata,
+    picture_digests,
+    read_entries,
+    read_metadata,
+)
 from .writing import RUN
 
 PIPE = Path("-")
@@ -48,10 +57,10 @@ def read_pipe(place: Path) -> bytes:
     try:
         return sys.stdin.buffer.read() if place in PIPES else place.read_bytes()
     except OSError as error:
-        raise DataError(f"{place}: {reason_of(error)}", "Give files, folders, or a pipe.") from error
+        raise DataError(f"{place}: {reason(error)}", "Give files, folders, or a pipe.") from error
 
 
-def keep_pipe(place: str, run: Path, what: str) -> str:
+def save_pipe(place: str, run: Path, what: str) -> str:
     """The path of a file with what comes through a pipe, kept in `run`: every process reads it, and no pipe twice.
 
     Any other place is as it was.
@@ -65,13 +74,13 @@ def keep_pipe(place: str, run: Path, what: str) -> str:
 
 
 Roles = Mapping[Path, str]
-Answer = tuple[Source, tuple[str, ...] | None]  # a completion, and the digests that it may have if it is unchanged
+Completed = tuple[Source, tuple[str, ...] | None]  # a completion, and the digests that it may have if it is unchanged
 OF_TRAINING = ("samples", "checkpoints", "tensorboard")  # folders in that of a training
 
 
 @final
 @dataclass(frozen=True)
-class LeftOut:
+class Omissions:
     """Counts of what is no picture of the command: by role, and by suffix for what is not read."""
 
     roles: Roles
@@ -79,11 +88,11 @@ class LeftOut:
     others: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, roles: Roles) -> "LeftOut":
+    def of(cls, roles: Roles) -> "Omissions":
         """Nothing as yet."""
         return cls({Path(os.path.realpath(path)): role for path, role in roles.items()})
 
-    def below(self, place: Path) -> "LeftOut":
+    def below(self, place: Path) -> "Omissions":
         """The same for a folder that was named: the part that it has itself, or what it lies in, leaves nothing out."""
         real = Path(os.path.realpath(place))
         around = (real, *real.parents)
@@ -97,7 +106,7 @@ class LeftOut:
         above = () if named else real.parents
         return next((self.roles[one] for one in (real, *above) if one in self.roles), None)
 
-    def choose(self, photos: list[Source], answers: list[Answer]) -> list[Source]:
+    def choose(self, photos: list[Source], answers: list[Completed]) -> list[Source]:
         """The photos without completions, which are results; where there is nothing else these were meant."""
         if not photos:
             return [source for source, _ in answers]
@@ -115,7 +124,7 @@ class LeftOut:
             yield f"left out: {number:,} {'picture' if number == 1 else 'pictures'}, {what}."
 
 
-def list_folder(place: Path, left_out: LeftOut) -> Iterator[Source]:
+def list_folder(place: Path, left_out: Omissions) -> Iterator[Source]:
     """Pictures by the order of their names, those in archives with them, and what is broken at the end."""
     walk = _Walk(place, left_out)
     found: list[Source] = []
@@ -126,7 +135,7 @@ def list_folder(place: Path, left_out: LeftOut) -> Iterator[Source]:
             found.append(Source(name, path))
             continue
         archive = read_archive(path, name)
-        photos, more = sort_archive(archive, left_out)
+        photos, more = split_archive(archive, left_out)
         found += photos
         answers += more
         if archive.problem:
@@ -136,12 +145,12 @@ def list_folder(place: Path, left_out: LeftOut) -> Iterator[Source]:
         yield Source(path.relative_to(place).as_posix(), path, problem=problem)
 
 
-def sort_archive(archive: Archive, left_out: LeftOut) -> tuple[list[Source], list[Answer]]:
+def split_archive(archive: Archive, left_out: Omissions) -> tuple[list[Source], list[Completed]]:
     """The pictures in an archive, and the completions."""
-    answers: list[Answer] = []
+    answers: list[Completed] = []
     for part in archive.pictures:
         if (beside := archive.beside.get(part.name)) and (metadata := _parse(beside)):
-            answers.append((part, digests_of(metadata)))
+            answers.append((part, picture_digests(metadata)))
     left_out.suffixes.update(archive.others - Counter({".json": len(answers)}))
     completed = {part.name for part, _ in answers}
     return [part for part in archive.pictures if part.name not in completed], answers
@@ -151,9 +160,9 @@ def sort_archive(archive: Archive, left_out: LeftOut) -> tuple[list[Source], lis
 class _Walk:
     """Pictures and archives below a folder, links followed but no folder twice; and what could not be listed."""
 
-    def __init__(self, place: Path, left_out: LeftOut) -> None:
+    def __init__(self, place: Path, left_out: Omissions) -> None:
         self.found: list[Path] = []
-        self.answers: list[Answer] = []
+        self.answers: list[Completed] = []
         self.problems: list[tuple[Path, str]] = []
         self._place, self._left_out = place, left_out
         seen = {os.path.realpath(place)}
@@ -167,11 +176,11 @@ class _Walk:
     def _is_open(self, folder: Path) -> bool:
         if folder.name in OF_TRAINING and is_training(folder.parent):
             return False
-        return is_shown(folder.name) and not (folder.name == RUN and is_run(folder))
+        return is_visible(folder.name) and not (folder.name == RUN and is_run(folder))
 
     def _sort(self, folder: Path, files: list[str]) -> None:
-        entries, names = entries_of(folder), set(files)
-        for name in filter(is_shown, files):
+        entries, names = read_entries(folder), set(files)
+        for name in filter(is_visible, files):
             path = folder / name
             if not (is_picture(name) or is_archive(name)):
                 if name not in entries and not self._is_metadata(path, names):
@@ -184,7 +193,7 @@ class _Walk:
                 self._left_out.others["written by latentfill"] += 1
             elif metadata := self._metadata_of(path, names):
                 source = Source(path.relative_to(self._place).as_posix(), path)
-                self.answers.append((source, digests_of(metadata)))
+                self.answers.append((source, picture_digests(metadata)))
             else:
                 self.found.append(path)
 
@@ -192,30 +201,30 @@ class _Walk:
         """Of a completion; somebody else's file of that name is counted as one that is not read."""
         if path.suffix != ".png" or f"{path.stem}.json" not in names:
             return None
-        metadata = read_answer(path.with_suffix(".json"))
+        metadata = read_metadata(path.with_suffix(".json"))
         self._left_out.suffixes[".json"] += metadata is None
         return metadata
 
     def _is_metadata(self, path: Path, names: set[str]) -> bool:
         """Whether a file tells of an answer, and is not missed among pictures, or is looked at beside one."""
-        return path.suffix == ".json" and (f"{path.stem}.png" in names or read_answer(path) is not None)
+        return path.suffix == ".json" and (f"{path.stem}.png" in names or read_metadata(path) is not None)
 
     def _is_result(self, path: Path) -> bool:
         """Whether a file is as the record has it, and a sheet, or of a folder of results below the place."""
-        for entry in entries_of(path.parent)[path.name]:
+        for entry in read_entries(path.parent)[path.name]:
             root = None if entry.root is None else os.path.realpath(path.parent / entry.root)
             above = os.path.realpath(self._place)
             if root is None or (root != above and Path(root).is_relative_to(above)):
-                return digest_file(path) in {one.sha256 for one in entries_of(path.parent)[path.name]}
+                return digest_file(path) in {one.sha256 for one in read_entries(path.parent)[path.name]}
         return False
 
     def _note_error(self, error: OSError) -> None:
-        self.problems.append((Path(str(error.filename)), reason_of(error)))
+        self.problems.append((Path(str(error.filename)), reason(error)))
 
 
 def _parse(beside: Source) -> dict[str, Any] | None:
     try:
-        return parse_answer(beside.bytes())
+        return parse_metadata(beside.bytes())
     except ImageError:
         return None
 
@@ -227,9 +236,6 @@ def _is_one_of(picture: Source, digests: tuple[str, ...]) -> bool:
         return False
 
 
-__all__ = ["Listing", "Roles", "find", "report", "survey"]
-
-
 @final
 @dataclass(frozen=True)
 class Listing:
@@ -239,12 +245,12 @@ class Listing:
     left_out: tuple[str, ...] = ()
 
 
-def find(places: Iterable[Path], roles: Roles | None = None) -> Iterator[Source]:
-    """The pictures that `survey` lists."""
-    yield from survey(places, roles).sources
+def find_pictures(places: Iterable[Path], roles: Roles | None = None) -> Iterator[Source]:
+    """The pictures that `list_sources` lists."""
+    yield from list_sources(places, roles).sources
 
 
-def survey(places: Iterable[Path], roles: Roles | None = None, read: Sequence[str] = ()) -> Listing:
+def list_sources(places: Iterable[Path], roles: Roles | None = None, read: Sequence[str] = ()) -> Listing:
     """Every picture in the given files, folders and archives; `-` is one that comes through standard input.
 
     Files come in the order of their names, parts of an archive in the order they are stored in: shards are
@@ -259,14 +265,14 @@ def survey(places: Iterable[Path], roles: Roles | None = None, read: Sequence[st
     Raises DataError for a single place, or if all are so, that is missing, is no picture, or is a broken archive.
     """
     places = list(dict.fromkeys(places))
-    left_out = LeftOut.of(roles or {})
+    left_out = Omissions.of(roles or {})
     listed: list[tuple[Path, Source]] = []
     refused: list[DataError] = []
     for place in places:
         try:
             listed += [(place, source) for source in _list_place(place, left_out)]
         except OSError as error:  # of a name that is too long, for one
-            refused.append(DataError(f"{place}: {reason_of(error)}", "Give pictures, folders, a .zip or a .tar."))
+            refused.append(DataError(f"{place}: {reason(error)}", "Give pictures, folders, a .zip or a .tar."))
         except DataError as error:
             refused.append(error)
         else:
@@ -281,13 +287,13 @@ def survey(places: Iterable[Path], roles: Roles | None = None, read: Sequence[st
     return Listing(tuple(sources), tuple(left_out.sentences()))
 
 
-def report(listing: Listing) -> None:
+def print_omissions(listing: Listing) -> None:
     """Say on stderr what was left out."""
     for sentence in listing.left_out:
         print(sentence, file=sys.stderr)
 
 
-def _list_place(place: Path, left_out: LeftOut) -> Iterator[Source]:
+def _list_place(place: Path, left_out: Omissions) -> Iterator[Source]:
     if place.is_dir():
         yield from list_folder(place, left_out.below(place))
     elif is_pipe(place):
@@ -302,7 +308,7 @@ def _list_place(place: Path, left_out: LeftOut) -> Iterator[Source]:
         archive = read_archive(place, place.name)
         if archive.problem:
             _refuse(place, archive.problem, "Unpack it and give the folder, or make it again without compression.")
-        photos, answers = sort_archive(archive, left_out)
+        photos, answers = split_archive(archive, left_out)
         yield from left_out.choose(photos, answers)
     elif is_picture(place.name):
         yield Source(place.name, place)

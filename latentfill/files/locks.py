@@ -16,7 +16,7 @@ except ImportError:  # not on every system; there nobody is kept out
     fcntl = None  # type: ignore[assignment]
 
 
-def hold(path: Path) -> TextIO | None:
+def try_lock(path: Path) -> TextIO | None:
     """Open and lock a file until it is closed, and write into it who holds it; None if somebody else does.
 
     A file that holds something else is locked, and stays as it is.
@@ -41,15 +41,15 @@ def hold(path: Path) -> TextIO | None:
     return file
 
 
-def held(out: Path) -> TextIO:
+def lock_folder(out: Path) -> TextIO:
     """The sole right to write to a folder of results, until it is closed. Raises LatentfillError if another has it."""
     path = claim_run(out) / ".lock"
-    if lock := hold(path):
+    if lock := try_lock(path):
         return lock
-    raise LatentfillError(f"{holder(path)} is writing to {out}", "Wait for it, stop it, or give another folder.")
+    raise LatentfillError(f"{lock_holder(path)} is writing to {out}", "Wait for it, stop it, or give another folder.")
 
 
-def holder(path: Path) -> str:
+def lock_holder(path: Path) -> str:
     """Who wrote itself into a lock file."""
     found = path.read_text(encoding="utf-8", errors="replace").strip()
     return found if found.startswith(HOLDER) else "another process"

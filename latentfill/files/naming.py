@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, final, runtime_checkable
 from unicodedata import normalize
 
 from ..images.archives import Source
-from .records import can_replace, read_answer
+from .records import can_replace, read_metadata
 from .writing import RUN
 
 LONGEST = 200  # bytes of a file's name; most systems allow 255, and temporary names and suffixes need some
@@ -90,7 +90,7 @@ def name_results(
             if fold(stem) in claimed:
                 continue
             result = None if results.is_free(stem) else results.find(stem)
-            here = result is not None and place_of(source) == result.place != "" and results.can_replace(stem)
+            here = result is not None and location(source) == result.place != "" and results.can_replace(stem)
             if here or results.is_free(stem):
                 claim(i, stem, ways[i][level])
                 break
@@ -106,7 +106,7 @@ class FolderResults:
         self._names: dict[Path, set[str]] = {}
 
     def find(self, stem: str) -> Result | None:
-        metadata = read_answer(self._out / f"{stem}.json")
+        metadata = read_metadata(self._out / f"{stem}.json")
         if metadata is None:
             return None
         made_of = metadata.get("made_of", {})
@@ -119,7 +119,7 @@ class FolderResults:
         return not any(fold(f"{PurePosixPath(stem).name}{end}") in self._names[folder] for end in (".png", ".json"))
 
     def can_replace(self, stem: str) -> bool:
-        return can_replace(self._out / f"{stem}.png", read_answer(self._out / f"{stem}.json"))
+        return can_replace(self._out / f"{stem}.png", read_metadata(self._out / f"{stem}.json"))
 
 
 def fold(name: str) -> str:
@@ -127,7 +127,7 @@ def fold(name: str) -> str:
     return normalize("NFC", normalize("NFC", name).casefold())
 
 
-def short(stem: str) -> str:
+def shorten(stem: str) -> str:
     """The stem, its last part cut and told apart by a hash if file systems would not take it."""
     folder, slash, name = stem.rpartition("/")
     encoded = name.encode(errors="surrogateescape")
@@ -137,13 +137,13 @@ def short(stem: str) -> str:
     return f"{folder}{slash}{encoded[: LONGEST - 17].decode(errors='ignore')}-{digest}"
 
 
-def inside(name: str) -> PurePosixPath:
+def inner_path(name: str) -> PurePosixPath:
     """A name as a path below whatever folder it is put in, and not in its folder `_run`."""
     parts = [part for part in name.split("/") if part not in ("", ".", "..")] or ["_"]
     return PurePosixPath(f"_{parts[0]}" if parts[0] == RUN else parts[0], *parts[1:])
 
 
-def place_of(source: Source) -> str:
+def location(source: Source) -> str:
     """Where a picture lies, as text; "" if it came through a pipe."""
     if source.data is not None and not source.member:
         return ""
@@ -152,8 +152,8 @@ def place_of(source: Source) -> str:
 
 def _ways(name: str) -> tuple[str, str, str]:
     """What a result may be called: by the stem of its picture, with its folders, by its whole name."""
-    path = inside(name)
-    return short(path.stem), short(path.with_suffix("").as_posix()), short(path.as_posix())
+    path = inner_path(name)
+    return shorten(path.stem), shorten(path.with_suffix("").as_posix()), shorten(path.as_posix())
 
 
 def _former(ways: Sequence[str], results: Results) -> Iterator[str]:

@@ -60,7 +60,7 @@ def is_ours(path: Path) -> bool:
 
     Without a record, it is if an earlier version wrote it.
     """
-    if entries := entries_of(path.parent).get(path.name):
+    if entries := read_entries(path.parent).get(path.name):
         return digest_file(path) in {entry.sha256 for entry in entries}
     return is_earlier_result(path) and BY_TRAINING not in _read(path.parent)
 
@@ -99,7 +99,7 @@ def remove(path: Path) -> None:
         path.unlink()
 
 
-def entries_of(folder: Path) -> Mapping[str, list[Entry]]:
+def read_entries(folder: Path) -> Mapping[str, list[Entry]]:
     """What the record of a folder says of each name; what is damaged in it says nothing."""
     path = folder / RECORD
     try:
@@ -147,22 +147,22 @@ def mark_training(folder: Path) -> None:
 
 
 def seal(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The metadata of an answer with a digest of itself, by which `read_answer` knows it again."""
+    """The metadata of an answer with a digest of itself, by which `read_metadata` knows it again."""
     plain = {"latentfill": FORMAT, **metadata}
     return {**plain, "seal": _digest_json(plain)}
 
 
-def read_answer(path: Path) -> dict[str, Any] | None:
+def read_metadata(path: Path) -> dict[str, Any] | None:
     """The metadata in a file NAME.json, if they are ours and unchanged, or were written by an earlier version."""
     try:
         with path.open("rb") as file:
             head = file.read(LEAST)
-            return parse_answer(head + file.read()) if _may_be_answer(head) else None
+            return parse_metadata(head + file.read()) if _may_be_answer(head) else None
     except OSError:
         return None
 
 
-def parse_answer(data: bytes) -> dict[str, Any] | None:
+def parse_metadata(data: bytes) -> dict[str, Any] | None:
     """The same of the content of such a file."""
     try:
         found = json.loads(data) if _may_be_answer(data) else None
@@ -176,13 +176,13 @@ def parse_answer(data: bytes) -> dict[str, Any] | None:
     return found if found["seal"] == _digest_json(plain) else None
 
 
-def is_answer(picture: Path, metadata: Mapping[str, Any]) -> bool:
+def fits_metadata(picture: Path, metadata: Mapping[str, Any]) -> bool:
     """Whether a picture is the one that the metadata beside it were written for; of an earlier version's it is."""
-    digests = digests_of(metadata)
+    digests = picture_digests(metadata)
     return digests is None or digest_file(picture) in digests
 
 
-def digests_of(metadata: Mapping[str, Any]) -> tuple[str, ...] | None:
+def picture_digests(metadata: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Of the picture that metadata were written for, and of that before; None where an earlier version wrote them."""
     output = metadata.get("output")
     return None if output is None else (output["sha256"], *output["before"])
@@ -190,13 +190,13 @@ def digests_of(metadata: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 def is_completion(picture: Path) -> bool:
     """Whether a picture is a completion that `complete` wrote, and unchanged."""
-    metadata = read_answer(picture.with_suffix(".json")) if picture.suffix == ".png" else None
-    return metadata is not None and is_answer(picture, metadata)
+    metadata = read_metadata(picture.with_suffix(".json")) if picture.suffix == ".png" else None
+    return metadata is not None and fits_metadata(picture, metadata)
 
 
 def can_replace(picture: Path, metadata: Mapping[str, Any] | None) -> bool:
     """Whether an answer, of which these are the metadata, is as it was written, or is not there any more."""
-    return metadata is not None and (not os.path.lexists(picture) or is_answer(picture, metadata))
+    return metadata is not None and (not os.path.lexists(picture) or fits_metadata(picture, metadata))
 
 
 def _note(path: Path, entry: Entry) -> None:

@@ -58,7 +58,7 @@ class Source:
             data = self.data if self.data is not None else _read(self, size)
         except UNREADABLE as error:
             raise ImageError(
-                f"{self.name}: {reason_of(error)}", "See that the file is there, whole and readable."
+                f"{self.name}: {reason(error)}", "See that the file is there, whole and readable."
             ) from error
         if len(data) < size:
             raise ImageError(
@@ -73,14 +73,14 @@ def is_picture(name: str) -> bool:
 
 
 def _read(source: Source, size: int) -> bytes:
-    return _zipped(source) if source.member and not source.offset else _stored(source, size)
+    return _read_zipped(source) if source.member and not source.offset else _read_stored(source, size)
 
 
-def _zipped(source: Source) -> bytes:
+def _read_zipped(source: Source) -> bytes:
     return _open_zip(source.path).read(source.member)
 
 
-def _stored(source: Source, size: int) -> bytes:
+def _read_stored(source: Source, size: int) -> bytes:
     with source.path.open("rb") as file:
         if not source.path.is_file():  # a pipe, which has no size and no places
             return file.read(LARGEST_PIPE)
@@ -112,11 +112,11 @@ def read_archive(path: Path, name: str) -> Archive:
             if path.name.lower().endswith(COMPRESSED) or file.read(8).startswith(MAGIC):
                 problem = "a compressed tar, whose parts cannot be found without unpacking it"
                 return Archive([], problem, others, {})
-        for part in _tarred(path) if path.suffix.lower() == ".tar" else _listed_in_zip(path):
+        for part in _list_tar(path) if path.suffix.lower() == ".tar" else _list_zip(path):
             inner = "/".join(p for p in part.member.replace("\\", "/").split("/") if p not in ("", ".", ".."))
             if inner.endswith(IN_A_RUN):
                 runs.add(inner.rpartition("/")[0] + "/")
-            if not all(map(is_shown, inner.split("/"))):
+            if not all(map(is_visible, inner.split("/"))):
                 continue
             if is_picture(inner):
                 parts[inner] = replace(part, name=f"{name}/{inner}")
@@ -125,12 +125,12 @@ def read_archive(path: Path, name: str) -> Archive:
                 if inner.endswith(".json"):
                     texts[f"{name}/{inner.removesuffix('.json')}.png"] = replace(part, name=f"{name}/{inner}")
     except (*UNREADABLE, tarfile.TarError, ValueError) as error:
-        problem = f"a broken archive ({reason_of(error)})"
+        problem = f"a broken archive ({reason(error)})"
     kept = [part for inner, part in parts.items() if not inner.startswith(tuple(runs))]
     return Archive(kept, problem, others, texts)
 
 
-def _tarred(path: Path) -> Iterator[Source]:
+def _list_tar(path: Path) -> Iterator[Source]:
     tar = tarfile.open(path, "r:")  # noqa: SIM115 (a generator may be left before its end)
     try:
         for member in tar:
@@ -146,7 +146,7 @@ def _tarred(path: Path) -> Iterator[Source]:
             raise tarfile.ReadError(f"damaged at byte {end:,}")
 
 
-def _listed_in_zip(path: Path) -> Iterator[Source]:
+def _list_zip(path: Path) -> Iterator[Source]:
     for info in _open_zip(path).infolist():
         if not info.is_dir():
             yield Source("", path, info.filename, 0, info.file_size)
@@ -168,7 +168,7 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith((".tar", ".zip", *COMPRESSED))
 
 
-def is_shown(name: str) -> bool:
+def is_visible(name: str) -> bool:
     """Whether a file or folder of this name is looked at: hidden ones, and what macOS adds to archives, are not."""
     return not name.startswith(".") and name != "__MACOSX"
 
@@ -178,5 +178,5 @@ def suffix(name: str) -> str:
     return PurePosixPath(name).suffix.lower() or "without a suffix"
 
 
-def reason_of(error: Exception) -> str:
+def reason(error: Exception) -> str:
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__

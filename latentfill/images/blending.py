@@ -43,7 +43,7 @@ def poisson(incomplete: Incomplete, generated: Images) -> Images:
     for rows in rows_of.values():
         inside = ~known[rows[0]]
         if inside.any() and not inside.all():
-            error[rows] = _harmonic(inside, error[rows])
+            error[rows] = _solve_laplace(inside, error[rows])
     blended = (generated + torch.from_numpy(error).to(generated)).clamp(-1, 1)
     return overlay(incomplete, blended)
 
@@ -67,13 +67,13 @@ def poisson_like(images: Images, known: Known, generated: Images) -> Images:
         if spread.shape != value.shape:
             spread = F.interpolate(spread, scale_factor=2, mode="bilinear", align_corners=False)
         spread = torch.where(weight > 0, value / weight.clamp_min(LEAST_WEIGHT), spread)
-    share = hole / _around(hole + border).clamp_min(1)
+    share = hole / _sum_neighbours(hole + border).clamp_min(1)
     for _ in range(SWEEPS):
-        spread = share * _around(hole * spread + error)
+        spread = share * _sum_neighbours(hole * spread + error)
     return torch.where(known == 1, images, generated + hole * spread)
 
 
-def _around(x: Tensor) -> Tensor:
+def _sum_neighbours(x: Tensor) -> Tensor:
     """The sum of the four neighbours, of which there are none beyond the border."""
     x = F.pad(x, (1, 1, 1, 1))
     total: Tensor = x[..., :-2, 1:-1] + x[..., 2:, 1:-1] + x[..., 1:-1, :-2] + x[..., 1:-1, 2:]
@@ -85,7 +85,7 @@ def _check(incomplete: Incomplete, generated: Images) -> None:
         raise ValueError(f"images are {tuple(incomplete.images.shape)} but generated is {tuple(generated.shape)}")
 
 
-def _harmonic(inside: Inside, values: Float[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n c h w"]:
+def _solve_laplace(inside: Inside, values: Float[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n c h w"]:
     """The values, in the hole replaced by what solves Laplace's equation there; they must be 0 in it."""
     padded = np.pad(values, ((0, 0), (0, 0), (1, 1), (1, 1)))
     around = padded[..., 2:, 1:-1] + padded[..., :-2, 1:-1] + padded[..., 1:-1, 2:] + padded[..., 1:-1, :-2]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from ..errors import HoleError
 from ..faces import features
-from ..faces.detector import SURE, Face, find, suppress
+from ..faces.detector import SURE, Face, detect_faces, suppress
 from ..faces.placement import Box, Placement, Points
 from ..faces.templates import place, shear
 from ..options import Alignment, LandmarkSet
@@ -155,8 +155,8 @@ class _View:
         """All that may be faces in either, best first, in the coordinates of the photo."""
         if self._faces is None:
             pixels, gap = self._shrunk()
-            found = find(diffuse(pixels, gap), landmarks, upsample=upsample, threshold=THRESHOLDS[-1])
-            as_it_is = find(pixels, landmarks, upsample=upsample, threshold=THRESHOLDS[-1] + DOUBT)
+            found = detect_faces(diffuse(pixels, gap), landmarks, upsample=upsample, threshold=THRESHOLDS[-1])
+            as_it_is = detect_faces(pixels, landmarks, upsample=upsample, threshold=THRESHOLDS[-1] + DOUBT)
             found += [replace(face, score=face.score - DOUBT) for face in as_it_is]
             self._faces = [self._in_photo(face, pixels) for face in suppress(found)]
         return self._faces

@@ -23,9 +23,8 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from ..errors import DataError, ImageError, is_out_of_memory
-from ..files.contents import stamp_of
-from ..files.listing import survey
-from ..files.locks import hold
+from ..files.listing import list_sources
+from ..files.locks import try_lock
 from ..files.records import save_table
 from ..images import photos
 from ..images.archives import is_archive
@@ -78,7 +77,7 @@ class PictureCache:
         try:
             _sweep(self.folder.parent)
             making = Path(tempfile.mkdtemp(prefix=MAKING, dir=self.folder.parent))
-            lock = hold(making / "lock")
+            lock = try_lock(making / "lock")
             names: list[str] = []
             rejected: list[tuple[str, str]] = []
             yield from self._decode(sources, total, making / "pixels.u8", names, rejected)
@@ -178,7 +177,7 @@ def cache_key(sources: Sequence[photos.Source], size: int, channels: int, limit:
         if source.data is not None:  # it came through a pipe
             digest.update(hashlib.sha256(source.data).digest())
         elif source.path not in stamps:
-            stamps[source.path] = f"{os.path.abspath(source.path)} {stamp_of(source)}"
+            stamps[source.path] = f"{os.path.abspath(source.path)} {file_stamp(source)}"
         about = f"{stamps.get(source.path, '')} {source.member} {source.problem}\n"
         digest.update(about.encode(errors="surrogateescape"))
     return digest.hexdigest()[:32]
@@ -200,7 +199,7 @@ def _sweep(parent: Path) -> None:
             is_new = time.time() - making.stat().st_mtime < ABANDONED_AFTER_SECONDS
             if is_new or not OURS.issuperset(os.listdir(making)):
                 continue
-            lock = hold(making / "lock")
+            lock = try_lock(making / "lock")
         except OSError:
             continue
         if lock:
@@ -284,7 +283,7 @@ def load_dataset(
     places: Sequence[Path], size: int, channels: int, cache: Path | None = None, limit: int | None = None
 ) -> Iterator[tuple[int, int] | Dataset]:
     """`open_dataset`, yielding (done, total) while it decodes and the Dataset at last."""
-    listed = survey(places)
+    listed = list_sources(places)
     sources = listed.sources
     if not sources:
         raise DataError(

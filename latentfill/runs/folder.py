@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from ..errors import LatentfillError, RunError, explain
 from ..files import records
-from ..files.locks import hold, holder
+from ..files.locks import lock_holder, try_lock
 from ..options import Kind, NetworkOptions, RunOptions, TrainOptions, renamed
 from ..version import __version__
 from .checkpoints import MAKING, listed
@@ -59,11 +59,11 @@ def claim(folder: Path) -> TextIO:
     """
     path = folder / ".lock"
     try:
-        lock = hold(path)
+        lock = try_lock(path)
     except OSError as error:
         raise explain(error, folder, RunError) from error
     if lock is None:
-        raise RunError(f"{holder(path)} is training in {folder}", "Wait for it, stop it, or give another --run.")
+        raise RunError(f"{lock_holder(path)} is training in {folder}", "Wait for it, stop it, or give another --run.")
     if not records.is_training(folder):
         if there := [name for name in RESULTS if (folder / name).exists()]:
             lock.close()

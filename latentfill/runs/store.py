@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from ..errors import DataError, ExtraError
-from ..files.locks import hold
+from ..files.locks import try_lock
 from ..images.archives import is_archive, is_picture
 from .data import cache_path
 
@@ -56,7 +56,7 @@ def _fetched(url: str, cache: Path | None, tell: Callable[[str], None]) -> Path:
     folder = cache_path(f"store-{hashlib.sha256(url.encode()).hexdigest()[:24]}", cache)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        while (lock := hold(folder / ".lock")) is None:  # another training fetches the same
+        while (lock := try_lock(folder / ".lock")) is None:  # another training fetches the same
             time.sleep(ASKED_AGAIN_SECONDS)
         try:
             _fill(system, url, found, folder, tell)

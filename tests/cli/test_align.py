@@ -17,9 +17,9 @@ from PIL import Image
 from skimage.data import astronaut
 
 from latentfill.cli.main import run
-from latentfill.faces.detector import find
+from latentfill.faces.detector import detect_faces
 from latentfill.faces.templates import place
-from latentfill.files.listing import find as find_pictures
+from latentfill.files.listing import find_pictures as find_pictures
 from latentfill.options import Alignment
 
 FACE = astronaut()[:300, 80:380].copy()  # one face of 91 pixels
@@ -77,7 +77,7 @@ def test_faces_are_cut_out_and_the_rest_is_told(photos, tmp_path, capsys):
     assert "text.jpg: not a picture" in told.err and "half.jpg: " in told.err
     reasons = rejected(out)
     assert reasons["noise.png"] == "no face found" and set(reasons) == {"noise.png", "text.jpg", "half.jpg"}
-    (face,) = find(FACE, everyone=False)
+    (face,) = detect_faces(FACE, everyone=False)
     assert np.array_equal(read(out / "anna.png"), place(face.points, 64, Alignment()).crop(FACE))
     assert np.abs(read(out / "turned.png") - read(out / "anna.png")).mean() < 8
     assert np.abs(read(out / "people" / "mirrored.png")[:, ::-1] - read(out / "anna.png")).mean() < 12
@@ -213,7 +213,7 @@ def test_strong_shears_are_left_out(tmp_path):
 def test_landmarks_may_be_given_instead(tmp_path, capsys):
     for name in ("people/anna.png", "noise.png", "far.png"):
         save(tmp_path / "in" / name, FACE if "anna" in name else NOISE)
-    (face,) = find(FACE, everyone=False)
+    (face,) = detect_faces(FACE, everyone=False)
     numbers = {"anna.jpg": face.points - 0.5, "far.png": face.points + 900}
     lines = ["path,x1,y1,x2,y2,x3,y3", *(f"{n},{','.join(map(str, p.ravel()))}" for n, p in numbers.items())]
     (tmp_path / "points.csv").write_text("\n".join(lines))
@@ -297,10 +297,10 @@ def test_without_dlib_the_cure_is_named(tmp_path, monkeypatch, capsys):
 
 
 def test_two_commands_do_not_write_to_one_folder(tmp_path, capsys):
-    from latentfill.files.locks import hold
+    from latentfill.files.locks import try_lock
 
     save(tmp_path / "in" / "a.png", FACE)
-    lock = hold(tmp_path / "out" / "_run" / ".lock")
+    lock = try_lock(tmp_path / "out" / "_run" / ".lock")
     assert align(tmp_path / "in", tmp_path / "out") == 2
     assert f"process {os.getpid()}" in capsys.readouterr().err
     lock.close()

@@ -114,7 +114,7 @@ def test_composed_and_decomposed_letters_are_the_same_name_everywhere(tmp_path_f
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     (here / "points.json").write_text(json.dumps({one: [[2, 4], [9, 4], [6, 9]]}), encoding="utf-8")
-    points = landmarks.read(here / "points.json", "inner-eyes-and-bottom-lip")
+    points = landmarks.read_landmarks(here / "points.json", "inner-eyes-and-bottom-lip")
     split = Split(0.5, r"^(.*)/")
     rules = [
         fold,
@@ -138,12 +138,12 @@ def test_landmarks_are_for_names_of_any_bytes(tmp_path):
 
     rows = f'path,x1,y1,x2,y2,x3,y3\n{ODD}.jpg,2,4,9,4,6,9\n"a\nb.jpg",2,4,9,4,6,9\n'
     (tmp_path / "p.csv").write_bytes(os.fsencode(rows))
-    points = landmarks.read(tmp_path / "p.csv", "inner-eyes-and-bottom-lip")
+    points = landmarks.read_landmarks(tmp_path / "p.csv", "inner-eyes-and-bottom-lip")
     assert list(points) == [f"{ODD}.jpg", "a\nb.jpg"] and len(points[f"in/{ODD}.jpg"]) == 1
     for binary in (rows.replace(ODD, "a").encode("utf-16"), b"\0\1"):
         (tmp_path / "p.csv").write_bytes(binary)
         with pytest.raises(LatentfillError, match="not a text file, or not UTF-8"):
-            landmarks.read(tmp_path / "p.csv", "inner-eyes-and-bottom-lip")
+            landmarks.read_landmarks(tmp_path / "p.csv", "inner-eyes-and-bottom-lip")
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from latentfill.evaluation.methods import Method
 from latentfill.evaluation.scores import judge, judge_once
 from latentfill.evaluation.statistics import frechet, kernel
 from latentfill.evaluation.trial import FILES, Trial, read, spaces
-from latentfill.files.listing import find
+from latentfill.files.listing import find_pictures
 from latentfill.gan.checkpoint import build
 from latentfill.images.pixels import to_grey
 from latentfill.options import NetworkOptions
@@ -230,21 +230,21 @@ def test_the_first_so_many_are_the_same_every_time_and_the_halves_share_none(tmp
     for i in range(9):
         save(tmp_path / f"{i}.png", seed=i)
     (tmp_path / "4.png").write_bytes(b"no picture")
-    every, bad = read(list(find([tmp_path])), gan(), 100)
+    every, bad = read(list(find_pictures([tmp_path])), gan(), 100)
     assert [name for name, _ in bad] == ["4.png"] and len(every) == 8 and every.shapes[0] == (16, 12)
-    few, _ = read(list(find([tmp_path])), gan(), 3)
+    few, _ = read(list(find_pictures([tmp_path])), gan(), 3)
     assert few.names == every.names[:3]
     assert every.names != sorted(every.names)
-    halves = [read(list(find([tmp_path])), gan(), 100, part)[0].names for part in ("test", "choose")]
+    halves = [read(list(find_pictures([tmp_path])), gan(), 100, part)[0].names for part in ("test", "choose")]
     assert sorted(halves[0] + halves[1]) == sorted(every.names) and not set(halves[0]) & set(halves[1])
     with pytest.raises(DataError, match=r"no pictures that can be read; the first: 4\.png"):
-        read(list(find([tmp_path / "4.png"])), gan(), 3)
+        read(list(find_pictures([tmp_path / "4.png"])), gan(), 3)
 
 
 def test_a_grey_model_is_tried_on_grey_pictures(tmp_path):
     save(tmp_path / "a.png")
-    grey = read(list(find([tmp_path])), gan(channels=1), 1)[0].pixels
-    colour = read(list(find([tmp_path])), gan(), 1)[0].pixels[0]
+    grey = read(list(find_pictures([tmp_path])), gan(channels=1), 1)[0].pixels
+    colour = read(list(find_pictures([tmp_path])), gan(), 1)[0].pixels[0]
     assert np.array_equal(grey[0], np.repeat(to_grey(colour), 3, 2))
     features = {name: space.measure(grey).shape for name, space in spaces(gan(channels=1))[0].items()}
     assert features == {"pixels": (1, 256), "discriminator": (1, 2)}

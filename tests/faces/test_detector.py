@@ -9,7 +9,7 @@ from PIL import Image
 
 from latentfill.errors import LatentfillError
 from latentfill.faces import detector
-from latentfill.faces.detector import Face, find, suppress
+from latentfill.faces.detector import Face, detect_faces, suppress
 from latentfill.faces.placement import Box
 from latentfill.faces.templates import place, template
 from latentfill.options import Alignment, LandmarkSet
@@ -42,17 +42,17 @@ def is_around(face: Face, x: float, y: float) -> bool:
 @pytest.mark.parametrize("everyone", [True, False])
 def test_the_astronauts_eyes_and_mouth_come_to_lie_on_the_template(name: LandmarkSet, everyone: bool) -> None:
     alignment = Alignment(name)
-    crop = place(find(ASTRONAUT, name, everyone=everyone)[0].points, 64, alignment)
+    crop = place(detect_faces(ASTRONAUT, name, everyone=everyone)[0].points, 64, alignment)
     assert np.linalg.norm(crop.to_crop(known(name)) - template(64, alignment), axis=1).max() < 1
 
 
 def test_both_sets_cut_nearly_the_same() -> None:
-    one, other = (place(find(ASTRONAUT, name, everyone=False)[0].points, 64, Alignment(name)) for name in SETS)
+    one, other = (place(detect_faces(ASTRONAUT, name, everyone=False)[0].points, 64, Alignment(name)) for name in SETS)
     assert np.linalg.norm(one.to_crop(other.to_photo(CORNERS)) - CORNERS, axis=1).mean() < 3
 
 
 def test_a_face_says_all_its_landmarks() -> None:
-    many, few = (find(ASTRONAUT, name, everyone=False)[0] for name in SETS)
+    many, few = (detect_faces(ASTRONAUT, name, everyone=False)[0] for name in SETS)
     assert many.landmarks.shape == (68, 2) and few.landmarks.shape == (5, 2)
     np.testing.assert_array_equal(many.points, many.landmarks[[39, 42, 57]])
     np.testing.assert_array_equal(few.points, few.landmarks[[2, 0, 4]])
@@ -62,13 +62,13 @@ def test_a_face_says_all_its_landmarks() -> None:
 
 def test_a_false_face_of_the_same_size_ranks_last() -> None:
     """dlib sees one in the astronaut's suit when she is enlarged."""
-    real, false = [face for face in find(ASTRONAUT, threshold=-0.1) if face.right - face.left > 80]
+    real, false = [face for face in detect_faces(ASTRONAUT, threshold=-0.1) if face.right - face.left > 80]
     assert is_around(real, 224, 128) and is_around(false, 170, 380)
     assert real.rank > 5 * false.rank
 
 
 def test_below_zero_a_larger_face_still_comes_first() -> None:
-    face = find(ASTRONAUT)[0]
+    face = detect_faces(ASTRONAUT)[0]
     small, large = replace(face, score=-0.2), replace(face, score=-0.2, right=face.right + 99)
     assert face.rank > large.rank > small.rank
 
@@ -78,7 +78,7 @@ def test_of_two_faces_the_larger_comes_first(everyone: bool) -> None:
     part, small = ASTRONAUT[:300, 60:400], resized(ASTRONAUT[:300, 60:400], 240)
     photo = np.full((320, 640, 3), 128, np.uint8)
     photo[:300, 300:640], photo[20 : 20 + small.shape[0], 20:260] = part, small
-    faces = find(photo, everyone=everyone)
+    faces = detect_faces(photo, everyone=everyone)
     assert len(faces) == (2 if everyone else 1)
     assert is_around(faces[0], 224 - 60 + 300, 128)
     if everyone:
@@ -89,37 +89,37 @@ def test_of_two_faces_the_larger_comes_first(everyone: bool) -> None:
 
 def test_a_turned_face_turns_its_crop() -> None:
     image = Image.fromarray(ASTRONAUT).rotate(12, Image.Resampling.BICUBIC, center=(224, 128))
-    a, b, _ = place(find(np.asarray(image))[0].points, 64, Alignment(similarity=True)).matrix[0]
-    upright = place(find(ASTRONAUT)[0].points, 64, Alignment(similarity=True)).matrix[0]
+    a, b, _ = place(detect_faces(np.asarray(image))[0].points, 64, Alignment(similarity=True)).matrix[0]
+    upright = place(detect_faces(ASTRONAUT)[0].points, 64, Alignment(similarity=True)).matrix[0]
     turn = np.degrees(np.arctan2(b, a) - np.arctan2(upright[1], upright[0]))
     assert turn == pytest.approx(12, abs=2)
 
 
 def test_grey_pictures_have_the_same_face() -> None:
     grey = np.asarray(Image.fromarray(ASTRONAUT).convert("L").convert("RGB"))
-    assert np.abs(find(grey)[0].points - find(ASTRONAUT)[0].points).max() < 2
+    assert np.abs(detect_faces(grey)[0].points - detect_faces(ASTRONAUT)[0].points).max() < 2
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 90), (30, 7), (79, 79), (200, 300)])
 @pytest.mark.parametrize("everyone", [True, False])
 def test_where_no_face_is_none_is_found(shape: tuple[int, int], everyone: bool) -> None:
     photo = np.linspace(0, 255, shape[0] * shape[1] * 3).astype(np.uint8).reshape(*shape, 3)
-    assert find(photo, everyone=everyone) == []
+    assert detect_faces(photo, everyone=everyone) == []
 
 
 @pytest.mark.parametrize(("width", "found"), [(512, 0), (300, 1), (140, 2)])  # the face is 0.17 of it
 def test_small_faces_need_upsampling(width: int, found: int) -> None:
     photo = resized(ASTRONAUT, width)
     for times in range(3):
-        faces = find(photo, upsample=times, everyone=False)
+        faces = detect_faces(photo, upsample=times, everyone=False)
         assert bool(faces) == (times >= found)
     scale = width / 512
     assert np.abs(faces[0].points / scale - known("inner-eyes-and-bottom-lip")).max() < 3
 
 
 def test_a_higher_threshold_finds_less_and_a_lower_one_says_its_scores() -> None:
-    assert find(ASTRONAUT, threshold=5.0) == []
-    many = find(ASTRONAUT, threshold=-0.6)
+    assert detect_faces(ASTRONAUT, threshold=5.0) == []
+    many = detect_faces(ASTRONAUT, threshold=-0.6)
     assert many[0].score > 1 and many[-1].score < 0
     assert [face.rank for face in many] == sorted((face.rank for face in many), reverse=True)
 
@@ -127,17 +127,17 @@ def test_a_higher_threshold_finds_less_and_a_lower_one_says_its_scores() -> None
 def test_a_part_of_the_photo_can_be_searched() -> None:
     photo = resized(ASTRONAUT, 300)
     box = Box(20, 60, 140, 220)
-    face = find(photo, within=box, everyone=False)[0]
-    assert np.abs(face.points - find(photo)[0].points).max() < 1
+    face = detect_faces(photo, within=box, everyone=False)[0]
+    assert np.abs(face.points - detect_faces(photo)[0].points).max() < 1
     assert is_around(face, 224 * 300 / 512, 128 * 300 / 512)
-    assert not any(face.score > 0.2 for face in find(photo, within=Box(160, 0, 300, 300)))
-    assert find(photo, within=Box(5, 5, 5, 9)) == []
+    assert not any(face.score > 0.2 for face in detect_faces(photo, within=Box(160, 0, 300, 300)))
+    assert detect_faces(photo, within=Box(5, 5, 5, 9)) == []
 
 
 def test_in_twelve_megapixels_the_first_look_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     photo = np.full((3000, 4000, 3), 90, np.uint8)
     photo[:, 500:3500] = resized(ASTRONAUT, 3000)
-    looks, look = [], detector._look
+    looks, look = [], detector._detect
 
     def noted(photo: Pixels, scale: float, threshold: float, colours: str) -> list[detector.Sighting]:
         looks.append(scale)
@@ -145,7 +145,7 @@ def test_in_twelve_megapixels_the_first_look_is_enough(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(detector, "_look", noted)
     scale = 3000 / 512
-    face = find(photo, everyone=False)[0]
+    face = detect_faces(photo, everyone=False)[0]
     assert looks == [pytest.approx((1 / 12) ** 0.5)]
     assert np.abs((face.points - [500, 0]) / scale - known("inner-eyes-and-bottom-lip")).max() < 3
 
@@ -161,7 +161,7 @@ def test_no_look_is_larger_than_allowed() -> None:
 
 
 def test_boxes_of_one_face_become_one() -> None:
-    face = find(ASTRONAUT)[0]
+    face = detect_faces(ASTRONAUT)[0]
     again = replace(face, left=face.left + 15, right=face.right + 15, score=0.4)
     other = replace(face, left=face.left + 200, right=face.right + 200, score=0.5)
     assert suppress([again, face, other]) == [face, other]
@@ -170,7 +170,7 @@ def test_boxes_of_one_face_become_one() -> None:
 
 def test_a_face_at_the_border_is_found_and_a_window_is_no_copy_of_the_photo() -> None:
     photo = ASTRONAUT[60:, 150:]  # not contiguous, and the face in its corner
-    face = find(photo, everyone=False)[0]
+    face = detect_faces(photo, everyone=False)[0]
     assert np.abs(face.points + np.array([150, 60]) - known("inner-eyes-and-bottom-lip")).max() < 3
 
 
@@ -178,16 +178,16 @@ def test_without_dlib_the_cure_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dlib", None)
     detector._detector.cache_clear()
     with pytest.raises(LatentfillError, match=r"needs dlib\nInstall it: pip install 'latentfill\[faces\]'"):
-        find(ASTRONAUT)
+        detect_faces(ASTRONAUT)
 
 
 def test_without_its_models_the_cure_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(detector, "find_spec", lambda name: None)
     detector._predictor.cache_clear()
     with pytest.raises(LatentfillError, match=r"shape_predictor_68.*face_recognition_models\nInstall it"):
-        find(ASTRONAUT)
+        detect_faces(ASTRONAUT)
 
 
 def test_the_package_of_the_models_is_never_imported() -> None:
-    find(ASTRONAUT)
+    detect_faces(ASTRONAUT)
     assert "face_recognition_models" not in sys.modules

@@ -3,13 +3,13 @@ import pytest
 from skimage import data
 
 from latentfill.errors import HoleError
-from latentfill.faces.detector import find
+from latentfill.faces.detector import detect_faces
 from latentfill.faces.features import OUTLINES, draw
 from latentfill.images import holes
 from latentfill.photo.locate import draw_feature
 
 ASTRONAUT = data.astronaut()
-FACE = find(ASTRONAUT)[0].landmarks
+FACE = detect_faces(ASTRONAUT)[0].landmarks
 MIDDLES = {"eyes": (36, 42), "nose": (30,), "mouth": (62,), "glasses": (28, 37, 44), "left": (2, 36), "right": (14, 45)}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from latentfill.errors import LatentfillError
-from latentfill.faces.landmarks import read
+from latentfill.faces.landmarks import read_landmarks
 from latentfill.faces.templates import FIVE, place, shear
 from latentfill.options import Alignment, LandmarkSet
 
@@ -28,7 +28,7 @@ def written(folder: Path, text: str, name: str = "points.txt") -> Path:
 
 @pytest.mark.parametrize("landmarks", [INNER, "outer-eyes-and-nose"])
 def test_celebas_list_gives_the_points_of_either_set(tmp_path: Path, landmarks: LandmarkSet) -> None:
-    given = read(written(tmp_path, LIST), landmarks)
+    given = read_landmarks(written(tmp_path, LIST), landmarks)
     assert list(given) == ["000001.jpg", "000002.jpg"] and len(given) == 2
     crop = place(given["000002.jpg"][0], 64, Alignment(landmarks))
     assert shear(crop) == pytest.approx(1)
@@ -37,31 +37,33 @@ def test_celebas_list_gives_the_points_of_either_set(tmp_path: Path, landmarks: 
 
 
 def test_a_csv_gives_its_points_as_middles_of_pixels(tmp_path: Path) -> None:
-    given = read(written(tmp_path, f"{HEADER}\na b.png, 10,11,30.5,12,20,40\n\n"), INNER)
+    given = read_landmarks(written(tmp_path, f"{HEADER}\na b.png, 10,11,30.5,12,20,40\n\n"), INNER)
     np.testing.assert_array_equal(given["a b.png"], [[[10.5, 11.5], [31, 12.5], [20.5, 40.5]]])
 
 
 def test_columns_may_stand_in_any_order_and_a_mark_before_them(tmp_path: Path) -> None:
     text = "\ufeffscore,x3,y3,x1,y1,x2,y2,path\n0.5,20,40,10,11,30,12,a.png\n"
-    given = read(written(tmp_path, text), INNER)
+    given = read_landmarks(written(tmp_path, text), INNER)
     np.testing.assert_array_equal(given["a.png"], [[[10.5, 11.5], [30.5, 12.5], [20.5, 40.5]]])
 
 
 def test_celebas_csv_is_as_its_list(tmp_path: Path) -> None:
     rows = ["image_id," + COLUMNS.replace(" ", ",")] + [",".join(line.split()) for line in LIST.splitlines()[2:]]
-    table = read(written(tmp_path, "\n".join(rows), "list.csv"), INNER)
-    np.testing.assert_array_equal(table["000001.jpg"], read(written(tmp_path, LIST), INNER)["000001.jpg"])
+    table = read_landmarks(written(tmp_path, "\n".join(rows), "list.csv"), INNER)
+    np.testing.assert_array_equal(table["000001.jpg"], read_landmarks(written(tmp_path, LIST), INNER)["000001.jpg"])
 
 
 def test_json_has_one_face_or_several(tmp_path: Path) -> None:
     face = [[10, 11], [30, 12], [20, 40]]
-    given = read(written(tmp_path, json.dumps({"a": face, "b": [face, np.add(face, 5).tolist()]})), INNER)
+    given = read_landmarks(written(tmp_path, json.dumps({"a": face, "b": [face, np.add(face, 5).tolist()]})), INNER)
     np.testing.assert_array_equal(given["a"], np.add([face], 0.5))
     np.testing.assert_array_equal(given["b"], [np.add(face, 0.5), np.add(face, 5.5)])
 
 
 def test_several_rows_are_several_faces(tmp_path: Path) -> None:
-    given = read(written(tmp_path, f"{HEADER}\na.png,1,1,5,1,3,9\nb.png,1,1,5,1,3,9\na.png,11,1,15,1,13,9\n"), INNER)
+    given = read_landmarks(
+        written(tmp_path, f"{HEADER}\na.png,1,1,5,1,3,9\nb.png,1,1,5,1,3,9\na.png,11,1,15,1,13,9\n"), INNER
+    )
     assert len(given["a.png"]) == 2 and len(given["b.png"]) == 1
 
 
@@ -88,19 +90,19 @@ def names(folder: Path, *rows: str) -> Path:
     ],
 )
 def test_which_row_is_a_photos(tmp_path: Path, rows: list[str], photo: str, which: int | None) -> None:
-    given = read(names(tmp_path, *rows), INNER)
+    given = read_landmarks(names(tmp_path, *rows), INNER)
     assert (photo in given) == (which is not None)
     assert [face[0, 0] - 0.5 for face in given.get(photo, ())] == ([] if which is None else [which])
 
 
 def test_rows_that_suit_equally_well_are_told(tmp_path: Path) -> None:
-    given = read(names(tmp_path, "one/a.jpg", "two/a.jpg"), INNER)
+    given = read_landmarks(names(tmp_path, "one/a.jpg", "two/a.jpg"), INNER)
     with pytest.raises(LatentfillError, match=r"points.txt: .*one/a.jpg and two/a.jpg suit a.jpg\nWrite the paths"):
         given.get("a.jpg")
 
 
 def test_landmarks_go_to_other_processes(tmp_path: Path) -> None:
-    given = pickle.loads(pickle.dumps(read(names(tmp_path, "a.jpg"), INNER)))
+    given = pickle.loads(pickle.dumps(read_landmarks(names(tmp_path, "a.jpg"), INNER)))
     assert len(given["x/a.jpg"]) == 1
 
 
@@ -126,13 +128,13 @@ def test_landmarks_go_to_other_processes(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_understood_is_told_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(LatentfillError, match=message) as told:
-        read(written(tmp_path, text), INNER)
+        read_landmarks(written(tmp_path, text), INNER)
     assert "points.txt" in told.value.what
 
 
 def test_a_file_that_is_not_there_or_no_text(tmp_path: Path) -> None:
     with pytest.raises(LatentfillError, match="No such file"):
-        read(tmp_path / "none.csv", INNER)
+        read_landmarks(tmp_path / "none.csv", INNER)
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0\0\x10JFIF")
     with pytest.raises(LatentfillError, match="not a text file"):
-        read(tmp_path / "photo.jpg", INNER)
+        read_landmarks(tmp_path / "photo.jpg", INNER)

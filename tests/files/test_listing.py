@@ -9,7 +9,7 @@ from PIL import Image
 
 from latentfill.errors import DataError
 from latentfill.files import records
-from latentfill.files.listing import survey
+from latentfill.files.listing import list_sources
 
 FOLDERS = st.sampled_from(["", "x/", "x/y/", "z/"])
 KINDS = st.sampled_from(["photo", "answer", "sheet", "crop", "run", "retouched", "other"])
@@ -56,7 +56,7 @@ def test_of_a_tree_with_results_in_it_exactly_the_photos_are_listed(tmp_path_fac
     for number, (folder, kind) in enumerate(files):
         if put(root, folder, kind, number):
             wanted.add(f"{folder}{number}.png")
-    listed = survey([root])
+    listed = list_sources([root])
     assert {source.name for source in listed.sources} == wanted
     told = " ".join(listed.left_out)
     kinds = {kind for _, kind in files}
@@ -68,21 +68,21 @@ def test_of_a_tree_with_results_in_it_exactly_the_photos_are_listed(tmp_path_fac
 def test_a_folder_of_nothing_but_completions_is_one_of_pictures(tmp_path):
     for number in range(2):
         put(tmp_path, "", "answer", number)
-    assert [source.name for source in survey([tmp_path]).sources] == ["0.png", "1.png"]
-    assert [source.name for source in survey([tmp_path / "0.png"]).sources] == ["0.png"]
+    assert [source.name for source in list_sources([tmp_path]).sources] == ["0.png", "1.png"]
+    assert [source.name for source in list_sources([tmp_path / "0.png"]).sources] == ["0.png"]
 
 
 def test_what_has_another_part_in_the_command_is_left_out_and_said(tmp_path):
     for name in ("a.png", "hole.png", "holes/a.png", "out/b.png"):
         write(tmp_path / name, encoded(1))
     roles = {tmp_path / "hole.png": "given as the hole", tmp_path / "out": "in the folder for the results"}
-    listed = survey([tmp_path], {**roles, tmp_path / "holes": "given as the hole"})
+    listed = list_sources([tmp_path], {**roles, tmp_path / "holes": "given as the hole"})
     assert [source.name for source in listed.sources] == ["a.png"]
     assert listed.left_out == (
         "left out: 2 pictures, given as the hole.",
         "left out: 1 picture, in the folder for the results.",
     )
-    assert [source.name for source in survey([tmp_path / "out" / "b.png"], roles).sources] == ["b.png"]
+    assert [source.name for source in list_sources([tmp_path / "out" / "b.png"], roles).sources] == ["b.png"]
 
 
 def test_what_is_no_file_is_named_and_never_waited_for(tmp_path):
@@ -95,7 +95,7 @@ def test_what_is_no_file_is_named_and_never_waited_for(tmp_path):
     (tmp_path / "folder.png").mkdir()
     with socket.socket(socket.AF_UNIX) as one:
         one.bind(str(tmp_path / "s.png"))
-    listed = survey([tmp_path])
+    listed = list_sources([tmp_path])
     assert {source.name: source.problem for source in listed.sources} == {
         "a.png": "",
         "pipe.png": "not a regular file",
@@ -108,16 +108,16 @@ def test_what_is_no_file_is_named_and_never_waited_for(tmp_path):
 def test_of_several_places_a_bad_one_stops_nobody(tmp_path, name):
     write(tmp_path / "a.png", encoded(1))
     (tmp_path / "notes.txt").write_text("hi")
-    listed = survey([tmp_path / "a.png", tmp_path / name])
+    listed = list_sources([tmp_path / "a.png", tmp_path / name])
     assert [bool(source.problem) for source in listed.sources] == [False, True]
     with pytest.raises(DataError):
-        survey([tmp_path / name])
+        list_sources([tmp_path / name])
 
 
 def test_a_records_folder_can_be_moved(tmp_path):
     put(tmp_path / "crops", "", "crop", 1)
     put(tmp_path / "crops", "anna/", "sheet", 2)
     (tmp_path / "crops").rename(tmp_path / "faces")
-    assert [source.name for source in survey([tmp_path / "faces"]).sources] == ["1.png"]
+    assert [source.name for source in list_sources([tmp_path / "faces"]).sources] == ["1.png"]
     write(tmp_path / "photo.png", encoded(5))
-    assert [source.name for source in survey([Path(tmp_path)]).sources] == ["photo.png"]
+    assert [source.name for source in list_sources([Path(tmp_path)]).sources] == ["photo.png"]

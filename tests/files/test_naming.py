@@ -3,7 +3,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentfill.files.naming import LONGEST, Result, fold, name_results, place_of
+from latentfill.files.naming import LONGEST, Result, fold, location, name_results
 from latentfill.images.archives import Source
 
 NAMES = st.from_regex(r"([ab]/|\.\./|_run/)?[aA](é|e\u0301|\.jpg|~2)?(\.png|\.jpg|\.bmp)", fullmatch=True)
@@ -25,15 +25,15 @@ class Shelf:
         return stem in self.made
 
 
-def list_sources(contents, folder="/in"):
+def list_pictures(contents, folder="/in"):
     return [Source(name, Path(folder, name), member=str(content)) for name, content in contents.items()]
 
 
 def name_all(contents, shelf, folder="/in"):
-    sources = list_sources(contents, folder)
+    sources = list_pictures(contents, folder)
     found = name_results(sources, shelf, lambda source: source.member)
     for source, name in zip(sources, found, strict=True):
-        where = place_of(source).partition("#")[0]
+        where = location(source).partition("#")[0]
         shelf.made[name.stem] = Result(source.member, source.name, where)
     return {source.name: name.stem for source, name in zip(sources, found, strict=True)}
 

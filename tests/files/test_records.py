@@ -54,7 +54,7 @@ def test_a_record_that_was_replaced_is_read_anew(tmp_path):
     for name in ("b", "c"):
         write(other / name, b"2")
     (tmp_path / records.RECORD).write_bytes((other / records.RECORD).read_bytes())
-    assert records.entries_of(tmp_path).keys() == {"b", "c"}
+    assert records.read_entries(tmp_path).keys() == {"b", "c"}
 
 
 def test_a_folder_of_that_name_is_only_taken_if_it_is_ours(tmp_path):
@@ -128,12 +128,12 @@ def test_metadata_are_ours_while_nobody_has_changed_them(tmp_path):
     sealed = records.seal({"image": "caf\udce9.png", "z": [0.1, float("nan")], "notes": ("é",)})
     for indent in (None, 3):  # however it is laid out
         path.write_text(json.dumps(sealed, indent=indent))
-        assert records.read_answer(path)["image"] == "caf\udce9.png"
+        assert records.read_metadata(path)["image"] == "caf\udce9.png"
     path.write_text(json.dumps({**sealed, "image": "b.png"}))
-    assert records.read_answer(path) is None
+    assert records.read_metadata(path) is None
     old = {"image": "a.png", "options": {}, "hole": "center", "seconds": 1.0}
     path.write_text(json.dumps(old))
-    assert records.read_answer(path) == old
+    assert records.read_metadata(path) == old
     for other in ('{"label": "mine"}', '{"image": "a.png"}', "[]", '{"latentfill": 1}', "\0"):
         path.write_text(other)
-        assert records.read_answer(path) is None
+        assert records.read_metadata(path) is None

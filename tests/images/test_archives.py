@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from latentfill.errors import DataError, ImageError
-from latentfill.files.listing import find
+from latentfill.files.listing import find_pictures
 from latentfill.files.records import claim_run
 from latentfill.images.photos import read
 
@@ -46,7 +46,7 @@ def zipped(path, *parts):
 
 
 def names(*places):
-    return [source.name for source in find(places)]
+    return [source.name for source in find_pictures(places)]
 
 
 def level(source):
@@ -79,7 +79,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     (tmp_path / "here" / "dangling.png").symlink_to(tmp_path / "nothing")
     assert names(tmp_path / "here") == ["linked/a.png", "dangling.png"]
     with pytest.raises(ImageError, match=r"dangling\.png: a broken link"):
-        read(list(find([tmp_path / "here"]))[1])
+        read(list(find_pictures([tmp_path / "here"]))[1])
 
 
 def test_archives_are_read_in_their_order_wherever_they_are(tmp_path):
@@ -88,23 +88,26 @@ def test_archives_are_read_in_their_order_wherever_they_are(tmp_path):
     put(tmp_path / "e.png", 5)
     expected = ["d/t.tar/z.png", "d/t.tar/deep/a.PNG", "e.png", "u.zip/q.png", "u.zip/deep/b.png"]
     assert names(tmp_path) == expected
-    assert [level(source) for source in find([tmp_path])] == [1, 2, 5, 3, 4]
+    assert [level(source) for source in find_pictures([tmp_path])] == [1, 2, 5, 3, 4]
     assert names(tmp_path / "u.zip") == ["u.zip/q.png", "u.zip/deep/b.png"]
     assert names(tmp_path / "d" / "t.tar") == ["t.tar/z.png", "t.tar/deep/a.PNG"]
 
 
 def test_of_equal_names_in_an_archive_the_last_counts(tmp_path):
     path = tar(tmp_path / "t.tar", ("a.png", picture(1)), ("b.png", picture(2)), ("./a.png", picture(3)))
-    assert [(source.name, level(source)) for source in find([path])] == [("t.tar/a.png", 3), ("t.tar/b.png", 2)]
+    assert [(source.name, level(source)) for source in find_pictures([path])] == [
+        ("t.tar/a.png", 3),
+        ("t.tar/b.png", 2),
+    ]
     with pytest.warns(UserWarning, match="Duplicate name"):
         path = zipped(tmp_path / "z.zip", ("a.png", picture(1)), ("a.png", picture(3)))
-    assert [(source.name, level(source)) for source in find([path])] == [("z.zip/a.png", 3)]
+    assert [(source.name, level(source)) for source in find_pictures([path])] == [("z.zip/a.png", 3)]
 
 
 def test_names_in_archives_cannot_lead_outside(tmp_path):
     parts = [("../../a.png", picture(1)), ("/etc/b.png", picture(2)), ("c\\d.png", picture(3))]
     for path in (tar(tmp_path / "t.tar", *parts), zipped(tmp_path / "t.zip", *parts)):
-        found = list(find([path]))
+        found = list(find_pictures([path]))
         assert [source.name for source in found] == [f"{path.name}/{n}" for n in ("a.png", "etc/b.png", "c/d.png")]
         assert [level(source) for source in found] == [1, 2, 3]
 
@@ -112,14 +115,14 @@ def test_names_in_archives_cannot_lead_outside(tmp_path):
 def test_archives_are_read_by_many_threads_at_once(tmp_path):
     path = zipped(tmp_path / "z.zip", *((f"{i}.png", picture(i)) for i in range(100)))
     with ThreadPoolExecutor(8) as workers:
-        assert list(workers.map(level, find([path]))) == list(range(100))
+        assert list(workers.map(level, find_pictures([path]))) == list(range(100))
 
 
 def test_a_changed_archive_is_opened_anew(tmp_path):
-    assert level(next(find([zipped(tmp_path / "z.zip", ("a.png", picture(1)))]))) == 1
+    assert level(next(find_pictures([zipped(tmp_path / "z.zip", ("a.png", picture(1)))]))) == 1
     zipped(tmp_path / "z.zip", ("longer.png", picture(0)), ("a.png", picture(2)))
     os.utime(tmp_path / "z.zip", (1, 1))
-    assert [level(source) for source in find([tmp_path / "z.zip"])] == [0, 2]
+    assert [level(source) for source in find_pictures([tmp_path / "z.zip"])] == [0, 2]
 
 
 def test_names_from_several_places_are_plain_while_they_differ(tmp_path):
@@ -187,7 +190,7 @@ def test_what_is_broken_in_a_folder_does_not_stop_the_rest(tmp_path):
     damaged(tmp_path / "here")
     put(tmp_path / "here" / "z.png", 9)
     good, bad = [], []
-    for source in find([tmp_path / "here"]):
+    for source in find_pictures([tmp_path / "here"]):
         try:
             good.append((source.name, level(source)))
         except ImageError as error:
@@ -207,7 +210,7 @@ def test_a_damaged_part_of_a_zip_is_an_image_error(tmp_path):
     content = bytearray(path.read_bytes())
     content[60:90] = bytes(30)
     path.write_bytes(content)
-    first, second = find([path])
+    first, second = find_pictures([path])
     with pytest.raises(ImageError, match=r"z\.zip/a\.png: "):
         read(first)
     assert level(second) == 7
@@ -221,7 +224,7 @@ def test_a_tar_without_its_end_is_whole(tmp_path):
 
 def test_the_bytes_are_those_in_the_tar(tmp_path):
     content = np.random.default_rng(0).bytes(5000)
-    (source,) = find([tar(tmp_path / "t.tar", ("a.png", content))])
+    (source,) = find_pictures([tar(tmp_path / "t.tar", ("a.png", content))])
     assert source.bytes() == content == source.bytes(5000)
     with pytest.raises(ImageError, match="5,000 bytes are more than the limit of 4,999"):
         source.bytes(4999)

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from latentfill.errors import DataError
-from latentfill.files.locks import hold
+from latentfill.files.locks import try_lock
 from latentfill.runs import data as decoded
 from latentfill.runs.data import Dataset, load_dataset, open_dataset, write_rejected
 
@@ -148,7 +148,7 @@ def test_what_killed_processes_left_is_swept_and_what_living_ones_make_is_not(fo
     abandoned, living, fresh = (cache / f"making-{name}" for name in ("abandoned", "living", "fresh"))
     for path in (abandoned, living, fresh):
         path.mkdir(parents=True)
-    lock = hold(living / "lock")
+    lock = try_lock(living / "lock")
     for path in (abandoned, living):
         os.utime(path, (time.time() - 3600,) * 2)
     open_dataset([folder], 8, 3, cache)

@@ -12,7 +12,7 @@ from PIL import Image
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...faces.detector import find
+from ...faces.detector import detect_faces
 from ...images.hole_pictures import DrawnHole, interpret_alpha
 from ...images.photos import Original, encode
 from ...photo.crop import alignment_of
@@ -86,7 +86,7 @@ def find_faces(state: State, form: FacesForm, slot: QueueSlot) -> dict[str, Any]
     gan = state.gan(form.model)
     pixels = read_photo(form.photo, state.options, weigh=slot.weigh).photo().opaque()
     alignment = alignment_of(gan)
-    found = find(pixels, alignment.landmarks, upsample=0) if alignment is not None else []
+    found = detect_faces(pixels, alignment.landmarks, upsample=0) if alignment is not None else []
     if alignment is not None and not found:
         found, _ = find_turned(pixels, np.zeros(pixels.shape[:2], np.uint8), alignment.landmarks)
     squares = [
