@@ -10,6 +10,7 @@ from ..batch.records import Row
 from ..batch.workers import Killed
 from ..options import EngineOptions
 from .blocks import Block
+from .drive import run_on_ray
 
 IN_A_BLOCK = 32  # photos: seconds of work, which is what is lost with a worker
 

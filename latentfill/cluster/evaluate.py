@@ -9,6 +9,7 @@ from ..evaluation.benchmark import Made, Shelf, answer, warm_up
 from ..evaluation.methods import Resources, choose
 from ..files.locks import lock_folder
 from .blocks import Block
+from .drive import run_on_ray
 
 if TYPE_CHECKING:
     from ..evaluation.trial import Trial
