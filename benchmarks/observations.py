@@ -12,11 +12,12 @@ from torch.nn import functional as F
 
 from latentfill import load
 from latentfill.completion.complete import complete
-from latentfill.completion.operators import Operator, parse_operator, posed
+from latentfill.completion.operators import Operator, parse_operator, simulate, to_incomplete
 from latentfill.evaluation.metrics import psnr, ssim
 from latentfill.images import photos
+from latentfill.images.holes import to_known
 from latentfill.images.incomplete import Incomplete
-from latentfill.images.pixels import grid, to_pixels
+from latentfill.images.pixels import grid, to_images, to_pixels
 from latentfill.models import DEFAULT
 from latentfill.options import COMPLETE_PRESETS
 from latentfill.types import Images, PixelBatch
@@ -68,10 +69,12 @@ def main() -> None:
     names, crops = read_faces(arguments.data, size, arguments.part, arguments.count)
     where = holes_for(arguments.hole, names, size)
     truth: PixelBatch = np.stack(crops)
+    whole, known = (torch.cat([to(one) for one in ones]) for to, ones in ((to_images, crops), (to_known, where)))
     rows = []
     for kind in arguments.kinds:
         sight = parse_operator(kind)
-        incomplete = posed(gan, crops, where, sight, degrade=True, seeds=range(len(crops)))
+        values = simulate(sight, whole, range(len(crops)))
+        incomplete = to_incomplete(sight, values, known, gan.network.channels).to(gan.device)
         made = {"as it is": as_it_is(sight, incomplete), "without a model": without_model(incomplete)}
         if sight.sigma and sight.linear.factor == 1 and arguments.hole == "full":
             made["non-local means"] = non_local_means(sight, incomplete)

@@ -13,9 +13,8 @@ from machine import heading, table
 
 from latentfill import load
 from latentfill.completion.complete import complete
-from latentfill.completion.held_out import GREY_LEVEL
 from latentfill.gan.gan import Gan
-from latentfill.images.pixels import fit
+from latentfill.images.pixels import GREY_LEVEL, fit
 from latentfill.models import DEFAULT
 from latentfill.options import COMPLETE_PRESETS
 from latentfill.photo.crops import blend, pose

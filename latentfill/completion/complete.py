@@ -1,4 +1,4 @@
-"""Incomplete in, Completion out."""
+"""Incomplete in, Completion out: restarts, the search of each, and what follows for the best of them."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -19,9 +19,9 @@ from .conditional import uses_completer, watch_conditional
 from .held_out import hide_pixels, hold_out, rmse
 from .hmc import hmc
 from .ilo import LATENT_STEP, optimise_maps
-from .objective import CompletionLoss, Objective
+from .objective import Objective, completion_loss
 from .restarts import CUTS, SuccessiveHalving, encoder_guess, initial_latents, uses_encoder
-from .search import Halving, Rows, Step, adam, constant, cosine, nesterov, prepare, search
+from .search import Halving, Rows, Step, adam, choose_optimizer, choose_schedule, cosine, prepare, search
 
 HEAD_START = 1.5  # an encoder's first guess is the best on average; another has to be better by more than chance
 
@@ -30,16 +30,16 @@ def watch(gan: Gan, incomplete: Incomplete, options: CompleteOptions | None = No
     """Yield a Completion after every step, the start included: for progress bars, animations and logs.
 
     Close the iterator, or ask for no more, to stop the search. The networks are taken in inference mode and in the
-    precision of the options, and come to no harm. Random starts depend on the seed and the attempt alone, and what is
+    precision of the options, and come to no harm. Random starts depend on the seed and the restart alone, and what is
     hidden on the seed and the hole, so every image is completed as if it were the only one. Raises ValueError for
     options out of bounds and for images that are not like the generator's, LatentfillError for want of an encoder.
     """
-    options = _checked(options or COMPLETE_PRESETS["best"])
+    options = _check_options(options or COMPLETE_PRESETS["best"])
     if not len(incomplete):
         raise ValueError("there is no image to complete")
     conditional = uses_completer(gan, incomplete, options)
     gan = prepare(gan, choose_precision(options.precision, incomplete.images.device), conditional=conditional)
-    loss_of(gan, incomplete, options)
+    completion_loss(incomplete, gan.discriminator, options)  # so that bad options are told before the first step
     if conditional:
         return watch_conditional(gan, incomplete, options)
     uses_encoder(gan, options)
@@ -47,112 +47,110 @@ def watch(gan: Gan, incomplete: Incomplete, options: CompleteOptions | None = No
 
 
 def complete(gan: Gan, incomplete: Incomplete, options: CompleteOptions | None = None) -> Completion:
-    """The last word of `watch`: the images [n, c, h, w] that agree best with what is known."""
+    """The last step of `watch`: the images [n, c, h, w] that agree best with what is known."""
     return deque(watch(gan, incomplete, options), maxlen=1).pop()
 
 
-def loss_of(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> CompletionLoss:
-    """What the options make small; `raw` of it gives the terms without their weights."""
-    o = options
-    return CompletionLoss(incomplete, gan.discriminator, o.lam, o.context, o.window, o.perceptual, o.balance)
-
-
 def _watch(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> Iterator[Completion]:
-    """First the attempts, on the pixels that are not hidden; then the best of them, on all that is known."""
+    """Search from all restarts on the pixels that are not hidden; then refine the best of them on all that is known."""
     steps = o.updates(warm=uses_encoder(gan, o))
     hidden = hold_out(incomplete, o)
-    more = bool(o.tune_steps) or hidden is not None
-    for found in _attempt(gan, incomplete, hidden, steps, o):
-        if found.number < steps or not more:
-            yield replace(found, total=steps + o.tune_steps)
-    if more:
-        yield from _finish(gan, incomplete, hidden, found, o)
+    refines = bool(o.tune_steps) or hidden is not None
+    for completion in _search_restarts(gan, incomplete, hidden, steps, o):
+        if completion.number < steps or not refines:
+            yield replace(completion, total=steps + o.tune_steps)
+    if refines:
+        yield from _refine(gan, incomplete, hidden, completion, o)
 
 
-def _attempt(
+def _search_restarts(
     gan: Gan, incomplete: Incomplete, hidden: Known | None, steps: int, o: CompleteOptions
 ) -> Iterator[Completion]:
     visible = incomplete if hidden is None else hide_pixels(incomplete, hidden)
-    race = SuccessiveHalving(
-        len(incomplete), o.starts, o.candidates, tuple(round(cut * steps) for cut in CUTS) if o.prune else ()
-    )
+    cuts = tuple(round(cut * steps) for cut in CUTS) if o.prune else ()
+    restarts = SuccessiveHalving(len(incomplete), o.starts, o.candidates, cuts)
 
-    def missed(step: Step) -> PerImage | None:
-        return None if hidden is None else rmse(step.images, incomplete.select(race.images), hidden[race.images])
+    def held_out_error(step: Step) -> PerImage | None:
+        if hidden is None:
+            return None
+        return rmse(step.images, incomplete.select(restarts.images), hidden[restarts.images])
 
     def score(step: Step) -> PerImage:
-        """The error on the hidden pixels, or the loss where nothing is hidden; with a start for the first guess."""
-        found = missed(step)
-        found = step.loss if found is None else torch.where(found.isnan(), step.loss, found)
-        return (
-            torch.where(race.labels.flatten().to(found) > 0, HEAD_START * found, found)
-            if uses_encoder(gan, o)
-            else found
-        )
+        """The held-out error, or the loss where nothing is hidden; with a head start for the first guess."""
+        error = held_out_error(step)
+        error = step.loss if error is None else torch.where(error.isnan(), step.loss, error)
+        if not uses_encoder(gan, o):
+            return error
+        return torch.where(restarts.labels.flatten().to(error) > 0, HEAD_START * error, error)
 
-    def narrow(step: Step) -> tuple[Rows, Objective] | None:
-        rows = race.halve(step.number, score(step))
-        return None if rows is None else (rows, loss_of(gan, visible.select(race.images), o))
+    def halve(step: Step) -> tuple[Rows, Objective] | None:
+        rows = restarts.halve(step.number, score(step))
+        if rows is None:
+            return None
+        return rows, completion_loss(visible.select(restarts.images), gan.discriminator, o)
 
-    objective = loss_of(gan, visible.repeat(o.starts), o)
-    for step in _steps(gan, objective, initial_latents(gan, visible, o), steps, o, narrow):
-        found = best_of(step, race, o.candidates, score(step), missed(step))
-        yield replace(found, spread=standard_deviation(step.images, race.left))
+    z = initial_latents(gan, visible, o)
+    objective = completion_loss(visible.repeat(o.starts), gan.discriminator, o)
+    for step in _search(gan, objective, z, steps, o, halve):
+        completion = best_of(step, restarts, o.candidates, score(step), held_out_error(step))
+        yield replace(completion, spread=standard_deviation(step.images, restarts.left))
 
 
-def _finish(
-    gan: Gan, incomplete: Incomplete, hidden: Known | None, found: Completion, o: CompleteOptions
+def _refine(
+    gan: Gan, incomplete: Incomplete, hidden: Known | None, before: Completion, o: CompleteOptions
 ) -> Iterator[Completion]:
-    """Go on from the best attempts with nothing hidden: tune the generator, or what of it can be."""
-    chosen = found.candidates
+    """Go on from the candidates with nothing hidden: in the generator's maps too, if it can be taken apart."""
+    chosen = before.candidates
     z = torch.stack([one.z for one in chosen], 1)
     if hidden is not None and uses_encoder(gan, o):
-        # What the encoder makes of the pixels that were hidden from it moves every attempt alike.
+        # What the encoder makes of the pixels that were hidden from it moves every restart alike.
         z = z + (encoder_guess(gan, incomplete) - encoder_guess(gan, hide_pixels(incomplete, hidden)))[:, None]
     z = gan.generator.prior.project(z.flatten(0, 1))
-    objective = loss_of(gan, incomplete.repeat(len(chosen)), o)
+    objective = completion_loss(incomplete.repeat(len(chosen)), gan.discriminator, o)
     if isinstance(gan.generator, StagedGenerator):
         steps = optimise_maps(gan.generator, objective, z, steps=o.tune_steps, rate=o.tune_rate, weight=o.tune_weight)
     else:
-        rate = adam(LATENT_STEP * o.tune_rate)
-        steps = search(gan.generator, objective, z, steps=o.tune_steps, optimizer=rate, schedule=cosine)
-    race = SuccessiveHalving(len(incomplete), len(chosen), len(chosen))
+        optimizer = adam(LATENT_STEP * o.tune_rate)
+        steps = search(gan.generator, objective, z, steps=o.tune_steps, optimizer=optimizer, schedule=cosine)
+    restarts = SuccessiveHalving(len(incomplete), len(chosen), len(chosen))
     for step in steps:
-        number = found.number + step.number
-        made = best_of(step, race, len(chosen), race.labels.flatten().to(z))  # they keep their order
+        number = before.number + step.number
+        after = best_of(step, restarts, len(chosen), restarts.labels.flatten().to(z))  # they keep their order
         candidates = [
-            replace(new, number=number, total=found.number + o.tune_steps, attempt=old.attempt, held_out=old.held_out)
-            for new, old in zip(made.candidates, chosen, strict=True)
+            replace(new, number=number, total=before.number + o.tune_steps, attempt=old.attempt, held_out=old.held_out)
+            for new, old in zip(after.candidates, chosen, strict=True)
         ]
-        yield replace(candidates[0], others=tuple(candidates[1:]), spread=found.spread)
+        yield replace(candidates[0], others=tuple(candidates[1:]), spread=before.spread)
 
 
-def _steps(
-    gan: Gan, objective: Objective, z: Latents, steps: int, options: CompleteOptions, narrow: Halving
+def _search(
+    gan: Gan, objective: Objective, z: Latents, steps: int, o: CompleteOptions, halve: Halving
 ) -> Iterator[Step]:
-    o = options
+    """Search by the options' method."""
     if o.method == "hmc":
-        seeds = [Stream.HMC.key(o.seed, row % o.starts) for row in range(len(z))]
         return hmc(
             gan.generator,
             objective,
             z,
             steps=steps,
-            seeds=seeds,
+            seeds=[Stream.HMC.key(o.seed, row % o.starts) for row in range(len(z))],
             beta=o.hmc_beta,
             step_size=o.hmc_step_size,
             leapfrog_steps=o.hmc_leapfrog_steps,
             anneal=o.hmc_anneal,
         )
-    if o.method == "nesterov":
-        optimizer = nesterov(o.learning_rate, o.momentum)
-    else:
-        optimizer = adam(o.learning_rate, o.beta1, o.beta2, o.epsilon)
-    schedule = cosine if o.schedule == "cosine" else constant
-    return search(gan.generator, objective, z, steps=steps, optimizer=optimizer, schedule=schedule, narrow=narrow)
+    return search(
+        gan.generator,
+        objective,
+        z,
+        steps=steps,
+        optimizer=choose_optimizer(o),
+        schedule=choose_schedule(o),
+        halve=halve,
+    )
 
 
-def _checked(options: CompleteOptions) -> CompleteOptions:
+def _check_options(options: CompleteOptions) -> CompleteOptions:
     refuse_removed(asdict(options))
     try:
         TypeAdapter(CompleteOptions).validate_python(asdict(options))

@@ -22,9 +22,9 @@ from ..types import Images, Known, Latents, PerImage
 from .completion import Completion, best_of, standard_deviation
 from .held_out import hide_pixels, hold_out, rmse
 from .ilo import optimise_maps
-from .objective import CompletionLoss, Objective
+from .objective import completion_loss
 from .restarts import SuccessiveHalving
-from .search import Step, adam, constant, cosine, search
+from .search import Step, choose_optimizer, choose_schedule, search
 
 FEWER = 2  # what a completer draws is nearly right: so many times fewer steps do
 # Where the hole is deeper, one pass fools a judge more often than what follows the known pixels, and it stays as it is.
@@ -32,9 +32,9 @@ SHALLOW = 1.5  # mean distance of a missing pixel to a known one, in pixels of 6
 
 
 def uses_completer(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> bool:
-    """Whether a completer answers: it knows pixels and holes, and nothing of other observations."""
-    asked = options.start != "random" and options.method == "adam"
-    return gan.completer is not None and asked and incomplete.lowres is None and not incomplete.observations
+    """Say whether a completer draws: it knows pixels and holes, and nothing of other observations."""
+    allowed = options.start != "random" and options.method == "adam"
+    return gan.completer is not None and allowed and incomplete.lowres is None and not incomplete.observations
 
 
 def completer_noise(completer: Completer, options: CompleteOptions, stream: Stream, count: int) -> Latents:
@@ -43,7 +43,7 @@ def completer_noise(completer: Completer, options: CompleteOptions, stream: Stre
 
 
 def watch_conditional(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> Iterator[Completion]:
-    """Yield a Completion after every step, the first pass included, as `completion.watch` does.
+    """Yield a Completion after every step, the first pass included, as `complete.watch` does.
 
     Candidates come in the order in which the critic takes them for real; or with hidden pixels, in that of their error
     there, and then they see these, too.
@@ -51,64 +51,38 @@ def watch_conditional(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> I
     if gan.completer is None:
         raise ValueError("a conditional completion needs a completer")
     completer, k, deep = gan.completer, o.starts, _is_deep(incomplete.known)
-    following = 0 if deep.all() else ceil(o.tune_steps / FEWER)
+    map_steps = 0 if deep.all() else ceil(o.tune_steps / FEWER)
     hidden = hold_out(incomplete, o)
     noise = completer_noise(completer, o, Stream.CANDIDATES, k).to(incomplete.images).repeat(len(incomplete), 1)
-    race, missed = SuccessiveHalving(len(incomplete), k, o.candidates), None
+    restarts, held_out_error = SuccessiveHalving(len(incomplete), k, o.candidates), None
     if hidden is not None:
-        blind = _Pass(completer, hide_pixels(incomplete, hidden).repeat(k), noise)
-        missed = rmse(blind.draw(), incomplete.repeat(k), hidden.repeat_interleave(k, 0))
-    first = _Pass(completer, incomplete.repeat(k), noise)
-    score = missed
+        blind, z = _encode(completer, hide_pixels(incomplete, hidden).repeat(k), noise)
+        held_out_error = rmse(_draw(blind, z), incomplete.repeat(k), hidden.repeat_interleave(k, 0))
+    generator, z = _encode(completer, incomplete.repeat(k), noise)
+    critic = Critic(completer, incomplete.repeat(k))
+    score = held_out_error
     if score is None:  # a single one has no order, and the critic's word takes half as long as drawing it
-        score = -first.logits() if k > 1 else torch.zeros_like(first.z[:, 0])
-    objective = first.objective(o)
-    generator = ConditionalGenerator(completer, first.condition)
-    z = first.z
+        score = -_rate(critic, _draw(generator, z)) if k > 1 else torch.zeros_like(z[:, 0])
+    objective = completion_loss(critic.incomplete, critic, o)
 
-    def answer(step: Step, before: int) -> Completion:
-        found = best_of(replace(step, number=before + step.number), race, o.candidates, score, missed)
-        others = tuple(replace(one, conditional=True) for one in found.others)
-        total, apart = o.steps + following, standard_deviation(step.images, k)
-        return replace(found, others=others, total=total, spread=apart, conditional=True)
+    def to_completion(step: Step, before: int) -> Completion:
+        best = best_of(replace(step, number=before + step.number), restarts, o.candidates, score, held_out_error)
+        others = tuple(replace(one, conditional=True) for one in best.others)
+        total, deviation = o.steps + map_steps, standard_deviation(step.images, k)
+        return replace(best, others=others, total=total, spread=deviation, conditional=True)
 
-    rate = adam(o.learning_rate, o.beta1, o.beta2, o.epsilon)
-    schedule = cosine if o.schedule == "cosine" else constant
-    for step in search(generator, objective, z, steps=o.steps, optimizer=rate, schedule=schedule):
-        z = step.z
-        if step.number < o.steps or not following:
-            yield answer(step, 0)
-    if following:
-        still, deep = step, deep.repeat_interleave(k)
-        for step in optimise_maps(generator, objective, z, steps=following, rate=o.tune_rate, weight=o.tune_weight):
-            images = torch.where(deep[:, None, None, None], still.images, step.images)
-            yield answer(replace(step, images=images, z=torch.where(deep[:, None], still.z, step.z)), o.steps)
-
-
-@final
-class _Pass:
-    """What a completer makes of images at once."""
-
-    def __init__(self, completer: Completer, incomplete: Incomplete, noise: Latents) -> None:
-        self.completer, self.incomplete = completer, incomplete
-        with torch.no_grad():
-            self.condition = completer.encode(incomplete.images, incomplete.known)
-            self.z = completer.latents(self.condition, noise)
-
-    def draw(self) -> Images:
-        """What is drawn of all of them; the search draws it, too, so it is not drawn for nothing."""
-        with torch.no_grad():
-            return self.completer.draw(self.z, self.condition)
-
-    def logits(self) -> PerImage:
-        """[n]: the larger, the more real the critic takes them for."""
-        with torch.no_grad():
-            return Critic(self.completer, self.incomplete)(self.draw())
-
-    def objective(self, o: CompleteOptions) -> Objective:
-        """The one that is asked for, D being the critic."""
-        critic = Critic(self.completer, self.incomplete)
-        return CompletionLoss(self.incomplete, critic, o.lam, o.context, o.window, o.perceptual, o.balance)
+    optimizer, schedule = choose_optimizer(o), choose_schedule(o)
+    for step in search(generator, objective, z, steps=o.steps, optimizer=optimizer, schedule=schedule):
+        if step.number < o.steps or not map_steps:
+            yield to_completion(step, 0)
+    if map_steps:
+        last, deep = step, deep.repeat_interleave(k)
+        for step in optimise_maps(
+            generator, objective, last.z, steps=map_steps, rate=o.tune_rate, weight=o.tune_weight
+        ):
+            images = torch.where(deep[:, None, None, None], last.images, step.images)
+            z = torch.where(deep[:, None], last.z, step.z)
+            yield to_completion(replace(step, images=images, z=z), o.steps)
 
 
 @final
@@ -120,6 +94,7 @@ class Critic:
     incomplete: Incomplete
 
     def __call__(self, images: Images) -> PerImage:
+        """[n] logits."""
         known = self.incomplete.known
         return self.completer.judge(poisson_like(self.incomplete.images, known, images), known)
 
@@ -134,19 +109,24 @@ class ConditionalGenerator:
 
     @property
     def prior(self) -> Prior:
+        """That of the completer's latents."""
         return self.completer.prior
 
     def __call__(self, z: Latents) -> Images:
+        """[n, d] -> [n, c, h, w] in [-1, 1]."""
         return self.completer.draw(z, self.condition)
 
     @property
     def depth(self) -> int:
+        """The number of its stages."""
         return len(self.condition.maps)
 
     def begin(self, z: Latents, stages: int) -> Tensor:
+        """The maps after so many stages."""
         return self.completer.begin(z, self.condition, stages)
 
     def finish(self, maps: Tensor, stages: int) -> Images:
+        """The images that those maps lead to."""
         return self.completer.finish(maps, self.condition, stages)
 
     @torch.no_grad()
@@ -155,7 +135,23 @@ class ConditionalGenerator:
         return self.begin(z, stages).float().std((2, 3)).mean(1).clamp_min(1e-6)[:, None, None, None]
 
 
+@torch.no_grad()
+def _encode(completer: Completer, incomplete: Incomplete, noise: Latents) -> tuple[ConditionalGenerator, Latents]:
+    condition = completer.encode(incomplete.images, incomplete.known)
+    return ConditionalGenerator(completer, condition), completer.latents(condition, noise)
+
+
+@torch.no_grad()
+def _draw(generator: ConditionalGenerator, z: Latents) -> Images:
+    return generator(z)
+
+
+@torch.no_grad()
+def _rate(critic: Critic, images: Images) -> PerImage:
+    return critic(images)
+
+
 def _is_deep(known: Known) -> Tensor:
-    """[n] bool: whether the known pixels say little of each image's hole."""
+    """[n] bool: the known pixels say little of the image's hole."""
     depths = [distance_transform_edt(one)[one].mean() if one.any() else 0.0 for one in known[:, 0].cpu().numpy() == 0]
     return torch.tensor(depths, device=known.device) > max(1.0, SHALLOW * known.shape[-1] / 64)

@@ -1,4 +1,4 @@
-"""Known pixels that a search does not see: by them it can be told how good its answer is where nobody can look."""
+"""Known pixels that a search does not see, by which its error is estimated."""
 
 from dataclasses import replace
 
@@ -8,43 +8,43 @@ from jaxtyping import Bool
 from scipy.ndimage import distance_transform_edt
 
 from ..images.incomplete import Incomplete
+from ..images.pixels import GREY_LEVEL
 from ..options import CompleteOptions
 from ..seeds import Stream, philox
 from ..types import Images, Known, PerImage
 
 LARGEST = 8  # pixels: the side of a block at 64; one like a large hole would take all that is known around it
-GREY_LEVEL = 2 / 255  # in the range of images
 Pixels = Bool[np.ndarray, "h w"]
 
 
 def choose_hidden(known: Known, share: float, seed: int, *, anywhere: bool = False) -> Known:
-    """1 at about `share` of each image's known pixels: those to hide, in blocks like its hole and beside it.
+    """Choose pixels to hide: 1 at about `share` of each image's known ones, in blocks like its hole and beside it.
 
     A block's side is twice the mean distance of a missing pixel to a known one, less one: single pixels for a scattered
     hole, up to 8 of 64 for one of a piece. With `anywhere` they need not lie beside the hole. The choice depends on the
     seed (0 to 2^128 - 1) and on what is known, not on what is seen there, so nothing of the image is in it. Of an image
     that is known wholly or not at all nothing is hidden.
     """
-    found: dict[bytes, Known] = {}
+    blocks: dict[bytes, Known] = {}
     rows = []
     for one in known:
         given = (one[0] == 1).cpu().numpy()
         key = given.tobytes()
-        if key not in found:
-            found[key] = torch.from_numpy(_blocks(given, share, seed, anywhere)).to(one)[None]
-        rows.append(found[key])
+        if key not in blocks:
+            blocks[key] = torch.from_numpy(_blocks(given, share, seed, anywhere)).to(one)[None]
+        rows.append(blocks[key])
     return torch.stack(rows)
 
 
 def hold_out(incomplete: Incomplete, options: CompleteOptions) -> Known | None:
-    """The known pixels that no search of these options may see; None where it sees all."""
+    """Choose the known pixels that no search with these options may see; None where it sees all."""
     if not options.held_out:
         return None
     return choose_hidden(incomplete.known, options.held_out, Stream.HELD_OUT.key(options.seed))
 
 
 def hide_pixels(incomplete: Incomplete, hidden: Known) -> Incomplete:
-    """The question as the search may see it: the hidden pixels are part of the hole, and their values are gone.
+    """Make the hidden pixels part of the hole; their values are gone.
 
     Other observations stay, since they tell as much of a hidden pixel as of one in the hole.
     """

@@ -1,8 +1,8 @@
-"""Let the generator itself move a little for one image, so that what is known is met closely and the hole follows.
+"""Intermediate-layer optimisation (ILO): move the generator's maps, so that the hole follows what is known.
 
-What moves are G's maps of 8x8, each image's own: so a batch is tuned at the price of as many steps of a search, where
-weights of its own for every image would cost many times more. That they stay near is a term of the loss (Daras et al.
-2021, "Intermediate layer optimization", hold them in a ball instead).
+What moves are G's maps of 8x8, each image's own. So a batch costs as many steps of a search, where weights of its own
+for every image would cost many times more. That they stay near is a term of the loss; Daras et al. (2021),
+"Intermediate layer optimization for inverse problems using deep generative models", hold them in a ball instead.
 """
 
 from collections.abc import Iterator
@@ -33,25 +33,26 @@ def optimise_maps(
     """Follow the gradient of `objective` in the latents and the maps together, yielding every step, the start included.
 
     `rate` is Adam's for the maps, falling along half a cosine; `weight` is what a map's value costs that is off by 1.
-    Each image moves by its own gradient alone. The terms are the objective's and `tuning`, the price of having moved.
+    Each image moves by its own gradient alone. The terms are the objective's and `tuning`, the penalty.
     """
     start, d = start.detach(), start.shape[1]
     stages = min(STAGES, generator.depth)
-    tuned = MapMoves(generator, start, stages, generator.map_scale(start, stages))
+    movable = MapMoves(generator, start, stages, generator.map_scale(start, stages))
 
-    def with_price(z: Moves, images: Images) -> Terms:
-        price = weight * z[:, d:].square().sum(1) + TETHER * (LATENT_STEP * z[:, :d]).square().sum(1)
-        return objective(tuned.latents(z), images) | {"tuning": price}
+    def penalised(z: Moves, images: Images) -> Terms:
+        penalty = weight * z[:, d:].square().sum(1) + TETHER * (LATENT_STEP * z[:, :d]).square().sum(1)
+        return objective(movable.latents(z), images) | {"tuning": penalty}
 
-    still = start.new_zeros(len(start), d + generator.begin(start, stages)[0].numel())
-    found = search(tuned, with_price, still, steps=steps, optimizer=adam(rate), schedule=cosine, project=tuned.project)
-    return (replace(step, z=tuned.latents(step.z)) for step in found)
+    moves = start.new_zeros(len(start), d + generator.begin(start, stages)[0].numel())
+    optimizer, project = adam(rate), movable.project
+    for step in search(movable, penalised, moves, steps=steps, optimizer=optimizer, schedule=cosine, project=project):
+        yield replace(step, z=movable.latents(step.z))
 
 
 @final
 @dataclass(frozen=True)
 class MapMoves:
-    """A generator for every image. Its z are moves: of the image's latent from `start`, then of its maps."""
+    """A generator for every image, of moves: of its latent from `start`, then of its maps in units of `scale`."""
 
     generator: StagedGenerator
     start: Latents
@@ -66,11 +67,11 @@ class MapMoves:
     def __call__(self, z: Moves) -> Images:
         maps = self.generator.begin(self.latents(z), self.stages) / self.scale
         n, c, h, w = maps.shape
-        moved = z[:, self.start.shape[1] :].view(n, h, w, c).permute(0, 3, 1, 2)  # as they lie in memory
-        return self.generator.finish((maps + moved) * self.scale, self.stages)
+        moves = z[:, self.start.shape[1] :].view(n, h, w, c).permute(0, 3, 1, 2)  # as they lie in memory
+        return self.generator.finish((maps + moves) * self.scale, self.stages)
 
     def latents(self, z: Moves) -> Latents:
-        """Where the latents have moved to."""
+        """The latents after such moves."""
         return self.start + LATENT_STEP * z[:, : self.start.shape[1]]
 
     def project(self, z: Moves) -> Moves:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ..gan.gan import Generator, NormalPrior, Prior, UniformPrior
 from ..images.incomplete import Incomplete
+from ..images.pixels import GREY_LEVEL
 from ..types import Images, Latents
 from .objective import Terms
 
@@ -25,7 +26,6 @@ STEP = 0.5  # deviations of the prior over which slopes are taken: as far as the
 INSIDE = 0.9  # a guess on the wall of the cube could go nowhere
 EDGE = 1e-6  # the least distance from that wall
 REACH = 4  # pixels within which a generator's residuals are correlated
-LEAST_SIGMA = 2 / 255  # one grey level: nothing is known better
 
 
 def can_vary(prior: Prior, incomplete: Incomplete) -> bool:
@@ -83,7 +83,7 @@ def residual_variances(incomplete: Incomplete, images: Images) -> Terms:
     noise = {one.operator.name: one.operator.sigma for one in incomplete.observations}
     for name, r in _residuals(incomplete, images).items():
         squares = r.square().sum((1, 2, 3))
-        least = max(noise.get(name, 0.0), LEAST_SIGMA)
+        least = max(noise.get(name, 0.0), GREY_LEVEL)  # nothing is known better
         summed = r.sum(1, keepdim=True)
         around = F.avg_pool2d(summed, 2 * REACH + 1, stride=1, padding=REACH) * (2 * REACH + 1) ** 2
         correlated = (summed * around).sum((1, 2, 3)) / squares.clamp_min(1e-12)

@@ -1,6 +1,6 @@
-"""The cosine transform of 8x8 blocks, and a filter in it: how JPEG sees an image, and what noise cannot hide.
+"""Noise models: how the numbers of a picture are told, exactly, with noise, in bins, or as a JPEG file does.
 
-How the numbers of a picture are told: exactly, with noise, in bins, or as a JPEG file does.
+JPEG sees an image by the cosine transform of 8x8 blocks; Wiener's filter in it finds what noise cannot hide.
 """
 
 from dataclasses import dataclass
@@ -13,22 +13,32 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-Values = Float[Tensor, "n c h w"]  # in [-1, 1]: an image, or what a view shows of one
+from ..images.pixels import GREY_LEVEL
+
+Values = Float[Tensor, "n c h w"]  # in [-1, 1]: an image, or linear measurements of one
 Given = Float[Tensor, "n 1 h w"]
 
-GREY_LEVEL = 2 / 255  # a grey level, in images of [-1, 1]
 SIDE = 8  # of a block, in pixels
 STRIDE = 2  # pixels between one tiling and the next that are filtered; 1 takes four times as long and gains 0.03 dB
-STRENGTHS = (
-    0.1,
-    10.0,
-)  # how much less or more than the average block may differ; measured in noise, so not trusted beyond
+STRENGTHS = 0.1, 10.0  # of a block against the average; measured in noise, so not believed beyond
 # JFIF: luma (Rec. 601) and the two colour differences, of red, green and blue
 YCBCR = ((0.299, 0.587, 0.114), (-0.168735892, -0.331264108, 0.5), (0.5, -0.418687589, -0.081312411))
 
 
+ROUNDS = 20  # between JPEG's bins and the range of pixels; what then still misses its bin is hundredths of a level
+UNIFORM = sqrt(1 / 12)  # standard deviation in a bin of width 1
+
+# ITU T.81, tables K.1 and K.2: how coarse each coefficient of luma and of colour is at quality 50
+LUMA_TABLE = """
+16 11 10 16 24 40 51 61  12 12 14 19 26 58 60 55  14 13 16 24 40 57 69 56  14 17 22 29 51 87 80 62
+18 22 37 56 68 109 103 77  24 35 55 64 81 104 113 92  49 64 78 87 103 121 120 101  72 92 95 98 112 100 103 99"""
+COLOUR_TABLE = """
+17 18 24 47 99 99 99 99  18 21 26 66 99 99 99 99  24 26 56 99 99 99 99 99  47 66 99 99 99 99 99 99
+99 99 99 99 99 99 99 99  99 99 99 99 99 99 99 99  99 99 99 99 99 99 99 99  99 99 99 99 99 99 99 99"""
+
+
 def to_dct(values: Values) -> Values:
-    """Numbers to the orthonormal cosine transform (JPEG's) of the blocks of Y, Cb and Cr; a single channel is Y.
+    """The orthonormal cosine transform (JPEG's) of the blocks of Y, Cb and Cr; a single channel is Y.
 
     Each block's coefficients lie where its pixels did. 8 must divide the sides.
     """
@@ -38,7 +48,7 @@ def to_dct(values: Values) -> Values:
 
 
 def from_dct(transformed: Values) -> Values:
-    """The inverse of `coefficients`."""
+    """Invert `to_dct`."""
     values = _by_blocks(transformed, _cosines().T.to(transformed))
     if transformed.shape[1] == 3:
         inverse = torch.linalg.inv(torch.tensor(YCBCR, dtype=torch.float64)).to(transformed)
@@ -53,7 +63,7 @@ def white_noise(sigma: float, channels: int) -> Float[Tensor, "1 _ 1 1"]:
 
 
 def wiener_filter(difference: Values, where: Given, noise: Float[Tensor, "_ c 1 1"]) -> Values:
-    """What of a difference is no noise: Wiener's filter in the frequencies of blocks, the mean over shifted tilings.
+    """Filter the noise out of a difference: Wiener's filter of blocks' frequencies, the mean over shifted tilings.
 
     `noise` is the deviation of each coefficient of Y, Cb and Cr in `difference`, which counts only in `where`. How much
     each frequency holds besides is measured over the image, and how strong a block is by its own sum.
@@ -93,18 +103,6 @@ def _cosines() -> Float[Tensor, "8 8"]:
     return torch.tensor(rows, dtype=torch.float64) * scale[:, None]
 
 
-ROUNDS = 20  # between JPEG's bins and the range of pixels; what then still misses its bin is hundredths of a level
-UNIFORM = sqrt(1 / 12)  # standard deviation in a bin of width 1
-
-# ITU T.81, tables K.1 and K.2: how coarse each coefficient of luma and of colour is at quality 50
-LUMA_TABLE = """
-16 11 10 16 24 40 51 61  12 12 14 19 26 58 60 55  14 13 16 24 40 57 69 56  14 17 22 29 51 87 80 62
-18 22 37 56 68 109 103 77  24 35 55 64 81 104 113 92  49 64 78 87 103 121 120 101  72 92 95 98 112 100 103 99"""
-COLOUR_TABLE = """
-17 18 24 47 99 99 99 99  18 21 26 66 99 99 99 99  24 26 56 99 99 99 99 99  47 66 99 99 99 99 99 99
-99 99 99 99 99 99 99 99  99 99 99 99 99 99 99 99  99 99 99 99 99 99 99 99  99 99 99 99 99 99 99 99"""
-
-
 @final
 @dataclass(frozen=True)
 class Identity:
@@ -114,8 +112,8 @@ class Identity:
     sigma: float = 0.0  # of the noise in what is told, in units of the image
     side: int = 1  # of the blocks of numbers that can only be told together
 
-    def read(self, values: Values) -> Values:
-        """What is told of a picture's numbers, without noise."""
+    def measure(self, values: Values) -> Values:
+        """Tell a picture's numbers, without noise."""
         return values
 
     def residual(self, values: Values, seen: Values) -> Values:
@@ -123,15 +121,15 @@ class Identity:
         return values - seen
 
     def penalty(self, residual: Values) -> Values:
-        """What a residual costs; its slope is that of the contextual loss."""
+        """The price of a residual; its slope is that of the contextual loss."""
         return residual.abs()
 
-    def agree(self, values: Values, seen: Values, where: Given) -> Values:
-        """Numbers that agree with what was told, the likeliest if these are a first guess."""
+    def restore(self, values: Values, seen: Values, where: Given) -> Values:
+        """The likeliest numbers that agree with what was told, if `values` are a first guess."""
         return seen
 
     def decode(self, seen: Values) -> Values:
-        """Numbers that may be shown."""
+        """Numbers to show."""
         return seen
 
 
@@ -151,7 +149,7 @@ class GaussianNoise:
     def sigma(self) -> float:
         return self.grey_levels * GREY_LEVEL
 
-    def read(self, values: Values) -> Values:
+    def measure(self, values: Values) -> Values:
         return values
 
     def residual(self, values: Values, seen: Values) -> Values:
@@ -161,7 +159,7 @@ class GaussianNoise:
         """The Gaussian's r^2 / 2 sigma^2, times sigma: a number that is off by sigma pulls as any known one does."""
         return residual.square() / (2 * self.sigma)
 
-    def agree(self, values: Values, seen: Values, where: Given) -> Values:
+    def restore(self, values: Values, seen: Values, where: Given) -> Values:
         """The mean of what is likely, if the picture differs from these by a normal amount in each frequency."""
         return values + wiener_filter(seen - values, where, white_noise(self.sigma, seen.shape[1]))
 
@@ -182,7 +180,7 @@ class Quantization:
     def name(self) -> str:
         return f"levels:{self.count}"
 
-    def read(self, values: Values) -> Values:
+    def measure(self, values: Values) -> Values:
         return (((values + 1) / GREY_LEVEL).round().clamp(0, 255) * self.count / 256).floor()
 
     def residual(self, values: Values, seen: Values) -> Values:
@@ -192,7 +190,7 @@ class Quantization:
     def penalty(self, residual: Values) -> Values:
         return residual.abs()
 
-    def agree(self, values: Values, seen: Values, where: Given) -> Values:
+    def restore(self, values: Values, seen: Values, where: Given) -> Values:
         """As if the bins were noise, then clipped into them, to their whole levels, so that rounding leaves none."""
         noise = white_noise(256 / self.count * GREY_LEVEL * UNIFORM, seen.shape[1])
         return self._nearest(values + wiener_filter(self.decode(seen) - values, where, noise), seen, 0.0)
@@ -232,38 +230,38 @@ class Jpeg:
         """Of luma, in grey levels."""
         return jpeg_tables(self.quality)[0].mean().item()
 
-    def read(self, values: Values) -> Values:
-        return (_levels(values) / self._table(values)).round()
+    def measure(self, values: Values) -> Values:
+        return (_to_levels(values) / self._divisors(values)).round()
 
     def residual(self, values: Values, seen: Values) -> Values:
         """By how much each coefficient misses its bin; the transform keeps lengths, and so the unit."""
-        here = _levels(values)
+        here = _to_levels(values)
         return (here - self._nearest(here, seen)) * GREY_LEVEL
 
     def penalty(self, residual: Values) -> Values:
         return residual.abs()
 
-    def agree(self, values: Values, seen: Values, where: Given) -> Values:
+    def restore(self, values: Values, seen: Values, where: Given) -> Values:
         """As if what the bins hide were noise, then clipped into them, and pixels into their range, by turns."""
-        hidden = (self._table(seen) * UNIFORM).square()
+        hidden = (self._divisors(seen) * UNIFORM).square()
         # What was rounded to nothing is hardly ever so much. Photos were found to hold twice what G draws there.
-        hidden = torch.where(seen == 0, torch.minimum(2 * _levels(values).square(), hidden), hidden)
+        hidden = torch.where(seen == 0, torch.minimum(2 * _to_levels(values).square(), hidden), hidden)
         share = where.mean((2, 3), keepdim=True).clamp_min(1e-6)
         noise = ((where * hidden).mean((2, 3), keepdim=True) / share).sqrt() * GREY_LEVEL
         values = values + wiener_filter(self.decode(seen) - values, where, noise)
         for _ in range(ROUNDS):
-            values = _images(self._nearest(_levels(values), seen)).clamp(-1, 1)
+            values = _from_levels(self._nearest(_to_levels(values), seen)).clamp(-1, 1)
         return values
 
     def decode(self, seen: Values) -> Values:
-        """What a viewer shows: the middle of each bin."""
-        return _images(seen * self._table(seen)).clamp(-1, 1)
+        """The middle of each bin, as a viewer shows it."""
+        return _from_levels(seen * self._divisors(seen)).clamp(-1, 1)
 
     def _nearest(self, transformed: Values, seen: Values) -> Values:
-        table = self._table(seen)
+        table = self._divisors(seen)
         return transformed.clamp((seen - 0.5) * table, (seen + 0.5) * table)
 
-    def _table(self, like: Values) -> Float[Tensor, "1 c h w"]:
+    def _divisors(self, like: Values) -> Float[Tensor, "1 c h w"]:
         _, c, h, w = like.shape
         return jpeg_tables(self.quality)[:c].to(like).repeat(1, h // SIDE, w // SIDE)[None]
 
@@ -281,11 +279,11 @@ def jpeg_tables(quality: int) -> Float[Tensor, "3 8 8"]:
     return ((torch.stack([luma, colour, colour]) * percent + 50) // 100).clamp(1, 255).float()
 
 
-def _levels(values: Values) -> Values:
+def _to_levels(values: Values) -> Values:
     """Coefficients as JPEG counts them: in grey levels, 128 being nothing; so much of each colour has no difference."""
     return to_dct((values + 1) / GREY_LEVEL - 128)
 
 
-def _images(transformed: Values) -> Values:
-    """The inverse."""
+def _from_levels(transformed: Values) -> Values:
+    """Invert `_to_levels`."""
     return (from_dct(transformed) + 128) * GREY_LEVEL - 1

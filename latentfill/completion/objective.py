@@ -1,4 +1,4 @@
-"""How good a latent is for an incomplete image. Terms are per image; the smaller, the better."""
+"""The objective of a search: the loss of Yeh et al. (2017) and its terms, per image; the smaller, the better."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ..gan.gan import Discriminator
 from ..images.incomplete import BLOCK, Incomplete
+from ..options import CompleteOptions
 from ..types import Images, Known, Latents, PerImage
 
 Terms = dict[str, PerImage]
@@ -18,7 +19,7 @@ Terms = dict[str, PerImage]
 
 @runtime_checkable
 class Objective(Protocol):
-    """What a search makes small."""
+    """A function that a search minimises."""
 
     def __call__(self, z: Latents, images: Images) -> Terms:
         """Named losses of each image; their sum is what counts. No image may influence another's."""
@@ -36,7 +37,7 @@ def contextual(incomplete: Incomplete, images: Images, weights: Known | None = N
 
 
 def contextual_weights(known: Known, window: int = 7) -> Known:
-    """W, how much each known pixel counts: the share of missing pixels around it (Yeh et al. 2017, eq. 3).
+    """W, the weight of each known pixel: the share of missing pixels around it (Yeh et al. 2017, eq. 3).
 
     `window` is the odd side of the neighbourhood in pixels; beyond its border the image is mirrored. 0 at missing
     pixels, and everywhere if none is missing. Raises ValueError for an even window.
@@ -112,32 +113,33 @@ class CompletionLoss:
             counts = self._counts(images.shape[1])
             # the mean of nothing is 0
             terms = {name: term / torch.where(counts[name] > 0, counts[name], 1) for name, term in terms.items()}
-        # Without weight D need not be asked.
-        judged = self._perceptual(images) * self.lam if self.lam else images.new_zeros(len(images))
-        return terms | {"perceptual": judged}
-
-    def raw(self, images: Images) -> Terms:
-        """The same terms as sums over values, and the perceptual one without lam: for reports."""
-        return self._context(images) | {"perceptual": self._perceptual(images)}
+        if self.lam:
+            perceptual = PERCEPTUAL[self.perceptual](self.discriminator(images)) * self.lam
+        else:  # D would be computed for nothing
+            perceptual = images.new_zeros(len(images))
+        return terms | {"perceptual": perceptual}
 
     def _context(self, images: Images) -> Terms:
         if images.shape != self.incomplete.images.shape:
-            drawn, wanted = tuple(images.shape), tuple(self.incomplete.images.shape)
-            raise ValueError(f"the images to complete are {wanted} but the generator draws {drawn}")
+            ours, theirs = tuple(images.shape), tuple(self.incomplete.images.shape)
+            raise ValueError(f"the images to complete are {theirs} but the generator draws {ours}")
         terms = {"contextual": contextual(self.incomplete, images, self.counted)}
         if self.incomplete.lowres is not None:
             terms["lowres"] = lowres(self.incomplete, images)
-        return terms | {one.operator.name: one.loss(images) for one in self.incomplete.observations}
-
-    def _perceptual(self, images: Images) -> PerImage:
-        return PERCEPTUAL[self.perceptual](self.discriminator(images))
+        return terms | {one.operator.name: one.data_fidelity(images) for one in self.incomplete.observations}
 
     def _counts(self, channels: int) -> Terms:
-        """How many numbers each term compares: a weighted pixel counts in part."""
+        """The number of values that each term compares; a weighted pixel counts in part."""
         counts = {"contextual": self.counted.sum((1, 2, 3)) * channels}
         if self.incomplete.lowres is not None:
             counts["lowres"] = self.incomplete.lowres.sum((1, 2, 3)) * channels
         return counts | {one.operator.name: one.count for one in self.incomplete.observations}
+
+
+def completion_loss(incomplete: Incomplete, discriminator: Discriminator, options: CompleteOptions) -> CompletionLoss:
+    """The loss that these options choose."""
+    o = options
+    return CompletionLoss(incomplete, discriminator, o.lam, o.context, o.window, o.perceptual, o.balance)
 
 
 def _mirrored(side: int, margin: int, device: torch.device) -> Tensor:

@@ -1,4 +1,7 @@
-"""Several attempts at each image: where they start, which is ahead, and which are given up."""
+"""Restarts: where the searches of each image begin, and successive halving, which gives up the worse half of them.
+
+Jamieson and Talwalkar (2016), "Non-stochastic best arm identification and hyperparameter optimization".
+"""
 
 from typing import final
 
@@ -17,15 +20,15 @@ from .laplace import can_vary, sample_around
 from .search import Rows
 
 TYPICAL = 64  # images whose mean shows what colours are usual where
-THINNED = 0.25  # share of the known pixels that the encoder is not shown in a further attempt
-NOISE = 0.1  # of the prior's draws, added to the guess once in the second attempt, twice in the third, ...
+THINNED = 0.25  # share of the known pixels that the encoder is not shown in a further restart
+NOISE = 0.1  # of the prior's draws, added to the guess once in the second restart, twice in the third, ...
 LOUDEST = 0.5  # beyond it, nothing is left of the guess
-CUTS = (0.25, 0.5, 0.75)  # shares of the steps after which half of the attempts are given up
-Numbers = Int[Tensor, "_ _"]  # of attempts
+CUTS = (0.25, 0.5, 0.75)  # shares of the steps after which half of the restarts are given up
+Numbers = Int[Tensor, "_ _"]  # of restarts
 
 
 def uses_encoder(gan: Gan, options: CompleteOptions) -> bool:
-    """Whether the search starts from an encoder's guess. Raises LatentfillError if it should and there is none."""
+    """Say whether the search starts from an encoder's guess. Raises LatentfillError if it should and there is none."""
     if options.start == "encoder" and gan.encoder is None:
         raise LatentfillError(
             "the model has no encoder to start from", "Start with auto or random, or take a model that has one."
@@ -34,41 +37,40 @@ def uses_encoder(gan: Gan, options: CompleteOptions) -> bool:
 
 
 def initial_latents(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> Latents:
-    """[n * options.starts, d]: where the attempts at each image begin, its own in a row.
+    """[n * options.starts, d]: where the restarts of each image begin, its own in a row.
 
-    They depend on the image, the seed and the attempt's number alone. Random ones are the same for every image; those
+    They depend on the image, the seed and the restart's number alone. Random ones are the same for every image; those
     of an encoder are first its guess, then guesses from fewer pixels with growing noise, or where candidates are asked
     for, latents that agree as well with what is known and differ elsewhere.
     """
     n, k = len(incomplete), options.starts
     seeds = [Stream.STARTS.key(options.seed, i) for i in range(k)]
-    drawn = gan.generator.prior.sample(seeds).to(incomplete.images)
+    samples = gan.generator.prior.sample(seeds).to(incomplete.images)
     if not uses_encoder(gan, options):
-        return drawn.repeat(n, 1)
+        return samples.repeat(n, 1)
     if options.candidates > 1 and can_vary(gan.generator.prior, incomplete):
         return sample_around(gan.generator, incomplete, encoder_guess(gan, incomplete), seeds)
-    found = []
+    guesses = []
     for i in range(k):
-        noise = min(NOISE * i, LOUDEST) * drawn[i]
-        found.append(
-            gan.generator.prior.project(encoder_guess(gan, incomplete, Stream.THINNED.key(options.seed, i), i) + noise)
-        )
-    return torch.stack(found, 1).flatten(0, 1)
+        noise = min(NOISE * i, LOUDEST) * samples[i]
+        guess = encoder_guess(gan, incomplete, Stream.THINNED.key(options.seed, i), i)
+        guesses.append(gan.generator.prior.project(guess + noise))
+    return torch.stack(guesses, 1).flatten(0, 1)
 
 
-def encoder_guess(gan: Gan, incomplete: Incomplete, seed: int = 0, attempt: int = 0) -> Latents:
-    """What the encoder makes of all that can be seen; in a further attempt, of fewer pixels."""
+def encoder_guess(gan: Gan, incomplete: Incomplete, seed: int = 0, restart: int = 0) -> Latents:
+    """The encoder's latents for all that can be seen; in a further restart, for fewer pixels."""
     if gan.encoder is None:
         raise ValueError("a guess needs an encoder")
-    images, known = _coloured(gan, incomplete)
-    if attempt:
+    images, known = _add_usual_colours(gan, incomplete)
+    if restart:
         known = known - choose_hidden(known, THINNED, seed, anywhere=True)
     with torch.no_grad():
         return gan.encoder(images, known)
 
 
-def _coloured(gan: Gan, incomplete: Incomplete) -> tuple[Images, Known]:
-    """All that can be seen, and where no colours were seen, those that the generator's images have on average.
+def _add_usual_colours(gan: Gan, incomplete: Incomplete) -> tuple[Images, Known]:
+    """Add the generator's mean colours to all that can be seen, where no colours were.
 
     An encoder that is shown a grey face finds a pale one.
     """
@@ -80,22 +82,22 @@ def _coloured(gan: Gan, incomplete: Incomplete) -> tuple[Images, Known]:
             z = gan.generator.prior.sample([Stream.MEAN_COLOURS.key(number=i) for i in range(TYPICAL)]).to(images)
             with torch.no_grad():
                 mean = gan.generator(z).float().mean(0, keepdim=True)
-            tint = mean - one.operator.picture(one.operator.observe(mean), one.where[:1] * 0 + 1, mean)
+            tint = mean - one.operator.to_images(one.operator.measure(mean), one.where[:1] * 0 + 1, mean)
             images = (images + where * (1 - incomplete.known) * tint).clamp(-1, 1)
     return images, known
 
 
 @final
 class SuccessiveHalving:
-    """Which attempt each row of a search is. Rows are image by image, equally many for each, and become fewer."""
+    """The restart of each row of a search. Rows are image by image, equally many for each, and become fewer."""
 
-    def __init__(self, images: int, attempts: int, survivors: int, cuts: tuple[int, ...] = ()) -> None:
-        self.labels = torch.arange(attempts).expand(images, -1)  # [images, attempts that are left]
+    def __init__(self, images: int, restarts: int, survivors: int, cuts: tuple[int, ...] = ()) -> None:
+        self.labels = torch.arange(restarts).expand(images, -1)  # [images, restarts that are left]
         self.survivors, self.cuts = survivors, cuts
 
     @property
     def left(self) -> int:
-        """Attempts at each image that are still running."""
+        """Restarts of each image that are still running."""
         return self.labels.shape[1]
 
     @property
@@ -104,18 +106,17 @@ class SuccessiveHalving:
         return torch.arange(len(self.labels)).repeat_interleave(self.left)
 
     def halve(self, number: int, score: PerImage) -> Rows | None:
-        """The rows to go on with after step `number`: of each image's the half with the smaller scores."""
+        """The rows to go on with after step `number`: the better half of each image's. None for all."""
         fewer = max(self.survivors, (self.left + 1) // 2)
         if number not in self.cuts or fewer == self.left:
             return None
         order = rank_rows(score, self.left)[:, :fewer].sort(1).values  # in the order in which they came
         self.labels = self.labels.gather(1, order.to(self.labels))
-        return (
-            order + torch.arange(len(order), device=order.device)[:, None] * (score.numel() // len(order))
-        ).flatten()
+        before = torch.arange(len(order), device=order.device)[:, None] * (score.numel() // len(order))
+        return (order + before).flatten()
 
 
-def rank_rows(score: PerImage, attempts: int) -> Numbers:
-    """Of every `attempts` rows in a row: which has the smallest score, the next one, ...; a NaN comes last."""
-    scores = score.view(-1, attempts).nan_to_num(nan=torch.inf)  # a search that has broken down never wins
+def rank_rows(score: PerImage, restarts: int) -> Numbers:
+    """[n, restarts]: of every image's rows, the numbers from the smallest score up; a NaN comes last."""
+    scores = score.view(-1, restarts).nan_to_num(nan=torch.inf)  # a search that has broken down never wins
     return scores.sort(dim=1, stable=True).indices

@@ -1,4 +1,4 @@
-"""Search the latent space: the descent loop, and what every search yields."""
+"""Search the latent space by gradient descent: the loop, its optimisers, and the steps that every search yields."""
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..gan.fused import fuse, fuse_completer
 from ..gan.gan import Gan, Generator
+from ..options import CompleteOptions
 from ..types import Images, Latents, PerImage
 from .objective import Objective, Terms, total
 
@@ -24,7 +25,7 @@ Network = TypeVar("Network")
 @final
 @dataclass(frozen=True)
 class Step:
-    """Where a search stands after `number` updates. `notes` are what a search has to say beside its losses."""
+    """The state of a search after `number` updates. `notes` are what it reports beside its losses."""
 
     number: int
     z: Latents
@@ -42,7 +43,7 @@ Halving = Callable[[Step], tuple[Rows, Objective] | None]
 
 @runtime_checkable
 class Descent(Protocol):
-    """What remembers the gradients of a search. torch's optimisers import its compiler, which takes 0.7 s."""
+    """An optimiser and its memory. torch's own import its compiler, which takes 0.7 s."""
 
     def step(self, z: Latents, gradient: Latents, factor: float) -> None:
         """Move `z` in place, by the rate times `factor`."""
@@ -106,6 +107,19 @@ def nesterov(learning_rate: float = 0.01, momentum: float = 0.9) -> Optimizer:
     return partial(Nesterov, learning_rate, momentum)
 
 
+def choose_optimizer(options: CompleteOptions) -> Optimizer:
+    """The optimiser of the options' method."""
+    o = options
+    if o.method == "nesterov":
+        return nesterov(o.learning_rate, o.momentum)
+    return adam(o.learning_rate, o.beta1, o.beta2, o.epsilon)
+
+
+def choose_schedule(options: CompleteOptions) -> Schedule:
+    """The schedule that the options name."""
+    return cosine if options.schedule == "cosine" else constant
+
+
 def constant(done: float) -> float:
     """The same rate to the end."""
     return 1.0
@@ -125,13 +139,13 @@ def search(
     optimizer: Optimizer,
     schedule: Schedule = constant,
     project: Callable[[Latents], Latents] | None = None,
-    narrow: Halving | None = None,
+    halve: Halving | None = None,
 ) -> Iterator[Step]:
     """Follow the gradient of `objective` from `z`, yielding every step, the start included.
 
     After each update the latents are projected to where the prior wants them, or by `project`; the optimiser's memory
-    is not. Each latent moves by its own gradient alone. `narrow` is asked after each step which rows go on from it, and
-    what their objective is; None for all. Stop early by not asking for more.
+    is not. Each latent moves by its own gradient alone. `halve` says after each step which rows go on from it, and what
+    their objective is; None for all. Stop early by not asking for more.
     """
     z, project = z.detach().clone(), project or generator.prior.project
     descent = optimizer()
@@ -142,7 +156,7 @@ def search(
         gradient = point.gradient
         if gradient is None:
             return
-        if narrow and (kept := narrow(step)):
+        if halve and (kept := halve(step)):
             rows, objective = kept
             gradient, z = gradient[rows], z[rows]
             descent.select(rows)
@@ -151,7 +165,7 @@ def search(
 
 
 class Point(NamedTuple):
-    """A latent of each image, what it draws, how good that is, and where the loss rises."""
+    """A latent of each image, its image, its losses, and the gradient of their sum."""
 
     z: Latents
     images: Images
@@ -160,7 +174,7 @@ class Point(NamedTuple):
 
 
 def evaluate(generator: Generator, objective: Objective, z: Latents, *, differentiate: bool) -> Point:
-    """Everything a search wants to know of `z`. Nothing returned holds on to the computation behind it."""
+    """Evaluate the objective at `z`. Nothing returned holds on to the computation behind it."""
     z = z.detach().clone().requires_grad_(differentiate)
     gradient = None
     with torch.set_grad_enabled(differentiate):
@@ -173,23 +187,23 @@ def evaluate(generator: Generator, objective: Objective, z: Latents, *, differen
 
 
 def prepare(gan: Gan, dtype: torch.dtype, *, conditional: bool = False) -> Gan:
-    """The networks as a search wants them: in inference mode, computing in `dtype`. The caller's stay as they are.
+    """Copy the networks in inference mode, computing in `dtype`. The caller's stay as they are.
 
     Of a `conditional` search that is the completer alone; the others are left as they are, which saves half the time.
     """
     if conditional:
-        return replace(gan, completer=fuse_completer(_resting(gan.completer, dtype), dtype))
-    resting = replace(
+        return replace(gan, completer=fuse_completer(_freeze(gan.completer, dtype), dtype))
+    frozen = replace(
         gan,
-        generator=_resting(gan.generator, dtype),
-        discriminator=_resting(gan.discriminator, dtype),
-        encoder=_resting(gan.encoder, dtype),
-        completer=_resting(gan.completer, dtype),
+        generator=_freeze(gan.generator, dtype),
+        discriminator=_freeze(gan.discriminator, dtype),
+        encoder=_freeze(gan.encoder, dtype),
+        completer=_freeze(gan.completer, dtype),
     )
-    return fuse(resting, dtype)
+    return fuse(frozen, dtype)
 
 
-def _resting(network: Network, dtype: torch.dtype) -> Network:
+def _freeze(network: Network, dtype: torch.dtype) -> Network:
     """A copy in inference mode that shares its numbers with the original, and computes no gradients of them."""
     if not isinstance(network, nn.Module):
         return network
@@ -198,5 +212,5 @@ def _resting(network: Network, dtype: torch.dtype) -> Network:
     twin: Any = deepcopy(network, shared).eval()  # what is shared is not copied
     if hasattr(twin, "precision"):
         twin.precision = dtype
-    resting: Network = twin
-    return resting
+    frozen: Network = twin
+    return frozen

@@ -15,6 +15,8 @@ from PIL import Image
 
 from ..types import Hole, Images, PixelBatch, Pixels
 
+GREY_LEVEL = 2 / 255  # one of 255, in the range [-1, 1] of images
+
 
 def to_images(pixels: Pixels, channels: int = 3) -> Images:
     """uint8 [H, W, 3] in 0..255 -> float32 [1, channels, H, W] in [-1, 1]; one channel is the luma of Rec. 601."""

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch.nn import functional as F
 
-from ..completion.noise import GREY_LEVEL, GaussianNoise, Identity, Jpeg, NoiseModel, Quantization
+from ..completion.noise import GaussianNoise, Identity, Jpeg, NoiseModel, Quantization
 from ..completion.operators import LinearOperator, Operator, simulate
 from ..errors import HoleError, ImageError
 from ..faces.placement import Placement
@@ -21,6 +21,7 @@ from ..images.holes import to_known
 from ..images.incomplete import Given
 from ..images.metadata import profile_fits
 from ..images.photos import Original, Values
+from ..images.pixels import GREY_LEVEL
 from ..types import Hole, Images, Known
 from .outside import diffuse
 
@@ -208,7 +209,7 @@ def sight_of(sight: Operator, placement: Placement) -> Operator:
 
 def _decoded(reading: NoiseModel, seen: Images) -> Images:
     h, w = seen.shape[2:]
-    return reading.decode(reading.read(padded(seen, reading.side)))[:, :, :h, :w]
+    return reading.decode(reading.measure(padded(seen, reading.side)))[:, :, :h, :w]
 
 
 def _deviation(reading: NoiseModel) -> float:

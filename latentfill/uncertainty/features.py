@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..completion.complete import Completion
 from ..completion.conditional import completer_noise, uses_completer
-from ..completion.held_out import GREY_LEVEL, choose_hidden, hide_pixels, rmse
+from ..completion.held_out import choose_hidden, hide_pixels, rmse
 from ..completion.operators import IDENTITY, Operator
 from ..completion.restarts import uses_encoder
 from ..completion.search import prepare
@@ -23,6 +23,7 @@ from ..device import choose_precision
 from ..gan.gan import Gan
 from ..images.blending import poisson, poisson_like
 from ..images.incomplete import Incomplete
+from ..images.pixels import GREY_LEVEL
 from ..options import CompleteOptions
 from ..seeds import Stream
 from ..types import Images, Known, PerImage

@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from ..completion.held_out import GREY_LEVEL
 from ..errors import DataError
+from ..images.pixels import GREY_LEVEL
 from ..options import CompleteOptions
 from ..seeds import philox
 from ..types import Images, Known

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from latentfill.completion.complete import complete, loss_of, watch
+from latentfill.completion.complete import complete, watch
 from latentfill.completion.completion import best_of
+from latentfill.completion.objective import completion_loss
 from latentfill.completion.restarts import SuccessiveHalving
 from latentfill.completion.search import Step
 from latentfill.gan.dcgan import DcganDiscriminator, DcganGenerator, initialise
@@ -245,7 +246,7 @@ def test_the_presets_are_the_two_settings():
 def test_the_loss_follows_the_options():
     gan, incomplete = linear_gan(), Incomplete(some_images(1), center_hole(1))
     options = CompleteOptions(lam=0.5, context="weighted", window=3, perceptual="saturating", balance="mean")
-    loss = loss_of(gan, incomplete, options)
+    loss = completion_loss(incomplete, gan.discriminator, options)
     assert (loss.lam, loss.context, loss.window) == (0.5, "weighted", 3)
     assert (loss.perceptual, loss.balance) == ("saturating", "mean")
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from latentfill.completion.complete import complete, loss_of, watch
+from latentfill.completion.complete import complete, watch
 from latentfill.completion.ilo import optimise_maps
+from latentfill.completion.objective import completion_loss
 from latentfill.completion.search import cosine, prepare
 from latentfill.gan import checkpoint as building
 from latentfill.gan.dcgan import DcganDiscriminator, DcganGenerator, initialise
@@ -58,7 +59,7 @@ def test_what_is_known_is_met_closer_than_by_any_latent():
 def test_a_high_price_keeps_the_generator_as_it_is():
     gan, incomplete = prepare(tiny_dcgan(), torch.float32), Incomplete(some_images(2), a_hole(2))
     z = gan.generator.prior.sample([1, 2])
-    objective = loss_of(gan, incomplete, OPTIONS)
+    objective = completion_loss(incomplete, gan.discriminator, OPTIONS)
     for weight, near in ((1e3, True), (0.0, False)):
         *_, last = optimise_maps(gan.generator, objective, z, steps=100, rate=0.02, weight=weight)
         with torch.no_grad():
@@ -69,7 +70,8 @@ def test_a_high_price_keeps_the_generator_as_it_is():
 def test_the_start_is_the_searched_latent_and_the_price_is_in_the_loss():
     gan, incomplete = prepare(tiny_dcgan(), torch.float32), Incomplete(some_images(2), a_hole(2))
     z = gan.generator.prior.sample([1, 2])
-    steps = list(optimise_maps(gan.generator, loss_of(gan, incomplete, OPTIONS), z, steps=3, rate=0.1, weight=0.01))
+    objective = completion_loss(incomplete, gan.discriminator, OPTIONS)
+    steps = list(optimise_maps(gan.generator, objective, z, steps=3, rate=0.1, weight=0.01))
     assert [step.number for step in steps] == [0, 1, 2, 3]
     assert torch.equal(steps[0].z, z) and steps[0].terms["tuning"].tolist() == [0, 0]
     torch.testing.assert_close(steps[0].images, gan.generator(z))

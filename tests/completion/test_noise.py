@@ -10,7 +10,6 @@ from skimage.data import astronaut
 from torch.nn.functional import avg_pool2d
 
 from latentfill.completion.noise import (
-    GREY_LEVEL,
     GaussianNoise,
     Identity,
     Jpeg,
@@ -21,7 +20,7 @@ from latentfill.completion.noise import (
     white_noise,
     wiener_filter,
 )
-from latentfill.images.pixels import batch_to_images, to_pixels
+from latentfill.images.pixels import GREY_LEVEL, batch_to_images, to_pixels
 
 
 def photo(side=64, top=40, left=150):
@@ -51,11 +50,11 @@ def test_jpeg_is_what_pillow_writes_and_reads(quality):
     np.testing.assert_array_equal(ours[0].flatten(), told[0])
     np.testing.assert_array_equal(ours[1].flatten(), told[1])
     jpeg = Jpeg(quality)
-    told = jpeg.read(batch_to_images(decoded.astype(np.uint8)[None]))  # the file's numbers, but for saturated pixels
+    told = jpeg.measure(batch_to_images(decoded.astype(np.uint8)[None]))  # the file's numbers, but for saturated pixels
     shown = to_pixels(jpeg.decode(told))[0].astype(int)
     assert np.abs(shown - decoded).mean() < 0.5 and (np.abs(shown - decoded) > 2).mean() < 0.001
     if quality <= 75:  # at 100 a bin is as wide as the rounding of libjpeg, which computes in whole numbers
-        assert (jpeg.read(images()) != told).double().mean() < 0.01
+        assert (jpeg.measure(images()) != told).double().mean() < 0.01
 
 
 def test_a_grey_jpeg_is_what_pillow_writes():
@@ -63,9 +62,9 @@ def test_a_grey_jpeg_is_what_pillow_writes():
     Image.fromarray(grey).save(file, "JPEG", quality=20)
     decoded = np.asarray(Image.open(file))
     jpeg = Jpeg(20)
-    told = jpeg.read(batch_to_images(decoded[None, ..., None]))
+    told = jpeg.measure(batch_to_images(decoded[None, ..., None]))
     assert np.abs(to_pixels(jpeg.decode(told))[0][..., 0].astype(int) - decoded.astype(int)).max() <= 1
-    assert (jpeg.read(batch_to_images(grey[None, ..., None])) != told).sum() <= 4
+    assert (jpeg.measure(batch_to_images(grey[None, ..., None])) != told).sum() <= 4
 
 
 def test_the_transform_keeps_lengths_of_grey_and_is_inverted():
@@ -84,11 +83,11 @@ def test_white_noise_has_the_same_deviation_at_every_frequency():
 @settings(max_examples=40, deadline=None)
 def test_levels_part_the_grey_levels_into_bins_of_nearly_equal_width(count):
     levels, every = Quantization(count), torch.arange(256.0).view(1, 1, 16, 16) * GREY_LEVEL - 1
-    seen = levels.read(every)
+    seen = levels.measure(every)
     numbers, widths = seen.unique(return_counts=True)
     assert numbers.tolist() == list(range(count)) and widths.max() - widths.min() <= 1
     assert levels.residual(every, seen).abs().max() < 1e-6  # each is in its own bin
-    assert torch.equal(levels.read(levels.decode(seen)), seen)  # and so is the bin's middle
+    assert torch.equal(levels.measure(levels.decode(seen)), seen)  # and so is the bin's middle
 
 
 @pytest.mark.parametrize("count", [2, 3, 8, 16])
@@ -96,7 +95,8 @@ def test_a_quantised_file_is_understood_however_its_levels_are_spread(count):
     number = torch.arange(float(count))
     for shown in (number * 255 / (count - 1), (number * 256 / count).ceil(), (number + 0.5) * 256 / count):
         file = shown.round().clamp(0, 255)  # white and black kept, cut off below, in the middle
-        assert Quantization(count).read((file * GREY_LEVEL - 1).view(1, 1, 1, -1)).flatten().tolist() == number.tolist()
+        measured = Quantization(count).measure((file * GREY_LEVEL - 1).view(1, 1, 1, -1))
+        assert measured.flatten().tolist() == number.tolist()
 
 
 def test_outside_a_bin_the_loss_grows_with_the_distance():
@@ -109,7 +109,7 @@ def test_outside_a_bin_the_loss_grows_with_the_distance():
 
 def test_a_coefficient_of_a_jpeg_may_lie_half_a_divisor_off():
     jpeg, values = Jpeg(50), torch.full((1, 1, 8, 8), 128 * GREY_LEVEL - 1)
-    seen = jpeg.read(values)
+    seen = jpeg.measure(values)
     assert seen.abs().max() == 0
     for share, missed in ((0.4, 0.0), (-0.4, 0.0), (0.6, 0.1), (-0.7, -0.2)):
         shift = torch.zeros(1, 1, 8, 8)
@@ -132,10 +132,10 @@ def test_noise_costs_what_a_gaussian_does_with_the_slope_of_a_known_pixel_at_one
 @pytest.mark.parametrize("channels", [1, 3])
 def test_what_agrees_agrees_exactly_and_within_the_range(reading, channels):
     truth = images()[:, :channels]
-    seen = reading.read(truth)
+    seen = reading.measure(truth)
     guess = images(top=100)[:, :channels]
     assert reading.residual(guess, seen).abs().max() > 10 * GREY_LEVEL
-    agreeing = reading.agree(guess, seen, everywhere(guess))
+    agreeing = reading.restore(guess, seen, everywhere(guess))
     assert reading.residual(agreeing, seen).abs().max() < 0.05 * GREY_LEVEL
     assert agreeing.abs().max() <= 1 + 1e-6
 
@@ -144,12 +144,12 @@ def test_what_agrees_agrees_exactly_and_within_the_range(reading, channels):
 def test_with_a_good_guess_the_picture_is_better_than_what_was_told_and_than_the_guess(reading):
     truth = images()
     guess = avg_pool2d(truth, 5, stride=1, padding=2, count_include_pad=False) + 5 * GREY_LEVEL
-    seen = reading.read(truth) + reading.sigma * randn(*truth.shape)
+    seen = reading.measure(truth) + reading.sigma * randn(*truth.shape)
 
     def error(values):
         return (values - truth).square().mean().sqrt().item() / GREY_LEVEL
 
-    agreeing = error(reading.agree(guess, seen, everywhere(guess)))
+    agreeing = error(reading.restore(guess, seen, everywhere(guess)))
     assert agreeing < error(guess) and agreeing < 0.9 * error(reading.decode(seen))
 
 
