@@ -28,7 +28,9 @@ def restore(observed: Observed, hole: Hole, pieces: Sequence[Piece]) -> Values:
     unit = factor * sight.noise.side
     where = observed.where(hole)
     seen = padded(observed.seen, sight.noise.side)
-    told = sight.noise.measure(seen if sight.linear.grey else seen.expand(-1, 3, -1, -1))  # a grey file may show colours
+    told = sight.noise.measure(
+        seen if sight.linear.grey else seen.expand(-1, 3, -1, -1)
+    )  # a grey file may show colours
     colours = padded(images_of(shown).expand(-1, 3, -1, -1), unit)
     flat = (colours * enlarged(where, sight)).sum((2, 3), keepdim=True) / enlarged(where, sight).sum().clamp_min(1)
     whole = len(pieces) == 1 and sight_of(sight, pieces[0].placement) is sight and pieces[0].placement.size == height
