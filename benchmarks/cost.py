@@ -19,47 +19,42 @@ from machine import heading, table
 from PIL import Image
 
 from latentfill import load
-from latentfill.batch.complete import Batch
-from latentfill.batch.inputs import Reader
-from latentfill.batch.outputs import Question, list_pictures, model_of, named
+from latentfill.batch.complete import metadata
+from latentfill.batch.inputs import Plan
+from latentfill.batch.outputs import Input, digest_model, list_pictures, name_inputs, write_result
 from latentfill.cli.option_parsing import read_options
 from latentfill.cluster.tables import Manifest, told
 from latentfill.errors import ExtraError
 from latentfill.faces.detector import detect_faces
 from latentfill.files.naming import FolderResults
 from latentfill.gan.gan import Gan
+from latentfill.images.photos import encode
 from latentfill.models import DEFAULT
 from latentfill.options.commands import CompleteCommand
+from latentfill.pipeline import Done, Failed, Placed, Step, run
 
 NAMES = 10_000  # of questions whose memory is measured
 SLOW, FEWER = "seed", 24  # this preset completes so many times fewer pictures
 
 
-def phases(options: CompleteCommand, gan: Gan, questions: list[Question]) -> tuple[float, float, float]:
-    """Processor seconds of all questions: to read and cut, to search, to judge, blend and write."""
-    reader, model = Reader(options, gan, alone=False), model_of(gan)
-    spent = [0.0, 0.0, 0.0]
-    before = time.process_time()
-
-    def note(phase: int) -> None:
-        nonlocal before
+def phases(options: CompleteCommand, gan: Gan, inputs: list[Input]) -> tuple[float, float, float]:
+    """Processor seconds of all inputs: to read and cut, to search, to judge, blend and write."""
+    plan, spent, before = Plan.of(options, gan), [0.0, 0.0, 0.0], time.process_time()
+    given = {item.number: item for item in inputs}
+    requests = (plan.read(item)[1] for item in inputs)
+    for event in run(requests, gan, options.search, options.photo, options.limits, batch_size=options.batch_size):
+        phase = {Placed: 0, Step: 1}.get(type(event), 2)
+        if isinstance(event, Failed):
+            raise event.error
+        if isinstance(event, Done):
+            item, facts = given[event.key], {**metadata(event), **digest_model(gan)}
+            write_result(item, options, plan.digest_contents(item), facts, encode(event.filled.candidates[0]))
         now = time.process_time()
         spent[phase], before = spent[phase] + now - before, now
-
-    for cuts in reader.batches(questions):
-        note(0)
-        batch = Batch(options, gan, cuts, reader, drawn=False, model=model)
-        for _ in batch.search():
-            pass
-        note(1)
-        for _, made in batch.finish():
-            if isinstance(made, Exception):
-                raise made
-        note(2)
     return spent[0], spent[1], spent[2]
 
 
-def sizes(questions: list[Question], out: Path) -> list[tuple[str, str]]:
+def sizes(questions: list[Input], out: Path) -> list[tuple[str, str]]:
     """Mean bytes of what is read and written, as answers lie in `out`."""
     stories = [q.file(".json").read_text() for q in questions]
     digits = sum(_digits(json.loads(story)) for story in stories) / sum(map(len, stories))
@@ -72,9 +67,9 @@ def sizes(questions: list[Question], out: Path) -> list[tuple[str, str]]:
     ]
 
 
-def ask(place: Path, out: Path) -> list[Question]:
+def ask(place: Path, out: Path) -> list[Input]:
     """The questions of a command that completes these pictures."""
-    return named(list_pictures([place], out, {}).sources, out, FolderResults(out))
+    return name_inputs(list_pictures([place], out, {}).sources, out, FolderResults(out))
 
 
 def _digits(told: object) -> int:

@@ -16,7 +16,7 @@ from machine import heading, table
 from seams import seam
 
 import latentfill
-from latentfill.batch.complete import around, cell
+from latentfill.batch.sheets import around, cell
 from latentfill.completion.complete import complete
 from latentfill.errors import LatentfillError
 from latentfill.faces.detector import detect_faces

@@ -16,7 +16,7 @@ import numpy as np
 from machine import heading, table
 
 import latentfill
-from latentfill.batch.complete import around, cell
+from latentfill.batch.sheets import around, cell
 from latentfill.completion.complete import Completion, complete
 from latentfill.errors import LatentfillError
 from latentfill.faces.detector import detect_faces

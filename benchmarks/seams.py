@@ -22,7 +22,7 @@ from photos import ellipse
 from scipy import ndimage
 
 import latentfill
-from latentfill.batch.complete import around, cell
+from latentfill.batch.sheets import around, cell
 from latentfill.completion.complete import complete
 from latentfill.faces.detector import detect_faces
 from latentfill.faces.placement import Placement

@@ -3,7 +3,7 @@
 `run` is all of it; `place`, `search` and `put_back` are its parts, for callers with a thread for each.
 """
 
-from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, chain
 from math import inf
@@ -15,14 +15,13 @@ import numpy as np
 import torch
 
 from .completion.complete import Completion, watch
-from .completion.operators import Operator
-from .completion.operators import parse_operator as parse_operator
+from .completion.operators import Operator, parse_operator
 from .errors import ExtraError, HoleError, ImageError, LatentfillError, is_out_of_memory
 from .faces.placement import Placement
 from .gan.gan import Gan
 from .images import photos
 from .images.archives import Source
-from .images.hole_pictures import DrawnHole, check_size, decode_hole, interpret_array
+from .images.hole_pictures import WHITE, DrawnHole, check_size, decode_hole, interpret_array
 from .images.holes import AT_PHOTO_SIZE, HoleSpec, parse
 from .images.holes import draw as draw_spec
 from .images.incomplete import Incomplete, concatenate
@@ -53,7 +52,7 @@ class Request:
     `photo` is a file, its bytes, or what `fill` takes as an array. `hole` is what `fill` takes, a parsed or a drawn
     hole, or the bytes of a picture of it. `operator` says what the photo is a measurement of; with `degrade` such a
     measurement is made of it first, with `fit` its central square is resized to the model's size. `seed` is that of
-    random holes and of the noise. Events carry the `key`, errors the `name`.
+    random holes and of the noise; levels from `threshold` on are white. Events carry the `key`, errors the `name`.
     """
 
     photo: Original | np.ndarray | Path | str | bytes
@@ -61,9 +60,10 @@ class Request:
     operator: Operator | str | Sequence[str] | None = None
     landmarks: Sequence[Any] | np.ndarray = ()
     name: str = "the photo"
-    key: Hashable = None
+    key: Any = None
     seed: int = 0
     invert: bool = False
+    threshold: int = WHITE
     fit: bool = False
     degrade: bool = False
 
@@ -83,7 +83,7 @@ class Placed:
     incomplete: Incomplete | None
 
     @property
-    def key(self) -> Hashable:
+    def key(self) -> Any:
         return self.request.key
 
 
@@ -97,7 +97,7 @@ class Step:
     completion: Completion
 
     @property
-    def keys(self) -> tuple[Hashable, ...]:
+    def keys(self) -> tuple[Any, ...]:
         return tuple(placed.key for placed in self.batch)
 
 
@@ -133,7 +133,7 @@ class Done:
     found: Found
 
     @property
-    def key(self) -> Hashable:
+    def key(self) -> Any:
         return self.placed.key
 
 
@@ -146,7 +146,7 @@ class Failed:
     error: LatentfillError
 
     @property
-    def key(self) -> Hashable:
+    def key(self) -> Any:
         return self.request.key
 
 
@@ -263,7 +263,7 @@ def place(request: Request, gan: Gan, options: PhotoOptions, limits: ReadLimits)
         raise ValueError("nothing is asked: give a hole, or say with observe what the photo is")
     hole = "full" if request.hole is None else request.hole
     if isinstance(hole, str | Path):
-        hole = parse(str(hole), invert=request.invert)
+        hole = parse(str(hole), invert=request.invert, threshold=request.threshold)
     original = open_photo(request.photo, limits, name)
     original, drawn = _fitted(original, hole, request, operator, gan.network.size, limits)
     landmarks, asked = request.landmarks, drawn.hole
@@ -283,7 +283,7 @@ def place(request: Request, gan: Gan, options: PhotoOptions, limits: ReadLimits)
     made = replace(made, notes=(*drawn.notes, *made.notes))
     sights = made.sights
     incomplete = pose(gan, made.crops, made.crop_holes, lowres=drawn.lowres, sights=sights) if made.crops else None
-    return Placed(request, original, drawn, made, incomplete)
+    return Placed(replace(request, photo=original), original, drawn, made, incomplete)  # what was encoded can go
 
 
 def search(
@@ -340,18 +340,19 @@ def draw_hole(
     limits: ReadLimits | None = None,
     *,
     invert: bool = False,
+    threshold: int = WHITE,
 ) -> DrawnHole:
     """The hole of a photo, from anything that `Request` takes for one; `limits` are those of files."""
     limits, shape = limits or ReadLimits(), original.values.shape[:2]
     if isinstance(hole, DrawnHole):
         return hole
     if isinstance(hole, str | Path):
-        hole = parse(str(hole), invert=invert)
+        hole = parse(str(hole), invert=invert, threshold=threshold)
     if isinstance(hole, HoleSpec):
         photo = original.photo()
         return draw_spec(hole, shape, seed=seed, photo=photo, name=name, limits=limits, draw_feature=draw_feature)
     if isinstance(hole, bytes):
-        drawn = decode_hole(hole, f"{name}: its hole", limits, invert=invert)
+        drawn = decode_hole(hole, f"{name}: its hole", limits, invert=invert, threshold=threshold)
         check_size(drawn.hole.shape, shape, f"{name}: its hole", "the picture")
         return drawn
     if not isinstance(hole, np.ndarray) or hole.dtype not in (np.uint8, np.bool_):
@@ -390,23 +391,6 @@ def put_back(
     return Filled(tuple(made), question.placements, tuple(losses), notes, trust)
 
 
-def ask(
-    original: Original,
-    hole: Hole | DrawnHole,
-    gan: Gan,
-    options: PhotoOptions,
-    landmarks: Sequence[Any] | np.ndarray = (),
-    name: str = "the photo",
-    *,
-    sight: Operator | None = None,
-    most: int | None = None,
-) -> tuple[Cut, Incomplete | None]:
-    """As `place`, for callers that are still to move to it."""
-    limits = replace(ReadLimits(), max_pixels=most) if most else ReadLimits()
-    placed = place(Request(original, hole, sight, landmarks, name), gan, options, limits)
-    return placed.cut, placed.incomplete
-
-
 def out_of_memory(name: str) -> ImageError:
     """The error for a photo that memory does not hold, alone either."""
     cure = "Save it smaller, give a smaller --attempts or --candidates, or take a machine with more memory."
@@ -439,7 +423,8 @@ def _fitted(
     """The photo, at the size that is asked for, and its hole."""
 
     def draw(photo: Original) -> DrawnHole:
-        return draw_hole(hole, photo, request.seed, request.name, limits, invert=request.invert)
+        invert, threshold = request.invert, request.threshold
+        return draw_hole(hole, photo, request.seed, request.name, limits, invert=invert, threshold=threshold)
 
     def fitted(side: int) -> Original:
         return Original(fit(original.photo().opaque(), side))

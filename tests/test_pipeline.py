@@ -19,7 +19,7 @@ from latentfill.options import Alignment, CompleteOptions, NetworkOptions, Photo
 from latentfill.photo import crop as cutting
 from latentfill.photo.crop import alignment_of, cut
 from latentfill.photo.locate import Found, upright
-from latentfill.pipeline import ask, put_back
+from latentfill.pipeline import Request, place, put_back
 from latentfill.web.routes.edit import shrink
 
 PLAIN = build(NetworkOptions(size=16, base=4, latent=6))
@@ -307,7 +307,8 @@ def test_a_photo_of_one_colour_stored_as_rgb_stays_one(way, toned, depth):
     unit = np.iinfo(depth).max // 255
     photo = np.rint(grey[..., None] * np.array(toned) * unit).astype(depth)
     hole = hole_at((16, 16), 6, 6, 10, 11) if side == 16 else hole_at((512, 512), 106, 203, 160, 245)
-    question, incomplete = ask(Original(photo), hole, FACES, PhotoOptions())
+    placed = place(Request(Original(photo), hole), FACES, PhotoOptions(), ReadLimits())
+    question, incomplete = placed.cut, placed.incomplete
     completion = complete(FACES, incomplete, OPTIONS).candidates[0]
     completion = replace(completion, images=torch.randn_like(completion.images).clamp(-1, 1))
     question = shrink(question, 300) if way == "shrink" else question

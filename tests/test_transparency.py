@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from latentfill import fill
-from latentfill.batch import complete as candidates
+from latentfill.batch import sheets
 from latentfill.batch.align import Cutter, Task
 from latentfill.batch.records import Row
 from latentfill.completion.operators import parse_operator
@@ -69,8 +69,8 @@ def tried(path):
 def offered(path):
     original = photos.read_original(photos.Source(path.name, path))
     cut = Cut(original, np.zeros((SIDE, SIDE), np.uint8), (), (), (), 0.0)
-    candidates.offer(path.parent.parent, cut, Filled((original,), (), ()))
-    return np.asarray(Image.open(path.parent.parent / "sheet.png"))[:, : candidates.CELL]
+    sheets.write_candidates(path.parent.parent, cut, Filled((original,), (), ()))
+    return np.asarray(Image.open(path.parent.parent / "sheet.png"))[:, : sheets.CELL]
 
 
 @pytest.mark.parametrize("way", [learned, aligned, tried, offered])

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 from unicodedata import normalize
 
-from ..completion import operators as observations
-from ..completion.operators import Operator
+from ..completion.operators import Operator, parse_operator
 from ..errors import LatentfillError
 from ..files import records
 from ..files.contents import Contents, Landmarks, describe_changes, digest_hole, digest_landmarks, digest_photo
 from ..files.listing import Listing, Roles, list_sources
 from ..files.naming import Results, location, name_results
 from ..files.records import ForeignFileError
-from ..gan.checkpoint import digest_weights
+from ..gan.checkpoint import digest_weights as digest_networks
 from ..gan.gan import Gan
 from ..images import photos
 from ..images.holes import HoleSpec
@@ -35,10 +34,10 @@ INVERTED = " inverted"
 
 @final
 @dataclass(frozen=True)
-class Question:
-    """One input and where its answer goes: `stem`.png and `stem`.json. `hole` is a picture of its own hole, encoded.
+class Input:
+    """One input and where its result goes: `stem`.png and `stem`.json. `hole` is a picture of its own hole, encoded.
 
-    `photo` is the SHA-256 of its file, "" until that is computed; `moved` the name that its answer would have, if
+    `photo` is the SHA-256 of its file, "" until that is computed; `moved` the name that its result would have, if
     another file had not been there.
     """
 
@@ -69,46 +68,46 @@ def list_pictures(places: Sequence[Path], out: Path, roles: Roles, read: Sequenc
     return listed
 
 
-def named(
+def name_inputs(
     sources: Sequence[photos.Source],
     out: Path,
     results: Results,
     *,
     anew: bool = False,
     digest: Callable[[photos.Source], str] = digest_photo,
-) -> list[Question]:
-    """A question for each source, numbered from 1, with a name of its own in `out`; `anew` if all are to be made."""
+) -> list[Input]:
+    """An input for each source, numbered from 1, with a name of its own in `out`; `anew` if all are to be made."""
     names = name_results(sources, results, digest, anew=anew)
     return [
-        Question(source, number, out / name.stem, photo=name.photo, moved=name.moved)
+        Input(source, number, out / name.stem, photo=name.photo, moved=name.moved)
         for number, (source, name) in enumerate(zip(sources, names, strict=True), 1)
     ]
 
 
 def hole_seed(seed: int, name: str) -> int:
-    """What an image's hole is drawn from: the name of its file alone, so that neighbours and order do not matter."""
+    """The seed of an image's hole: of the name of its file alone, so that neighbours and order do not matter."""
     text = normalize("NFC", f"{seed} {name}")  # some systems take letters and their accents apart
     digest = hashlib.sha256(text.encode(errors="surrogateescape")).digest()
     return int.from_bytes(digest[:8], "little")
 
 
-def hole_of(options: "CompleteCommand") -> str:
-    """What is to be filled: of an observed picture nothing, if nothing is said."""
-    return options.hole or ("full" if sight_of(options) or options.photo.extend else "center")
+def hole_text(options: "CompleteCommand") -> str:
+    """The hole as a user writes it: of a measurement none, if none is given."""
+    return options.hole or ("full" if operator_of(options) or options.photo.extend else "center")
 
 
-def sight_of(options: "CompleteCommand") -> Operator | None:
-    """What the pictures are observations of, or are made to be."""
+def operator_of(options: "CompleteCommand") -> Operator | None:
+    """The measurement operator that the pictures are seen through, or are to be."""
     written = options.degrade if options.observe is None else options.observe
-    return None if written is None else observations.parse_operator(written)
+    return None if written is None else parse_operator(written)
 
 
-def asked_for(options: "CompleteCommand") -> dict[str, Any]:
-    """What decides how a photo is completed and what is drawn of it, as it stands in the metadata."""
+def choices(options: "CompleteCommand") -> dict[str, Any]:
+    """The options that decide how a photo is completed and what is drawn of it, as they stand in the metadata."""
     return {
         "observe": options.observe,
         "degrade": options.degrade,
-        "hole": hole_of(options) + (INVERTED if options.invert else ""),
+        "hole": hole_text(options) + (INVERTED if options.invert else ""),
         "hole_threshold": options.hole_threshold,
         "model": options.model,
         "class": options.class_name,
@@ -122,38 +121,38 @@ def asked_for(options: "CompleteCommand") -> dict[str, Any]:
     }
 
 
-def made_of(question: Question, spec: HoleSpec, landmarks: Landmarks) -> Contents:
+def digest_contents(item: Input, spec: HoleSpec, landmarks: Landmarks) -> Contents:
     """The contents that a completion is made of, as digests."""
     return {
-        "photo": question.photo or digest_photo(question.source),
-        "hole": digest_hole(spec, question.source.name, question.hole),
-        "landmarks": digest_landmarks(landmarks, question.source.name),
-        "place": location(question.source),
+        "photo": item.photo or digest_photo(item.source),
+        "hole": digest_hole(spec, item.source.name, item.hole),
+        "landmarks": digest_landmarks(landmarks, item.source.name),
+        "place": location(item.source),
     }
 
 
-def open_questions(
-    questions: Iterable[Question], options: "CompleteCommand", spec: HoleSpec, landmarks: Landmarks, gan: Gan
-) -> tuple[list[Question], list[str]]:
-    """The questions that are not answered yet, and sentences about those that were, of other contents.
+def list_unfinished(
+    inputs: Iterable[Input], options: "CompleteCommand", spec: HoleSpec, landmarks: Landmarks, gan: Gan
+) -> tuple[list[Input], list[str]]:
+    """The inputs without a result, and sentences about those whose result was made of other contents.
 
-    Raises LatentfillError if an answer was made with other options or another model: skipping it would pass it off
-    as one of these.
+    Raises LatentfillError if a result was made with other options or another model: skipping it would pass it off as
+    one of these.
     """
-    asked, found = asked_for(options), model_of(gan)
-    left: list[Question] = []
+    chosen, found = choices(options), digest_model(gan)
+    left: list[Input] = []
     notes: list[str] = []
-    for question in questions:
-        metadata, picture = records.read_metadata(question.file(".json")), question.file(".png")
+    for item in inputs:
+        metadata, picture = records.read_metadata(item.file(".json")), item.file(".png")
         state = "" if metadata is None else _state_of(picture, metadata)
         if options.overwrite or metadata is None or not state:
-            left.append(question)
+            left.append(item)
             continue
-        now = made_of(question, spec, landmarks)
-        check_same(metadata, asked, metadata.get("made_of", {}), now, found, str(picture))
+        now = digest_contents(item, spec, landmarks)
+        check_same(metadata, chosen, metadata.get("made_of", {}), now, found, str(picture))
         if changed := describe_changes(metadata.get("made_of", {}), now):
-            notes.append(f"{question.source.name}: made anew, since {changed} changed")
-            left.append(question)
+            notes.append(f"{item.source.name}: made anew, since {changed} changed")
+            left.append(item)
         elif state == CHANGED:
             notes.append(
                 f"{picture} was changed since it was written, and stays as it is; remove it to have it made anew"
@@ -162,48 +161,53 @@ def open_questions(
 
 
 def check_same(
-    told: Mapping[str, Any], asked: Mapping[str, Any], was: Contents, now: Contents, model: Mapping[str, str], what: str
+    before: Mapping[str, Any],
+    chosen: Mapping[str, Any],
+    was: Contents,
+    now: Contents,
+    model: Mapping[str, str],
+    what: str,
 ) -> None:
-    """Raise LatentfillError, which names the first difference, if an answer was made otherwise than is asked for now.
+    """Raise LatentfillError, which names the first difference, if a result was made otherwise than is chosen for now.
 
     Two names of one hole, or of one model, are no difference.
     """
     defaults = asdict(CompleteOptions())
-    kept = {name: value for name, value in told.get("options", {}).items() if name in defaults}  # others are gone
-    told = {**LEFT_ALONE, **told, "options": {**defaults, **kept}}
-    told["photo"] = {"grow": 0, "extend": "", **told.get("photo", {})}
-    told, asked = _take_apart(told), _take_apart(asked)
+    kept = {name: value for name, value in before.get("options", {}).items() if name in defaults}  # others are gone
+    before = {**LEFT_ALONE, **before, "options": {**defaults, **kept}}
+    before["photo"] = {"grow": 0, "extend": "", **before.get("photo", {})}
+    before, chosen = _take_apart(before), _take_apart(chosen)
     if now.get("hole") is not None and was.get("hole") == now["hole"]:
-        told["hole"] = asked["hole"]
-    if told.get("weights") == model["weights"]:
-        told["model"] = asked["model"]
-    difference = next(_differences(told, asked), None)
+        before["hole"] = chosen["hole"]
+    if before.get("weights") == model["weights"]:
+        before["model"] = chosen["model"]
+    difference = next(_differences(before, chosen), None)
     if difference is None:
-        changed = [words for key, words in OF_MODEL.items() if told.get(key, model[key]) != model[key]]
-        difference = f"with {asked['model']} as it was then: {changed[0]} changed since" if changed else None
+        changed = [words for key, words in OF_MODEL.items() if before.get(key, model[key]) != model[key]]
+        difference = f"with {chosen['model']} as it was then: {changed[0]} changed since" if changed else None
     if difference is not None:
         raise LatentfillError(f"{what} was made {difference}", ANEW)
 
 
-def model_of(gan: Gan) -> dict[str, str]:
-    """What tells a model from another of its name: digests of all that completes, and of what it says of itself."""
+def digest_model(gan: Gan) -> dict[str, str]:
+    """Digests that tell a model from another of its name: of its weights, and of its calibration and alignment."""
     about = json.dumps({name: gan.about.get(name) for name in ("alignment", "trust")}, sort_keys=True, default=str)
-    return {"weights": weights_of(gan), "calibration": records.digest(about.encode())}
+    return {"weights": digest_weights(gan), "calibration": records.digest(about.encode())}
 
 
-def weights_of(gan: Gan) -> str:
+def digest_weights(gan: Gan) -> str:
     """A digest of all weights that complete."""
-    return digest_weights(gan.generator, gan.discriminator, gan.encoder, gan.completer)
+    return digest_networks(gan.generator, gan.discriminator, gan.encoder, gan.completer)
 
 
-def write_answer(
-    question: Question, options: "CompleteCommand", contents: Contents, facts: Mapping[str, Any], picture: bytes
+def write_result(
+    item: Input, options: "CompleteCommand", contents: Contents, facts: Mapping[str, Any], picture: bytes
 ) -> Path:
     """Write one completion, a PNG file, and before it its metadata, by which it is known as ours and as answered.
 
     Raises ForeignFileError if something else is in its place, or was put there since, by another command too.
     """
-    path, about = question.file(".png"), question.file(".json")
+    path, about = item.file(".png"), item.file(".json")
     before = records.read_metadata(about)
     if (about.exists() or path.exists()) and not records.can_replace(path, before):
         raise ForeignFileError(f"{path} was not written by latentfill, or was changed since", records.MOVE)
@@ -211,7 +215,7 @@ def write_answer(
     if was.get("photo", contents["photo"]) != contents["photo"] and was.get("place") != contents["place"]:
         raise ForeignFileError(f"{path} was meanwhile written for another photo", "Give the same command again.")
     output = {"sha256": records.digest(picture), "before": [records.digest_file(path)] if path.exists() else []}
-    metadata = {"image": question.source.name, **asked_for(options), **facts, "made_of": contents, "output": output}
+    metadata = {"image": item.source.name, **choices(options), **facts, "made_of": contents, "output": output}
     text = json.dumps(records.seal(metadata), indent=1) + "\n"
     photos.put(about, lambda file: file.write(text.encode()))
     photos.put(path, lambda file: file.write(picture))
@@ -236,18 +240,22 @@ def _take_apart(about: Mapping[str, Any]) -> dict[str, Any]:
     return {**about, "hole": hole.removesuffix(INVERTED), "invert": hole.endswith(INVERTED)}
 
 
-def _differences(told: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
-    """Each choice that was another, as a user writes it: "with --steps 5, not 100"; what is not told was not there."""
-    for key, value in asked.items():
-        if key == "made_of" or key not in told or told[key] == value:
+def _differences(before: Mapping[str, Any], chosen: Mapping[str, Any]) -> Iterator[str]:
+    """Each choice that was another, as a user writes it: "with --steps 5, not 100"; options may be new."""
+    for key, value in chosen.items():
+        if key == "made_of" or key not in before or before[key] == value:
             continue
-        if isinstance(value, dict) and isinstance(told[key], dict):
-            yield from _differences(told[key], value)
+        if isinstance(value, dict) and isinstance(before[key], dict):
+            yield from _differences(before[key], value)
             continue
         flag = f"--{key.replace('_', '-')}"
         if isinstance(value, bool):
             yield f"{'without' if value else 'with'} {flag}"
-        elif told[key] is None or value is None:
-            yield f"without {flag}, not with {value}" if told[key] is None else f"with {flag} {told[key]}, not without"
+        elif before[key] is None or value is None:
+            yield (
+                f"without {flag}, not with {value}"
+                if before[key] is None
+                else f"with {flag} {before[key]}, not without"
+            )
         else:
-            yield f"with {flag} {told[key]}, not {value}"
+            yield f"with {flag} {before[key]}, not {value}"

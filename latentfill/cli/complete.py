@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,12 @@ from ..options.commands import CompleteCommand as Options
 from .output import name_process, say
 
 if TYPE_CHECKING:
+    from ..batch.inputs import Plan
+    from ..batch.outputs import Input
     from ..gan.gan import Gan
+    from ..pipeline import Step
+
+Rejected = tuple[str, str]  # the name of a picture, and why it cannot be completed
 
 
 def run(options: Options) -> int:
@@ -47,11 +53,11 @@ def run(options: Options) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         sweep(options.out)
         if options.where.engine == "ray":
-            return _spread(_keep_pipes(options), gan)
-        return _answer(_keep_pipes(options), gan)
+            return _on_ray(_keep_pipes(options), gan)
+        return _complete(_keep_pipes(options), gan)
 
 
-def _spread(options: Options, gan: "Gan") -> int:
+def _on_ray(options: Options, gan: "Gan") -> int:
     """The same on Ray: actors answer, and a manifest tells of each picture."""
     from ..cluster.drive import complete
     from .progress import Bar
@@ -84,33 +90,79 @@ def _keep_pipes(options: Options) -> Options:
     return replace(options, hole=hole, landmarks=landmarks and Path(save_pipe(str(landmarks), run, "landmarks")))
 
 
-def _answer(options: Options, gan: "Gan") -> int:
-    from ..batch.inputs import Reader
-    from ..batch.outputs import list_pictures, named, open_questions
+def _complete(options: Options, gan: "Gan") -> int:
+    """The same in this process, or in several of this machine."""
+    from ..batch.complete import worker_count
+    from ..batch.inputs import Plan
+    from ..batch.outputs import list_pictures, list_unfinished, name_inputs
     from ..files.contents import hole_roles
     from ..files.listing import print_omissions
     from ..files.naming import FolderResults
-    from .completing import answer_all
 
-    reader = Reader(options, gan)
-    roles = hole_roles(reader.spec, options.images, options.out)
-    listed = list_pictures(options.images, options.out, roles)
+    plan = Plan.of(options, gan)
+    (options.out / "_run" / "rejected.csv").unlink(missing_ok=True)
+    listed = list_pictures(options.images, options.out, hole_roles(plan.hole, options.images, options.out))
     print_omissions(listed)
-    questions = named(listed.sources, options.out, FolderResults(options.out), anew=options.overwrite)
-    if not questions:
+    inputs = name_inputs(listed.sources, options.out, FolderResults(options.out), anew=options.overwrite)
+    if not inputs:
         raise LatentfillError(
             f"no pictures in {', '.join(map(str, options.images))}", "Give pictures, or folders of them."
         )
-    open_ones, notes = open_questions(questions[: options.max_images], options, reader.spec, reader.landmarks, gan)
-    count = len(questions[: options.max_images])
-    if done := count - len(open_ones):
-        print(f"{done} of {count} are done already (--overwrite makes them anew)", file=sys.stderr)
+    inputs = inputs[: options.max_images]
+    unfinished, notes = list_unfinished(inputs, options, plan.hole, plan.landmarks, gan)
+    if done := len(inputs) - len(unfinished):
+        print(f"{done} of {len(inputs)} are done already (--overwrite makes them anew)", file=sys.stderr)
     moved = [
-        f"{q.source.name}: goes to {q.file('.png')}, since there is another {q.moved}.png" for q in open_ones if q.moved
+        f"{one.source.name}: goes to {one.file('.png')}, since there is another {one.moved}.png"
+        for one in unfinished
+        if one.moved
     ]
     print(*(f"{note}\n" for note in [*notes, *moved]), sep="", end="", file=sys.stderr)
-    completed = answer_all(options, gan, reader, open_ones)
-    for name, reason in reader.rejected:
-        print(f"{name}: {reason}", file=sys.stderr)
-    print(f"{completed} completed, {len(reader.rejected)} rejected, in {options.out}", file=sys.stderr)
-    return 1 if reader.rejected else 0
+    workers = worker_count(options, gan, len(unfinished))
+    rejected = _in_processes(options, unfinished, workers) if workers > 1 else _alone(plan, gan, unfinished)
+    for name, why in rejected:
+        print(f"{name}: {why}", file=sys.stderr)
+    completed = len(unfinished) - len(rejected)
+    print(f"{completed} completed, {len(rejected)} rejected, in {options.out}", file=sys.stderr)
+    return 1 if rejected else 0
+
+
+def _alone(plan: "Plan", gan: "Gan", inputs: "Sequence[Input]") -> list[Rejected]:
+    from ..batch.complete import complete, reason, write_rejected
+    from .progress import Bar
+
+    done = 0
+    rejected: list[Rejected] = []
+    with Bar("complete", "steps") as bar:
+
+        def watch(step: "Step") -> None:
+            completion, numbers = step.completion, step.keys
+            steps = max(1, completion.total)
+            note = f"photos {numbers[0]}-{numbers[-1]}  loss {completion.loss.mean().item():.4g}"
+            bar.update(done * steps + completion.number * len(numbers), len(inputs) * steps, note)
+
+        with closing(complete(plan, gan, inputs, watch=watch)) as results:
+            for item, made in results:
+                done += 1
+                if isinstance(made, LatentfillError):
+                    rejected.append((item.source.name, reason(item, made)))
+                    write_rejected(plan.options.out, rejected)
+                else:
+                    say(made)
+    return rejected
+
+
+def _in_processes(options: Options, inputs: "Sequence[Input]", workers: int) -> list[Rejected]:
+    from ..batch.complete import complete_in_processes, write_rejected
+    from .progress import Bar
+
+    rejected: list[Rejected] = []
+    with Bar("complete", "photos") as bar, closing(complete_in_processes(options, inputs, workers)) as results:
+        for done, (item, made) in enumerate(results, 1):
+            if isinstance(made, str):
+                rejected.append((item.source.name, made))
+                write_rejected(options.out, rejected)
+            else:
+                say(made)
+            bar.update(done, len(inputs))
+    return rejected

@@ -173,7 +173,7 @@ def _verify(source: "Source", after: Path, spec: "HoleSpec", options: Options) -
 
 def _pairs(before: Path, after: Path, roles: "Roles") -> "Iterator[tuple[Source, Path]]":
     """Each photo and the file that must be its completion: by the record of `complete`, or named as it or the photo."""
-    from ..batch.outputs import list_pictures, named
+    from ..batch.outputs import list_pictures, name_inputs
     from ..files.listing import find_pictures, print_omissions
     from ..files.naming import FolderResults
 
@@ -182,7 +182,7 @@ def _pairs(before: Path, after: Path, roles: "Roles") -> "Iterator[tuple[Source,
     if after.is_dir():
         listed = list_pictures([before], after, roles)
         print_omissions(listed)
-        questions = named(listed.sources, after, FolderResults(after))
+        questions = name_inputs(listed.sources, after, FolderResults(after))
         for question in questions:
             name, plain = after / question.source.name, question.moved or question.stem.relative_to(after).as_posix()
             ways = (question.file(".png"), after / f"{plain}.png", name.with_suffix(".png"), name)

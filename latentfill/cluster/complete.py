@@ -17,9 +17,9 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from ..batch.complete import drain
-from ..batch.inputs import Reader, reason
-from ..batch.outputs import Question, asked_for, check_same, model_of, open_questions
+from ..batch.complete import complete, reason
+from ..batch.inputs import Plan
+from ..batch.outputs import Input, check_same, choices, digest_model, list_unfinished
 from ..errors import LatentfillError
 from ..files import records
 from ..files.contents import Contents, describe_changes, digest_hole
@@ -96,39 +96,37 @@ class Done:
 
 @final
 class Completer:
-    """What an actor does. The reader and the batch are those of the plain loop, so the answers are too."""
+    """What an actor does: requests of a block go through the pipeline as those of one process do."""
 
     def __init__(self, options: "CompleteCommand", model: Mapping[str, str]) -> None:
         self._options, self._model = options, model
         self._gan = load(options.model, "auto" if options.device == "cuda" else options.device, options.class_name)
-        if model_of(self._gan) != model:
+        if digest_model(self._gan) != model:
             raise LatentfillError(f"{options.model} is another model on this machine", "Copy the model's file there.")
         self._manifest = Manifest(options.out)
         self._scratch = Path(tempfile.gettempdir()) / "latentfill-shards" / str(os.getpid())
         clear_up(self._scratch.parent)
-        self._reader = Reader(options, self._gan, alone=False)
+        here = replace(options, out=self._scratch) if options.write == "tar" else options
+        self._plan = Plan.of(here, self._gan)
 
-    def __call__(self, items: Sequence[Question]) -> list[Row]:
-        """Complete the questions that are not answered yet. The rows of all, in their order."""
-        self._reader.rejected.clear()
-        options, reader, given = self._options, self._reader, {item.number: item for item in items}
-        if options.write == "tar":
-            options = replace(options, out=self._scratch)
-        questions = [replace(q, stem=options.out / q.stem) for q in fetch(items)]
-        open_ones, _ = open_questions(questions, options, reader.spec, reader.landmarks, self._gan)
-        left = {question.number for question in open_ones}
-        rows = {q.number: self._row(q, given[q.number].stem) for q in questions if q.number not in left}
-        for question, made in drain(options, self._gan, reader, open_ones, drawn=False, model=self._model):
+    def __call__(self, items: Sequence[Input]) -> list[Row]:
+        """Complete the inputs that have no result yet. The rows of all, in their order."""
+        plan, given = self._plan, {item.number: item for item in items}
+        inputs = [replace(item, stem=plan.options.out / item.stem) for item in fetch(items)]
+        unfinished, _ = list_unfinished(inputs, plan.options, plan.hole, plan.landmarks, self._gan)
+        left = {item.number for item in unfinished}
+        rows = {one.number: self._row(one, given[one.number].stem) for one in inputs if one.number not in left}
+        for one, made in complete(plan, self._gan, unfinished, drawn=False, model=self._model):
+            item = given[one.number]
             if isinstance(made, LatentfillError):
-                rows[question.number] = self.failed(given[question.number], reason(question.source.name, made))
+                rows[one.number] = self.failed(item, reason(item, made))
             else:
-                rows[question.number] = self._row(question, given[question.number].stem)
-        rejected = dict(reader.rejected)
-        return [rows.get(item.number) or self.failed(item, rejected[item.source.name]) for item in items]
+                rows[one.number] = self._row(one, item.stem)
+        return [rows[item.number] for item in items]
 
-    def failed(self, item: Question, reason: str) -> Row:
+    def failed(self, item: Input, reason: str) -> Row:
         """The row of a picture that cannot be completed."""
-        asked = asked_for(self._options)
+        asked = choices(self._options)
         return {
             "stem": item.stem.as_posix(),
             "path": item.source.name,
@@ -147,7 +145,7 @@ class Completer:
         bad = tuple((row["path"], row["error"]) for row in made if row.get("error"))
         return Done(tuple(outputs), len(made) - len(bad), bad)
 
-    def _row(self, question: Question, stem: Path) -> Row:
+    def _row(self, question: Input, stem: Path) -> Row:
         metadata = json.loads(question.file(".json").read_text())
         return told(question, metadata, stem.as_posix(), question.file(".png").stat().st_size)
 
@@ -169,9 +167,9 @@ class Job:
     """One output folder, from the driver's side."""
 
     def __init__(
-        self, options: "CompleteCommand", questions: Sequence[Question], model: Mapping[str, str], reader: Reader
+        self, options: "CompleteCommand", questions: Sequence[Input], model: Mapping[str, str], plan: Plan
     ) -> None:
-        self.options, self.questions, self.model, self._reader = options, questions, model, reader
+        self.options, self.questions, self.model, self._plan = options, questions, model, plan
         self.manifest = Manifest(options.out)
         self._sizes: dict[str, int] = {}
         self.notes: dict[str, str] = {}
@@ -216,7 +214,7 @@ class Job:
         self._sweep(kept)
         return {stem: rows[stem] for stem in self._stems if stem in rows}
 
-    def _block(self, group: Sequence[Question]) -> Block:
+    def _block(self, group: Sequence[Input]) -> Block:
         out = self.options.out
         digest = hashlib.sha256("\0".join(q.source.name for q in group).encode(errors="surrogateescape")).hexdigest()
         items = tuple(replace(q, stem=q.stem.relative_to(out)) for q in group)
@@ -250,12 +248,12 @@ class Job:
                 self._sizes[output] = -1
         return bool(self._sizes[output] == row["output_bytes"])
 
-    def _changed(self, row: Row, question: Question) -> str:
+    def _changed(self, row: Row, question: Input) -> str:
         """Which contents are others than those that an answer was made of; early rows did not say."""
         was: Contents = {name: row[name] for name in ("photo", "hole_sha256", "landmarks")}
         if was["photo"] is None:
             return ""
-        now = self._reader.contents(fetch([question])[0])
+        now = self._plan.digest_contents(fetch([question])[0])
         return describe_changes({**was, "hole": was["hole_sha256"]}, now)
 
     def _check_same(self) -> None:
@@ -272,11 +270,9 @@ class Job:
                 records.remove(path)
 
     def _asked(self) -> dict[str, Any]:
-        spec = self._reader.spec
+        spec = self._plan.hole
         made_of = {"hole": digest_hole(spec, "") if spec.kind == "file" else None}
-        return dict(
-            json.loads(json.dumps({**asked_for(self.options), "write": self.options.write, "made_of": made_of}))
-        )
+        return dict(json.loads(json.dumps({**choices(self.options), "write": self.options.write, "made_of": made_of})))
 
     def _kept(self) -> dict[str, Any]:
         try:

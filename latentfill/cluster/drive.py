@@ -1,4 +1,4 @@
-"""What the process does that was called: start or join Ray, hand out the work, show how far it is, and end well."""
+"""What the process does that was called: start or join Ray, hand out the run_on_ray, show how far it is, and end well."""
 
 import io
 import signal
@@ -9,8 +9,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from ..batch.inputs import Reader, write_rejected
-from ..batch.outputs import model_of
+from ..batch.complete import write_rejected
+from ..batch.inputs import Plan
+from ..batch.outputs import digest_model
 from ..errors import LatentfillError
 from ..files.contents import hole_roles
 from ..files.locks import lock_folder
@@ -36,18 +37,18 @@ def complete(options: "CompleteCommand", gan: Gan, watch: Watch) -> tuple[dict[s
 
     Raises LatentfillError where nothing can be done, KeyboardInterrupt when stopped: what is done is in the manifest.
     """
-    reader = Reader(options, gan, alone=False)  # raises for options that go ill together, before anything is started
+    plan = Plan.of(options, gan)  # raises for options that go ill together, before anything is started
     lock = lock_folder(options.out)
     try:
         results = Manifest(options.out) if options.write == "tar" else FolderResults(options.out)
-        roles = hole_roles(reader.spec, options.images, options.out)
+        roles = hole_roles(plan.hole, options.images, options.out)
         asked, left_out = questions(options.images, options.out, results, roles, anew=options.overwrite)
         print(*(f"{line}\n" for line in left_out), sep="", end="", file=sys.stderr)
         asked = asked[: options.max_images]
         if not asked:
             what = f"no pictures in {', '.join(map(str, options.images))}"
             raise LatentfillError(what, "Give pictures, folders, tars or Parquet files of them.")
-        job = Job(options, asked, model_of(gan), reader)
+        job = Job(options, asked, digest_model(gan), plan)
         if done := len(asked) - job.open:
             print(f"{done:,} of {len(asked):,} are done already (--overwrite makes them anew)", file=sys.stderr)
         print(*(f"{note}\n" for note in job.notes.values()), sep="", end="", file=sys.stderr)
@@ -97,7 +98,7 @@ def run_on_ray(
 def _finish(job: Job) -> dict[str, Row]:
     rows = job.finish()
     bad = [(row["path"], row["error"]) for row in rows.values() if row["error"]]
-    write_rejected(job.options.out / "_run" / "rejected.csv", bad)
+    write_rejected(job.options.out, bad)
     return rows
 
 

@@ -13,7 +13,7 @@ from typing import Any, final
 import pyarrow
 from pyarrow import ipc, parquet
 
-from ..batch.outputs import Question, list_pictures, named
+from ..batch.outputs import Input, list_pictures, name_inputs
 from ..errors import DataError
 from ..files.contents import digest_photo
 from ..files.listing import Listing, Omissions, Roles
@@ -28,7 +28,7 @@ CURE = "Write columns path (text) and bytes (binary), and if wanted hole (binary
 
 def questions(
     places: Sequence[Path], out: Path, results: Results, roles: Roles, *, anew: bool = False
-) -> tuple[list[Question], tuple[str, ...]]:
+) -> tuple[list[Input], tuple[str, ...]]:
     """Every picture in the places, of which some may be Parquet files or folders of them; and what was left out.
 
     Raises DataError for a table that cannot be read, and for paths that are there twice.
@@ -50,17 +50,17 @@ def questions(
         if path in seen:
             raise DataError(f"{source.path}: the path {source.name!r} is there twice", "Give every picture its own.")
         seen[path] = source.name
-    return named(sources, out, results, anew=anew, digest=_digest), listed.left_out
+    return name_inputs(sources, out, results, anew=anew, digest=_digest), listed.left_out
 
 
-def fetch(asked: Iterable[Question]) -> list[Question]:
+def fetch(asked: Iterable[Input]) -> list[Input]:
     """The questions, with the bytes of those that lie in tables."""
     return [_fetched(one) if one.source.path.suffix.lower() == SUFFIX and one.source.member else one for one in asked]
 
 
 def _digest(source: Source) -> str:
     """Of a picture's file, also if it lies in a table."""
-    return digest_photo(fetch([Question(source, 0, Path())])[0].source)
+    return digest_photo(fetch([Input(source, 0, Path())])[0].source)
 
 
 def _below(folder: Path, roles: Roles) -> list[Path]:
@@ -95,7 +95,7 @@ def _name(name: str | None, path: Path, group: int, row: int) -> str:
     return name or f"{path.stem}-{group}-{row}"
 
 
-def _fetched(question: Question) -> Question:
+def _fetched(question: Input) -> Input:
     source = question.source
     group, row = map(int, source.member.split(":"))
     try:
@@ -153,7 +153,7 @@ EMPTY: Row = dict.fromkeys(COLUMNS.names)  # what manifests of earlier versions 
 AT_ONCE = 50_000  # rows in memory while the manifest is written, and in a group of its rows
 
 
-def told(question: Question, story: Mapping[str, Any], stem: str, size: int) -> Row:
+def told(question: Input, story: Mapping[str, Any], stem: str, size: int) -> Row:
     """The row of a picture that was completed, from its story."""
     made_of = story["made_of"]
     trusts = [square["trust"] for square in story["squares"] if square["trust"]]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from latentfill.batch.complete import picture
+from latentfill.batch.sheets import draw_map
 from latentfill.cli.main import run
 from latentfill.gan import checkpoint
 from latentfill.gan import checkpoint as building
@@ -84,4 +84,4 @@ def test_where_nothing_is_missing_nothing_is_searched_and_where_all_is_that_is_s
 
 def test_a_map_is_black_where_there_is_none():
     levels = torch.tensor([0.0, 32.0, 99.0, torch.nan]).view(1, 1, 2, 2)
-    assert picture(levels)[0][..., 0].tolist() == [[0, 128], [255, 0]]
+    assert draw_map(levels)[0][..., 0].tolist() == [[0, 128], [255, 0]]

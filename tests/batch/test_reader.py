@@ -2,8 +2,9 @@ import io
 
 from PIL import Image
 
-from latentfill.batch.inputs import Reader
-from latentfill.batch.outputs import Question
+from latentfill.batch.complete import complete
+from latentfill.batch.inputs import Plan
+from latentfill.batch.outputs import Input
 from latentfill.errors import LatentfillError
 from latentfill.gan.checkpoint import build
 from latentfill.images.photos import Source
@@ -19,9 +20,10 @@ def encoded(mode, colour):
 
 def test_a_hole_that_came_with_its_picture_is_within_the_limits_that_were_given(tmp_path):
     photo, hole = encoded("RGB", "red"), encoded("L", 255) + bytes(900)
-    question = Question(Source("a", tmp_path, size=len(photo), data=photo), 1, tmp_path / "out" / "a", hole)
+    question = Input(Source("a", tmp_path, size=len(photo), data=photo), 1, tmp_path / "out" / "a", hole)
     for most, fits in ((len(hole), True), (len(photo), False)):
         options = CompleteCommand((), tmp_path / "out", limits=ReadLimits(max_bytes=most))
-        made = Reader(options, build(NetworkOptions(size=16, base=2, latent=3)), alone=False)._attempt(question)
+        gan = build(NetworkOptions(size=16, base=2, latent=3))
+        ((_, made),) = complete(Plan.of(options, gan), gan, [question])
         assert isinstance(made, LatentfillError)
         assert ("a: its hole: " in made.what and "more than the limit" in made.what) != fits

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentfill.batch import complete as batch
+from latentfill import pipeline
 from latentfill.batch import workers
 from latentfill.cli.main import VERBS, run
 from latentfill.cli.output import is_closed
@@ -185,14 +185,14 @@ def test_a_full_disk_stops_all_and_a_folder_that_is_closed_costs_its_own(complet
 
 def short_of_memory(monkeypatch, fits):
     """Let a search of more squares than fit fail as torch does."""
-    real = batch.watch
+    real = pipeline.watch
 
     def watch(gan, incomplete, options):
         if not fits(incomplete):
             raise RuntimeError(ALLOCATOR)
         yield from real(gan, incomplete, options)
 
-    monkeypatch.setattr(batch, "watch", watch)
+    monkeypatch.setattr(pipeline, "watch", watch)
 
 
 def test_what_memory_does_not_hold_side_by_side_is_searched_in_halves(complete, tmp_path, monkeypatch, capsys):
@@ -226,7 +226,7 @@ def test_memory_that_one_photo_lacks_costs_that_photo(complete, tmp_path, monkey
             raise error
         return real(*given, **named)
 
-    module, name = (originals, "from_bytes") if where == "read" else (batch, "put_back")
+    module, name = (originals, "from_bytes") if where == "read" else (pipeline, "put_back")
     real = getattr(module, name)
     monkeypatch.setattr(module, name, fail_once)
     assert complete() == 1
@@ -239,10 +239,10 @@ def test_a_batch_that_kills_its_worker_is_halved_until_the_one_is_found(complete
 
     def share_out(work, tasks, workers_, preload):
         for task in tasks:
-            bad = any(question.source.name == "005.png" for question in task)
+            bad = any(item.source.name == "005.png" for item in task)
             yield task, workers.Killed("its process was killed by SIGKILL") if bad else work(task)
 
-    monkeypatch.setattr(workers, "share_out", share_out)
+    monkeypatch.setattr("latentfill.batch.complete.share_out", share_out)
     assert complete("--batch-size", 4, "--workers", 2) == 1
     told = capsys.readouterr()
     assert told.out.count(".png") == 7 and "005.png: its process was killed" in told.err

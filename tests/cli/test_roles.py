@@ -179,14 +179,14 @@ def test_of_two_commands_at_once_neither_replaces_what_the_other_wrote(here, mon
 
     for day, i in (("mon", 0), ("tue", 1)):
         save(f"{day}/a.png", i)
-    real = batch.write_answer
+    real = batch.write_result
 
     def write(*facts):
-        monkeypatch.setattr(batch, "write_answer", real)
+        monkeypatch.setattr(batch, "write_result", real)
         assert complete("tue", "--out", "out") == 0  # while the other searches
         return real(*facts)
 
-    monkeypatch.setattr(batch, "write_answer", write)
+    monkeypatch.setattr(batch, "write_result", write)
     assert complete("mon", "--out", "out") == 1
     assert "out/a.png was meanwhile written for another photo. Give the same" in capsys.readouterr().err
     assert run(["verify", "tue/a.png", "out/a.png", "center"]) == 0

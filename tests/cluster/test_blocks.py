@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from latentfill.batch.inputs import Reader
-from latentfill.batch.outputs import model_of
+from latentfill.batch.inputs import Plan
+from latentfill.batch.outputs import digest_model
 from latentfill.cli.option_parsing import read_options
 from latentfill.cluster import drive as driving
 from latentfill.cluster import tables
@@ -60,7 +60,7 @@ def job(options):
     claim_run(out)
     results = Manifest(out) if options.write == "tar" else FolderResults(out)
     questions, _ = tables.questions(options.images, out, results, {}, anew=options.overwrite)
-    return Job(options, questions, model_of(gan), Reader(options, gan, alone=False))
+    return Job(options, questions, digest_model(gan), Plan.of(options, gan))
 
 
 def work_off(options, workers=2, most=None):

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from latentfill.batch.inputs import Reader
-from latentfill.batch.outputs import Question
+from latentfill.batch.inputs import Plan
+from latentfill.batch.outputs import Input
 from latentfill.images.archives import Source
 from latentfill.images.photos import FORMATS, Original
 from latentfill.options import CompleteOptions
 from latentfill.options.commands import CompleteCommand
-from latentfill.pipeline import draw_hole, fill
+from latentfill.pipeline import draw_hole, fill, place
 from latentfill.web.forms import CompleteForm
 from latentfill.web.routes.complete import read_request
 
@@ -95,7 +95,8 @@ def test_a_hole_says_the_same_on_every_way(name, client, models, photo, tmp_path
 
     for own in (None, data):  # the command line's, and one from a table
         options = CompleteCommand((), tmp_path / "out", hole="center" if own else str(path))
-        _, cut = Reader(options, gan, alone=False)._read(Question(source, 1, tmp_path / "out" / "cat", own))
+        _, request = Plan.of(options, gan).read(Input(source, 1, tmp_path / "out" / "cat", own))
+        cut = place(request, gan, options.photo, options.limits).cut
         found.append((cut.hole, cut.notes))
     drawn = draw_hole(str(path), original, 0, "cat.png")  # Python's
     found.append((drawn.hole, drawn.notes))
