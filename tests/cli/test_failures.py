@@ -149,7 +149,7 @@ def refuse(monkeypatch, number, name=""):
 
         real(path, full if name in str(path) else fill)
 
-    for module in (photos, originals):
+    for module in (photos,):
         monkeypatch.setattr(module, "put", put)
 
 
@@ -226,7 +226,7 @@ def test_memory_that_one_photo_lacks_costs_that_photo(complete, tmp_path, monkey
             raise error
         return real(*given, **named)
 
-    module, name = (originals, "from_bytes") if where == "read" else (pipeline, "put_back")
+    module, name = (photos, "decode_original") if where == "read" else (pipeline, "put_back")
     real = getattr(module, name)
     monkeypatch.setattr(module, name, fail_once)
     assert complete() == 1
