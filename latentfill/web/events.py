@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..batch.complete import BRIGHTER
+from ..batch.sheets import BRIGHTER
 from ..completion.complete import Completion
 from ..completion.conditional import uses_completer
 from ..faces.placement import Placement
