@@ -408,3 +408,12 @@ def test_a_painted_hole_without_white_is_questioned(tmp_path):
     assert "tolerance" in notes_of("colour:#fff", photo=a_photo())
     assert "no pixel is transparent" in notes_of("alpha", photo=a_photo(alpha=np.full((6, 8), 255, np.uint8)))
     assert not notes_of("full")
+
+
+@pytest.mark.parametrize(("threshold", "found"), [(1, 3), (60, 2), (128, 1), (255, 1)])
+def test_the_threshold_says_from_where_on_grey_is_white(threshold, found, tmp_path):
+    Image.fromarray(np.array([[0, 59, 60, 255]], np.uint8)).save(tmp_path / "hole.png")
+    spec = parse(str(tmp_path / "hole.png"), threshold=threshold)
+    assert (draw(spec, (1, 4), seed=0).hole > 0).sum() == found
+    inverted = parse(str(tmp_path / "hole.png"), threshold=threshold, invert=True)
+    assert (draw(inverted, (1, 4), seed=0).hole == 0).sum() == found
