@@ -68,7 +68,7 @@ def presets(gan: Gan) -> Pixels:
 def converge(gan: Gan) -> list[Image.Image]:
     """Her face with its left half erased: the paper's search, step by step, and one pass of the completer."""
     face = astronaut(gan)
-    hole = holes.draw(holes.parse("left"), face.shape[:2], seed=0, name="astronaut")
+    hole = holes.draw(holes.parse("left"), face.shape[:2], seed=0, name="astronaut").hole
     question = pose(gan, [face], [hole])
     options = replace(COMPLETE_PRESETS["paper"], steps=FRAMES[-1])
     shown = {step.number: step for step in watch(gan, question, options) if step.number in FRAMES}
