@@ -1,4 +1,4 @@
-"""What a completion is made of, by content: two are the same if photo, hole and landmarks have the same digests."""
+"""Digests of the inputs of a completion: two are the same if photo, hole and landmarks have the same."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from .records import digest, digest_file, is_completion
 Landmarks = Mapping[str, Sequence[Any]]
 Contents = Mapping[str, str | None]
 """SHA-256 of each content; None for what there is not, "" for what cannot be read"""
-WORDS = {"photo": "the photo has", "hole": "its hole has", "landmarks": "its landmarks have"}
+PHRASES = {"photo": "the photo has", "hole": "its hole has", "landmarks": "its landmarks have"}
 
 
 def hole_roles(spec: HoleSpec, places: Sequence[Path], out: Path) -> Roles:
@@ -49,7 +49,7 @@ def digest_photo(source: Source) -> str:
 
 
 def file_stamp(source: Source) -> str:
-    """What changes whenever a picture's file does, without reading it; "" where there is no file.
+    """A text that changes whenever a picture's file does, without reading it; "" where there is no file.
 
     The time of the last change of an inode can be set back by no copy, archive or editor.
     """
@@ -81,8 +81,8 @@ def digest_landmarks(landmarks: Landmarks, name: str) -> str | None:
 
 
 def describe_changes(was: Contents, now: Contents) -> str:
-    """Which contents are others than they were, in words; what was not kept counts as the same."""
-    return " and ".join(words for name, words in WORDS.items() if name in was and was[name] != now[name])
+    """A phrase that names the contents that changed; those that were not kept count as the same."""
+    return " and ".join(words for name, words in PHRASES.items() if name in was and was[name] != now[name])
 
 
 def _is_same(path: Path, other: Path) -> bool:

@@ -1,9 +1,4 @@
-"""What comes through a pipe: `-`, /dev/stdin, and the places that a shell makes of <(...). It can be read once.
-
-The pictures in a folder, of any depth, and what of it is none, and why.
-
-Which of the files in places are pictures to work on, and what of them is left out, and why.
-"""
+"""List the pictures in files, folders, archives and pipes, and count what is left out, and why."""
 
 import os
 import sys
@@ -43,7 +38,7 @@ PIPES = (PIPE, Path("/dev/stdin"), Path("/dev/fd/0"))
 
 
 def is_pipe(place: Path) -> bool:
-    """Whether a place is one that can be read once alone."""
+    """Whether a place is a pipe, which can be read only once: `-`, /dev/stdin, or a shell's <(...)."""
     try:
         return place in PIPES or place.parent == Path("/dev/fd") or place.is_fifo() or place.is_char_device()
     except OSError:  # too long a name, for one
@@ -51,7 +46,7 @@ def is_pipe(place: Path) -> bool:
 
 
 def read_pipe(place: Path) -> bytes:
-    """All that comes from there. Raises DataError if nothing can."""
+    """All bytes of a pipe. Raises DataError if none can come."""
     if place in PIPES and sys.stdin.isatty():
         raise DataError(f"{place}: nothing comes through standard input", f"Write latentfill ... {place} < FILE.")
     try:
@@ -61,10 +56,7 @@ def read_pipe(place: Path) -> bytes:
 
 
 def save_pipe(place: str, run: Path, what: str) -> str:
-    """The path of a file with what comes through a pipe, kept in `run`: every process reads it, and no pipe twice.
-
-    Any other place is as it was.
-    """
+    """The path of a copy in `run` of what comes through a pipe, for every process to read; other places stay."""
     if not is_pipe(Path(place)):
         return place
     data = read_pipe(Path(place))
@@ -99,24 +91,24 @@ class Omissions:
         return replace(self, roles={path: role for path, role in self.roles.items() if path not in around})
 
     def role(self, path: Path, *, named: bool = False) -> str | None:
-        """The part that a file has in the command, or the folder it is in unless it was `named` itself."""
+        """The role of a file in the command, or of the folder it is in unless it was `named` itself."""
         if not self.roles:
             return None
         real = Path(os.path.realpath(path))
         above = () if named else real.parents
         return next((self.roles[one] for one in (real, *above) if one in self.roles), None)
 
-    def choose(self, photos: list[Source], answers: list[Completed]) -> list[Source]:
+    def choose(self, photos: list[Source], completed: list[Completed]) -> list[Source]:
         """The photos without completions, which are results; where there is nothing else these were meant."""
         if not photos:
-            return [source for source, _ in answers]
-        changed = [source for source, digests in answers if digests and not _is_one_of(source, digests)]
-        if unchanged := len(answers) - len(changed):
+            return [source for source, _ in completed]
+        changed = [source for source, digests in completed if digests and not _is_one_of(source, digests)]
+        if unchanged := len(completed) - len(changed):
             self.others["completed by latentfill; name one to use it"] += unchanged
         return photos + changed
 
-    def sentences(self) -> Iterator[str]:
-        """What was left out, in words."""
+    def describe(self) -> Iterator[str]:
+        """Sentences about what was left out."""
         if suffixes := +self.suffixes:
             counted = ", ".join(f"{number:,} {name}" for name, number in suffixes.most_common())
             yield f"left out, since files of this kind are not read: {counted}. Save pictures as PNG or JPEG."
@@ -128,7 +120,7 @@ def list_folder(place: Path, left_out: Omissions) -> Iterator[Source]:
     """Pictures by the order of their names, those in archives with them, and what is broken at the end."""
     walk = _Walk(place, left_out)
     found: list[Source] = []
-    answers = walk.answers
+    completed = walk.completed
     for path in sorted(walk.found):
         name = path.relative_to(place).as_posix()
         if is_picture(name):
@@ -137,23 +129,23 @@ def list_folder(place: Path, left_out: Omissions) -> Iterator[Source]:
         archive = read_archive(path, name)
         photos, more = split_archive(archive, left_out)
         found += photos
-        answers += more
+        completed += more
         if archive.problem:
             found.append(Source(name, path, problem=archive.problem))
-    yield from sorted(left_out.choose(found, answers), key=lambda source: source.path)
+    yield from sorted(left_out.choose(found, completed), key=lambda source: source.path)
     for path, problem in walk.problems:
         yield Source(path.relative_to(place).as_posix(), path, problem=problem)
 
 
 def split_archive(archive: Archive, left_out: Omissions) -> tuple[list[Source], list[Completed]]:
     """The pictures in an archive, and the completions."""
-    answers: list[Completed] = []
+    completed: list[Completed] = []
     for part in archive.pictures:
         if (beside := archive.beside.get(part.name)) and (metadata := _parse(beside)):
-            answers.append((part, picture_digests(metadata)))
-    left_out.suffixes.update(archive.others - Counter({".json": len(answers)}))
-    completed = {part.name for part, _ in answers}
-    return [part for part in archive.pictures if part.name not in completed], answers
+            completed.append((part, picture_digests(metadata)))
+    left_out.suffixes.update(archive.others - Counter({".json": len(completed)}))
+    names = {part.name for part, _ in completed}
+    return [part for part in archive.pictures if part.name not in names], completed
 
 
 @final
@@ -162,7 +154,7 @@ class _Walk:
 
     def __init__(self, place: Path, left_out: Omissions) -> None:
         self.found: list[Path] = []
-        self.answers: list[Completed] = []
+        self.completed: list[Completed] = []
         self.problems: list[tuple[Path, str]] = []
         self._place, self._left_out = place, left_out
         seen = {os.path.realpath(place)}
@@ -193,7 +185,7 @@ class _Walk:
                 self._left_out.others["written by latentfill"] += 1
             elif metadata := self._metadata_of(path, names):
                 source = Source(path.relative_to(self._place).as_posix(), path)
-                self.answers.append((source, picture_digests(metadata)))
+                self.completed.append((source, picture_digests(metadata)))
             else:
                 self.found.append(path)
 
@@ -206,11 +198,11 @@ class _Walk:
         return metadata
 
     def _is_metadata(self, path: Path, names: set[str]) -> bool:
-        """Whether a file tells of an answer, and is not missed among pictures, or is looked at beside one."""
+        """Whether a file is the metadata of a completion, or lies beside a picture of its name."""
         return path.suffix == ".json" and (f"{path.stem}.png" in names or read_metadata(path) is not None)
 
     def _is_result(self, path: Path) -> bool:
-        """Whether a file is as the record has it, and a sheet, or of a folder of results below the place."""
+        """Whether a file is as its record has it, and a sheet, or of a folder of results below the place."""
         for entry in read_entries(path.parent)[path.name]:
             root = None if entry.root is None else os.path.realpath(path.parent / entry.root)
             above = os.path.realpath(self._place)
@@ -284,11 +276,11 @@ def list_sources(places: Iterable[Path], roles: Roles | None = None, read: Seque
     sources = [source for _, source in listed] if len(places) == 1 else list(_unique(listed))
     for ending in read:
         left_out.suffixes.pop(ending, None)
-    return Listing(tuple(sources), tuple(left_out.sentences()))
+    return Listing(tuple(sources), tuple(left_out.describe()))
 
 
 def print_omissions(listing: Listing) -> None:
-    """Say on stderr what was left out."""
+    """Print on stderr what was left out."""
     for sentence in listing.left_out:
         print(sentence, file=sys.stderr)
 
@@ -308,8 +300,8 @@ def _list_place(place: Path, left_out: Omissions) -> Iterator[Source]:
         archive = read_archive(place, place.name)
         if archive.problem:
             _refuse(place, archive.problem, "Unpack it and give the folder, or make it again without compression.")
-        photos, answers = split_archive(archive, left_out)
-        yield from left_out.choose(photos, answers)
+        photos, completed = split_archive(archive, left_out)
+        yield from left_out.choose(photos, completed)
     elif is_picture(place.name):
         yield Source(place.name, place)
     else:

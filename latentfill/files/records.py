@@ -1,10 +1,9 @@
-"""What this program has written, known by its content: a file is ours if a record names it and its digest.
+"""Records of the files that this program wrote: a file is ours if a record names it and its digest.
 
-An answer of `complete` has its record beside it: NAME.json, sealed with a digest of itself. Everything else that a verb
-writes under a name is listed in the hidden file `.latentfill` of its folder, a line of JSON for each time it was
-written. A record comes before its file, so a kill between the two loses nothing.
-
-Results of earlier versions, which kept no records: they are known by what else was kept beside them.
+A completion has its record beside it: NAME.json, sealed with a digest of itself. Everything else that a verb writes
+under a name is listed in the hidden file `.latentfill` of its folder, a line of JSON for each time it was written. A
+record comes before its file, so a kill between the two loses nothing. Results of earlier versions, which kept no
+records, are known by what else was kept beside them.
 """
 
 import hashlib
@@ -78,7 +77,7 @@ def save(path: Path, fill: Callable[[BinaryIO], object], *, root: Path | None = 
     if another file is in the way, ImageError if it cannot be written.
     """
     check_free(path)
-    put(path, fill, before=lambda making: _note(path, Entry(digest_file(making), _way(path, root))))
+    put(path, fill, before=lambda making: _note(path, Entry(digest_file(making), _relative_root(path, root))))
 
 
 def save_table(path: Path, rows: Iterable[Sequence[object]]) -> None:
@@ -100,7 +99,7 @@ def remove(path: Path) -> None:
 
 
 def read_entries(folder: Path) -> Mapping[str, list[Entry]]:
-    """What the record of a folder says of each name; what is damaged in it says nothing."""
+    """The entries of a folder's record by name; damaged lines are left out."""
     path = folder / RECORD
     try:
         stat = path.stat()
@@ -109,7 +108,7 @@ def read_entries(folder: Path) -> Mapping[str, list[Entry]]:
     stamp = stat.st_ino, stat.st_mtime_ns, stat.st_size
     known, read, last, found = _READ.pop(path, ((0, 0, 0), 0, b"", {}))
     if stamp != known:
-        read, last, found = _read_on(path, read, last, found)
+        read, last, found = _read_appended(path, read, last, found)
     _READ[path] = stamp, read, last, found
     while len(_READ) > FOLDERS_READ:
         del _READ[next(iter(_READ))]
@@ -141,13 +140,13 @@ def is_training(folder: Path) -> bool:
 
 
 def mark_training(folder: Path) -> None:
-    """Note that a training is begun in a folder, so that what it writes there is ours."""
+    """Record that a training was begun in a folder, so that its files there are ours."""
     with (folder / RECORD).open("ab") as file:
         file.write(BY_TRAINING)
 
 
 def seal(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The metadata of an answer with a digest of itself, by which `read_metadata` knows it again."""
+    """The metadata of a completion with a digest of itself, by which `read_metadata` knows it again."""
     plain = {"latentfill": FORMAT, **metadata}
     return {**plain, "seal": _digest_json(plain)}
 
@@ -157,7 +156,7 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
     try:
         with path.open("rb") as file:
             head = file.read(LEAST)
-            return parse_metadata(head + file.read()) if _may_be_answer(head) else None
+            return parse_metadata(head + file.read()) if _may_be_metadata(head) else None
     except OSError:
         return None
 
@@ -165,13 +164,13 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
 def parse_metadata(data: bytes) -> dict[str, Any] | None:
     """The same of the content of such a file."""
     try:
-        found = json.loads(data) if _may_be_answer(data) else None
+        found = json.loads(data) if _may_be_metadata(data) else None
     except ValueError:
         return None
     if not isinstance(found, dict):
         return None
     if "seal" not in found:
-        return found if all(name in found for name in ANSWER) else None
+        return found if all(name in found for name in UNSEALED) else None
     plain = {name: value for name, value in found.items() if name != "seal"}
     return found if found["seal"] == _digest_json(plain) else None
 
@@ -205,7 +204,7 @@ def _note(path: Path, entry: Entry) -> None:
         file.write(line.encode())
 
 
-def _way(path: Path, root: Path | None) -> str | None:
+def _relative_root(path: Path, root: Path | None) -> str | None:
     return None if root is None else os.path.relpath(root, path.parent)
 
 
@@ -216,7 +215,7 @@ def _read(folder: Path) -> bytes:
         return b""
 
 
-def _read_on(path: Path, read: int, last: bytes, found: Entries) -> tuple[int, bytes, Entries]:
+def _read_appended(path: Path, read: int, last: bytes, found: Entries) -> tuple[int, bytes, Entries]:
     """Read what was added to a record, which grows while it is used, since its `last` line, or all if that is gone."""
     with path.open("rb") as file:
         file.seek(read - len(last))
@@ -234,7 +233,7 @@ def _read_on(path: Path, read: int, last: bytes, found: Entries) -> tuple[int, b
     return read + sum(map(len, lines)), lines[-1] if lines else last, found
 
 
-def _may_be_answer(data: bytes) -> bool:
+def _may_be_metadata(data: bytes) -> bool:
     return b'"latentfill"' in data[:LEAST] or b'"image"' in data[:LEAST]
 
 
@@ -242,7 +241,7 @@ def _digest_json(plain: Mapping[str, Any]) -> str:
     return digest(json.dumps(plain, sort_keys=True).encode())
 
 
-ANSWER = ("image", "options", "hole", "seconds")  # what the metadata of an answer held before it was sealed
+UNSEALED = ("image", "options", "hole", "seconds")  # keys of the metadata of earlier versions
 KEPT = (".lock", "photos.jsonl", "asked.json", "judged")  # in `_run`
 BATCH = re.compile(r"\d{6,}-\d{6,}(-\d+)?")  # and folders of what was completed at once
 HISTORY = "history.jsonl"  # in the folder of a training
@@ -280,23 +279,23 @@ def is_earlier_result(path: Path) -> bool:
     for folder in path.parents:
         run = folder / RUN
         if any((run / kept).exists() for kept in ("photos.jsonl", "judged", "asked.json")):
-            return not (run / RECORD).exists() and _is_named(path.relative_to(folder), run)
+            return not (run / RECORD).exists() and _is_listed(path.relative_to(folder), run)
     return False
 
 
-def _is_named(name: Path, run: Path) -> bool:
+def _is_listed(name: Path, run: Path) -> bool:
     if (run / "judged").exists() and name.as_posix() in OF_TRIALS:
         return True
     if (run / "asked.json").exists() and SHARD.fullmatch(name.as_posix()):
         return True
     if not (run / "photos.jsonl").exists():
         return False
-    return (name.name in OF_CROPS and len(name.parts) <= 2) or name.with_suffix("").as_posix() in _crops(run)
+    return (name.name in OF_CROPS and len(name.parts) <= 2) or name.with_suffix("").as_posix() in _list_crops(run)
 
 
 @lru_cache(maxsize=4)
-def _crops(run: Path) -> frozenset[str]:
-    """The crops that the ledger of `align` names, as it is when that is first asked."""
+def _list_crops(run: Path) -> frozenset[str]:
+    """The crops in the records of `align`, as they are at the first call."""
     found = set()
     for line in (run / "photos.jsonl").read_bytes().splitlines():
         try:

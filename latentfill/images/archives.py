@@ -1,4 +1,4 @@
-"""Where a picture lies: in a file, in a `.zip` or a `.tar` archive, or in memory."""
+"""Pictures in files, in `.zip` and `.tar` archives, and in memory, by name."""
 
 import lzma
 import os
@@ -101,12 +101,12 @@ class Archive(NamedTuple):
 
 
 def read_archive(path: Path, name: str) -> Archive:
-    """What is in an archive. Of several parts with one name the last counts, as when it is unpacked."""
+    """List an archive. Of several parts with one name the last counts, as when it is unpacked."""
     parts: dict[str, Source] = {}
     texts: dict[str, Source] = {}
     others: Counter[str] = Counter()
     problem = ""
-    runs: set[str] = set()  # folders `_run` that are told by what is in them
+    runs: set[str] = set()  # folders `_run` of ours, known by what is in them
     try:
         with path.open("rb") as file:
             if path.name.lower().endswith(COMPRESSED) or file.read(8).startswith(MAGIC):
@@ -169,7 +169,7 @@ def is_archive(name: str) -> bool:
 
 
 def is_visible(name: str) -> bool:
-    """Whether a file or folder of this name is looked at: hidden ones, and what macOS adds to archives, are not."""
+    """Whether a file or folder is neither hidden nor one that macOS adds to archives."""
     return not name.startswith(".") and name != "__MACOSX"
 
 

@@ -49,9 +49,9 @@ def poisson(incomplete: Incomplete, generated: Images) -> Images:
 
 
 def poisson_like(images: Images, known: Known, generated: Images) -> Images:
-    """About what `poisson` makes of them, for networks that learn and for searches: it has a gradient, and is quick.
+    """An approximation of `poisson` for networks that learn and for searches: it has a gradient, and is quick.
 
-    The error at the hole's border is spread into the hole by means of ever larger blocks (Burt 1988), which a few
+    The error at the hole's border is propagated into the hole by means of ever larger blocks (Burt 1988), which a few
     sweeps of relaxation make smooth: at the border it is exact, deep in a large hole it is coarse. Without a known
     pixel it is G. Not clipped; known pixels are kept to the bit, and pixels of `images` in the hole are not looked at.
     """
@@ -62,15 +62,15 @@ def poisson_like(images: Images, known: Known, generated: Images) -> Images:
     while min(values[-1].shape[-2:]) > 1:
         values.append(F.avg_pool2d(values[-1], 2))
         weights.append(F.avg_pool2d(weights[-1], 2))
-    spread = torch.zeros_like(values[-1])
+    filled = torch.zeros_like(values[-1])
     for value, weight in zip(reversed(values), reversed(weights), strict=True):
-        if spread.shape != value.shape:
-            spread = F.interpolate(spread, scale_factor=2, mode="bilinear", align_corners=False)
-        spread = torch.where(weight > 0, value / weight.clamp_min(LEAST_WEIGHT), spread)
+        if filled.shape != value.shape:
+            filled = F.interpolate(filled, scale_factor=2, mode="bilinear", align_corners=False)
+        filled = torch.where(weight > 0, value / weight.clamp_min(LEAST_WEIGHT), filled)
     share = hole / _sum_neighbours(hole + border).clamp_min(1)
     for _ in range(SWEEPS):
-        spread = share * _sum_neighbours(hole * spread + error)
-    return torch.where(known == 1, images, generated + hole * spread)
+        filled = share * _sum_neighbours(hole * filled + error)
+    return torch.where(known == 1, images, generated + hole * filled)
 
 
 def _sum_neighbours(x: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ def _solve_laplace(inside: Inside, values: Float[np.ndarray, "n c h w"]) -> Floa
     """The values, in the hole replaced by what solves Laplace's equation there; they must be 0 in it."""
     padded = np.pad(values, ((0, 0), (0, 0), (1, 1), (1, 1)))
     around = padded[..., 2:, 1:-1] + padded[..., :-2, 1:-1] + padded[..., 1:-1, 2:] + padded[..., 1:-1, :-2]
-    solved = FACTORS.of(inside).solve(np.ascontiguousarray(around[..., inside].reshape(-1, inside.sum()).T))
+    solved = FACTORS.factor(inside).solve(np.ascontiguousarray(around[..., inside].reshape(-1, inside.sum()).T))
     result = values.copy()
     result[..., inside] = solved.T.reshape(*values.shape[:2], -1)
     return result
@@ -122,21 +122,21 @@ class Factors:
         self.kept: OrderedDict[tuple[tuple[int, ...], bytes], tuple[int, SuperLU]] = OrderedDict()
         self.lock = Lock()
 
-    def of(self, inside: Inside) -> SuperLU:
+    def factor(self, inside: Inside) -> SuperLU:
         key = (inside.shape, np.packbits(inside).tobytes())
         with self.lock:
             if key in self.kept:
                 self.kept.move_to_end(key)
                 return self.kept[key][1]
         # symmetric and diagonally dominant: no pivoting is needed
-        factor: SuperLU = splu(
+        factors: SuperLU = splu(
             _laplacian(inside), "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
         )
         with self.lock:
-            self.kept[key] = int(inside.sum()), factor
+            self.kept[key] = int(inside.sum()), factors
             while len(self.kept) > 1 and sum(pixels for pixels, _ in self.kept.values()) > self.budget:
                 self.kept.popitem(last=False)
-        return factor
+        return factors
 
 
 FACTORS = Factors(budget=2**19)  # two holes of 512 x 512, or 128 of 64 x 64

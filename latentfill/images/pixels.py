@@ -1,8 +1,6 @@
-"""Pixels to tensors and back. No other file knows both ranges.
+"""Pixels to tensors and back; pictures of any shape to a model's square; many tiles as one picture.
 
-Bring a picture of any shape to the square that a model works on.
-
-Many images as one picture: rows of equal tiles, no gutter, as in the post.
+No other file knows both ranges.
 """
 
 from collections.abc import Sequence

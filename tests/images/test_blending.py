@@ -165,10 +165,10 @@ def test_factors_are_bounded():
     factors = Factors(budget=20)
     holes = [np.roll(a_hole("inside") == 1, i, axis=1) for i in range(4)]  # 9 pixels each
     for hole in holes:
-        factors.of(hole)
+        factors.factor(hole)
     assert len(factors.kept) == 2
-    assert factors.of(holes[3]) is factors.of(holes[3])
-    factors.of(np.ones((7, 8), bool) & (a_hole("one pixel") == 0))  # larger than the budget alone
+    assert factors.factor(holes[3]) is factors.factor(holes[3])
+    factors.factor(np.ones((7, 8), bool) & (a_hole("one pixel") == 0))  # larger than the budget alone
     assert len(factors.kept) == 1
 
 
