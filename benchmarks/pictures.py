@@ -66,7 +66,7 @@ def presets(gan: Gan) -> Pixels:
 
 
 def converge(gan: Gan) -> list[Image.Image]:
-    """Her face with its left half erased: the paper's search, step by step, and one pass of the completer."""
+    """Her face with its left half erased, and what the paper's search has found after more and more steps."""
     face = astronaut(gan)
     hole = holes.draw(holes.parse("left"), face.shape[:2], seed=0, name="astronaut").hole
     question = pose(gan, [face], [hole])
@@ -74,8 +74,7 @@ def converge(gan: Gan) -> list[Image.Image]:
     shown = {step.number: step for step in watch(gan, question, options) if step.number in FRAMES}
     rows = [np.where(hole[..., None] > 0, np.uint8(128), face)]
     rows += [to_pixels(blend(question, shown[number], "poisson"))[0] for number in FRAMES]
-    rows += [fill_crops(gan, [face], [hole], COMPLETE_PRESETS["best"])[0]]
-    names = ["given", *(f"search, step {number}" for number in FRAMES), "completer, one pass"]
+    names = ["given", *(f"step {number}" for number in FRAMES)]
     size = (LARGER * face.shape[1], LARGER * face.shape[0])
     tiles = [np.asarray(Image.fromarray(row).resize(size, Image.Resampling.BICUBIC)) for row in rows]
     return [Image.fromarray(headed(name, np.hstack([tiles[0], tile]))) for name, tile in zip(names, tiles, strict=True)]
