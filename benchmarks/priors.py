@@ -19,9 +19,9 @@ from machine import heading, table
 from latentfill import load
 from latentfill.evaluation import statistics as bootstrap
 from latentfill.evaluation.feature_spaces import IDENTITY, Space, pixels
-from latentfill.evaluation.methods import Resources, searched
+from latentfill.evaluation.methods import Resources, search_method
 from latentfill.evaluation.statistics import Estimate, frechet, kernel_terms, unit_of
-from latentfill.evaluation.trial import Trial, read
+from latentfill.evaluation.trial import Trial, read_pictures
 from latentfill.files import listing
 from latentfill.gan.checkpoint import digest_weights
 from latentfill.gan.gan import Gan
@@ -135,9 +135,11 @@ def main() -> None:
     options = replace(COMPLETE_PRESETS["seed"], **settings)
     spaces = {"pixels": pixels(first), IDENTITY: face_space()}
     digests = {name: digest_weights(gan.generator, gan.discriminator) for name, gan in gans.items()}
-    methods = {name: searched(options)(Resources(gan, digests={"gan": digests[name]})) for name, gan in gans.items()}
+    methods = {
+        name: search_method(options)(Resources(gan, digests={"gan": digests[name]})) for name, gan in gans.items()
+    }
 
-    everything, _ = read(list(listing.find_pictures([arguments.data])), first, arguments.faces)
+    everything, _ = read_pictures(list(listing.find_pictures([arguments.data])), first, arguments.faces)
     half = len(everything) // 2
     real, others = everything.pixels[:half], everything.pixels[half : 2 * half]
     rows = [["(as many other faces)", *_cells(distances(others, real, spaces))]]
@@ -145,7 +147,7 @@ def main() -> None:
         rows.append([name, *_cells(distances(samples(gan, half), real, spaces))])
         print(rows[-1], flush=True)
 
-    pictures, _ = read(list(listing.find_pictures([arguments.data])), first, arguments.count, arguments.part)
+    pictures, _ = read_pictures(list(listing.find_pictures([arguments.data])), first, arguments.count, arguments.part)
     about = {
         "command": "benchmarks/priors.py",
         "machine": "",
@@ -156,7 +158,7 @@ def main() -> None:
     trial = Trial(arguments.out, pictures, methods, arguments.holes, spaces, key, 0, arguments.batch, about)
     for done, total, what in trial.complete():
         print(f"{done} of {total}, {what}", flush=True)
-    for _ in trial.judge():
+    for _ in trial.score():
         pass
     budget = f"{arguments.steps} {arguments.schedule} steps of {arguments.learning_rate}, {arguments.attempts} attempts"
     print(heading(f"Generators as priors: {len(pictures)} unseen faces, preset seed, {budget}"))

@@ -61,9 +61,9 @@ def aligned(path):
 
 
 def tried(path):
-    return trial.read(list(find_pictures([path.parent])), build(NetworkOptions(size=SIDE, base=4, latent=6)), 1)[
-        0
-    ].pixels[0]
+    return trial.read_pictures(
+        list(find_pictures([path.parent])), build(NetworkOptions(size=SIDE, base=4, latent=6)), 1
+    )[0].pixels[0]
 
 
 def offered(path):

@@ -57,7 +57,7 @@ def run(options: Options) -> int:
     """Calibrate and write. Returns 1 if some pictures could not be read, each named."""
     import torch
 
-    from ..evaluation.trial import read
+    from ..evaluation.trial import read_pictures
     from ..files.listing import list_sources, print_omissions
     from ..gan.checkpoint import have_same_weights, rewrite_about
     from ..models import find, load
@@ -76,7 +76,7 @@ def run(options: Options) -> int:
     gan = load(options.model, options.device)
     listed = list_sources(options.data)
     print_omissions(listed)
-    pictures, rejected = read(listed.sources, gan, options.count, options.part, options.limits)
+    pictures, rejected = read_pictures(listed.sources, gan, options.count, options.part, options.limits)
     for name, reason in rejected:
         print(f"{name}: {reason}", file=sys.stderr)
     each = _holes(options, len(pictures.pixels))

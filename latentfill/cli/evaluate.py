@@ -51,7 +51,7 @@ def run(options: Options) -> int:
         sweep(options.out)
         trial.forget(list(trial.methods) if options.again == ALL else split(options.again))
         _drain("complete", _complete(options, trial))
-        _drain("judge", trial.judge())
+        _drain("judge", trial.score())
     if options.json:
         print(json.dumps(trial.report(), indent=1))
     else:
@@ -98,7 +98,7 @@ def _prepare(options: Options) -> "tuple[Trial, list[tuple[str, str]]]":
         print(f"without {one['name']}: {one['reason']}", file=sys.stderr)
     listed = list_sources(options.data, _roles(options))
     print_omissions(listed)
-    pictures, rejected = trial.read(listed.sources, resources.gan, options.count, options.part, options.limits)
+    pictures, rejected = trial.read_pictures(listed.sources, resources.gan, options.count, options.part, options.limits)
     settings = {
         "data": ", ".join(map(str, options.data)),
         "count": len(pictures),

@@ -300,7 +300,7 @@ def _finished(options: "TrainCommand", model: str) -> "Gan":
 
 def _caller(data: "Dataset | None", distributed: "DistributedContext", wish: Wish) -> "TrainingContext":
     """What a training is lent: the command as it was given, the machine, and how to score a model."""
-    from ..evaluation.feature_spaces import file
+    from ..evaluation.feature_spaces import find_file
     from ..evaluation.validation import CompleterScorer, CompletionScorer
     from ..runs.trainer import TrainingContext
     from .option_parsing import command
@@ -309,7 +309,7 @@ def _caller(data: "Dataset | None", distributed: "DistributedContext", wish: Wis
     spaces = ["pixels"]
     if data and data.alignment is not None:
         try:
-            file()
+            find_file()
             spaces.append("dlib-face")
         except LatentfillError:
             pass  # without dlib's file there is no such space

@@ -1,11 +1,11 @@
-"""`evaluate` on Ray: the batches of the plain loop, answered elsewhere and put on the same shelves."""
+"""`evaluate` on Ray: the batches of the plain loop, answered elsewhere and put on the same stores."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 from ..errors import LatentfillError
-from ..evaluation.benchmark import Made, Shelf, answer, warm_up
+from ..evaluation.benchmark import ResultStore, TimedBatch, run_method, warm_up
 from ..evaluation.methods import Resources, choose
 from ..files.locks import lock_folder
 from .blocks import Block
@@ -26,23 +26,23 @@ class Evaluator:
             raise error
         self._warm: set[str] = set()
 
-    def __call__(self, items: Sequence[tuple[str, Any, Any]]) -> list[Made]:
+    def __call__(self, items: Sequence[tuple[str, Any, Any]]) -> list[TimedBatch]:
         return [self._complete(*item) for item in items]
 
-    def failed(self, item: tuple[str, Any, Any], reason: str) -> Made:
+    def failed(self, item: tuple[str, Any, Any], reason: str) -> TimedBatch:
         raise LatentfillError(
             f"{item[0]} cannot complete {len(item[1])} pictures: {reason}",
             "Leave the method out, or give a smaller --batch-size.",
         )
 
-    def commit(self, name: str, made: list[Made]) -> Made:
+    def commit(self, name: str, made: list[TimedBatch]) -> TimedBatch:
         return made[0]
 
-    def _complete(self, name: str, shown: Any, holes: Any) -> Made:
+    def _complete(self, name: str, shown: Any, holes: Any) -> TimedBatch:
         if name not in self._warm:
             warm_up(self._methods[name], shown, holes)
             self._warm.add(name)
-        return answer(self._methods[name], shown, holes)
+        return run_method(self._methods[name], shown, holes)
 
 
 def complete(
@@ -54,16 +54,16 @@ def complete(
     """
     lock = lock_folder(options.out)
     try:
-        places: dict[str, tuple[Shelf, list[int], str]] = {}
+        places: dict[str, tuple[ResultStore, list[int], str]] = {}
         blocks: list[Block] = []
         total = done = 0
-        for hole, method, shelf in trial.shelves():
-            total += len(shelf)
-            done += len(shelf)
-            for rows in shelf.missing(trial.batch_size):
+        for hole, method, store in trial.stores():
+            total += len(store)
+            done += len(store)
+            for rows in store.missing(trial.batch_size):
                 name = f"{len(blocks):09}"
-                blocks.append(Block(name, ((method, *shelf.question(rows)),)))
-                places[name] = shelf, rows, f"{hole}: {method}"
+                blocks.append(Block(name, ((method, *store.inputs(rows)),)))
+                places[name] = store, rows, f"{hole}: {method}"
                 done -= len(rows)
         yield done, total, ""
         if not blocks:
@@ -80,8 +80,8 @@ def complete(
         )
         try:
             for name, made in back:
-                shelf, rows, note = places[name]
-                shelf.keep(rows, made)
+                store, rows, note = places[name]
+                store.save(rows, made)
                 done += len(rows)
                 yield done, total, note
         finally:

@@ -1,1 +1,1 @@
-"""How good a completion is."""
+"""The benchmark: metrics, feature spaces, baselines, report."""

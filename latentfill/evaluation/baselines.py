@@ -1,13 +1,11 @@
-"""What fills holes without a latent space: a mean, another picture, and four continuations of what is around.
+"""Baselines without a latent space: a mean, another picture, four continuations of what is around, and a Gaussian.
 
-Pictures are uint8 [n, h, w, 3], holes uint8 [n, h, w] with 255 where a pixel is to be found. What the pictures hold in
-the hole is not looked at, and what is returned outside of it does not count.
+Pictures are uint8 [n, h, w, 3], holes uint8 [n, h, w] with 255 where a pixel is to be found. Values of the pictures in
+the hole are not looked at, and values outside of it that are returned do not count.
 
-Complete pictures with a Gaussian of all their values: the mean of what may be in a hole, given the known pixels.
-
-The Gaussian is that of factor analysis with equal noise (Tipping and Bishop 1999): a mean, the principal components
-and noise. Of all methods that know only means and covariances it has the least squared error, and it looks like fog:
-a floor for PSNR, not a goal. Pictures are uint8 [n, h, w, 3], holes uint8 [n, h, w] with 255 where to complete.
+The Gaussian of all values is that of factor analysis with equal noise (Tipping and Bishop 1999): a mean, the principal
+components and noise; a hole gets its conditional mean. Of all methods that know only means and covariances it has the
+least squared error, and it looks like fog: a floor for PSNR, not a goal.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Complete many pictures by many methods, and keep every answer: what is done is never done again."""
+"""Complete many pictures by many methods, and keep every result: nothing is computed twice."""
 
 import hashlib
 import json
@@ -30,17 +30,17 @@ from .metrics import Where
 
 # The four of Yeh et al. 2017, and the three of Suvorov et al. 2021. A new one is one more; all that `parse` takes.
 HOLES = ("center", "pattern", "random:0.8", "half", "thin", "medium", "thick")
-UNANSWERABLE = ("alpha", "colour", "lowres")  # what is missing is not in the picture, or more than pixels is given
+UNKNOWABLE = ("alpha", "colour", "lowres")  # what is missing is not in the picture, or more than pixels is given
 GREY = 128  # what methods see in a hole
 QUICK_SECONDS = 1.0  # a method that takes no longer for one picture is warmed up with a whole batch
-ARRAYS = {"keys", "pixels", "seconds", "processor"}  # of a file of answers
-FORMAT = 1  # raise it when the same method would be asked another question
+ARRAYS = {"keys", "pixels", "seconds", "processor"}  # of a file of results
+FORMAT = 1  # raise it when the same method would be given other inputs
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """What is tried: uint8 [n, size, size, 3], the name of each, and the height and width it had before."""
+    """Test pictures: uint8 [n, size, size, 3], the name of each, and the height and width it had before."""
 
     pixels: PixelBatch
     names: Sequence[str]
@@ -62,14 +62,14 @@ class Task:
 
     @property
     def shown(self) -> PixelBatch:
-        """What a method is given: there is no looking behind the hole."""
+        """The inputs of a method: grey in the hole, so that nothing behind it is seen."""
         return np.where(self.holes[..., None] > 0, np.uint8(GREY), self.original)
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Made:
-    """What a method made of one batch, and how long all of it took."""
+class TimedBatch:
+    """One completed batch, and how long all of it took."""
 
     pixels: PixelBatch
     seconds: float
@@ -78,7 +78,7 @@ class Made:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Results:
     """The completed pictures, and the seconds that each took: as a clock counts, and of a processor's work."""
 
     pixels: PixelBatch
@@ -87,36 +87,36 @@ class Answers:
     batch_sizes: tuple[int, ...]
 
 
-def ask(hole: str, pictures: Pictures, seed: int, limits: ReadLimits = DEFAULT_LIMITS) -> Task:
+def make_task(hole: str, pictures: Pictures, seed: int, limits: ReadLimits = DEFAULT_LIMITS) -> Task:
     """The pictures with a hole, without those of which nothing is missing. A hole depends on seed and name alone.
 
     A picture of a hole, read within the limits, has the size of its picture, or the model's. Raises HoleError for a
     hole that cannot be had, or that hides what no picture tells.
     """
     spec = kinds.parse(hole)
-    if spec.kind in UNANSWERABLE:
+    if spec.kind in UNKNOWABLE:
         raise HoleError(f"{hole}: what was there is not known", "Choose a hole that hides pixels of the pictures.")
     size = pictures.pixels.shape[1]
-    drawn = [
-        _drawn(spec, size, shape, hole_seed(seed, name), name, limits)
+    holes = [
+        _draw_hole(spec, size, shape, hole_seed(seed, name), name, limits)
         for shape, name in zip(pictures.shapes, pictures.names, strict=True)
     ]
-    rows = [i for i, one in enumerate(drawn) if one.any()]
+    rows = [i for i, one in enumerate(holes) if one.any()]
     if not rows:
         raise HoleError(f"{hole}: nothing is missing in any of the pictures", "White is what is to be found.")
     names = [pictures.names[i] for i in rows]
-    return Task(hole, pictures.pixels[rows], np.stack([drawn[i] for i in rows]), names)
+    return Task(hole, pictures.pixels[rows], np.stack([holes[i] for i in rows]), names)
 
 
 def hole_seed(seed: int, name: str) -> int:
-    """What the hole of a picture is drawn from, so that neither its neighbours nor their order matter."""
+    """The seed of a picture's hole, so that neither its neighbours nor their order matter."""
     text = normalize("NFC", f"{seed} {name}")  # some systems take letters and their accents apart
     return int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:8], "little")
 
 
 @final
-class Shelf:
-    """The answers of one method to one kind of hole, in a folder of batches. Each answer is found by its question."""
+class ResultStore:
+    """The results of one method for one kind of hole, in a folder of batches, by a digest of the inputs."""
 
     def __init__(self, folder: Path, name: str, method: Method, task: Task) -> None:
         self.folder = folder / name / _file_name(task.hole)
@@ -130,7 +130,7 @@ class Shelf:
         self._seen: set[Path] = set()
 
     def forget(self) -> None:
-        """Remove all answers, those of other options too."""
+        """Remove all results, those of other options too."""
         for path in self.folder.glob("*.npz"):
             path.unlink()
 
@@ -140,46 +140,46 @@ class Shelf:
         done = len(self._keys) - sum(map(len, batches))
         yield done
         for number, rows in enumerate(batches):
-            shown, holes = self.question(rows)
+            shown, holes = self.inputs(rows)
             if not number:
                 warm_up(self._method, shown, holes)
-            self.keep(rows, answer(self._method, shown, holes))
+            self.save(rows, run_method(self._method, shown, holes))
             done += len(rows)
             yield done
 
     def missing(self, batch_size: int) -> list[list[int]]:
-        """Rows of the task that are not answered yet, in batches."""
-        self._find()
+        """Rows of the task without a result, in batches."""
+        self._scan()
         rows = [i for i, key in enumerate(self._keys) if key not in self._kept]
         return [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
 
-    def question(self, rows: Sequence[int]) -> tuple[PixelBatch, Where]:
-        """What a method is given of these rows: the pictures as they are shown, and the holes."""
+    def inputs(self, rows: Sequence[int]) -> tuple[PixelBatch, Where]:
+        """A method's inputs of these rows: the pictures as they are shown, and the holes."""
         return self._task.shown[rows], self._task.holes[rows]
 
     def __len__(self) -> int:
         return len(self._keys)
 
-    def answers(self) -> Answers:
+    def results(self) -> Results:
         """All of them, in the order of the task; `fill` comes first. Outside the holes they are the originals."""
-        self._find()
+        self._scan()
         files = {path: _load(path) for path in {path for path, _ in self._kept.values()}}
         where = [self._kept[key] for key in self._keys]
-        found = np.stack([files[path]["pixels"][row] for path, row in where])
-        pixels = np.where(self._task.holes[..., None] > 0, found, self._task.original)
+        completed = np.stack([files[path]["pixels"][row] for path, row in where])
+        pixels = np.where(self._task.holes[..., None] > 0, completed, self._task.original)
         wall, processor = (np.array([float(files[p][x][i]) for p, i in where]) for x in ("seconds", "processor"))
         sizes = {len(files[path]["keys"]) for path, _ in where}
-        return Answers(pixels, wall, processor, tuple(sorted(sizes)))
+        return Results(pixels, wall, processor, tuple(sorted(sizes)))
 
-    def _find(self) -> None:
-        """Look through the files that were not there before: another process may have answered."""
-        wanted = set(self._keys)
+    def _scan(self) -> None:
+        """Read the keys of new files: another process may have written them."""
+        own = set(self._keys)
         for path in set(self.folder.glob("*.npz")) - self._seen:
             self._seen.add(path)
-            self._kept |= {key: (path, row) for row, key in enumerate(_keys(path)) if key in wanted}
+            self._kept |= {key: (path, row) for row, key in enumerate(_keys(path)) if key in own}
 
-    def keep(self, rows: Sequence[int], made: Made) -> None:
-        """Put away what a method made of a question."""
+    def save(self, rows: Sequence[int], made: TimedBatch) -> None:
+        """Keep a completed batch."""
         keys = [self._keys[i] for i in rows]
         path = self.folder / f"{keys[0]}.npz"
         arrays: dict[str, Any] = {"keys": np.array(keys), "pixels": made.pixels}
@@ -190,18 +190,18 @@ class Shelf:
         self._kept |= {key: (path, row) for row, key in enumerate(keys)}
 
 
-def answer(method: Method, shown: PixelBatch, holes: Where) -> Made:
-    """What a method makes of pictures with holes, by the clock."""
+def run_method(method: Method, shown: PixelBatch, holes: Where) -> TimedBatch:
+    """Complete pictures with holes, by the clock."""
     wall, processor = time.perf_counter(), time.process_time()
     made = method.complete(shown, holes)
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     if made.shape != shown.shape or made.dtype != np.uint8:
         raise ValueError(f"expected uint8 {shown.shape} from a method, got {made.dtype} {made.shape}")
-    return Made(made, wall, processor)
+    return TimedBatch(made, wall, processor)
 
 
 def _keys(path: Path) -> list[str]:
-    """The questions that a file answers; none if it is damaged."""
+    """The keys of a file's results; none if it is damaged."""
     try:
         with np.load(path) as file:
             return [str(key) for key in file["keys"]] if set(file.files) >= ARRAYS else []
@@ -215,14 +215,14 @@ def _load(path: Path) -> dict[str, ndarray]:
 
 
 def warm_up(method: Method, shown: PixelBatch, holes: Where) -> None:
-    """Let a method do what it does only once. The questions are mirrored: no answer may be remembered."""
+    """Let a method do what it does only once. The inputs are mirrored: no result may be remembered."""
     start = time.perf_counter()
     method.complete(shown[:1, :, ::-1], holes[:1, :, ::-1])
     if time.perf_counter() - start < QUICK_SECONDS:
         method.complete(shown[:, :, ::-1], holes[:, :, ::-1])
 
 
-def _drawn(spec: HoleSpec, size: int, shape: tuple[int, int], seed: int, name: str, limits: ReadLimits) -> Hole:
+def _draw_hole(spec: HoleSpec, size: int, shape: tuple[int, int], seed: int, name: str, limits: ReadLimits) -> Hole:
     if spec.kind not in ("file", "folder"):
         return kinds.draw(spec, (size, size), seed=seed, name=name).hole
     try:
@@ -232,12 +232,12 @@ def _drawn(spec: HoleSpec, size: int, shape: tuple[int, int], seed: int, name: s
         drawn = kinds.draw(spec, (size, size), seed=seed, name=name, limits=limits)
         hole = drawn.hole
     for note in drawn.notes:
-        _tell_once(f"{spec.path}: {note}")
+        _warn_once(f"{spec.path}: {note}")
     return hole
 
 
 @lru_cache(maxsize=256)
-def _tell_once(note: str) -> None:
+def _warn_once(note: str) -> None:
     """Of a hole that serves for many pictures."""
     print(note, file=sys.stderr)
 

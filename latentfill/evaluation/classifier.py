@@ -35,7 +35,7 @@ MIDDLE, CONTRAST = 128.0, 64.0
 @final
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """How real each original and its completion looked, and the half each picture was in."""
+    """Logits of each original and its completion, and the half each picture was in."""
 
     real: Logits
     made: Logits
@@ -57,25 +57,25 @@ class Verdict:
         return (self.made > 0).astype(float)
 
     def auc(self, seed: int) -> Estimate:
-        """How often an original looks more real than a completed picture of the same half: 0.5 is chance."""
+        """The share of pairs in which an original looks more real than a completion of the same half: 0.5 is chance."""
         together = (self.fold[:, None] == self.fold).astype(float)
         return ratio_of_pairs(together * _beats(self.real[:, None], self.made), together, seed)
 
 
-def judge(original: PixelBatch, made: PixelBatch, holes: Where, seed: int = 0) -> Verdict:
-    """Ask networks about uint8 [n, h, w, c] and their originals, each with its hole [n, h, w]; n is `LEAST` or more."""
+def classify(original: PixelBatch, made: PixelBatch, holes: Where, seed: int = 0) -> Verdict:
+    """Train networks on uint8 [n, h, w, c] and their originals, each with its hole [n, h, w]; n is `LEAST` or more."""
     n = len(original)
     fold = philox(Stream.JUDGE_FOLDS.key(number=seed)).permutation(n) % FOLDS
     real, fake = _inputs(original, holes), _inputs(made, holes)
-    found = np.zeros((2, n))
+    logits = np.zeros((2, n))
     for half in range(FOLDS):
-        learnt, asked = (torch.from_numpy(np.flatnonzero(rows)) for rows in (fold != half, fold == half))
+        train, test = (torch.from_numpy(np.flatnonzero(rows)) for rows in (fold != half, fold == half))
         for number in range(NETWORKS):
             network = _Network(torch.Generator().manual_seed(FOLDS * NETWORKS * seed + FOLDS * number + half))
-            network.learn(real[learnt], fake[learnt])
+            network.learn(real[train], fake[train])
             for row, pictures in enumerate((real, fake)):
-                found[row, asked] += network.logits(pictures[asked]).numpy() / NETWORKS
-    return Verdict(found[0], found[1], fold)
+                logits[row, test] += network.logits(pictures[test]).numpy() / NETWORKS
+    return Verdict(logits[0], logits[1], fold)
 
 
 @final

@@ -9,7 +9,6 @@ Spaces in which collections of pictures are compared, by name.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, final
@@ -61,12 +60,12 @@ def embed(faces: PixelBatch, margin: float = 1.0) -> Embeddings:
     """
     network = _network()
     groups = (faces[i : i + FACES_AT_ONCE] for i in range(0, len(faces), FACES_AT_ONCE))
-    parts = [network(_prepared([framed(face, margin) for face in group])) for group in groups]
+    parts = [network(_prepare([frame_face(face, margin) for face in group])) for group in groups]
     return torch.cat(parts).numpy() if parts else np.zeros((0, 128), np.float32)
 
 
-def framed(face: Pixels, margin: float = 1.0) -> Pixels:
-    """The picture [150, 150, 3] that the network is shown of an aligned face."""
+def frame_face(face: Pixels, margin: float = 1.0) -> Pixels:
+    """The network's input [150, 150, 3] of an aligned face."""
     side = round(FRAME * margin)
     large = np.asarray(Image.fromarray(face).resize((side, side), Image.Resampling.BICUBIC))
     edges, cuts = [], []
@@ -77,13 +76,11 @@ def framed(face: Pixels, margin: float = 1.0) -> Pixels:
     return np.pad(large, (*edges, (0, 0)), mode="reflect")[tuple(cuts)]
 
 
-def file() -> Path:
-    """Where dlib's file lies. Raises LatentfillError if it is not installed."""
-    spec = find_spec("face_recognition_models")  # found, never imported: it wants an old setuptools
-    for place in list(spec.submodule_search_locations or []) if spec else []:
-        path = Path(place, "models", FILE)
-        if path.is_file():
-            return path
+def find_file() -> Path:
+    """The path of dlib's file. Raises LatentfillError if it is not installed."""
+    path = mobilenet.find_in_package("face_recognition_models", "models", FILE)
+    if path is not None:
+        return path
     raise LatentfillError(
         f"the face embedding needs {FILE} of the package face_recognition_models",
         "Install it: pip install 'latentfill[faces]'.",
@@ -112,10 +109,10 @@ class _Network:
 
 @lru_cache(maxsize=1)
 def _network() -> _Network:
-    return _Network(file())
+    return _Network(find_file())
 
 
-def _prepared(faces: Sequence[Pixels]) -> Maps:
+def _prepare(faces: Sequence[Pixels]) -> Maps:
     x = (np.stack(faces).astype(np.float32) - np.array(MEANS, np.float32)) / 256
     return torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
 
@@ -133,11 +130,11 @@ def _sum(one: Maps, other: Maps) -> Maps:
     """Of maps of different sizes or numbers, the smaller continued with zeros, as dlib does."""
     shape = np.maximum(one.shape, other.shape).tolist()
 
-    def continued(x: Tensor) -> Tensor:
-        missing = [wanted - have for wanted, have in zip(shape, x.shape, strict=True)]
+    def pad(x: Tensor) -> Tensor:
+        missing = [large - small for large, small in zip(shape, x.shape, strict=True)]
         return F.pad(x, (0, missing[3], 0, missing[2], 0, missing[1])) if any(missing) else x
 
-    return continued(one) + continued(other)
+    return pad(one) + pad(other)
 
 
 def _numbers(data: bytes, path: Path) -> Iterator[Tensor]:
@@ -173,7 +170,7 @@ AT_ONCE = 64
 @final
 @dataclass(frozen=True, eq=False)
 class Space:
-    """A feature space: uint8 [n, h, w, 3] -> [n, f], and in words what it is; some have a distance of pairs as well."""
+    """A feature space: uint8 [n, h, w, 3] -> [n, f], and its description; some have a distance of pairs as well."""
 
     measure: Callable[[PixelBatch], Features]
     about: str
@@ -181,7 +178,7 @@ class Space:
 
 
 def pixels(gan: Gan) -> Space:
-    """What can be seen with half-closed eyes."""
+    """Small grey pictures: all that half-closed eyes see."""
 
     def measure(pictures: PixelBatch) -> Features:
         small = [Image.fromarray(to_grey(p)[..., 0]).resize((SIDE, SIDE), Image.Resampling.BOX) for p in pictures]
@@ -191,9 +188,9 @@ def pixels(gan: Gan) -> Space:
 
 
 def discriminator(gan: Gan) -> Space:
-    """What D sees before it judges, averaged over the picture.
+    """D's features, averaged over the picture.
 
-    Raises LatentfillError for a discriminator that does not tell.
+    Raises LatentfillError for a discriminator without features.
     """
     network: Any = gan.discriminator
     if not hasattr(network, "features"):
@@ -217,14 +214,14 @@ def dlib_face(gan: Gan) -> Space:
     alignment = gan.about.get("alignment")
     if not alignment:
         raise LatentfillError("the model is not of aligned faces", "Train on the output of `latentfill align`.")
-    file()
+    find_file()
     margin = float(alignment.get("margin", 1.0))
     return Space(lambda pictures: embed(pictures, margin), "128 numbers of dlib's network that tells people apart")
 
 
 def mobilenet_space(gan: Gan) -> Space:
     """MobileNetV2's last features. Raises LatentfillError without the package that has its weights."""
-    mobilenet.file()
+    mobilenet.find_file()
     about = "1,280 features of MobileNetV2, which learnt from ImageNet"
     return Space(mobilenet.embed, about, mobilenet.distance)
 

@@ -1,4 +1,4 @@
-"""The ways of completing pictures that the benchmark compares, by name. A new one is one entry of `METHODS`."""
+"""The methods that the benchmark compares, by name. A new one is one entry of `METHODS`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -19,7 +19,6 @@ from ..options import COMPLETE_PRESETS, CompleteOptions
 from ..seeds import Stream
 from ..types import Images, Known, PixelBatch
 from . import baselines
-from . import baselines as linear
 from .metrics import Where
 
 SAMPLES = 1024  # of the generator, for its mean image: their mean is known to half a grey level
@@ -39,7 +38,7 @@ class Filler(Protocol):
 @final
 @dataclass(frozen=True, eq=False)
 class Resources:
-    """What methods are made of. `digests` tell the files by their contents, under the names of the fields."""
+    """Models and pictures that methods need. `digests` are of the files' contents, by the names of the fields."""
 
     gan: Gan
     train: PixelBatch | None = None
@@ -52,7 +51,7 @@ class Resources:
 class Method:
     """A way to complete uint8 [n, h, w, 3], given holes [n, h, w]; in the holes the pictures are grey.
 
-    `about` is JSON: all on which its answers depend besides pictures and holes. When it changes they are made anew.
+    `about` is JSON: all on which its results depend besides pictures and holes. When it changes they are computed anew.
     """
 
     complete: Complete
@@ -60,7 +59,10 @@ class Method:
 
 
 def choose(names: Sequence[str], resources: Resources) -> tuple[dict[str, Method], dict[str, LatentfillError]]:
-    """Those methods, and of those that lack something what they lack. Raises LatentfillError for an unknown name."""
+    """The methods of these names, and the errors of those that lack something.
+
+    Raises LatentfillError for an unknown name.
+    """
     methods: dict[str, Method] = {}
     lacking: dict[str, LatentfillError] = {}
     for name in names:
@@ -73,7 +75,7 @@ def choose(names: Sequence[str], resources: Resources) -> tuple[dict[str, Method
     return methods, lacking
 
 
-def searched(options: CompleteOptions) -> Callable[[Resources], Method]:
+def search_method(options: CompleteOptions) -> Callable[[Resources], Method]:
     """The search of the package with certain options, and its blending."""
 
     def make(resources: Resources) -> Method:
@@ -81,10 +83,10 @@ def searched(options: CompleteOptions) -> Callable[[Resources], Method]:
 
         def fill(images: Images, known: Known) -> Images:
             incomplete = Incomplete(images, known)
-            found = complete(gan, incomplete, options).images
-            return poisson(incomplete, found) if options.blend == "poisson" else overlay(incomplete, found)
+            drawn = complete(gan, incomplete, options).images
+            return poisson(incomplete, drawn) if options.blend == "poisson" else overlay(incomplete, drawn)
 
-        # An option that is added to the search, and left as it is, must not make all earlier answers old. In return,
+        # An option that is added to the search, and left as it is, must not make all earlier results old. In return,
         # who changes a default raises benchmark.FORMAT; a test remembers them.
         chosen = {f.name: value for f in fields(options) if (value := getattr(options, f.name)) != f.default}
         about = {"options": chosen, "model": resources.digests.get("gan")}
@@ -98,19 +100,17 @@ def searched(options: CompleteOptions) -> Callable[[Resources], Method]:
 def _mean(resources: Resources) -> Method:
     """The mean of the training pictures, if there are any, or of the model's samples; the same in every hole."""
     train = resources.train
-    mean = baselines.mean_picture(_samples(resources.gan, SAMPLES)) if train is None else baselines.mean_picture(train)
-    which = "gan" if train is None else "train"
-    return Method(
-        lambda pictures, holes: np.repeat(mean[None], len(pictures), 0), {which: resources.digests.get(which)}
-    )
+    mean = baselines.mean_picture(_samples(resources.gan, SAMPLES) if train is None else train)
+    about = _digest(resources, "gan" if train is None else "train")
+    return Method(lambda pictures, holes: np.repeat(mean[None], len(pictures), 0), about)
 
 
 def _linear(resources: Resources) -> Method:
     """The Gaussian of the training pictures, or of the model's samples. It is fitted when first asked."""
     train = resources.train
     which = "gan" if train is None else "train"
-    fit = cache(lambda: linear.fit(_samples(resources.gan, LINEAR_SAMPLES) if train is None else train))
-    about = {"components": linear.COMPONENTS, "noise": linear.NOISE, **_digest(resources, which)}
+    fit = cache(lambda: baselines.fit(_samples(resources.gan, LINEAR_SAMPLES) if train is None else train))
+    about = {"components": baselines.COMPONENTS, "noise": baselines.NOISE, **_digest(resources, which)}
     return Method(lambda pictures, holes: fit().complete(pictures, holes), about)
 
 
@@ -138,7 +138,7 @@ def _each(fill: Any) -> Callable[[Resources], Method]:
 
 
 METHODS: dict[str, Callable[[Resources], Method]] = {
-    **{name: searched(options) for name, options in COMPLETE_PRESETS.items()},
+    **{name: search_method(options) for name, options in COMPLETE_PRESETS.items()},
     "context-encoder": _context_encoder,
     "mean": _mean,
     "nearest": _nearest,
@@ -161,7 +161,7 @@ def _with_tensors(gan: Gan, fill: Callable[[Images, Known], Images]) -> Complete
 
 @torch.no_grad()
 def _samples(gan: Gan, count: int) -> PixelBatch:
-    """So many of the generator's images [count, h, w, c], always the same."""
+    """Images of the generator [count, h, w, c], always the same."""
     seeds = [Stream.MEAN_IMAGE.key(number=i) for i in range(count)]
     groups = [seeds[i : i + AT_ONCE] for i in range(0, count, AT_ONCE)]
     prior = gan.generator.prior

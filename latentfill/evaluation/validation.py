@@ -1,4 +1,4 @@
-"""How good a model is while it is trained: a short search on pictures it never saw, and distances of what it draws."""
+"""Scores of a model in training: a short search on held-out pictures, and distances of its samples."""
 
 from collections.abc import Sequence
 from dataclasses import replace

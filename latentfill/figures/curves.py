@@ -159,15 +159,15 @@ def read(run: Path, name: str = "") -> Metrics:
     panels = _panels(path, rows[0]) if rows else KINDS[0]
     if len(rows) < 2:
         raise RunError(f"{path} has no rows yet", "Wait until the training has logged some (see --log-every).")
-    wanted = ["images_seen", *(column for panel in panels.values() for column in panel)]
-    places = [rows[0].index(column) for column in wanted]
-    values = np.empty((len(rows) - 1, len(wanted)))
+    names = ["images_seen", *(column for panel in panels.values() for column in panel)]
+    places = [rows[0].index(column) for column in names]
+    values = np.empty((len(rows) - 1, len(names)))
     for number, row in enumerate(rows[1:], 2):
         try:
             values[number - 2] = [float(row[place] or "nan") for place in places]
         except (ValueError, IndexError) as error:
             raise RunError(f"{path}: line {number} is damaged: {','.join(row)!r}", "Remove this line.") from error
-    columns = {c: v for c, v in zip(wanted[1:], values.T[1:], strict=True) if c not in SCORES or not np.isnan(v).all()}
+    columns = {c: v for c, v in zip(names[1:], values.T[1:], strict=True) if c not in SCORES or not np.isnan(v).all()}
     panels = {title: {c: label for c, label in panel.items() if c in columns} for title, panel in panels.items()}
     panels = {title: panel for title, panel in panels.items() if panel}
     return Metrics(name or run.resolve().name, values[:, 0], columns, panels)
@@ -277,13 +277,13 @@ def _curve(axes: Axes, run: Metrics, column: str, colour: str, label: str, windo
     axes.plot(x, rolling(x, y, span), color=colour, label=label, marker=marker, markersize=4)
 
 
-def _finish(axes: Axes, title: str, drawn: Sequence[Column]) -> None:
+def _finish(axes: Axes, title: str, curves: Sequence[Column]) -> None:
     """Limits that neither spikes nor the first moments set, numbers with thousands."""
     axes.set_title(title)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.margins(x=0.01)
-    values = [finite for y in drawn if len(finite := y[np.isfinite(y)])]
+    values = [finite for y in curves if len(finite := y[np.isfinite(y)])]
     low = min((float(np.percentile(y, 2)) for y in values), default=0.0)
     high = max((float(np.percentile(y, 98)) for y in values), default=1.0)
     room = 0.25 * (high - low) or 0.5

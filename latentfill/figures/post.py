@@ -60,8 +60,8 @@ class Example:
     def is_image(self, row: int, column: int) -> bool:
         """True for a cell of the padded image that is the image's own, no zero put there."""
         step = self.zeros + 1
-        found = [divmod(at - self.border, step) for at in (row, column)]
-        return all(0 <= at < side and not rest for (at, rest), side in zip(found, self.image.shape, strict=True))
+        places = [divmod(at - self.border, step) for at in (row, column)]
+        return all(0 <= at < side and not rest for (at, rest), side in zip(places, self.image.shape, strict=True))
 
     def output(self) -> Cells:
         """The kernel's sum at each place it comes to."""
@@ -141,8 +141,8 @@ def still(example: Example, done: int) -> Figure:
         board.cell(i, j, _number(value), PALE_ORANGE, INK)
     result = _Board(axes, at_output, (height - len(output)) / 2, "output")
     for number, ((i, j), value) in enumerate(np.ndenumerate(output), 1):
-        found = number <= done
-        result.cell(i, j, _number(value) if found else "", PALE_BLUE if found else "white", INK)
+        known = number <= done
+        result.cell(i, j, _number(value) if known else "", PALE_BLUE if known else "white", INK)
     source.outline(top, left, len(kernel), ORANGE)
     board.outline(0, 0, len(kernel), ORANGE)
     result.outline(row, column, 1, RED)

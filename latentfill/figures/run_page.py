@@ -54,10 +54,10 @@ def write_page(run: Path, out: Path) -> Path:
 def _head(run: Path, starts: Sequence[Mapping[str, Any]]) -> str:
     last = starts[-1]
     commands = {start["command"]: None for start in starts if start.get("command")}
-    wanted = last.get("train", {}).get("images_seen")
+    planned = last.get("train", {}).get("images_seen")
     facts = [
         f"kind: {last.get('kind', 'gan')}",
-        f"images seen: {_seen(run):,}" + (f" of {wanted:,}" if wanted else ""),
+        f"images seen: {_seen(run):,}" + (f" of {planned:,}" if planned else ""),
         f"pictures: {last.get('pictures', 0):,}",
         f"begun {starts[0].get('date', '?')}, last started {last.get('date', '?')} ({len(starts)} starts)",
         f"machine: {last.get('machine') or 'not recorded'}",
@@ -71,22 +71,21 @@ def _head(run: Path, starts: Sequence[Mapping[str, Any]]) -> str:
 def _best(run: Path) -> list[str]:
     try:
         about = checkpoint.read_about(run / "best.safetensors")
-        return [
-            f"best model: best.safetensors, at {about['images_seen']:,} images, {about['score']:.2f} dB in the hole"
-        ]
+        at = f"at {about['images_seen']:,} images, {about['score']:.2f} dB in the hole"
+        return [f"best model: best.safetensors, {at}"]
     except (ModelError, KeyError):
         return []
 
 
 def _warnings(run: Path) -> str:
-    found = _lines(run / "warnings.jsonl")
-    if not found:
+    warnings = _lines(run / "warnings.jsonl")
+    if not warnings:
         return "<h2>Warnings</h2><p>The watchdog had nothing to say.</p>"
     rows = "".join(
         f"<tr><td>{one.get('images_seen', 0):,}</td><td>{escape(str(one.get('saw', '')))}</td>"
         f"<td>{one.get('measured', 0):.3g}</td><td>{one.get('limit', 0):.3g}</td>"
         f"<td>{escape(str(one.get('done', '')))}</td></tr>"
-        for one in found
+        for one in warnings
     )
     head = "".join(
         f"<th>{name}</th>" for name in ("images seen", "what was seen", "measured", "limit", "what was done")

@@ -73,7 +73,7 @@ def build_encoder(network: NetworkOptions, base: int = BASE, hidden: int = HIDDE
 def build_residual_encoder(
     network: NetworkOptions, scale: Scale | None = None, hidden: int = RESIDUAL_HIDDEN, seed: int = 0
 ) -> ResidualEncoder:
-    """A fresh encoder of residual blocks, as wide as the generator unless told, ready to be trained."""
+    """A fresh encoder of residual blocks, by default as wide as the generator, ready to be trained."""
     fresh = ResidualEncoder(prior_of(network), network.size, network.channels, scale or network.scale, hidden)
     residual.initialise(fresh, seed)
     return fresh

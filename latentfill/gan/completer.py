@@ -43,7 +43,7 @@ class ResidualCompleter(nn.Module):
 
     @property
     def precision(self) -> torch.dtype:
-        """What the layers compute in; the parameters stay as they are."""
+        """The dtype that the layers compute in; the parameters keep theirs."""
         return self.generator.precision
 
     @precision.setter
@@ -62,7 +62,7 @@ class ResidualCompleter(nn.Module):
         """The condition of incomplete images; what is in their holes is not looked at."""
         e = self.encoder
         seen = encoder_input(images, known).to(e.precision, memory_format=torch.channels_last)
-        maps = e.trunk.see(seen, len(e.trunk.stages))[1:]
+        maps = e.trunk.maps_of(seen, len(e.trunk.stages))[1:]
         mean, log_variance = e.describe(maps[-1])
         added = tuple(convolve(x, skip) for x, skip in zip(maps, self.skips, strict=True))
         return Condition(mean, (log_variance / 2).exp(), added)
@@ -101,8 +101,8 @@ class ResidualCompleter(nn.Module):
 def build_completer(gan: Gan, seed: int = 0) -> ResidualCompleter:
     """A completer that completes as the GAN's encoder and generator do, with a critic that judges as its D does.
 
-    What leads on from there has no effect yet, and is drawn by the seed where it must not be 0. Without an encoder it
-    has a fresh one. Raises ModelError for networks that are not residual, or were told classes.
+    Its own convolutions have no effect yet. A GAN without an encoder gets a fresh one, drawn by the seed.
+    Raises ModelError for networks that are not residual, or know classes.
     """
     n, g, d, e = gan.network, gan.generator, gan.discriminator, gan.encoder
     if not isinstance(g, ResidualGenerator) or not isinstance(d, ResidualDiscriminator) or n.classes:
@@ -119,7 +119,7 @@ def build_completer(gan: Gan, seed: int = 0) -> ResidualCompleter:
         state = d.state_dict()
         look = torch.zeros_like(completer.critic.trunk.look.get_parameter("weight"))
         look[:, : 4 * n.channels] = state["trunk.look.weight"]
-        judge = state["judge.weight"][:, : d.trunk.maps]  # without what it is told of its batch
+        judge = state["judge.weight"][:, : d.trunk.maps]  # without the features of its batch
         state = {name: tensor for name, tensor in state.items() if not name.startswith("batch.")}
         completer.critic.load_state_dict({**state, "trunk.look.weight": look, "judge.weight": judge})
     return completer

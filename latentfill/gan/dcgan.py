@@ -38,7 +38,7 @@ class DcganGenerator(nn.Module):
         norms: NormName = "batch",
     ) -> None:
         super().__init__()
-        self.precision = torch.float32  # what the layers compute in; the parameters stay as they are
+        self.precision = torch.float32  # of the layers; the parameters keep theirs
         check_shape(size, channels)
         self.prior = prior
         maps = generator_maps(size, base, widths)
@@ -71,7 +71,7 @@ class DcganDiscriminator(nn.Module):
         self, size: int = 64, channels: int = 3, base: int = 64, norms: NormName = "batch", kernels: int = 0
     ) -> None:
         super().__init__()
-        self.precision = torch.float32  # what the layers compute in; the parameters stay as they are
+        self.precision = torch.float32  # of the layers; the parameters keep theirs
         check_shape(size, channels)
         maps = discriminator_maps(size, base)
         self.downs = nn.ModuleList(

@@ -47,7 +47,7 @@ class DcganEncoder(nn.Module):
     def __init__(self, prior: Prior, size: int = 64, channels: int = 3, base: int = BASE, hidden: int = HIDDEN) -> None:
         super().__init__()
         check_shape(size, channels)
-        self.precision = torch.float32  # what the layers compute in; the parameters stay as they are
+        self.precision = torch.float32  # of the layers; the parameters keep theirs
         self.prior, self.size, self.channels, self.base, self.width = prior, size, channels, base, hidden
         maps = discriminator_maps(size, base)
         self.downs = nn.ModuleList(
@@ -129,7 +129,7 @@ class ResidualEncoder(nn.Module):
         self, prior: Prior, size: int = 64, channels: int = 3, scale: Scale = "tiny", hidden: int = RESIDUAL_HIDDEN
     ) -> None:
         super().__init__()
-        self.precision = torch.float32  # what the layers compute in; the parameters stay as they are
+        self.precision = torch.float32  # of the layers; the parameters keep theirs
         self.prior, self.size, self.channels, self.scale, self.width = prior, size, channels, scale, hidden
         self.trunk = Trunk(size, channels + 1, scale)
         self.hidden = blank(nn.Linear, self.trunk.maps * START**2, hidden)
@@ -173,7 +173,7 @@ class ContextEncoder:
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device of its parameters."""
         return next(self.module.parameters()).device
 
 
@@ -184,7 +184,7 @@ class ContextModule(nn.Module):
     def __init__(self, options: ContextOptions) -> None:
         super().__init__()
         check_shape(options.size, options.channels)
-        self.precision = torch.float32  # what the layers compute in; the parameters stay as they are
+        self.precision = torch.float32  # of the layers; the parameters keep theirs
         self.skips = options.skips
         maps = discriminator_maps(options.size, options.base)
         self.downs = _convolutions(nn.Conv2d, [options.channels + 1, *maps[:-1]], maps)
@@ -202,14 +202,14 @@ class ContextModule(nn.Module):
     def forward(self, images: Images, known: Known) -> Images:
         """[n, c, h, w] in [-1, 1] and [n, 1, h, w] -> [n, c, h, w] in [-1, 1]; what is in the hole is not seen."""
         seen = encoder_input(images, known).to(self.precision, memory_format=torch.channels_last)
-        x, kept = seen, []
+        x, skips = seen, []
         for level, layer in enumerate(self.downs):
             x = convolve_down(x, layer)
             x = F.leaky_relu(self.down_norms[level - 1](x) if level else x, SLOPE)
-            kept.append(x)
+            skips.append(x)
         x = torch.relu(self.mix_norm(convolve(self.dense(x), self.mix)))
         for level, layer in enumerate(self.ups):
-            x = convolve_up(torch.cat([x, kept[-1 - level]], 1) if self.skips else x, layer)
+            x = convolve_up(torch.cat([x, skips[-1 - level]], 1) if self.skips else x, layer)
             if level < len(self.up_norms):
                 x = torch.relu(self.up_norms[level](x))
         for layer in self.last:

@@ -88,7 +88,7 @@ class StagedGenerator(Protocol):
 
     @property
     def depth(self) -> int:
-        """How many stages it has before its images."""
+        """The number of stages before its images."""
 
     def __call__(self, z: Latents) -> Images: ...
 
@@ -127,7 +127,7 @@ class Condition(NamedTuple):
     """[n, maps, h, w] of each size, the largest first: added to the generator's"""
 
     def select(self, rows: Tensor) -> "Condition":
-        """Those images, in that order; a row may come again."""
+        """The condition of these rows; a row may come again."""
         return Condition(self.mean[rows], self.deviation[rows], tuple(one[rows] for one in self.maps))
 
 
@@ -171,6 +171,6 @@ class Gan:
 
     @property
     def device(self) -> torch.device:
-        """Where the generator computes; the CPU if it has no parameters to tell by."""
+        """The device of the generator; the CPU if it has no parameters."""
         first = next(self.generator.parameters(), None) if isinstance(self.generator, nn.Module) else None
         return torch.device("cpu") if first is None else first.device

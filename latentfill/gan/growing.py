@@ -40,13 +40,13 @@ class Parts(NamedTuple):
     discriminator: ResidualDiscriminator | Uncritical
     encoder: ResidualEncoder | None
 
-    def seers(self) -> Iterator[ResidualDiscriminator | ResidualEncoder]:
-        """Those that look at images."""
+    def image_networks(self) -> Iterator[ResidualDiscriminator | ResidualEncoder]:
+        """The networks that see images."""
         return (part for part in self[1:] if isinstance(part, ResidualDiscriminator | ResidualEncoder))
 
     def all(self) -> Iterator[ResidualGenerator | ResidualDiscriminator | ResidualEncoder]:
-        """Those that are there and have weights."""
-        return chain([self.generator], self.seers())
+        """The networks with weights."""
+        return chain([self.generator], self.image_networks())
 
 
 def grow(gan: Gan, seed: int = 0, steps: int = STEPS, tell: Tell = lambda done, total: None) -> Gan:
@@ -108,7 +108,7 @@ def _hand_on(small: Parts, large: Parts) -> list[nn.Parameter]:
     own: list[nn.Module] = [large.generator.stages[-1], large.generator.draw]
     for new, old in zip(large.generator.stages, small.generator.stages, strict=False):
         new.load_state_dict(old.state_dict())
-    for seer, smaller in zip(large.seers(), small.seers(), strict=True):
+    for seer, smaller in zip(large.image_networks(), small.image_networks(), strict=True):
         first, *rest = seer.trunk.stages
         own += [seer.trunk.look, first, rest[0].get_submodule("enter")]
         for new, old in zip(rest, smaller.trunk.stages, strict=True):
@@ -124,20 +124,20 @@ def _hand_on(small: Parts, large: Parts) -> list[nn.Parameter]:
 
 
 def _distance(small: Parts, large: Parts, numbers: range, seed: int) -> Tensor:
-    """How far the large networks are from drawing and seeing as the small ones, for images of these numbers."""
+    """The squared differences of the large networks' images and first maps from the small ones', for these numbers."""
     z = small.generator.prior.sample([Stream.GROWING_LATENTS.key(seed, n) for n in numbers])
     known, levels = _holes(small.generator.size, numbers, seed), len(small.generator.stages)
     with torch.no_grad():
         images, maps = small.generator(z), large.generator.begin(z, levels)
         enlarged = _enlarged(images)
     total = (large.generator.finish(maps, levels) - enlarged).square().mean()
-    for new, old in zip(large.seers(), small.seers(), strict=True):
-        shown, wide = images, enlarged
+    for new, old in zip(large.image_networks(), small.image_networks(), strict=True):
+        narrow, wide = images, enlarged
         if isinstance(new, ResidualEncoder):
-            shown, wide = encoder_input(images, known), encoder_input(enlarged, F.interpolate(known, scale_factor=2))
+            narrow, wide = encoder_input(images, known), encoder_input(enlarged, F.interpolate(known, scale_factor=2))
         with torch.no_grad():
-            target = old.trunk.entering(shown, 0)
-        total = total + (new.trunk.entering(wide, 1) - target).square().mean()
+            target = old.trunk.stage_input(narrow, 0)
+        total = total + (new.trunk.stage_input(wide, 1) - target).square().mean()
     return total
 
 

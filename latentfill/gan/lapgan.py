@@ -90,26 +90,26 @@ class PyramidGenerator(nn.Module):
 
     def forward(self, z: Latents) -> Images:
         """[n, d] -> [n, channels, size, size] in [-1, 1]; each level sees what the one before has drawn."""
-        first, *others = self.shares(z)
+        first, *others = self.split_latents(z)
         images: Images = self.smallest(first)
         for level, numbers in zip(self.levels, others, strict=True):
             images = level(images, numbers).clamp(-1, 1)
         return images
 
-    def beside(self, z: Latents, real: Sizes) -> list[Tensor]:
+    def draw_over(self, z: Latents, real: Sizes) -> list[Tensor]:
         """Each level's drawing over real images of the size before its own: coarse to fine, not clipped."""
-        first, *others = self.shares(z)
+        first, *others = self.split_latents(z)
         levels = zip(self.levels, real, others, strict=False)
         return [self.smallest(first), *(level(images, numbers) for level, images, numbers in levels)]
 
-    def shares(self, z: Latents) -> list[Tensor]:
+    def split_latents(self, z: Latents) -> list[Tensor]:
         """The latent's numbers for the image of 8 pixels, and for each level."""
         first = self.smallest.prior.dim
         return list(torch.split(z, [first] + [self.numbers] * len(self.levels), 1))
 
     @property
     def precision(self) -> torch.dtype:
-        """What the layers compute in; the parameters stay as they are."""
+        """The dtype that the layers compute in; the parameters keep theirs."""
         return self.smallest.precision
 
     @precision.setter
@@ -125,7 +125,7 @@ class Level(nn.Module):
 
     def __init__(self, numbers: int, size: int, channels: int, base: int, norm: NormName) -> None:
         super().__init__()
-        self.precision = torch.float32  # what the layers compute in; the parameters stay as they are
+        self.precision = torch.float32  # of the layers; the parameters keep theirs
         self.size = size
         self.noise = blank(nn.Linear, numbers, size**2)
         self.look = blank(nn.Conv2d, channels + 1, base, KERNEL)
@@ -179,8 +179,8 @@ class PyramidDiscriminator(nn.Module):
         """[n, d] -> [n] logits."""
         levels: Any = self.levels
         shares = torch.split(features, [level.judge.in_features for level in levels], 1)
-        decided = [level.decide(share) for level, share in zip(levels, shares, strict=True)]
-        logits: PerImage = torch.stack(decided).sum(0)
+        parts = [level.decide(share) for level, share in zip(levels, shares, strict=True)]
+        logits: PerImage = torch.stack(parts).sum(0)
         return logits
 
     def judge(self, sizes: Sizes) -> list[Tensor]:
@@ -189,7 +189,7 @@ class PyramidDiscriminator(nn.Module):
 
     @property
     def precision(self) -> torch.dtype:
-        """What the layers compute in; the parameters stay as they are."""
+        """The dtype that the layers compute in; the parameters keep theirs."""
         first: Any = self.levels[0]
         precision: torch.dtype = first.precision
         return precision

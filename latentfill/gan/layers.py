@@ -1,24 +1,16 @@
-"""Processes that learn from one batch together: what a layer or a loss needs of the images that the others have.
+"""Layers that see a batch, and the process group that may share it.
 
-Each has every so many-th image of a batch, and its losses are means over its own. The loss of the whole batch is their
-mean, so a gradient is the mean of the processes' gradients, once what crosses from one to another has gone back too.
-`total` does: its transpose is itself, so it may be differentiated any number of times. A process alone pays nothing.
+Each process has every so many-th image of a batch, and its losses are means over its own. The loss of the whole batch
+is their mean, so a gradient is the mean of the processes' gradients, once what crosses from one to another has gone
+back too. `total` does: its transpose is itself, so it may be differentiated any number of times.
 
-Batch norm whose batch may lie in several processes: the same numbers as if it lay in one.
-
-Ioffe and Szegedy (2015), algorithm 1, and its gradient. Torch's own for several processes wants a GPU and cannot be
-differentiated twice, which a penalty on D's slopes does.
-
-Minibatch discrimination: D sees how alike the images of a batch are, so G cannot draw one image again and again.
-
-Salimans et al. (2016), section 3.2. Then D depends on the batch. In inference it must not: there the statistic is what
-it usually was, a running average as batch norm keeps one, so that a picture is judged as if it lay in a usual batch.
-
-Virtual batch norm: an image is normalised by a batch that was chosen once, and by itself, not by its neighbours.
-
-Salimans et al. (2016), section 3.5. In training the reference batch goes through the network in front of each batch
-(`begin`, `rest`), which costs as much as doubling it. For inference its statistics are kept and the batch is not: a
-model file is no place for somebody's pictures.
+- batch norm (Ioffe and Szegedy 2015, algorithm 1) gives the same numbers as if the batch lay in one process. Torch's
+  own for several wants a GPU and cannot be differentiated twice, which a penalty on D's slopes does
+- minibatch discrimination (Salimans et al. 2016, section 3.2): D sees how alike the images of a batch are, so G cannot
+  draw one image again and again. In inference the statistic is a running average, so that an image is judged alone
+- virtual batch norm (section 3.5): an image is normalised by a reference batch that was chosen once, and by itself. In
+  training that batch goes through the network in front of each batch (`prepend_reference`, `drop_reference`), which
+  doubles the work. In inference its statistics are kept and the batch is not: a model file holds no pictures
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,7 +32,7 @@ from ..options import NormName
 @final
 @dataclass(frozen=True)
 class ProcessGroup:
-    """How many processes there are, which of them this is, and through what torch lets them speak."""
+    """Processes that share a batch: their number, the rank of this one, and torch's group of them."""
 
     rank: int = 0
     size: int = 1
@@ -52,7 +44,7 @@ _group: ContextVar[ProcessGroup] = ContextVar("process group", default=ALONE)
 
 
 def process_group() -> ProcessGroup:
-    """Those who share the batch at hand; outside of a step everybody is alone."""
+    """The group that shares the batch at hand; outside of a step every process is alone."""
     return _group.get()
 
 
@@ -67,7 +59,7 @@ def use_process_group(those: ProcessGroup) -> Iterator[None]:
 
 
 def own_share(numbers: range) -> range:
-    """Those of a batch's images that this process has."""
+    """The part of a batch's numbers that this process has."""
     return numbers[process_group().rank :: process_group().size]
 
 
@@ -119,16 +111,16 @@ def average_gradients(gradients: Sequence[Tensor | None], parameters: Sequence[T
     there = parts[0].new_tensor([g is not None for g in gradients]).float()
     flat = torch.cat([*(part.flatten().float() for part in parts), there])
     dist.all_reduce(flat, group=those.group)
-    *means, found = torch.split(flat, [p.numel() for p in parameters] + [len(parts)])
+    *means, counts = torch.split(flat, [p.numel() for p in parameters] + [len(parts)])
     all_have = [m.div_(those.size).view(p.shape).to(p.dtype) for m, p in zip(means, parameters, strict=True)]
     if all(g is not None for g in gradients):  # then nothing need wait for a device
         return list(all_have)
-    return [mean if known else None for mean, known in zip(all_have, found.tolist(), strict=True)]
+    return [mean if known else None for mean, known in zip(all_have, counts.tolist(), strict=True)]
 
 
 @final
 class _Total(Function):
-    """What all processes have, added up in each."""
+    """The sum over all processes, in each."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, those: ProcessGroup) -> Tensor:
@@ -198,8 +190,8 @@ class _Normalised(Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, variance, count = ctx.saved_tensors
         arguments = grads[0], x, weight, mean, variance, count
-        found = (_twice if torch.is_grad_enabled() else _once)(*arguments, ctx.those, ctx.eps)
-        return (*found, *[None] * 5)
+        gradients = (_twice if torch.is_grad_enabled() else _once)(*arguments, ctx.those, ctx.eps)
+        return (*gradients, *[None] * 5)
 
 
 def _once(
@@ -284,7 +276,7 @@ class MinibatchDiscrimination(nn.Module):
         return (alike.sum(1) - 1) / max(1, len(others) - 1)
 
     def initialise(self, rng: torch.Generator) -> None:
-        """So wide that features of size 1 come to lie about 1 apart: much farther, and no gradient would be left."""
+        """Draw the tensor so that features of size 1 lie about 1 apart: much farther, and no gradient would be left."""
         nn.init.normal_(self.tensor, std=self.tensor.shape[1] ** -0.5 / DIMENSIONS, generator=rng)
         self.running_nearness.zero_()
 
@@ -347,7 +339,7 @@ def norm_layer(kind: NormName, maps: int) -> nn.Module:
 
 
 def is_virtual(network: nn.Module) -> bool:
-    """Whether there is such a layer."""
+    """True for a network with virtual batch norm."""
     return any(isinstance(module, VirtualBatchNorm) for module in network.modules())
 
 
@@ -363,5 +355,5 @@ def prepend_reference(
 
 
 def drop_reference(x: Tensor, rows: int) -> Tensor:
-    """What is left without the reference batch."""
+    """The rows after the reference batch."""
     return x[rows:] if rows else x

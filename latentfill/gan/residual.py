@@ -133,7 +133,7 @@ class ResidualGenerator(nn.Module):
     ) -> None:
         super().__init__()
         check_shape(size, channels)
-        self.precision = torch.float32  # what the layers compute in; the parameters stay as they are
+        self.precision = torch.float32  # of the layers; the parameters keep theirs
         self.prior, self.size, self.channels, self.scale = prior, size, channels, scale
         maps = stage_maps(size, scale)[::-1]
         self.project = blank(nn.Linear, prior.dim, maps[0] * START**2)
@@ -192,7 +192,7 @@ class ResidualDiscriminator(nn.Module):
         self, size: int = 64, channels: int = 3, scale: Scale = "tiny", classes: int = 0, kernels: int = 0
     ) -> None:
         super().__init__()
-        self.precision = torch.float32  # what the layers compute in; the parameters stay as they are
+        self.precision = torch.float32  # of the layers; the parameters keep theirs
         self.trunk = Trunk(size, channels, scale)
         maps = self.trunk.maps
         self.gather = blank(nn.Conv2d, maps, maps, START, groups=maps, bias=False)  # a learned 4x4 for each map
@@ -253,24 +253,24 @@ class Trunk(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """[n, channels, size, size] -> [n, maps, 4, 4]."""
-        return self.see(images, len(self.stages))[-1]
+        return self.maps_of(images, len(self.stages))[-1]
 
-    def entering(self, images: Tensor, level: int) -> Tensor:
+    def stage_input(self, images: Tensor, level: int) -> Tensor:
         """[n, maps, h, w]: the input of that stage's blocks, counted from 0 at the largest size."""
-        x = self.see(images, level)[-1]
+        x = self.maps_of(images, level)[-1]
         stage: Any = self.stages[level]
         adapted: Tensor = stage.adapt(halve(x) if level else x)
         return adapted
 
-    def see(self, images: Tensor, stages: int) -> list[Tensor]:
+    def maps_of(self, images: Tensor, stages: int) -> list[Tensor]:
         """[n, maps, h, w]: the input of the first stage, and the outputs of the first so many."""
         x = convolve(F.pixel_unshuffle(images, 2).contiguous(memory_format=torch.channels_last), self.look)
-        seen = [x]
+        maps = [x]
         for level in range(stages):
             stage: Any = self.stages[level]
             x = stage(stage.adapt(halve(x) if level else x))
-            seen.append(x)
-        return seen
+            maps.append(x)
+        return maps
 
 
 def stage_maps(size: int, scale: Scale) -> list[int]:
@@ -312,7 +312,7 @@ def select_class(gan: Gan, name: str | None = None) -> Gan:
     if not names and name is None:
         return gan
     if name is not None and name not in names:
-        known = f"it knows {', '.join(names)}" if names else "it was told none"
+        known = f"it knows {', '.join(names)}" if names else "it has none"
         raise ModelError(f"the model has no class {name!r}: {known}", "Give one of those, or leave --class out.")
     number = names.index(name or usual_class(gan))
     g, d = deepcopy(gan.generator), deepcopy(gan.discriminator)

@@ -37,7 +37,7 @@ def pair(large: Tensor, small: Tensor) -> Tensor:
 
 
 def by_patches(x: Tensor, largest: int) -> bool:
-    """Whether a convolution of these maps, of at most largest x largest, is quicker as one product of matrices."""
+    """True where a convolution of maps of at most largest x largest is quicker as one product of matrices."""
     # Measured on AVX512-BF16 and AMX: at 4x4 the library's kernels leave most of the matrix unit idle.
     return _on_matrix_units(x) and x.shape[2] * x.shape[3] <= largest**2
 
@@ -107,11 +107,11 @@ class _Pair(Function):
         return up(small, grads[0]) if need_large else None, down(large, grads[0]) if need_small else None
 
 
-def _convolution_backward(grad: Tensor, x: Tensor, weight: Tensor, wanted: int) -> Tensor:
+def _convolution_backward(grad: Tensor, x: Tensor, weight: Tensor, by: int) -> Tensor:
     """The gradient of an unpadded convolution of stride 2 by its input (0) or its weight (1)."""
     backward = torch.ops.aten.convolution_backward
-    outputs = (wanted == 0, wanted == 1, False)
-    gradient: Tensor = backward(grad, x, weight, None, (2, 2), (0, 0), (1, 1), False, (0, 0), 1, outputs)[wanted]
+    outputs = (by == 0, by == 1, False)
+    gradient: Tensor = backward(grad, x, weight, None, (2, 2), (0, 0), (1, 1), False, (0, 0), 1, outputs)[by]
     return gradient
 
 

@@ -32,16 +32,16 @@ def write(model: Path, folder: Path, name: str, license: str = "unknown", text: 
 
     Raises ModelError for a folder that holds something else, and when it cannot be written to.
     """
-    found = facts(model)
+    about = facts(model)
     _check_free(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".making-", dir=folder) as making:
             shutil.copyfile(model, Path(making) / MODEL)
-            config = _config(found) | {"file": _fingerprint(Path(making) / MODEL)}
+            config = _config(about) | {"file": _fingerprint(Path(making) / MODEL)}
             (Path(making) / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
             if text is not None or not (folder / CARD).exists():
-                (Path(making) / CARD).write_text(model_card(found, name, license, text, _text_beside(model)))
+                (Path(making) / CARD).write_text(model_card(about, name, license, text, _text_beside(model)))
             made = [folder / file for file in (MODEL, CONFIG, CARD) if (Path(making) / file).exists()]
             for path in made:
                 os.replace(Path(making) / path.name, path)
@@ -82,10 +82,10 @@ def _read(path: Path) -> dict[str, Any]:
     return dict(config)
 
 
-def _config(found: Mapping[str, Any]) -> dict[str, Any]:
+def _config(facts: Mapping[str, Any]) -> dict[str, Any]:
     """All that the header says but the calibration, which is long and means nothing to readers."""
-    about = {key: value for key, value in found["about"].items() if key != "trust"}
-    same = {key: found[key] for key in ("format", "kind", "network", "encoder", "parameters")}
+    about = {key: value for key, value in facts["about"].items() if key != "trust"}
+    same = {key: facts[key] for key in ("format", "kind", "network", "encoder", "parameters")}
     return {"library_name": "latentfill", "latentfill_version": __version__, **same, "about": about}
 
 

@@ -165,8 +165,8 @@ def readme(described: Mapping[str, Any]) -> str:
         encode = '(z,) = encoder.run(None, {"images": images, "known": known})'
         find = ['encoder = ort.InferenceSession("encoder.onnx")', *image, encode]
     else:
-        drawn = "rng.uniform(-1, 1" if described["prior"] == "uniform" else "rng.normal(0, 1"
-        find = ["rng = np.random.default_rng(0)", f"z = {drawn}, (1, {described['latent']})).astype(np.float32)"]
+        draw = "rng.uniform(-1, 1" if described["prior"] == "uniform" else "rng.normal(0, 1"
+        find = ["rng = np.random.default_rng(0)", f"z = {draw}, (1, {described['latent']})).astype(np.float32)"]
         last = []
     code = ["import numpy as np", "import onnxruntime as ort", "", *find, *generate, *last]
     lines += ["", "## In Python", "", "```python", *code, "```"]
@@ -302,10 +302,10 @@ def _parts(gan: Gan) -> dict[str, _Part]:
     rng = philox(0)
     shape = (TRIED, 1, network.size, network.size)
     known = torch.from_numpy((rng.random(shape) < 0.5).astype(np.float32))
-    asked = {"z": z}
+    inputs = {"z": z}
     if network.classes:
-        asked["labels"] = torch.arange(TRIED) % network.classes
-    parts = {"generator.onnx": _Part(plain_generator(gan), gan.generator, asked, "images")}
+        inputs["labels"] = torch.arange(TRIED) % network.classes
+    parts = {"generator.onnx": _Part(plain_generator(gan), gan.generator, inputs, "images")}
     with torch.inference_mode():
         incomplete = {"images": gan.generator(z).clone(), "known": known}
     encoder = plain_encoder(gan)
@@ -325,7 +325,7 @@ def _shapes(part: _Part) -> dict[str, Sequence[Any]]:
 
 
 def _facts(gan: Gan, name: str) -> dict[str, Any]:
-    """What a program must know of the files: origin, shapes and ranges; written into each of them, too."""
+    """Facts for programs that use the files: origin, shapes and ranges; written into each of them, too."""
     network = gan.network
     uniform = isinstance(gan.generator.prior, UniformPrior)
     latent_range = "each number in [-1, 1]" if uniform else f"standard normal, norm at most sqrt({network.latent})"

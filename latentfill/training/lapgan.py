@@ -70,7 +70,7 @@ class PyramidTrainer:
             player.set(now.learning_rate, (o.beta1, now.beta2))
         batch = range(self.images_seen, self.images_seen + len(real) * process_group().size)
         z, sizes = self.latents(own_share(batch)).to(real.device), gaussian_pyramid(real)
-        fakes = self.generator.beside(z, sizes)
+        fakes = self.generator.draw_over(z, sizes)
 
         real_logits = self.discriminator.judge(sizes)
         fake_logits = self.discriminator.judge([fake.detach() for fake in fakes])
@@ -83,7 +83,7 @@ class PyramidTrainer:
         prices = []  # what it costs G, at each of its updates
         for update in range(o.generator_steps):
             if update:  # the first fakes are still what G makes of z: only D has moved
-                fakes = self.generator.beside(z, sizes)
+                fakes = self.generator.draw_over(z, sizes)
             judged = zip(real_logits, self.discriminator.judge(fakes), strict=True)
             prices.append(torch.stack([loss.generator(*logits).mean() for logits in judged]))
             descend(prices[-1].sum(), (self.g,))

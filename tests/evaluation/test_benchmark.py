@@ -6,7 +6,7 @@ from PIL import Image
 
 from latentfill.errors import HoleError, LatentfillError
 from latentfill.evaluation import benchmark, methods
-from latentfill.evaluation.benchmark import HOLES, Pictures, Shelf, ask
+from latentfill.evaluation.benchmark import HOLES, Pictures, ResultStore, make_task
 from latentfill.evaluation.methods import METHODS, Method, Resources, choose
 from latentfill.gan.checkpoint import build
 from latentfill.images import holes
@@ -38,8 +38,8 @@ class Counting:
 
 
 def finished(folder, task, counting, batch_size=4):
-    shelf = Shelf(folder, "white", counting.method, task)
-    return list(shelf.fill(batch_size)), shelf.answers()
+    store = ResultStore(folder, "white", counting.method, task)
+    return list(store.fill(batch_size)), store.results()
 
 
 def gan(**more):
@@ -48,7 +48,7 @@ def gan(**more):
 
 @pytest.mark.parametrize("hole", ["center", "random:0.5", "rectangle:1,1,3,3+ellipse:6,6,1"])
 def test_no_method_sees_what_is_in_the_hole_and_none_changes_what_is_around_it(tmp_path, hole):
-    counting, task = Counting(), ask(hole, pictures(), 0)
+    counting, task = Counting(), make_task(hole, pictures(), 0)
     steps, answers = finished(tmp_path, task, counting)
     assert steps == [0, 4, 6]
     for shown, where in counting.asked:
@@ -59,7 +59,7 @@ def test_no_method_sees_what_is_in_the_hole_and_none_changes_what_is_around_it(t
 
 
 def test_what_is_done_is_not_done_again(tmp_path):
-    task, first = ask("center", pictures(), 0), Counting()
+    task, first = make_task("center", pictures(), 0), Counting()
     _, answers = finished(tmp_path, task, first)
     again = Counting()
     steps, same = finished(tmp_path, task, again, batch_size=2)
@@ -69,16 +69,16 @@ def test_what_is_done_is_not_done_again(tmp_path):
 
 
 def test_more_pictures_only_add_to_those_that_are_done(tmp_path):
-    finished(tmp_path, ask("random", pictures(3), 0), Counting())
+    finished(tmp_path, make_task("random", pictures(3), 0), Counting())
     more = Counting()
-    task = ask("random", pictures(6), 0)
+    task = make_task("random", pictures(6), 0)
     assert finished(tmp_path, task, more)[0] == [3, 6]
     assert np.array_equal(more.asked[-1][1], task.holes[3:])
 
 
 def test_a_search_that_was_stopped_goes_on_where_it_was(tmp_path):
-    task, counting = ask("center", pictures(), 0), Counting()
-    steps = Shelf(tmp_path, "white", counting.method, task).fill(2)
+    task, counting = make_task("center", pictures(), 0), Counting()
+    steps = ResultStore(tmp_path, "white", counting.method, task).fill(2)
     assert [next(steps), next(steps)] == [0, 2]
     steps.close()
     after = Counting()
@@ -88,10 +88,10 @@ def test_a_search_that_was_stopped_goes_on_where_it_was(tmp_path):
 @pytest.mark.parametrize("change", ["about", "picture", "hole"])
 def test_what_has_changed_is_done_anew(tmp_path, change):
     given = pictures()
-    finished(tmp_path, ask("center", given, 0), Counting(steps=1))
+    finished(tmp_path, make_task("center", given, 0), Counting(steps=1))
     if change == "picture":
         given.pixels[2, 0, 0, 0] ^= 1
-    task = ask("center:0.1" if change == "hole" else "center", given, 0)
+    task = make_task("center:0.1" if change == "hole" else "center", given, 0)
     if change == "hole":
         task = replace(task, hole="center")
     counting = Counting(steps=2 if change == "about" else 1)
@@ -100,7 +100,7 @@ def test_what_has_changed_is_done_anew(tmp_path, change):
 
 
 def test_answers_can_be_forgotten_and_a_damaged_file_is_no_answer(tmp_path):
-    task = ask("center", pictures(), 0)
+    task = make_task("center", pictures(), 0)
     finished(tmp_path, task, Counting())
     for path in (tmp_path / "white" / "center").iterdir():
         path.write_bytes(path.read_bytes()[:100])
@@ -108,13 +108,13 @@ def test_answers_can_be_forgotten_and_a_damaged_file_is_no_answer(tmp_path):
     damaged = Counting()
     steps, _ = finished(tmp_path, task, damaged)
     assert steps[0] in (2, 4) and steps[-1] == 6
-    shelf = Shelf(tmp_path, "white", damaged.method, task)
-    shelf.forget()
-    assert next(iter(shelf.fill(4))) == 0
+    store = ResultStore(tmp_path, "white", damaged.method, task)
+    store.forget()
+    assert next(iter(store.fill(4))) == 0
 
 
 def test_the_warm_up_is_not_counted_and_gives_no_answer_away(tmp_path):
-    counting, task = Counting(), ask("random", pictures(), 0)
+    counting, task = Counting(), make_task("random", pictures(), 0)
     finished(tmp_path, task, counting, 6)
     single, whole, asked = counting.asked
     assert len(single[0]) == 1 and len(whole[0]) == len(asked[0]) == 6
@@ -122,15 +122,15 @@ def test_the_warm_up_is_not_counted_and_gives_no_answer_away(tmp_path):
 
 
 def test_a_method_that_returns_something_else_is_told_so(tmp_path):
-    task = ask("center", pictures(), 0)
+    task = make_task("center", pictures(), 0)
     with pytest.raises(ValueError, match="expected uint8"):
-        list(Shelf(tmp_path, "odd", Method(lambda shown, holes: shown[:, :4]), task).fill(6))
+        list(ResultStore(tmp_path, "odd", Method(lambda shown, holes: shown[:, :4]), task).fill(6))
 
 
 def test_a_hole_depends_on_the_name_and_the_seed_alone():
-    few, many = ask("random", pictures(2), 1), ask("random", pictures(6), 1)
+    few, many = make_task("random", pictures(2), 1), make_task("random", pictures(6), 1)
     assert np.array_equal(few.holes, many.holes[:2]) and few.names == many.names[:2]
-    assert not np.array_equal(few.holes, ask("random", pictures(2), 2).holes)
+    assert not np.array_equal(few.holes, make_task("random", pictures(2), 2).holes)
     assert not np.array_equal(*few.holes)
 
 
@@ -139,34 +139,34 @@ def test_a_picture_of_a_hole_has_the_size_of_its_picture_or_the_models(tmp_path,
     white = np.zeros((side, side), np.uint8)
     white[: side // 2] = 255
     Image.fromarray(white).save(tmp_path / "hole.png")
-    task = ask(str(tmp_path / "hole.png"), pictures(), 0)
+    task = make_task(str(tmp_path / "hole.png"), pictures(), 0)
     assert (task.holes[:, :4] == 255).all() and (task.holes[:, 4:] == 0).all()
 
 
 def test_what_is_odd_about_a_picture_of_a_hole_is_told_once(tmp_path, capsys):
     Image.fromarray(np.full((8, 8, 3), [0, 255, 0], np.uint8)).save(tmp_path / "green.png")
     for _ in range(2):
-        ask(str(tmp_path / "green.png"), pictures(), 0)
+        make_task(str(tmp_path / "green.png"), pictures(), 0)
     assert capsys.readouterr().err.count("green.png: 64 pixels of the hole are coloured") == 1
 
 
 def test_a_picture_that_misses_nothing_is_left_out(tmp_path):
     for i in range(3):
         Image.fromarray(np.full((8, 8), 255 * (i == 1), np.uint8)).save(tmp_path / f"{i}.png")
-    task = ask(str(tmp_path), pictures(3), 0)
+    task = make_task(str(tmp_path), pictures(3), 0)
     assert task.names == ["1.png"] and len(task.original) == 1
     with pytest.raises(HoleError, match="nothing is missing in any"):
-        ask("full", pictures(), 0)
+        make_task("full", pictures(), 0)
 
 
 @pytest.mark.parametrize("hole", ("alpha", "colour:#fff", "lowres"))
 def test_a_hole_without_a_known_answer_is_refused(hole):
     with pytest.raises(HoleError, match="what was there is not known"):
-        ask(hole, pictures(), 0)
+        make_task(hole, pictures(), 0)
 
 
 def test_every_hole_of_the_list_can_be_had():
-    assert {ask(hole, pictures(2), 0).hole for hole in HOLES} == set(HOLES) and len(HOLES) == 7
+    assert {make_task(hole, pictures(2), 0).hole for hole in HOLES} == set(HOLES) and len(HOLES) == 7
     assert all(holes.parse(hole) for hole in HOLES)
 
 
@@ -180,10 +180,10 @@ def test_holes_that_are_named_alike_have_folders_of_their_own():
 def test_a_new_method_is_one_entry(tmp_path, monkeypatch):
     monkeypatch.setitem(METHODS, "black", lambda resources: Method(lambda shown, holes: np.zeros_like(shown)))
     found, _ = choose(["black", "telea"], Resources(gan()))
-    task = ask("center", pictures(), 0)
-    shelf = Shelf(tmp_path, "black", found["black"], task)
-    list(shelf.fill(4))
-    assert (shelf.answers().pixels[task.holes > 0] == 0).all()
+    task = make_task("center", pictures(), 0)
+    store = ResultStore(tmp_path, "black", found["black"], task)
+    list(store.fill(4))
+    assert (store.results().pixels[task.holes > 0] == 0).all()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -197,18 +197,18 @@ def test_every_method_answers_with_pictures(tmp_path, name, channels, monkeypatc
     monkeypatch.setattr(methods, "SAMPLES", 4)
     model = gan(channels=channels)
     if name in few:
-        made = methods.searched(few[name])(Resources(model))
+        made = methods.search_method(few[name])(Resources(model))
     else:
         made = METHODS[name](Resources(model, pictures(20).pixels, Grey()))
-    task = ask("random:0.5", pictures(3), 0)
-    shelf = Shelf(tmp_path, name, made, task)
-    assert list(shelf.fill(2)) == [0, 2, 3]
-    assert shelf.answers().pixels.shape == task.original.shape
+    task = make_task("random:0.5", pictures(3), 0)
+    store = ResultStore(tmp_path, name, made, task)
+    assert list(store.fill(2)) == [0, 2, 3]
+    assert store.results().pixels.shape == task.original.shape
 
 
 def test_a_search_is_known_by_its_options_and_its_model():
     def about(options, digest, encoder=""):
-        return methods.searched(options)(Resources(gan(), digests={"gan": digest, "encoder": encoder})).about
+        return methods.search_method(options)(Resources(gan(), digests={"gan": digest, "encoder": encoder})).about
 
     options = CompleteOptions()
     assert about(options, "a") == about(options, "a") != about(options, "b") != about(replace(options, steps=3), "b")

@@ -3,7 +3,7 @@ import pytest
 from scipy.ndimage import uniform_filter
 
 from latentfill.evaluation import classifier
-from latentfill.evaluation.classifier import Verdict, judge
+from latentfill.evaluation.classifier import Verdict, classify
 
 N, SIZE = 96, 24
 
@@ -28,9 +28,9 @@ def paste(inside, original, holes):
 def test_reals_are_not_told_from_reals_and_noise_is(holes, monkeypatch):
     monkeypatch.setattr(classifier, "STEPS", 40)
     original = textures(0)
-    alike = judge(original, paste(textures(1), original, holes), holes)
-    fog = judge(original, paste(uniform_filter(original, (0, 5, 5, 0)), original, holes), holes)
-    noise = judge(
+    alike = classify(original, paste(textures(1), original, holes), holes)
+    fog = classify(original, paste(uniform_filter(original, (0, 5, 5, 0)), original, holes), holes)
+    noise = classify(
         original, paste(np.random.default_rng(2).integers(0, 256, original.shape, np.uint8), original, holes), holes
     )
     assert 0.3 < alike.auc(0).value < 0.7 and 0.3 < alike.p_ids.mean() < 0.7 and 0.3 < alike.accuracy.mean() < 0.7
@@ -42,11 +42,11 @@ def test_reals_are_not_told_from_reals_and_noise_is(holes, monkeypatch):
 def test_equal_pictures_look_alike_and_a_seed_is_a_judge(holes, monkeypatch):
     monkeypatch.setattr(classifier, "STEPS", 5)
     original = textures(0)
-    same = judge(original, original, holes)
+    same = classify(original, original, holes)
     assert (
         (same.p_ids == 0.5).all() and (same.accuracy == 0.5).all() and same.auc(0).value == pytest.approx(0.5, abs=0.1)
     )
-    one, again, other = (judge(original, original // 2, holes, seed) for seed in (3, 3, 4))
+    one, again, other = (classify(original, original // 2, holes, seed) for seed in (3, 3, 4))
     assert np.array_equal(one.made, again.made) and not np.array_equal(one.made, other.made)
 
 
@@ -60,7 +60,7 @@ def test_nobody_is_judged_by_a_network_that_has_seen_them(holes, monkeypatch):
     monkeypatch.setattr(classifier._Network, "learn", lambda self, real, made: learnt.append(number(real)))
     forward = classifier._Network.logits
     monkeypatch.setattr(classifier._Network, "logits", lambda self, x: asked.append(number(x)) or forward(self, x))
-    judge(original, original, holes)
+    classify(original, original, holes)
     assert len(learnt) == classifier.FOLDS * classifier.NETWORKS == len(asked) // 2
     for i, known in enumerate(learnt):
         assert asked[2 * i] == asked[2 * i + 1], "a picture and its completion are asked about together"
@@ -73,7 +73,7 @@ def test_only_what_is_near_the_hole_is_looked_at(holes, monkeypatch):
     holes[:, :, 10:] = 0
     elsewhere = original.copy()
     elsewhere[:, :, 22:] = 0
-    assert (judge(original, elsewhere, holes).p_ids == 0.5).all()
+    assert (classify(original, elsewhere, holes).p_ids == 0.5).all()
 
 
 def test_the_figures_are_those_of_a_case_by_hand():

@@ -40,7 +40,7 @@ def weights(tmp_path, monkeypatch):
             number, width = number + 1, maps
     add("features.18.0", "features.18.1", 1280, 320, 1)
     torch.save(state, tmp_path / mobilenet.FILE)
-    monkeypatch.setattr(mobilenet, "file", lambda: tmp_path / mobilenet.FILE)
+    monkeypatch.setattr(mobilenet, "find_file", lambda: tmp_path / mobilenet.FILE)
     mobilenet._network.cache_clear()
     yield tmp_path / mobilenet.FILE
     mobilenet._network.cache_clear()

@@ -10,12 +10,12 @@ from skimage.metrics import peak_signal_noise_ratio
 from latentfill.errors import DataError, LatentfillError
 from latentfill.evaluation import classifier, report, scores
 from latentfill.evaluation import report as page
-from latentfill.evaluation.benchmark import Pictures, ask
+from latentfill.evaluation.benchmark import Pictures, make_task
 from latentfill.evaluation.feature_spaces import SPACES
 from latentfill.evaluation.methods import Method
-from latentfill.evaluation.scores import judge, judge_once
+from latentfill.evaluation.scores import score_method, score_once
 from latentfill.evaluation.statistics import frechet, kernel
-from latentfill.evaluation.trial import FILES, Trial, read, spaces
+from latentfill.evaluation.trial import FILES, Trial, read_pictures, spaces
 from latentfill.files.listing import find_pictures
 from latentfill.gan.checkpoint import build
 from latentfill.images.pixels import to_grey
@@ -55,7 +55,7 @@ def trial(tmp_path):
 def run(trial):
     *_, (done, total, _) = trial.complete()
     assert done == total == 6 * 2 * 3
-    assert [step[0] for step in trial.judge()] == [6, 12, 18, 24, 30, 36]
+    assert [step[0] for step in trial.score()] == [6, 12, 18, 24, 30, 36]
     return trial.report()
 
 
@@ -147,16 +147,16 @@ def test_a_hole_of_a_quarter_is_in_the_bin_up_to_30(trial):
 
 
 def test_a_picture_on_the_edge_of_a_bin_counts_once():
-    task = ask("left", pictures(), 0)
-    areas = [area for name, area, _ in scores.by_area(task, judge(task, task.shown, {}, {}, 0), 0)]
+    task = make_task("left", pictures(), 0)
+    areas = [area for name, area, _ in scores.by_area(task, score_method(task, task.shown, {}, {}, 0), 0)]
     assert set(areas) == {"40-50 %"}
 
 
 def test_pictures_are_sorted_by_how_much_is_missing():
-    task = ask("center", pictures(), 0)
+    task = make_task("center", pictures(), 0)
     task.holes[:3] = 0
     task.holes[:3, :, 0] = 255
-    judged = judge(task, task.original // 2, {}, {}, 0)
+    judged = score_method(task, task.original // 2, {}, {}, 0)
     found = {area: e for name, area, e in scores.by_area(task, judged, 0) if name == ("l1", "hole")}
     assert {area: e.n for area, e in found.items()} == {"10-20 %": 3, "20-30 %": 3}
     assert found["10-20 %"].value == pytest.approx(judged.each["l1", "hole"][:3].mean())
@@ -194,30 +194,30 @@ def test_the_page_needs_no_other_file_and_shows_every_method(trial):
 def test_a_trial_that_is_done_asks_nobody_and_judges_nothing_anew(trial, monkeypatch):
     first = run(trial)
     silent = {name: replace(m, complete=lambda shown, holes: 1 / 0) for name, m in trial.methods.items()}
-    monkeypatch.setattr(scores, "judge", None)
+    monkeypatch.setattr(scores, "score_method", None)
     again = run(replace(trial, methods=silent))
     assert again == first
     assert all((trial.folder / name).stat().st_size for name in FILES)
 
 
 def test_judging_is_remembered_by_all_that_it_depends_on(tmp_path, monkeypatch):
-    task = ask("center", pictures(), 0)
+    task = make_task("center", pictures(), 0)
     made = task.shown
     found, _ = spaces(gan())
     real = {name: space.measure(task.original) for name, space in found.items()}
     calls = []
-    monkeypatch.setattr(scores, "judge", lambda *given: calls.append(given) or judge(*given))
-    first = judge_once(tmp_path, task, made, found, real, 0, "model")
-    same = judge_once(tmp_path, task, made, found, real, 0, "model")
+    monkeypatch.setattr(scores, "score_method", lambda *given: calls.append(given) or score_method(*given))
+    first = score_once(tmp_path, task, made, found, real, 0, "model")
+    same = score_once(tmp_path, task, made, found, real, 0, "model")
     assert len(calls) == 1 and {k: v.tolist() for k, v in same.each.items()} == {
         k: v.tolist() for k, v in first.each.items()
     }
     assert {k: (e.value, e.interval, e.n) for k, e in same.together.items()} == {
         k: (e.value, e.interval, e.n) for k, e in first.together.items()
     }
-    judge_once(tmp_path, task, made, found, real, 1, "model")
-    judge_once(tmp_path, task, made, found, real, 0, "other")
-    judge_once(tmp_path, task, made + 1, found, real, 0, "model")
+    score_once(tmp_path, task, made, found, real, 1, "model")
+    score_once(tmp_path, task, made, found, real, 0, "other")
+    score_once(tmp_path, task, made + 1, found, real, 0, "model")
     assert len(calls) == 4
 
 
@@ -230,21 +230,21 @@ def test_the_first_so_many_are_the_same_every_time_and_the_halves_share_none(tmp
     for i in range(9):
         save(tmp_path / f"{i}.png", seed=i)
     (tmp_path / "4.png").write_bytes(b"no picture")
-    every, bad = read(list(find_pictures([tmp_path])), gan(), 100)
+    every, bad = read_pictures(list(find_pictures([tmp_path])), gan(), 100)
     assert [name for name, _ in bad] == ["4.png"] and len(every) == 8 and every.shapes[0] == (16, 12)
-    few, _ = read(list(find_pictures([tmp_path])), gan(), 3)
+    few, _ = read_pictures(list(find_pictures([tmp_path])), gan(), 3)
     assert few.names == every.names[:3]
     assert every.names != sorted(every.names)
-    halves = [read(list(find_pictures([tmp_path])), gan(), 100, part)[0].names for part in ("test", "choose")]
+    halves = [read_pictures(list(find_pictures([tmp_path])), gan(), 100, part)[0].names for part in ("test", "choose")]
     assert sorted(halves[0] + halves[1]) == sorted(every.names) and not set(halves[0]) & set(halves[1])
     with pytest.raises(DataError, match=r"no pictures that can be read; the first: 4\.png"):
-        read(list(find_pictures([tmp_path / "4.png"])), gan(), 3)
+        read_pictures(list(find_pictures([tmp_path / "4.png"])), gan(), 3)
 
 
 def test_a_grey_model_is_tried_on_grey_pictures(tmp_path):
     save(tmp_path / "a.png")
-    grey = read(list(find_pictures([tmp_path])), gan(channels=1), 1)[0].pixels
-    colour = read(list(find_pictures([tmp_path])), gan(), 1)[0].pixels[0]
+    grey = read_pictures(list(find_pictures([tmp_path])), gan(channels=1), 1)[0].pixels
+    colour = read_pictures(list(find_pictures([tmp_path])), gan(), 1)[0].pixels[0]
     assert np.array_equal(grey[0], np.repeat(to_grey(colour), 3, 2))
     features = {name: space.measure(grey).shape for name, space in spaces(gan(channels=1))[0].items()}
     assert features == {"pixels": (1, 256), "discriminator": (1, 2)}
@@ -253,9 +253,9 @@ def test_a_grey_model_is_tried_on_grey_pictures(tmp_path):
 def test_faces_are_told_apart_where_the_model_is_of_faces():
     found, lacking = spaces(replace(gan(), about={"alignment": {"margin": 1.0}}))
     assert "dlib-face" in found and not set(lacking) - {"mobilenet"}
-    task = ask("center", pictures(3), 0)
+    task = make_task("center", pictures(3), 0)
     real = {name: space.measure(task.original) for name, space in found.items()}
-    judged = judge(task, task.shown, found, real, 0)
+    judged = score_method(task, task.shown, found, real, 0)
     distances = judged.each["identity:dlib-face", "image"]
     made = found["dlib-face"].measure(task.shown)
     np.testing.assert_allclose(distances, np.linalg.norm(made - real["dlib-face"], axis=1), rtol=1e-5)

@@ -48,8 +48,8 @@ def test_a_level_for_each_size() -> None:
 def test_every_level_has_its_share_of_the_latent() -> None:
     generator, _ = drawn()
     z = generator.prior.sample([5])
-    assert [share.shape[1] for share in generator.shares(z)] == [18, 3, 3]
-    assert torch.equal(torch.cat(generator.shares(z), 1), z)
+    assert [share.shape[1] for share in generator.split_latents(z)] == [18, 3, 3]
+    assert torch.equal(torch.cat(generator.split_latents(z), 1), z)
 
 
 def test_the_numbers_of_a_level_change_what_it_adds_and_nothing_coarser() -> None:
@@ -57,14 +57,16 @@ def test_the_numbers_of_a_level_change_what_it_adds_and_nothing_coarser() -> Non
     z = generator.prior.sample([5])
     other = z.clone()
     other[:, -3:] *= -1
-    before, after = (generator.beside(numbers, gaussian_pyramid(torch.zeros(1, 3, 32, 32))) for numbers in (z, other))
+    before, after = (
+        generator.draw_over(numbers, gaussian_pyramid(torch.zeros(1, 3, 32, 32))) for numbers in (z, other)
+    )
     assert torch.equal(before[0], after[0]) and torch.equal(before[1], after[1])
     assert not torch.equal(before[2], after[2])
 
 
 def test_an_image_is_the_one_before_doubled_and_a_residual() -> None:
     generator, _ = drawn(NetworkOptions(size=16, networks="pyramid", base=4, latent=24))
-    first, noise = generator.shares(generator.prior.sample([5]))
+    first, noise = generator.split_latents(generator.prior.sample([5]))
     level: Any = generator.levels[0]
     small = generator.smallest(first)
     expected = (double(small) + level.residual(small, noise)).clamp(-1, 1)
@@ -75,7 +77,7 @@ def test_fresh_levels_add_nothing() -> None:
     generator, _ = build_networks(TINY)
     assert isinstance(generator, PyramidGenerator)
     z = generator.prior.sample([0, 1])
-    torch.testing.assert_close(generator(z), double(double(generator.smallest(generator.shares(z)[0]))))
+    torch.testing.assert_close(generator(z), double(double(generator.smallest(generator.split_latents(z)[0]))))
 
 
 def test_the_logits_are_the_sum_over_the_sizes() -> None:

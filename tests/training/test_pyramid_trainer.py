@@ -48,7 +48,7 @@ class Plain:
 
     def step(self, images: torch.Tensor, z: torch.Tensor) -> list[float]:
         costs = []
-        coarse, shares = torch.empty(0), self.generator.shares(z)
+        coarse, shares = torch.empty(0), self.generator.split_latents(z)
         for number, ((g, d), (og, od)) in enumerate(zip(self.levels, self.optimizers, strict=True)):
             size = 8 * 2**number
             judged = F.interpolate(images, (size, size), mode="area")
