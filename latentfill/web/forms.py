@@ -69,39 +69,28 @@ def parse_form(content_type: str, body: bytes) -> dict[str, bytes]:
     boundary = parameters.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
         raise RequestError(415, "the request is not a multipart form", SEND_A_FORM)
-    found: list[tuple[bytes | None, bytes]] = []
+    form: dict[str, bytes] = {}
     ended: list[bool] = []
 
-    def keep(name: bytes | None, data: bytes) -> None:
-        if len(found) >= MOST_FIELDS:
+    def keep(field: TextField | File) -> None:
+        name = (field.field_name or b"").decode("utf-8", "replace")
+        if not name:
+            raise RequestError(400, "a field of the form has no name", SEND_A_FORM)
+        if name in form:
+            raise RequestError(422, f"{name[:80]}: given twice", "Give it once.")
+        if len(form) >= MOST_FIELDS:
             raise RequestError(400, f"more than {MOST_FIELDS} fields", SEND_A_FORM)
-        found.append((name, data))
-
-    def keep_text(field: TextField) -> None:
-        keep(field.field_name, field.value or b"")
-
-    def keep_file(file: File) -> None:
-        keep(file.field_name, file.file_object.getvalue())  # type: ignore[union-attr]
+        form[name] = field.file_object.getvalue() if isinstance(field, File) else field.value or b""  # type: ignore[union-attr]
 
     config = {"MAX_MEMORY_FILE_SIZE": float("inf"), "MAX_HEADER_COUNT": MOST_HEADERS}
     try:
-        parser = FormParser(
-            "multipart/form-data", keep_text, keep_file, lambda: ended.append(True), boundary, config=config
-        )
+        parser = FormParser(MULTIPART, keep, keep, lambda: ended.append(True), boundary, config=config)
         parser.write(body)
         parser.finalize()
     except FormParserError as error:
         raise RequestError(400, "the form is malformed", SEND_A_FORM) from error
     if not ended:
         raise RequestError(400, "the form is broken off", SEND_A_FORM)
-    form: dict[str, bytes] = {}
-    for raw_name, data in found:
-        name = (raw_name or b"").decode("utf-8", "replace")
-        if not name:
-            raise RequestError(400, "a field of the form has no name", SEND_A_FORM)
-        if name in form:
-            raise RequestError(422, f"{name[:80]}: given twice", "Give it once.")
-        form[name] = data
     return form
 
 
