@@ -1,4 +1,4 @@
-"""What Prometheus is told: requests, how long they took, how many wait, and what was refused."""
+"""Metrics for Prometheus: requests, how long they took, how many wait, and what was refused."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 @final
 class Metrics:
-    """Counts of one process; shown, they are those of all processes of the server."""
+    """Counts of one process; `text` has those of all processes of the server."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -54,8 +54,8 @@ class Metrics:
         return generate_latest(together)
 
 
-def forget_the_dead(folder: Path) -> None:
-    """Leave out what processes that have ended said of their present."""
+def remove_dead(folder: Path) -> None:
+    """Remove the gauges of processes that have ended: they have no present."""
     for path in folder.glob("gauge_live*_*.db"):
         pid = path.stem.rsplit("_", 1)[1]
         if pid.isdigit() and not lives(int(pid)):

@@ -1,7 +1,4 @@
-"""Names and addresses: which reach this machine alone, and which name this server.
-
-What every request passes first: host, origin, token, size; and what every answer carries.
-"""
+"""The guard that every request passes first: host, origin, token, size; and the headers of every answer."""
 
 import asyncio
 import hmac
@@ -9,7 +6,7 @@ import ipaddress
 import logging
 import time
 from collections.abc import Container
-from typing import Any, final
+from typing import final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,34 +16,6 @@ from ..errors import is_out_of_memory
 from ..options import ServeOptions
 from .errors import RequestError, error_response, internal_error_response, out_of_memory
 from .metrics import Metrics
-
-
-def knows(options: ServeOptions, host: str) -> bool:
-    """Whether a Host header names this server: a page on a name of its own must not reach it by rebinding that name.
-
-    Numbers cannot be rebound, so a server that listens on every address answers to any.
-    """
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return False
-    if host != host.strip() or any(c in host for c in "/\\@?#") or not name:
-        return False
-    known = {"localhost", options.host.lower(), *(one.lower() for one in options.hosts)}
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return name in known
-    return address.is_loopback or name in known or options.host in ("0.0.0.0", "::")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    try:
-        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
 
 log = logging.getLogger("latentfill.web")
 JSON_BYTES = 256 * 1024  # of a request that brings no picture
@@ -65,9 +34,36 @@ HEADERS = {
 }
 
 
+def is_own_host(options: ServeOptions, host: str) -> bool:
+    """True if a Host header names this server: a page on a name of its own must not reach it by rebinding that name.
+
+    Numbers cannot be rebound, so a server that listens on every address answers to any.
+    """
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    if host != host.strip() or any(c in host for c in "/\\@?#") or not name:
+        return False
+    known = {"localhost", options.host.lower(), *(one.lower() for one in options.hosts)}
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return name in known
+    return address.is_loopback or name in known or options.host in ("0.0.0.0", "::")
+
+
+def is_loopback(host: str) -> bool:
+    """True if only this machine reaches an address."""
+    try:
+        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 @final
 class Guard:
-    """Wraps the application. `open_paths` are those that need no token: they hold nothing of anybody's."""
+    """A middleware around the application. `open_paths` need no token: they hold nothing of anybody's."""
 
     def __init__(self, app: ASGIApp, options: ServeOptions, metrics: Metrics, open_paths: Container[str]) -> None:
         self._app, self._options, self._metrics, self._open = app, options, metrics, open_paths
@@ -81,12 +77,12 @@ class Guard:
             await self._app(scope, receive, send)
             return
         root = self._options.root_path
-        await self._answer({**scope, "root_path": root} if root else scope, receive, send)
+        await self._respond({**scope, "root_path": root} if root else scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun, status, body = time.monotonic(), 499, b""  # 499: the client has left before there was an answer
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start, status, body = time.monotonic(), 499, b""  # 499: the client has left before there was an answer
 
-        async def sent(message: Message) -> None:
+        async def send_guarded(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -99,11 +95,11 @@ class Guard:
         self._metrics.open.inc()
         try:
             self._check(scope)
-            body = await self._body(scope, receive)
-            await self._app(scope, _replay(body, receive), sent)
+            body = await self._read_body(scope, receive)
+            await self._app(scope, _replay(body, receive), send_guarded)
         except RequestError as error:
             self._metrics.refused.labels(error.reason).inc()
-            await error_response(error)(scope, receive, sent)
+            await error_response(error)(scope, receive, send_guarded)
         except Exception as error:  # a mistake of ours: the client learns no more than that
             log.exception("%s failed", getattr(scope.get("route"), "path", "a request"))
             if status != 499:  # too late for another answer
@@ -114,15 +110,15 @@ class Guard:
         finally:
             self._held -= len(body)
             self._metrics.open.dec()
-            self._note(scope, status, time.monotonic() - begun, len(body))
+            self._log(scope, status, time.monotonic() - start, len(body))
 
     def _check(self, scope: Scope) -> None:
-        """Raise RequestError for who may not ask. What is refused here has sent its headers, nothing more."""
+        """Raise RequestError for who may not ask, of whom only the headers have been read."""
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         if len(hosts) != 1:
             raise RequestError(400, "a request names one host", "Send one Host header.", "host")
-        if not knows(self._options, hosts[0]):
+        if not is_own_host(self._options, hosts[0]):
             raise RequestError(403, "this server is not asked by that name", "Start it with --hosts NAME.", "host")
         own = {f"{scheme}://{hosts[0].lower()}" for scheme in ("http", "https")}  # a proxy may have the certificate
         foreign, site = set(map(str.lower, headers.getlist("origin"))) - own, headers.get("sec-fetch-site", "none")
@@ -134,7 +130,7 @@ class Guard:
             self._check_token(headers.get("authorization", ""), self._options.token)
 
     def _within(self, path: str) -> str:
-        """A path as the routes know it: without that of a proxy which leaves its own before it."""
+        """A path as the routes have it: without that of a proxy which leaves its own before it."""
         root = self._options.root_path
         return path.removeprefix(root) if root and path.startswith(f"{root}/") else path
 
@@ -145,15 +141,15 @@ class Guard:
             what = "a token is needed" if not shown else "that is not the token"
             raise RequestError(401, what, "Send Authorization: Bearer TOKEN.", "token", {"WWW-Authenticate": "Bearer"})
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes:
-        """All that is sent, if it is not too much and comes in time."""
+    async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
+        """All that is sent. Raises RequestError if it is too much, or comes too slowly."""
         headers = Headers(scope=scope)
         picture = headers.get("content-type", "").lower().startswith("multipart/form-data")
         most = self._options.max_bytes if picture else min(JSON_BYTES, self._options.max_bytes)
-        told = headers.get("content-length", "0")
-        if not (told.isascii() and told.isdigit()):
+        declared = headers.get("content-length", "0")
+        if not (declared.isascii() and declared.isdigit()):
             raise RequestError(400, "Content-Length is not a number", "Leave it out, or count the bytes.", "size")
-        if len(told) > 15 or int(told) > most:
+        if len(declared) > 15 or int(declared) > most:
             raise _too_large(most)
         chunks: list[bytes] = []
         size, whole = 0, False
@@ -172,18 +168,17 @@ class Guard:
                     if self._held > HELD * self._options.max_bytes:
                         cure = "Ask again in 5 s."
                         raise RequestError(429, "too many large requests", cure, "memory", {"Retry-After": "5"})
-        except TimeoutError as error:
+        except BaseException as error:
             self._held -= size
+            if not isinstance(error, TimeoutError):
+                raise
             cure = f"Send it within {self._options.upload_seconds:g} s."
             raise RequestError(408, "the request came too slowly", cure, "slow") from error
-        except BaseException:
-            self._held -= size
-            raise
         self._metrics.received.inc(size)
         return b"".join(chunks)
 
-    def _note(self, scope: Scope, status: int, seconds: float, size: int) -> None:
-        """One line of the log: who asked what; never a query, a header, or what was sent."""
+    def _log(self, scope: Scope, status: int, seconds: float, size: int) -> None:
+        """Count the request, and log it: never a query, a header, or what was sent."""
         route = getattr(scope.get("route"), "path", "other")
         method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"
         self._metrics.requests.labels(route, method, str(status)).inc()
@@ -199,13 +194,9 @@ def _too_large(most: int) -> RequestError:
 
 def _replay(body: bytes, receive: Receive) -> Receive:
     """The body at once, and then whatever comes: that the client has left."""
-    first = True
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def again() -> Any:
-        nonlocal first
-        if first:
-            first = False
-            return {"type": "http.request", "body": body, "more_body": False}
-        return await receive()
+    async def receive_again() -> Message:
+        return messages.pop() if messages else await receive()
 
-    return again
+    return receive_again

@@ -1,6 +1,6 @@
-"""The models that a server offers: read when it starts, and known by name alone from then on.
+"""The processes of a server: one, or several that share a port; they end when what runs is done.
 
-Server processes: one, or several that share a port; they end when what runs is done.
+Models are read when a process starts, and known by name alone from then on.
 """
 
 import logging
@@ -10,6 +10,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from multiprocessing import parent_process
 from pathlib import Path
@@ -64,7 +65,7 @@ def share_threads(options: ServeOptions) -> None:
 
 
 def _card(path: Path, name: str) -> str:
-    """What was written of the model, without the front matter that a hub reads; or what its file says."""
+    """The model's card, without the front matter that a hub reads; one made of its file, if it has none."""
     for beside in (path.with_suffix(".md"), path.parent / pushed.CARD):
         if beside.is_file() and (
             beside.suffix == ".md" and (beside.stem == path.stem or pushed.is_pushed(path.parent))
@@ -88,16 +89,16 @@ def serve(options: ServeOptions) -> int:
     """Serve until SIGINT, SIGTERM or SIGHUP. Returns 0, or 1 if a process could not start."""
     end_with_terminal()
     listening = bind(options)
-    options = _with_port(options, listening)
+    options = replace(options, port=listening.getsockname()[1])
     if options.workers == 1:
-        application = application_of(options)
+        application = make_application(options)
         print(f"latentfill serves on {address(options)}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
         server = uvicorn.Server(uvicorn.Config(application, **settings(options)))
         for number in (signal.SIGINT, signal.SIGTERM):  # which uvicorn raises again when it has ended
             signal.signal(number, lambda number, frame: None)
         server.run([listening])
         return 0 if server.started else 1
-    return _several(options, listening)
+    return _serve_processes(options, listening)
 
 
 def end_with_terminal() -> None:
@@ -128,20 +129,20 @@ def address(options: ServeOptions) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{options.port}/"
 
 
-def application_of(options: ServeOptions) -> "FastAPI":
+def make_application(options: ServeOptions) -> "FastAPI":
     """Read the models, and make the application: what each process does first."""
     from .app import create_app
-    from .metrics import forget_the_dead
+    from .metrics import remove_dead
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     if folder := os.environ.get(FOLDER):
-        forget_the_dead(Path(folder))
+        remove_dead(Path(folder))
     share_threads(options)
     return create_app(options, *load(options))
 
 
 def settings(options: ServeOptions) -> dict[str, Any]:
-    """What uvicorn is told. What a proxy claims of its clients is not believed; headers name no software."""
+    """Settings of uvicorn. Claims of a proxy about its clients are not believed; headers name no software."""
     return {
         "access_log": False,
         "log_config": None,
@@ -155,7 +156,7 @@ def settings(options: ServeOptions) -> dict[str, Any]:
 
 
 @final
-class Watch(Multiprocess):
+class ProcessSupervisor(Multiprocess):
     """Starts the processes, replaces one that dies, and ends them."""
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
@@ -171,38 +172,32 @@ class Watch(Multiprocess):
         super().terminate_all()
 
 
-def _several(options: ServeOptions, listening: socket.socket) -> int:
+def _serve_processes(options: ServeOptions, listening: socket.socket) -> int:
     """Processes that uvicorn starts, watches and ends. This one imports no torch: it only waits."""
     with tempfile.TemporaryDirectory(prefix="latentfill-metrics-") as folder:
         os.environ[FOLDER] = folder
-        make = partial(_started, options)
+        make = partial(_make_in_process, options)
         config = uvicorn.Config(make, factory=True, workers=options.workers, **settings(options))
         print(f"latentfill serves on {address(options)}, {options.workers} processes", file=sys.stderr, flush=True)
-        watch = Watch(config, sockets=[listening])
-        watch.run()
-    return 1 if any(one.exitcode == STARTUP_FAILURE for one in watch.processes) else 0
+        supervisor = ProcessSupervisor(config, sockets=[listening])
+        supervisor.run()
+    return 1 if any(one.exitcode == STARTUP_FAILURE for one in supervisor.processes) else 0
 
 
-def _started(options: ServeOptions) -> "FastAPI":
-    """The application of one of several processes; where it cannot be had, the first one is told to give up."""
+def _make_in_process(options: ServeOptions) -> "FastAPI":
+    """The application of one of several processes; where it cannot be made, the first one gives up."""
     Thread(target=_follow_parent, daemon=True).start()
     if CLOSED:
         signal.signal(CLOSED, signal.SIG_IGN)  # the first one gets it, too, and tells this one
     try:
-        return application_of(options)
+        return make_application(options)
     except LatentfillError as error:
         print(f"latentfill serve: {error.what}\n{error.cure}", file=sys.stderr, flush=True)
         sys.exit(STARTUP_FAILURE)
 
 
 def _follow_parent() -> None:
-    """End as if told to, should the first process be killed: nobody else would end this one, and free the port."""
+    """End by SIGTERM, should the first process be killed: nobody else would end this one, and free the port."""
     if parent := parent_process():
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _with_port(options: ServeOptions, listening: socket.socket) -> ServeOptions:
-    from dataclasses import replace
-
-    return replace(options, port=listening.getsockname()[1])

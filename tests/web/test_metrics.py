@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 
-from latentfill.web.metrics import FOLDER, Metrics, forget_the_dead
+from latentfill.web.metrics import FOLDER, Metrics, remove_dead
 
 
 def sample(text, name):
@@ -58,7 +58,7 @@ def test_processes_count_together_and_the_dead_do_not_wait(tmp_path):
         return told.stdout.decode()
 
     run(3, False)
-    forget_the_dead(tmp_path)
+    remove_dead(tmp_path)
     told = run(4, True)
     assert sample(told, "latentfill_frames_total") == {"latentfill_frames_total": 7}
     assert sample(told, "latentfill_queue_length") == {"latentfill_queue_length": 4}

@@ -268,7 +268,7 @@ def test_a_closed_terminal_ends_one_process_or_several_unless_it_is_to_be_outliv
         signal.signal(signal.SIGTERM, lambda number, frame: ended.append(number))
         signal.raise_signal(signal.SIGHUP)
         assert ended == ([] if nohup else [signal.SIGTERM])
-        watch = serving.Watch(serving.uvicorn.Config("x"), [])
+        watch = serving.ProcessSupervisor(serving.uvicorn.Config("x"), [])
         signal.raise_signal(signal.SIGHUP)
         watch.handle_signals()
         assert watch.should_exit.is_set() is not nohup
