@@ -105,7 +105,7 @@ class Guard:
             if status != 499:  # too late for another answer
                 raise
             await (error_response(out_of_memory()) if is_out_of_memory(error) else internal_error_response())(
-                scope, receive, sent
+                scope, receive, send_guarded
             )
         finally:
             self._held -= len(body)
