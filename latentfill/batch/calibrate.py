@@ -32,8 +32,8 @@ def gather(
         incomplete = pose(gan, [pictures[number] for number in numbers], [hole for _, hole in asked])
         original = incomplete.images
         found = complete(gan, incomplete, options)
-        clues = extract_features(gan, incomplete, found, options)
-        yield first + len(asked), measure_errors(clues, blend(incomplete, found, options.blend), original, numbers)
+        features = extract_features(gan, incomplete, found, options)
+        yield first + len(asked), measure_errors(features, blend(incomplete, found, options.blend), original, numbers)
 
 
 def questions_of(pictures: int, each: int, size: int) -> list[tuple[int, Hole]]:

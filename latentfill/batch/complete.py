@@ -149,7 +149,7 @@ def metadata(done: Done) -> dict[str, Any]:
             "to_be_found": _share(cut, cut.crop_holes[row]),
             "attempt": int(best.attempt[row]),
             "z": best.z[row].tolist(),
-            "trust": trust.told(row) if trust else None,
+            "trust": trust.to_json(row) if trust else None,
             "search": {name: _finite(note[row].item()) for name, note in best.notes.items()},
         }
         for row, placement in enumerate(cut.placements)

@@ -1,6 +1,8 @@
 """Known pixels that a search does not see, by which its error is estimated."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +16,8 @@ from ..seeds import Stream, philox
 from ..types import Images, Known, PerImage
 
 LARGEST = 8  # pixels: the side of a block at 64; one like a large hole would take all that is known around it
-Pixels = Bool[np.ndarray, "h w"]
+Mask = Bool[np.ndarray, "h w"]
+T = TypeVar("T")
 
 
 def choose_hidden(known: Known, share: float, seed: int, *, anywhere: bool = False) -> Known:
@@ -25,15 +28,20 @@ def choose_hidden(known: Known, share: float, seed: int, *, anywhere: bool = Fal
     seed (0 to 2^128 - 1) and on what is known, not on what is seen there, so nothing of the image is in it. Of an image
     that is known wholly or not at all nothing is hidden.
     """
-    blocks: dict[bytes, Known] = {}
+    blocks = for_each_mask(known, lambda given: _blocks(given, share, seed, anywhere))
+    return torch.stack([torch.from_numpy(hidden).to(known)[None] for hidden in blocks])
+
+
+def for_each_mask(known: Known, compute: Callable[[Mask], T]) -> list[T]:
+    """Compute something of the known pixels of each image, bool [h, w]; once for images that have the same."""
+    results: dict[bytes, T] = {}
     rows = []
-    for one in known:
-        given = (one[0] == 1).cpu().numpy()
+    for given in (known[:, 0] == 1).cpu().numpy():
         key = given.tobytes()
-        if key not in blocks:
-            blocks[key] = torch.from_numpy(_blocks(given, share, seed, anywhere)).to(one)[None]
-        rows.append(blocks[key])
-    return torch.stack(rows)
+        if key not in results:
+            results[key] = compute(given)
+        rows.append(results[key])
+    return rows
 
 
 def hold_out(incomplete: Incomplete, options: CompleteOptions) -> Known | None:
@@ -58,7 +66,7 @@ def rmse(images: Images, incomplete: Incomplete, where: Known) -> PerImage:
     return (squares / (where.sum((1, 2, 3)) * images.shape[1])).sqrt() / GREY_LEVEL
 
 
-def _blocks(given: Pixels, share: float, seed: int, anywhere: bool) -> Pixels:
+def _blocks(given: Mask, share: float, seed: int, anywhere: bool) -> Mask:
     hidden = np.zeros_like(given)
     if not share or given.all() or not given.any():
         return hidden
@@ -66,9 +74,9 @@ def _blocks(given: Pixels, share: float, seed: int, anywhere: bool) -> Pixels:
     largest = max(1, LARGEST * min(given.shape) // 64)
     side = int(np.clip(round(2 * depth - 1), 1, largest))
     centres = given if anywhere else given & (distance_transform_edt(given) <= side + 1)
-    wanted, count = share * given.sum(), 0
+    target, count = share * given.sum(), 0
     for centre in philox(seed).permutation(np.flatnonzero(centres)):
-        if count >= wanted:
+        if count >= target:
             break
         top, left = (max(0, int(c) - side // 2) for c in np.unravel_index(centre, given.shape))
         block = np.s_[top : top + side, left : left + side]

@@ -1,6 +1,6 @@
-"""A linear function of named numbers, fitted by least squares, that does not run away where it has seen nothing.
+"""A model's calibration: its errors as functions of features, measured where the originals were at hand.
 
-What is known of a model's errors, measured where the originals were at hand; and what follows for one completion.
+The functions are ridge regressions that do not run away where they have seen nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from ..types import PerImage
 from .features import Features, Map
 
 Values = Float[Tensor, " _"]
-RIDGE = 1e-3  # of a number's variance, per row: keeps clues that tell nearly the same from working against each other
+RIDGE = 1e-3  # of a number's variance, per row: keeps features that are nearly equal from working against each other
 BEYOND = 0.25  # of the range seen in fitting: so much further than that range a number is believed
 
 
@@ -51,28 +51,28 @@ class RidgeRegression:
 
 
 def fit_ridge(
-    numbers: Mapping[str, Values], names: Sequence[str], wanted: Values, *, products: bool = False
+    numbers: Mapping[str, Values], names: Sequence[str], target: Values, *, products: bool = False
 ) -> RidgeRegression:
-    """The line through `wanted` with the least squares. Raises ValueError for fewer rows than weights."""
+    """Fit `target` by least squares with a ridge. Raises ValueError for fewer rows than weights."""
     columns = [numbers[name].double() for name in names]
     mean = [column.mean() for column in columns]
     deviation = [column.std().clamp_min(1e-6) for column in columns]
     xs = [(column - m) / d for column, m, d in zip(columns, mean, deviation, strict=True)]
-    matrix = torch.stack([torch.ones_like(wanted.double()), *_terms(xs, products)], 1)
+    matrix = torch.stack([torch.ones_like(target.double()), *_terms(xs, products)], 1)
     rows, weights = matrix.shape
     if rows <= weights:
         raise ValueError(f"{weights} weights cannot be fitted to {rows} rows")
     ridge = RIDGE * rows * torch.eye(weights, dtype=torch.double)
     ridge[0, 0] = 0
-    solved = torch.linalg.solve(matrix.T @ matrix + ridge, matrix.T @ wanted.double())
+    solved = torch.linalg.solve(matrix.T @ matrix + ridge, matrix.T @ target.double())
     span = [BEYOND * (column.max() - column.min()) for column in columns]
     return RidgeRegression(
         tuple(names),
-        _rounded(mean),
-        _rounded(deviation),
-        _rounded([column.min() - s for column, s in zip(columns, span, strict=True)]),
-        _rounded([column.max() + s for column, s in zip(columns, span, strict=True)]),
-        _rounded(solved),
+        _round(mean),
+        _round(deviation),
+        _round([column.min() - s for column, s in zip(columns, span, strict=True)]),
+        _round([column.max() + s for column, s in zip(columns, span, strict=True)]),
+        _round(solved),
         products,
     )
 
@@ -81,7 +81,7 @@ def _terms(xs: Sequence[Tensor], products: bool) -> list[Tensor]:
     return [*xs, *(xs[0] * x for x in xs)] if products else list(xs)
 
 
-def _rounded(values: Sequence[Tensor] | Tensor) -> tuple[float, ...]:
+def _round(values: Sequence[Tensor] | Tensor) -> tuple[float, ...]:
     """As a file holds them."""
     return tuple(float(f"{float(value):.6g}") for value in values)
 
@@ -110,7 +110,7 @@ class Measured:
 @final
 @dataclass(frozen=True)
 class Calibration:
-    """The errors of completions with `options`, as functions of clues. Logarithms of grey levels throughout.
+    """The errors of completions with `options`, as functions of features. Logarithms of grey levels throughout.
 
     `error` is the expected error of the hole, `unsure` how far off that tends to be, and `between` the quantiles of it
     in those units. `pixel` is the usual error of a pixel, given also the `predicted` one of its hole, and `factor` of
@@ -130,29 +130,29 @@ class Calibration:
     ladder: tuple[tuple[float, float], ...]
     measured: Measured
 
-    def predict(self, clues: Features) -> tuple[PerImage, PerImage, PerImage]:
+    def predict(self, features: Features) -> tuple[PerImage, PerImage, PerImage]:
         """The error of each hole, a root mean square in grey levels, and between what it is in 80 % of the cases.
 
         0 where nothing is missing, NaN where nothing is known.
         """
-        error, unsure = self.error(clues.numbers), self.unsure(clues.numbers).exp()
-        missing = clues.numbers["share"] > 0
+        error, unsure = self.error(features.numbers), self.unsure(features.numbers).exp()
+        missing = features.numbers["share"] > 0
         made = (error, error + self.between[0] * unsure, error + self.between[1] * unsure)
         best, low, high = (torch.where(missing, one.exp(), 0) for one in made)
         return best, low, high
 
-    def band(self, clues: Features) -> Map:
+    def band(self, features: Features) -> Map:
         """How far a value of each missing pixel is off at most in 90 % of the cases, in grey levels."""
-        predicted = self.error(clues.numbers)[:, None, None, None]
-        maps = {**clues.maps, "predicted": predicted.expand_as(clues.maps["depth"])}
-        return torch.where(clues.hole == 1, self.factor * self.pixel(maps).exp(), 0)
+        predicted = self.error(features.numbers)[:, None, None, None]
+        maps = {**features.maps, "predicted": predicted.expand_as(features.maps["depth"])}
+        return torch.where(features.hole == 1, self.factor * self.pixel(maps).exp(), 0)
 
-    def rarity(self, clues: Features) -> PerImage:
-        """Which share of the pictures it was calibrated on agrees as badly with what the model draws, 0 to 1.
+    def rarity(self, features: Features) -> PerImage:
+        """The share of the calibration's pictures that agree as badly with what the model draws, 0 to 1.
 
         NaN where nothing is known, or nothing that tells.
         """
-        numbers = clues.numbers if clues.seen is None else clues.seen
+        numbers = features.numbers if features.seen is None else features.seen
         odd = (numbers["agreement"] - self.usual(numbers)) / self.varies(numbers).exp()
         shares, values = torch.tensor(self.ladder).to(odd).T.contiguous()
         above = torch.searchsorted(values, odd.nan_to_num()).clamp(1, len(values) - 1)
@@ -162,7 +162,7 @@ class Calibration:
         return torch.where(odd.isnan(), odd, lowest)
 
     def fits(self, options: CompleteOptions) -> bool:
-        """Whether it was measured with these options, but for those that hardly matter."""
+        """Say whether it was measured with these options, but for those that hardly matter."""
         mine, theirs = asdict(self.options), asdict(options)
         return all(theirs[name] == value for name, value in mine.items() if name not in FREE)
 
@@ -182,23 +182,25 @@ def read_calibrations(gan: Gan) -> dict[str, Calibration]:
 
 
 def write_calibrations(gan: Gan, calibrations: Mapping[str, Calibration]) -> dict[str, Any]:
-    """What a model with these calibrations, instead of those it had, says about itself."""
+    """The `about` of a model with these calibrations, instead of those it had."""
     return {**gan.about, KEY: {name: asdict(one) for name, one in calibrations.items()}}
 
 
 def choose_calibration(
-    found: Mapping[str, Calibration], options: CompleteOptions, clues: Features
+    found: Mapping[str, Calibration], options: CompleteOptions, features: Features
 ) -> tuple[str, bool] | None:
     """The name of the calibration for these options, and whether it was measured with them; None if none is near.
 
-    Near are those of which all clues are at hand and that search alike: from such a start, by descent or by the same
+    Near are those of which all features are at hand and that search alike: from such a start, by descent or by the same
     sampling. The nearest is one that tunes as well, or does not either.
     """
-    have = clues.numbers.keys()
+    have = features.numbers.keys()
     usable = {
         name: one
         for name, one in found.items()
-        if have >= set(one.error.names) and _maps(one) <= clues.maps.keys() and _search(one.options) == _search(options)
+        if have >= set(one.error.names)
+        and _maps(one) <= features.maps.keys()
+        and _search(one.options) == _search(options)
     }
     for name, one in usable.items():
         if one.fits(options):
@@ -209,7 +211,7 @@ def choose_calibration(
 
 
 def _search(options: CompleteOptions) -> tuple[str, bool]:
-    """What kind of search it is: samples are off by more than the best that a descent finds."""
+    """The kind of a search: samples are off by more than the best that a descent finds."""
     kind = "descent" if options.method in ("adam", "nesterov") else options.method
     return kind, options.start != "random"
 

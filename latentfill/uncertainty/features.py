@@ -1,6 +1,6 @@
-"""Whether what the model draws has the structure of what is known: an eye where there is one, an edge along an edge.
+"""Features of a completed image that tell how wrong its hole may be, though nobody can look there.
 
-What can be seen of a completed image that tells how wrong its hole may be, though nobody can look there.
+The agreement says whether what the model draws has the structure of what is known: an eye where there is one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ..completion.complete import Completion
 from ..completion.conditional import completer_noise, uses_completer
-from ..completion.held_out import choose_hidden, hide_pixels, rmse
-from ..completion.operators import IDENTITY, Operator
+from ..completion.held_out import Mask, choose_hidden, for_each_mask, hide_pixels, rmse
+from ..completion.operators import IDENTITY, LinearOperator, Operator
 from ..completion.restarts import uses_encoder
 from ..completion.search import prepare
 from ..device import choose_precision
@@ -32,7 +32,7 @@ WINDOW = 3.0  # pixels of 64: the standard deviation of the Gaussian window; 1.5
 REACH = 2.5  # standard deviations after which the window is cut
 NOISE = 4 * GREY_LEVEL  # contrast below which a window counts as flat, where correlations would be those of the noise
 LITTLE = 0.05  # share of a window that has to be known for it to count
-LUMA = (0.299, 0.587, 0.114)
+LUMA = LinearOperator(grey=True)
 
 
 def agreement(drawn: Images, images: Images, known: Known) -> PerImage:
@@ -42,10 +42,10 @@ def agreement(drawn: Images, images: Images, known: Known) -> PerImage:
     contrast counts, as in the structure term of SSIM (Wang et al. 2004). Where nothing is known it is NaN.
     """
     window = WINDOW * images.shape[-1] / 64
-    a, b = (torch.where(known == 1, _luma(x), 0) for x in (images, drawn.to(images)))
-    weight = _blurred(known, window).clamp_min(1e-6)
+    a, b = (torch.where(known == 1, LUMA(x), 0) for x in (images, drawn.to(images)))
+    weight = _blur(known, window).clamp_min(1e-6)
     mean_a, mean_b, aa, bb, ab = torch.split(
-        _blurred(torch.cat([a, b, a * a, b * b, a * b], 1), window) / weight, 1, dim=1
+        _blur(torch.cat([a, b, a * a, b * b, a * b], 1), window) / weight, 1, dim=1
     )
     variance_a, variance_b = ((xx - x * x).clamp_min(0) + NOISE**2 for xx, x in ((aa, mean_a), (bb, mean_b)))
     correlation = (ab - mean_a * mean_b) / (variance_a * variance_b).sqrt()
@@ -53,15 +53,8 @@ def agreement(drawn: Images, images: Images, known: Known) -> PerImage:
     return (correlation * counts).sum((1, 2, 3)) / counts.sum((1, 2, 3))
 
 
-def _luma(images: Images) -> Tensor:
-    if images.shape[1] == 1:
-        return images
-    luma: Tensor = (images * torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    return luma
-
-
-def _blurred(x: Tensor, deviation: float) -> Tensor:
-    """Seen through a Gaussian window, what lies outside of the image as nothing."""
+def _blur(x: Tensor, deviation: float) -> Tensor:
+    """Means in a Gaussian window, what lies outside of the image as nothing."""
     height, width = (_window(side, deviation, x) for side in x.shape[-2:])
     seen: Tensor = height @ x @ width  # products of matrices take a quarter of the time of convolutions
     return seen
@@ -107,7 +100,7 @@ class Features:
 
 
 def extract_features(gan: Gan, incomplete: Incomplete, completion: Completion, options: CompleteOptions) -> Features:
-    """The clues of completions that were found with these options.
+    """Extract the features of completions that were found with these options.
 
     What is in the hole is never looked at. Where nothing is known of an image, or nothing missing, numbers may be NaN.
     An encoder makes further guesses, but for a completion that is itself no more than a guess: they would take longer.
@@ -115,20 +108,19 @@ def extract_features(gan: Gan, incomplete: Incomplete, completion: Completion, o
     known, hole = incomplete.known, 1 - incomplete.known
     seen = torch.where(known == 1, incomplete.images, 0)
     incomplete = replace(incomplete, images=seen)
-    asks = gan.encoder is not None and not (uses_encoder(gan, options) and is_encoder_guess(options))
+    guesses = gan.encoder is not None and not (uses_encoder(gan, options) and is_encoder_guess(options))
     conditional = uses_completer(gan, incomplete, options)
-    if asks or options.tune_steps or conditional:
+    if guesses or options.tune_steps or conditional:
         gan = prepare(gan, choose_precision(options.precision, seen.device))
     with torch.no_grad():
         # What the latent alone draws: the tuned generator, or one that is told what is known, agrees with anything.
-        drawn = completion.images
-        compared = known
+        drawn, compared = completion.images, known
         if conditional:
             drawn, compared = _draw_unaided(gan, incomplete, options)
         elif options.tune_steps:
             drawn = gan.generator(completion.z)
         drawn = drawn.to(seen)
-        found = _guesses(gan, incomplete, options) if asks else None
+        further = _guesses(gan, incomplete, options) if guesses else None
     into, away = _distances(known)
     size = known.shape[-1] / 64
     near = known * torch.exp(-away / (NEAR * size))
@@ -143,30 +135,30 @@ def extract_features(gan: Gan, incomplete: Incomplete, completion: Completion, o
         "drawn": _level(_mean(_slopes(answer, hole), hole)),
         "joint": _level(_mean((joined - answer).square(), hole)),
     }
-    sight = _seen(incomplete, drawn, numbers) if incomplete.observations else None
+    observed = _observe(incomplete, drawn, numbers) if incomplete.observations else None
     maps = {"depth": (into / size).clamp_min(1).log(), "slope": _level(_slopes(joined, torch.ones_like(hole)))}
     if options.tune_steps:
         moved = (answer - drawn).square().mean(1, keepdim=True)
         numbers |= {"moved": _level(_mean(moved, hole)), "tuned": _level(_mean((answer - seen).square(), near))}
         maps["moved"] = _level(moved)
-    if found is None:
-        return Features(numbers, maps, hole, seen=sight)
-    held_out, spread = found
+    if further is None:
+        return Features(numbers, maps, hole, seen=observed)
+    held_out, spread = further
     numbers |= {
         "held_out": (held_out + LEAST).log(),
         "spread": (_mean(spread.square(), hole).sqrt() + LEAST).log(),
     }
     maps["spread"] = (spread + LEAST).log()
-    return Features(numbers, maps, hole, held_out, spread, sight)
+    return Features(numbers, maps, hole, held_out, spread, observed)
 
 
 def is_encoder_guess(options: CompleteOptions) -> bool:
-    """Whether an encoder's guess is left as it is: no step follows."""
+    """Say whether an encoder's guess is left as it is: no step follows."""
     steps = options.updates(warm=True)
     return not steps and not options.tune_steps and not options.held_out
 
 
-def _seen(incomplete: Incomplete, drawn: Images, numbers: Mapping[str, PerImage]) -> Mapping[str, PerImage]:
+def _observe(incomplete: Incomplete, drawn: Images, numbers: Mapping[str, PerImage]) -> Mapping[str, PerImage]:
     """Depth, share and agreement of images without a known pixel by what was observed of them; of others as they are.
 
     The agreement is NaN where that was noisy, quantised, a JPEG or in large blocks: with 4 levels a tenth of all faces
@@ -201,7 +193,7 @@ def _guesses(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> tupl
 
 
 def _draw_unaided(gan: Gan, incomplete: Incomplete, options: CompleteOptions) -> tuple[Images, Known]:
-    """What the model draws that was not told how each pixel looks, and where to compare it.
+    """Draw by the model without telling it how each pixel looks, and say where to compare it.
 
     That of the encoder and G, whose latent holds too little to copy a picture. Without an encoder, what the completer
     draws where known pixels are hidden from it: of faces against flowers, shoes and faces upside down that tells 96 to
@@ -215,16 +207,16 @@ def _draw_unaided(gan: Gan, incomplete: Incomplete, options: CompleteOptions) ->
 
 
 def _draw(gan: Gan, shown: Sequence[Shown], conditional: bool, options: CompleteOptions) -> list[Images]:
-    """What is drawn of images as they were shown; a completer has other noise for each."""
+    """Draw images as they were shown; a completer has other noise for each."""
     if conditional and gan.completer is not None:
-        found, completer = [], gan.completer
+        images_drawn, completer = [], gan.completer
         for (images, known), noise in zip(
             shown, completer_noise(completer, options, Stream.GUESS_NOISE, len(shown)), strict=True
         ):
             condition = completer.encode(images, known)
             z = completer.latents(condition, noise.to(images).expand(len(images), -1))
-            found.append(poisson_like(images, known, completer.draw(z, condition)))
-        return found
+            images_drawn.append(poisson_like(images, known, completer.draw(z, condition)))
+        return images_drawn
     if gan.encoder is None:
         raise ValueError("further guesses need an encoder or a completer")
     return [gan.generator(gan.encoder(images, known)).to(images) for images, known in shown]
@@ -235,18 +227,13 @@ def _distances(known: Known) -> tuple[Map, Map]:
 
     In an image without the one or the other all distances are its side.
     """
-    made: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
-    rows = []
-    for one in known[:, 0].cpu().numpy():
-        given = one == 1
-        key = given.tobytes()
-        if key not in made:
-            far = np.full(given.shape, float(max(given.shape)))
-            made[key] = (
-                distance_transform_edt(~given) if given.any() else far,
-                distance_transform_edt(given) if not given.all() else far,
-            )
-        rows.append(made[key])
+
+    def measure(given: Mask) -> tuple[np.ndarray, np.ndarray]:
+        far = np.full(given.shape, float(max(given.shape)))
+        into = distance_transform_edt(~given) if given.any() else far
+        return into, far if given.all() else distance_transform_edt(given)
+
+    rows = for_each_mask(known, measure)
     into, away = (torch.from_numpy(np.stack(side)).to(known)[:, None] for side in zip(*rows, strict=True))
     return into, away
 

@@ -22,7 +22,7 @@ PARTS = 5  # the pictures are divided into so many parts, each predicted from th
 PIXELS = 100  # of each hole: so many tell its errors' size to 5 %, and neighbours are alike anyway
 FEWEST = 300  # completions: 20 weights want a dozen each
 LEVELS = (0.0, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
-CONTEXT = ("depth", "share")  # what of a hole decides how far a clue varies
+CONTEXT = ("depth", "share")  # what of a hole decides how far a feature varies
 Numbers = Int[Tensor, " _"]
 
 
@@ -31,8 +31,8 @@ Numbers = Int[Tensor, " _"]
 class Evidence:
     """Completions and how wrong they were.
 
-    Of each: its clues, the `error` of its hole (root mean square in grey levels), and the number of its picture. Of
-    some missing pixels of each: the clues there, the row of their completion, and how wrong each channel was.
+    Of each: its features, the `error` of its hole (root mean square in grey levels), and the number of its picture. Of
+    some missing pixels of each: the features there, the row of their completion, and how wrong each channel was.
     """
 
     numbers: Mapping[str, Values]
@@ -57,18 +57,22 @@ class Evidence:
         )
 
 
-def measure_errors(clues: Features, completed: Images, original: Images, picture: Sequence[int]) -> Evidence:
-    """What completed images got wrong in their holes; `picture` numbers the original, which several may share."""
+def measure_errors(features: Features, completed: Images, original: Images, picture: Sequence[int]) -> Evidence:
+    """Compare completed images with their originals in their holes.
+
+    `picture` numbers the original, which several may share.
+    """
     wrong = (completed - original).abs() / GREY_LEVEL
-    error = ((wrong.square() * clues.hole).sum((1, 2, 3)) / (clues.hole.sum((1, 2, 3)) * original.shape[1])).sqrt()
-    row, places = _some(1 - clues.hole.cpu(), picture)
-    at = {name: values.cpu().flatten(1)[row, places] for name, values in clues.maps.items()}
-    numbers = {name: values.cpu() for name, values in clues.numbers.items()}
+    values_missing = features.hole.sum((1, 2, 3)) * original.shape[1]
+    error = ((wrong.square() * features.hole).sum((1, 2, 3)) / values_missing).sqrt()
+    row, places = _sample_pixels(1 - features.hole.cpu(), picture)
+    at = {name: values.cpu().flatten(1)[row, places] for name, values in features.maps.items()}
+    numbers = {name: values.cpu() for name, values in features.numbers.items()}
     return Evidence(numbers, error.cpu(), torch.tensor(picture), at, row, wrong.cpu().flatten(2)[row, :, places])
 
 
 def join_evidence(parts: Sequence[Evidence]) -> Evidence:
-    """Of several batches. Completions of which a clue is missing, because nothing was known say, are left out."""
+    """Join the evidence of several batches, without completions that lack a feature (as where nothing was known)."""
     first = [0]
     for part in parts:
         first.append(first[-1] + len(part.error))
@@ -80,8 +84,8 @@ def join_evidence(parts: Sequence[Evidence]) -> Evidence:
         torch.cat([part.row + before for part, before in zip(parts, first, strict=False)]),
         torch.cat([part.missed for part in parts]),
     )
-    told = torch.stack([*whole.numbers.values(), whole.error]).isfinite().all(0)
-    return whole.select(told.nonzero()[:, 0])
+    finite = torch.stack([*whole.numbers.values(), whole.error]).isfinite().all(0)
+    return whole.select(finite.nonzero()[:, 0])
 
 
 def calibrate(evidence: Evidence, options: CompleteOptions) -> Calibration:
@@ -95,17 +99,17 @@ def calibrate(evidence: Evidence, options: CompleteOptions) -> Calibration:
         )
     logarithm = e.error.clamp_min(LEAST).log().double()
     names = tuple(e.numbers)
-    foretold = _foretold(e, names, logarithm)
-    off = logarithm - foretold
-    unsure = _size(e, off)
+    predicted = _cross_validate(e, names, logarithm)
+    off = logarithm - predicted
+    unsure = _fit_scale(e, off)
     between = off / unsure(e.numbers).exp()
     ends = ((1 - INSIDE) / 2, (1 + INSIDE) / 2)
-    at = {**e.pixels, "predicted": foretold[e.row]}
+    at = {**e.pixels, "predicted": predicted[e.row]}
     pixel = fit_ridge(at, ("predicted", *e.pixels), (e.missed.square().mean(1).sqrt() + LEAST).log())
     relative = e.missed / pixel(at).exp()[:, None]
     usual = fit_ridge(e.numbers, CONTEXT, e.numbers["agreement"], products=True)
     odd = e.numbers["agreement"] - usual(e.numbers)
-    varies = _size(e, odd)
+    varies = _fit_scale(e, odd)
     standard = odd / varies(e.numbers).exp()
     return Calibration(
         options=options,
@@ -113,7 +117,7 @@ def calibrate(evidence: Evidence, options: CompleteOptions) -> Calibration:
         unsure=unsure,
         between=(quantile(between, ends[0]), quantile(between, ends[1])),
         pixel=pixel,
-        factor=quantile(_few(relative.flatten()), BAND),
+        factor=quantile(_thin(relative.flatten()), BAND),
         usual=usual,
         varies=varies,
         ladder=tuple((level, quantile(standard, level)) for level in LEVELS),
@@ -121,7 +125,7 @@ def calibrate(evidence: Evidence, options: CompleteOptions) -> Calibration:
             str(date.today()),
             pictures,
             len(e.error),
-            round(rank_correlation(foretold, e.error), 3),
+            round(rank_correlation(predicted, e.error), 3),
             round(off.abs().median().exp().item(), 3),
         ),
     )
@@ -132,25 +136,25 @@ def rank_correlation(predicted: Tensor, true: Tensor) -> float:
     return float(spearmanr(predicted.numpy(), true.numpy()).statistic)
 
 
-def _foretold(e: Evidence, names: Sequence[str], logarithm: Tensor) -> Tensor:
-    """The logarithm of each error, from the other parts of the pictures alone."""
-    made = torch.zeros_like(logarithm)
+def _cross_validate(e: Evidence, names: Sequence[str], logarithm: Tensor) -> Tensor:
+    """Predict the logarithm of each error from the other parts of the pictures alone."""
+    predicted = torch.zeros_like(logarithm)
     for part in range(PARTS):
         own = e.picture % PARTS == part
-        line = fit_ridge(
+        regression = fit_ridge(
             {name: values[~own] for name, values in e.numbers.items()}, names, logarithm[~own], products=True
         )
-        made[own] = line({name: values[own].double() for name, values in e.numbers.items()})
-    return made
+        predicted[own] = regression({name: values[own].double() for name, values in e.numbers.items()})
+    return predicted
 
 
-def _size(e: Evidence, off: Tensor) -> RidgeRegression:
-    """The logarithm of how far off something tends to be, by the hole: its mean is that of the logarithms."""
+def _fit_scale(e: Evidence, off: Tensor) -> RidgeRegression:
+    """Fit the logarithm of how far off something tends to be, by the hole: its mean is that of the logarithms."""
     return fit_ridge(e.numbers, CONTEXT, (off.abs() + 0.05 * off.abs().mean()).log())
 
 
-def _some(known: Known, picture: Sequence[int]) -> tuple[Numbers, Numbers]:
-    """Rows and places of some missing pixels of each image, drawn by its picture's number."""
+def _sample_pixels(known: Known, picture: Sequence[int]) -> tuple[Numbers, Numbers]:
+    """Sample missing pixels of each image by its picture's number: their rows and places."""
     rows, places = [], []
     for i, one in enumerate(known.flatten(1)):
         missing = (one == 0).nonzero()[:, 0]
@@ -160,6 +164,6 @@ def _some(known: Known, picture: Sequence[int]) -> tuple[Numbers, Numbers]:
     return torch.cat(rows), torch.cat(places)
 
 
-def _few(values: Tensor) -> Tensor:
-    """At most 16 million evenly drawn: torch.quantile takes no more."""
+def _thin(values: Tensor) -> Tensor:
+    """Keep at most 16 million, evenly spaced: torch.quantile takes no more."""
     return values[:: 1 + len(values) // 2**24]

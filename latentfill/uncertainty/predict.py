@@ -1,4 +1,4 @@
-"""How far to trust each of the completions just made: in numbers, and in plain words."""
+"""Predict the errors of completions that were just made: in numbers, and in plain words."""
 
 from dataclasses import dataclass, replace
 from typing import Any, final
@@ -31,11 +31,11 @@ HARDLY = "nor whether it is unlike what the model has learnt"
 @final
 @dataclass(frozen=True, eq=False)
 class Uncertainty:
-    """What is known of the errors of each image's completion. Grey levels, 0 to 255; NaN for what cannot be told.
+    """The errors to expect of each image's completion, in grey levels of 255; NaN for what cannot be told.
 
     `predicted` is the root mean square error of the hole to expect, `low` and `high` hold it in 80 % of the cases, and
-    `band` [n, 1, h, w] is how far each missing pixel is off at most in 90 %; None if the model is not calibrated for
-    such a search, and the band if no image has one.
+    `band` [n, 1, h, w] is how far each missing pixel is off at most in 90 %. They are None if the model is not
+    calibrated for such a search, and the band if no image has one.
     `rarity` is the share of the pictures it was calibrated on that agree as badly with what the model draws: where it
     is below half a per cent, the image is `unlike` what the model knows. `held_out` is the error on known pixels that
     were hidden, `spread` the standard deviation of several answers at each pixel; None if there was but one. `words`
@@ -54,8 +54,8 @@ class Uncertainty:
 
     @property
     def unlike(self) -> tuple[bool | None, ...]:
-        """Whether each image is unlike what the model knows; None where that cannot be told."""
-        return tuple(None if r != r else r < RARE for r in self._numbers(self.rarity))
+        """True for an image that is unlike what the model knows; None where that cannot be told."""
+        return tuple(None if r != r else r < RARE for r in self._list(self.rarity))
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -68,73 +68,72 @@ class Uncertainty:
         )
 
     def select(self, rows: slice) -> "Uncertainty":
-        """Of those images alone."""
+        """Those images alone."""
         parts = ("agreement", "predicted", "low", "high", "band", "rarity", "held_out", "spread")
-        kept: dict[str, Any] = {
-            name: None if getattr(self, name) is None else getattr(self, name)[rows] for name in parts
-        }
+        values = {name: getattr(self, name) for name in parts}
+        kept: dict[str, Any] = {name: None if one is None else one[rows] for name, one in values.items()}
         return replace(self, words=self.words[rows], **kept)
 
-    def told(self, row: int) -> dict[str, Any]:
+    def to_json(self, row: int) -> dict[str, Any]:
         """The numbers of one image and the words, for a JSON file; None for what cannot be told."""
         names = ("predicted", "low", "high", "held_out", "agreement", "rarity")
-        numbers = {name: self._numbers(getattr(self, name))[row] for name in names}
+        numbers = {name: self._list(getattr(self, name))[row] for name in names}
         rounded = {name: None if value != value else round(value, 4) for name, value in numbers.items()}
         return {**rounded, "unlike": self.unlike[row], "words": list(self.words[row])}
 
-    def _numbers(self, values: PerImage | None) -> list[float]:
+    def _list(self, values: PerImage | None) -> list[float]:
         return [float("nan")] * len(self.words) if values is None else values.tolist()
 
 
 def predict_error(gan: Gan, incomplete: Incomplete, completion: Completion, options: CompleteOptions) -> Uncertainty:
-    """Judge completions found with these options, each image by itself; what is in the hole is not looked at.
+    """Predict the error of completions made with these options, each by itself; the hole is not looked at.
 
     Raises ModelError if the model's calibration cannot be understood.
     """
-    clues = extract_features(gan, incomplete, completion, options)
-    held_out = clues.held_out if completion.held_out is None else completion.held_out
-    spread = clues.spread if completion.spread is None else completion.spread
-    agreement = (clues.numbers if clues.seen is None else clues.seen)["agreement"]
-    trust = Uncertainty(((),) * len(incomplete), agreement, held_out=held_out, spread=spread)
+    features = extract_features(gan, incomplete, completion, options)
+    uncertainty = Uncertainty(
+        ((),) * len(incomplete),
+        (features.numbers if features.seen is None else features.seen)["agreement"],
+        held_out=features.held_out if completion.held_out is None else completion.held_out,
+        spread=features.spread if completion.spread is None else completion.spread,
+    )
     calibrations = read_calibrations(gan)
-    chosen = choose_calibration(calibrations, options, clues)
-    if chosen is not None:
-        trust = _measured(trust, calibrations[chosen[0]], clues)
-    besides = _besides(incomplete)
-    words: list[tuple[str, ...]] = []
-    for row in range(len(incomplete)):
-        if chosen is None:
-            words.append((ANOTHER if calibrations else UNCALIBRATED,))
-            continue
-        said = _said(trust, row, observed=besides[row])
-        predicted = trust.told(row)["predicted"]
-        if not chosen[1] and predicted:
-            said += (f"calibrated for the preset {chosen[0]}, not for these options: take the numbers as rough",)
-        if besides[row] and predicted:
-            said += ("calibrated for holes: what was observed besides may make it better than predicted",)
-        words.append(said)
-    return replace(trust, words=tuple(words))
+    chosen = choose_calibration(calibrations, options, features)
+    if chosen is None:
+        return replace(uncertainty, words=((ANOTHER if calibrations else UNCALIBRATED,),) * len(incomplete))
+    name, exact = chosen
+    uncertainty = _apply(calibrations[name], uncertainty, features)
+    words = []
+    for row, observed in enumerate(_has_observations(incomplete)):
+        sentences = _describe(uncertainty, row, observed=observed)
+        predicted = uncertainty.to_json(row)["predicted"]
+        if not exact and predicted:
+            sentences += (f"calibrated for the preset {name}, not for these options: take the numbers as rough",)
+        if observed and predicted:
+            sentences += ("calibrated for holes: what was observed besides may make it better than predicted",)
+        words.append(sentences)
+    return replace(uncertainty, words=tuple(words))
 
 
-def _besides(incomplete: Incomplete) -> list[bool]:
-    """Of which images something is known besides pixels."""
+def _has_observations(incomplete: Incomplete) -> list[bool]:
+    """True for images of which something is known besides pixels."""
     count = sum((one.count for one in incomplete.observations), torch.zeros_like(incomplete.known[:, 0, 0, 0]))
     if incomplete.lowres is not None:
         count = count + incomplete.lowres.sum((1, 2, 3))
     return [number > 0 for number in count.tolist()]
 
 
-def _measured(trust: Uncertainty, calibration: Calibration, clues: Features) -> Uncertainty:
-    predicted, low, high = calibration.predict(clues)
-    band, rarity = calibration.band(clues), calibration.rarity(clues)
+def _apply(calibration: Calibration, uncertainty: Uncertainty, features: Features) -> Uncertainty:
+    predicted, low, high = calibration.predict(features)
+    band, rarity = calibration.band(features), calibration.rarity(features)
     some = band if band.isfinite().flatten(1).all(1).any() else None
-    return replace(trust, predicted=predicted, low=low, high=high, band=some, rarity=rarity)
+    return replace(uncertainty, predicted=predicted, low=low, high=high, band=some, rarity=rarity)
 
 
-def _said(trust: Uncertainty, row: int, *, observed: bool) -> tuple[str, ...]:
+def _describe(uncertainty: Uncertainty, row: int, *, observed: bool) -> tuple[str, ...]:
     predicted, low, high, rarity = (
         values[row].item() if values is not None else float("nan")
-        for values in (trust.predicted, trust.low, trust.high, trust.rarity)
+        for values in (uncertainty.predicted, uncertainty.low, uncertainty.high, uncertainty.rarity)
     )
     if predicted == 0:
         return ("nothing is missing",)
@@ -144,12 +143,13 @@ def _said(trust: Uncertainty, row: int, *, observed: bool) -> tuple[str, ...]:
         return (OBSERVED if rarity == rarity else f"{OBSERVED}, {HARDLY}",)
     if predicted != predicted:
         return (NOTHING,)
-    off = f"off by about {_levels(predicted)} grey levels ({_levels(low)} to {_levels(high)} in 8 of 10 cases)"
+    interval = f"{_format_levels(low)} to {_format_levels(high)} in 8 of 10 cases"
+    off = f"off by about {_format_levels(predicted)} grey levels ({interval})"
     if rarity < RARE:
         return UNLIKE, f"of a picture that it knows, the hole would be {off}; of this one nobody has measured it"
     return (f"expect the hole to be {off}",)
 
 
-def _levels(number: float) -> str:
+def _format_levels(number: float) -> str:
     """With one decimal below 10, where it says something."""
     return f"{number:.1f}" if number < 9.95 else f"{number:.0f}"

@@ -86,7 +86,7 @@ def describe_found(request: CompletionRequest, found: Found) -> dict[str, Any]:
 
 def describe_trust(trust: Uncertainty) -> dict[str, Any]:
     """The numbers of the square that is least sure, and the words of all."""
-    squares = [trust.told(row) for row in range(len(trust.words))]
+    squares = [trust.to_json(row) for row in range(len(trust.words))]
     worst = max(squares, key=lambda one: inf if one["predicted"] is None else one["predicted"])
     if len(squares) > 1:
         words = [f"square {i} of {len(squares)}: {word}" for i, one in enumerate(squares, 1) for word in one["words"]]

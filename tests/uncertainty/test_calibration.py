@@ -1,4 +1,4 @@
-"""A toy whose errors are known: e = exp(what the clues say + noise), pixel errors normal of a known deviation."""
+"""A toy whose errors are known: e = exp(what the features say + noise), pixel errors normal of a known deviation."""
 
 import json
 from dataclasses import replace
@@ -37,7 +37,7 @@ def calibration():
     return calibrate(evidence(), SEED)
 
 
-def clues(e, side=8):
+def features(e, side=8):
     """Each with a map of one depth."""
     depth = torch.linspace(0, 1, side**2).view(1, 1, side, side).expand(len(e.error), 1, side, side)
     return Features(e.numbers, {"depth": depth}, torch.ones_like(depth))
@@ -45,7 +45,7 @@ def clues(e, side=8):
 
 def test_intervals_hold_as_much_as_they_say_of_what_was_never_seen(calibration):
     fresh = evidence(seed=1)
-    predicted, low, high = calibration.predict(clues(fresh))
+    predicted, low, high = calibration.predict(features(fresh))
     inside = ((low <= fresh.error) & (fresh.error <= high)).float().mean()
     assert 0.77 < inside < 0.83
     assert (high / low).log().mean() == pytest.approx(2 * 1.28 * NOISE, rel=0.1)
@@ -67,7 +67,7 @@ def test_it_does_not_flatter_itself():
 
 def test_the_band_holds_nine_tenths_where_errors_are_small_and_where_they_are_large(calibration):
     fresh = evidence(seed=2)
-    c = clues(fresh)
+    c = features(fresh)
     band = calibration.band(c)
     rng = torch.Generator().manual_seed(9)
     expected = 2.5 + 0.4 * c.numbers["depth"] + 0.3 * c.numbers["misfit"]
@@ -83,7 +83,7 @@ def test_the_band_holds_nine_tenths_where_errors_are_small_and_where_they_are_la
 
 def test_rarity_is_the_share_of_pictures_that_agree_less(calibration):
     fresh = evidence(rows=4000, seed=3)
-    share = calibration.rarity(clues(fresh))
+    share = calibration.rarity(features(fresh))
     for level in (0.01, 0.05, 0.2, 0.5):
         assert (share < level).float().mean() == pytest.approx(level, abs=0.3 * level + 0.004)
     odd = Features({**fresh.numbers, "agreement": fresh.numbers["agreement"] - 1}, {}, torch.ones(4000, 1, 1, 1))
@@ -121,8 +121,8 @@ def test_a_calibration_that_cannot_be_understood_is_refused():
         read_calibrations(replace(gan, about={"trust": {"best": {"factor": "x"}}}))
 
 
-def test_the_calibration_of_the_same_options_is_taken_or_one_whose_clues_are_there(calibration):
-    c = clues(evidence(rows=400))
+def test_the_calibration_of_the_same_options_is_taken_or_one_whose_features_are_there(calibration):
+    c = features(evidence(rows=400))
     both = {"best": replace(calibration, options=BEST), "seed": calibration}
     assert choose_calibration(both, SEED, c) == ("seed", True)
     assert choose_calibration(both, replace(SEED, seed=5, candidates=3, precision="fp32"), c) == ("seed", True)
@@ -133,7 +133,7 @@ def test_the_calibration_of_the_same_options_is_taken_or_one_whose_clues_are_the
 
 
 def test_the_nearest_calibration_is_one_of_a_search_of_that_kind(calibration):
-    c, fast = clues(evidence(rows=400)), COMPLETE_PRESETS["fast"]
+    c, fast = features(evidence(rows=400)), COMPLETE_PRESETS["fast"]
     both = {"best": replace(calibration, options=BEST), "fast": replace(calibration, options=fast)}
     assert choose_calibration(both, replace(fast, steps=50), c) == ("fast", False)
     assert choose_calibration(both, replace(fast, tune_steps=9), c) == ("best", False)
@@ -148,7 +148,7 @@ def test_the_nearest_calibration_is_one_of_a_search_of_that_kind(calibration):
     )
 
 
-def test_completions_without_a_clue_are_left_out():
+def test_completions_without_a_feature_are_left_out():
     one, two = evidence(rows=400), evidence(rows=400, seed=1)
     one.numbers["misfit"][3] = torch.nan
     whole = join_evidence([one, two])

@@ -63,7 +63,7 @@ def test_held_out_pixels_are_not_shown_to_the_guess_that_is_measured_by_them(gan
         assert not (known * hidden).any() and not (images * hidden).any()
 
 
-def test_an_image_alone_has_the_clues_it_has_among_others(gan):
+def test_an_image_alone_has_the_features_it_has_among_others(gan):
     incomplete = ask()
     together = extract_features(gan, incomplete, complete(gan, incomplete, BEST), BEST)
     for row in range(3):

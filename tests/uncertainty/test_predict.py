@@ -15,7 +15,7 @@ from latentfill.photo.crops import pose
 from latentfill.pipeline import fill
 from latentfill.uncertainty.calibration import write_calibrations
 from latentfill.uncertainty.fitting import calibrate, join_evidence
-from latentfill.uncertainty.predict import ANOTHER, NOTHING, OBSERVED, UNLIKE, Uncertainty, _said, predict_error
+from latentfill.uncertainty.predict import ANOTHER, NOTHING, OBSERVED, UNLIKE, Uncertainty, _describe, predict_error
 
 SIZE = 16
 OPTIONS = replace(COMPLETE_PRESETS["fast"], precision="fp32")
@@ -54,7 +54,7 @@ def test_every_image_is_told_what_to_expect(gan):
         expected = "expect the hole to be off by about {:.0f} grey levels ({:.0f} to {:.0f} in 8 of 10 cases)"
         assert min(told) > 10
         assert expected.format(*(value.item() for value in told)) in words
-        story = trust.told(row)
+        story = trust.to_json(row)
         assert json.loads(json.dumps(story)) == story
         assert story["predicted"] == pytest.approx(trust.predicted[row].item(), abs=1e-4)
         assert story["held_out"] is None and story["words"] == list(words)
@@ -99,7 +99,7 @@ def test_a_model_without_calibration_says_so_and_tells_what_it_can(gan):
     assert trust.predicted is None and trust.band is None and trust.unlike == (None, None)
     assert trust.held_out is not None and trust.spread is not None
     assert all(words == (trust.words[0][0],) and "latentfill calibrate" in words[0] for words in trust.words)
-    assert trust.told(0)["predicted"] is None and trust.told(0)["held_out"] > 0
+    assert trust.to_json(0)["predicted"] is None and trust.to_json(0)["held_out"] > 0
 
 
 def test_with_nothing_known_or_nothing_missing_the_words_say_so(gan):
@@ -107,7 +107,7 @@ def test_with_nothing_known_or_nothing_missing_the_words_say_so(gan):
     incomplete = Incomplete(torch.zeros(2, 3, SIZE, SIZE), known)
     trust = predict_error(gan, incomplete, complete(gan, incomplete, OPTIONS), OPTIONS)
     assert trust.words == ((NOTHING,), ("nothing is missing",))
-    assert trust.told(0)["predicted"] is None and trust.told(1)["predicted"] == 0
+    assert trust.to_json(0)["predicted"] is None and trust.to_json(1)["predicted"] == 0
     assert trust.unlike == (None, None)
     assert trust.band is not None and trust.band[1].eq(0).all()
     assert (
@@ -136,13 +136,13 @@ def test_of_an_observed_picture_it_is_told_whether_it_is_unlike_and_no_error(gan
         return
     for sign, unlike in ((1, False), (-1, True)):
         trust = predict_error(gan, incomplete, replace(completion, images=sign * completion.images), OPTIONS)
-        assert trust.unlike == (unlike,) * 3 and trust.band is None and trust.told(0)["predicted"] is None
+        assert trust.unlike == (unlike,) * 3 and trust.band is None and trust.to_json(0)["predicted"] is None
         assert all(words == ((UNLIKE, OBSERVED) if unlike else (OBSERVED,)) for words in trust.words)
         assert trust.agreement.sign().tolist() == [sign] * 3
 
 
 @pytest.mark.parametrize("sight", ["noise:20", "levels:3", "jpeg:5"])
-def test_of_noise_and_the_like_it_is_not_told_and_that_is_said(gan, sight):
+def test_of_noise_and_the_like_it_is_not_told_and_that_is_describe(gan, sight):
     incomplete, completion = observed(gan, sight)
     trust = predict_error(gan, incomplete, completion, OPTIONS)
     assert trust.unlike == (None,) * 3 and "nor whether it is unlike" in trust.words[0][0]
@@ -159,7 +159,7 @@ def test_samples_are_promised_no_error(gan):
 
 def test_small_errors_have_a_decimal(gan):
     trust = Uncertainty(((),), *(torch.tensor([x]) for x in (0.9, 1.04, 0.96, 9.97)), None, torch.ones(1))
-    assert _said(trust, 0, observed=False) == (
+    assert _describe(trust, 0, observed=False) == (
         "expect the hole to be off by about 1.0 grey levels (1.0 to 10 in 8 of 10 cases)",
     )
 

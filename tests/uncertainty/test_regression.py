@@ -22,7 +22,7 @@ def test_what_is_linear_is_found(products):
     assert off.square().mean().sqrt() < 0.01 * wanted.std()
 
 
-def test_clues_that_are_the_same_share_their_weight():
+def test_features_that_are_the_same_share_their_weight():
     x = numbers()
     line = fit_ridge({**x, "c": x["a"]}, ("a", "c"), x["a"])
     assert line.weights[1] == pytest.approx(line.weights[2], rel=1e-3) and abs(line.weights[1]) < 2
