@@ -110,7 +110,8 @@ class Omissions:
     def describe(self) -> Iterator[str]:
         """Sentences about what was left out."""
         if suffixes := +self.suffixes:
-            counted = ", ".join(f"{number:,} {name}" for name, number in suffixes.most_common())
+            ordered = sorted(suffixes.items(), key=lambda item: (-item[1], item[0]))
+            counted = ", ".join(f"{number:,} {name}" for name, number in ordered)
             yield f"left out, since files of this kind are not read: {counted}. Save pictures as PNG or JPEG."
         for what, number in self.others.items():
             yield f"left out: {number:,} {'picture' if number == 1 else 'pictures'}, {what}."

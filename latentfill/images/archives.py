@@ -17,7 +17,7 @@ from ..files.writing import RUN
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp"}
-    | {".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"}
+    | {".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif", ".hif"}
 )
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
 IN_A_RUN = tuple(f"{RUN}/{name}" for name in (".latentfill", ".lock", "rejected.csv", "photos.jsonl"))

@@ -5,6 +5,7 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, final
 
@@ -31,6 +32,7 @@ HAS_AVIF = "avif" in features.modules and features.check_module("avif")  # Pillo
 # no others: some decoders start programs
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", *(["AVIF"] if HAS_AVIF else []))
 READ = "PNG, JPEG, WebP, AVIF, TIFF, GIF or BMP"  # for people
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {"compress_level": 1}),  # a third of the time of the usual 6, for a twentieth more bytes
     ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
@@ -128,14 +130,35 @@ def decode_original(data: bytes, limits: ReadLimits = DEFAULT_LIMITS, name: str 
     return _decode(data, name, limits, exact=True)
 
 
-def name_kind(data: bytes) -> str:
-    """The kind of a file that no decoder here takes, for people."""
-    brand = data[8:12] if data[4:8] == b"ftyp" else b""  # of ISO's container, in which phones keep their pictures
+def formats(data: bytes) -> tuple[str, ...]:
+    """The decoders to try on a file; that of HEIC is another package's, loaded for such files alone."""
+    return (*FORMATS, "HEIF") if _brand(data) in HEIF_BRANDS and _register_heif() else FORMATS
+
+
+def name_kind(data: bytes) -> tuple[str, str]:
+    """The kind of a file that no decoder here takes, for people, and the cure."""
+    brand = _brand(data)
     if brand in (b"avif", b"avis"):
-        return "an AVIF picture, which the Pillow that is installed does not read"
-    if brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"):
-        return "a HEIC picture, which is not read"
-    return "not a picture, or of a kind that is not read"
+        return "an AVIF picture, which this Pillow does not read", "Install a newer one: pip install -U pillow."
+    if brand in HEIF_BRANDS and not _register_heif():
+        return "a HEIC picture, which needs pillow-heif", "Install it: pip install 'latentfill[heif]'."
+    return "not a picture, or of a kind that is not read", AGAIN
+
+
+def _brand(data: bytes) -> bytes:
+    """The first brand of ISO's container, in which phones keep their pictures; empty for other files."""
+    return data[8:12] if data[4:8] == b"ftyp" else b""
+
+
+@cache
+def _register_heif() -> bool:
+    """Add the decoder of pillow-heif to Pillow; False if it is not installed."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener(thumbnails=False)
+    return True
 
 
 def write(path: Path, pixels: Pixels, alpha: Alpha | None = None) -> None:
@@ -211,7 +234,8 @@ def _decode(data: bytes, name: str, limits: ReadLimits, *, exact: bool) -> Origi
     except LatentfillError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name}: {name_kind(data)}", AGAIN) from error
+        kind, cure = name_kind(data)
+        raise ImageError(f"{name}: {kind}", cure) from error
     except Image.DecompressionBombError as error:
         what = f"{name}: more than 178 million pixels, which is not decoded at all"
         raise ImageError(what, "Save the picture smaller.") from error
@@ -224,7 +248,7 @@ def _decode(data: bytes, name: str, limits: ReadLimits, *, exact: bool) -> Origi
 def _load(data: bytes, name: str, limits: ReadLimits) -> Image.Image:
     with warnings.catch_warnings():  # the pixels are counted here, before they are decoded
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=formats(data))
     width, height = image.size
     if width * height > limits.max_pixels:
         raise ImageError(
@@ -295,6 +319,8 @@ def _depth(image: Image.Image, data: bytes) -> int:
     if image.format == "PPM" and data[:2] in (b"P3", b"P6"):
         largest = re.sub(rb"#[^\n]*\n", b" ", data[:4096]).split(None, 4)[3]
         return 16 if int(largest) > 255 else 8
+    if image.format == "HEIF":
+        return int(image.info.get("bit_depth", 8))
     if image.format == "AVIF":
         flags = data[data.find(b"av1C") + 6]  # of its configuration of AV1: high_bitdepth, twelve_bit
         return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10

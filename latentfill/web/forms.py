@@ -42,7 +42,7 @@ from ..images import photos
 from ..images.hole_pictures import DrawnHole, check_size, decode_hole
 from ..images.holes import KINDS as HOLES
 from ..images.metadata import repair
-from ..images.photos import FORMATS, READ, Original, name_kind
+from ..images.photos import READ, Original, formats, name_kind
 from ..options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ReadLimits, ServeOptions, refuse_removed
 from ..options.completion import is_odd
 from .errors import RequestError
@@ -341,13 +341,13 @@ def _read_size(data: bytes, name: str, options: ServeOptions) -> tuple[int, int]
     """Width and height, by the header. Raises RequestError for what is no picture or too large."""
     try:
         try:
-            image = Image.open(BytesIO(data), formats=FORMATS)
+            image = Image.open(BytesIO(data), formats=formats(data))
         except Exception:  # of what lies beside the pixels, perhaps
-            image = Image.open(BytesIO(repair(data)[0]), formats=FORMATS)
+            image = Image.open(BytesIO(repair(data)[0]), formats=formats(data))
         with image:
             width, height = image.size
     except UnidentifiedImageError as error:
-        raise RequestError(415, f"{name}: {name_kind(data)}", f"Send a {READ}.") from error
+        raise RequestError(415, f"{name}: {name_kind(data)[0]}", f"Send a {READ}.") from error
     except Image.DecompressionBombError as error:
         raise RequestError(413, f"{name}: far too many pixels", "Send a smaller picture.", "pixels") from error
     except Exception as error:  # decoders meet any bytes, and raise any error

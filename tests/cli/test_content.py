@@ -260,17 +260,17 @@ def test_holes_and_results_are_no_photos(here, capsys):
 def test_what_is_left_out_is_counted_and_bad_places_stop_nobody(here, capsys):
     for name in ("a.png", "b.jpe", "c.pbm"):
         save(f"in/{name}", 0) if name != "c.pbm" else picture(1).convert("1").save("in/c.pbm")
-    Path("in/1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0heicmif1")
+    Path("in/1.PSD").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0heicmif1")
     Path("in/gone.jpg").symlink_to("/nowhere")
     Path("in/notes.txt").write_text("hi")
-    shutil.copy("in/1.HEIC", save("only/x.png", 0).with_name("1.heic"))
+    shutil.copy("in/1.PSD", save("only/x.png", 0).with_name("1.psd"))
     Path("only/x.png").unlink()
     assert complete("in", "--out", "out") == 1
     err = capsys.readouterr().err
-    assert "not read: 1 .heic, 1 .txt. Save pictures as PNG or JPEG." in err
+    assert "not read: 1 .psd, 1 .txt. Save pictures as PNG or JPEG." in err
     assert "gone.jpg: a broken link" in err and "3 completed, 1 rejected" in err
     assert complete("only", "--out", "out2") == 2
-    assert "1 .heic" in capsys.readouterr().err
+    assert "1 .psd" in capsys.readouterr().err
     assert complete(*sorted(Path("in").iterdir()), "--out", "out3") == 1
     err = capsys.readouterr().err
     assert "notes.txt: not a picture, going by its name" in err and "3 completed, 3 rejected" in err

@@ -30,7 +30,7 @@ def put(root, folder, kind, number):
     """A file of some kind; returns whether it is a picture of the command that names the root."""
     path, data = root / folder / f"{number}.png", encoded(number)
     if kind == "other":
-        write(path.with_suffix(".heic"), data)
+        write(path.with_suffix(".psd"), data)
         return False
     if kind in ("answer", "retouched"):
         metadata = {"image": "a.png", "output": {"sha256": records.digest(data), "before": []}}
@@ -61,7 +61,7 @@ def test_of_a_tree_with_results_in_it_exactly_the_photos_are_listed(tmp_path_fac
     told = " ".join(listed.left_out)
     kinds = {kind for _, kind in files}
     assert ("completed by latentfill" in told) == ("answer" in kinds)
-    assert (".heic" in told) == ("other" in kinds)
+    assert (".psd" in told) == ("other" in kinds)
     assert ("written by latentfill" in told) == any(k == "sheet" or (k == "crop" and f) for f, k in files)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from latentfill.errors import ImageError
+from latentfill.images.archives import is_picture
 from latentfill.images.photos import Photo, Source, read, write
 from latentfill.options import ReadLimits
 
@@ -279,7 +280,24 @@ def test_what_cannot_be_written_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("brand", "word"), [(b"heic", "a HEIC picture"), (b"mif1", "HEIC"), (b"mp42", "not a picture")]
 )
-def test_a_phones_picture_that_is_not_read_is_called_by_its_kind(tmp_path, brand, word):
+def test_a_phones_picture_that_is_not_read_is_called_by_its_kind(tmp_path, brand, word, monkeypatch):
+    monkeypatch.setattr("latentfill.images.photos._register_heif", lambda: False)
     (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(500))
     with pytest.raises(ImageError, match=rf"a\.jpg: .*{word}"):
         read(source(tmp_path / "a.jpg"))
+
+
+def test_heic_is_read_with_its_extra_and_otherwise_named_with_the_cure(tmp_path, monkeypatch):
+    path = tmp_path / "a.HEIC"
+    path.write_bytes(b"\0\0\0\x18ftypheic" + bytes(500))
+    assert is_picture(path.name)
+    with monkeypatch.context() as without, pytest.raises(ImageError, match=r"latentfill\[heif\]"):
+        without.setattr("latentfill.images.photos._register_heif", lambda: False)
+        read(source(path))
+    heif = pytest.importorskip("pillow_heif")
+    stored = np.repeat(np.repeat(noise(4, 6, 3), 16, 0), 16, 1)
+    heif.from_pillow(Image.fromarray(stored)).save(path, quality=-1)
+    assert abs(read(source(path)).pixels.astype(int) - stored).mean() < 3
+    path.write_bytes(path.read_bytes()[:600])
+    with pytest.raises(ImageError, match=r"a\.HEIC"):
+        read(source(path))
