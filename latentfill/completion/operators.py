@@ -111,7 +111,7 @@ class Operator:
         return torch.where(self.linear.enlarge(where) == 1, self.linear.shift(images, target), images)
 
     def to_images(self, seen: Seen, where: Given, images: Images) -> Images:
-        """What was measured, enlarged smoothly to the size of `images`; next to what was not, from what was."""
+        """Enlarge measurements smoothly to the size of `images`; next to what was not measured, from what was."""
         decoded = self.noise.decode(seen) * where
         if self.linear.factor > 1:
             size = images.shape[-2:]
@@ -120,7 +120,7 @@ class Operator:
         return decoded.expand_as(images)
 
     def where(self, known: Known) -> Given:
-        """Where numbers are known, if only these pixels can be seen: 1 if all of their block can.
+        """Locate the measurements, if only these pixels can be seen: 1 where all of a block can.
 
         Raises LatentfillError for a size that the blocks do not divide.
         """

@@ -1,7 +1,4 @@
-"""The choices of those who have photos.
-
-The choices of those who complete pictures.
-"""
+"""How photos are read, cut and completed: the choices of those who have pictures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,7 +62,7 @@ class PhotoOptions:
 
 
 def is_odd(number: int) -> bool:
-    """Whether a window has a pixel in its middle."""
+    """Say whether a window has a pixel in its middle."""
     return number % 2 == 1
 
 

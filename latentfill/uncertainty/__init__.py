@@ -1,1 +1,1 @@
-"""How far to trust a completion."""
+"""Uncertainty: errors of completions, predicted from features by a calibration."""

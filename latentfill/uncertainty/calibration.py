@@ -95,7 +95,7 @@ BAND = 0.9  # share of the hidden values that the band holds
 @final
 @dataclass(frozen=True)
 class Measured:
-    """How a calibration was made, and how well it does on pictures that were left out for the purpose.
+    """The making of a calibration, and its quality on pictures that were left out for the purpose.
 
     `rank_correlation` is Spearman's, of predicted and true errors; `off_by` the factor between them in the middle case.
     """
@@ -142,7 +142,7 @@ class Calibration:
         return best, low, high
 
     def band(self, features: Features) -> Map:
-        """How far a value of each missing pixel is off at most in 90 % of the cases, in grey levels."""
+        """The error that each missing pixel's values keep below in 90 % of the cases, in grey levels."""
         predicted = self.error(features.numbers)[:, None, None, None]
         maps = {**features.maps, "predicted": predicted.expand_as(features.maps["depth"])}
         return torch.where(features.hole == 1, self.factor * self.pixel(maps).exp(), 0)

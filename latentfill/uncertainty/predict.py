@@ -59,7 +59,7 @@ class Uncertainty:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a user should know before anything else: that an image is unlike what the model knows."""
+        """Warnings that an image is unlike what the model knows."""
         number = len(self.words)
         return tuple(
             f"square {row + 1} of {number}: {UNLIKE}" if number > 1 else UNLIKE
