@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from latentfill.cli.option_parsing import read_options
-from latentfill.cli.serve import Options, checked
+from latentfill.cli.serve import Options, check_options
 from latentfill.errors import LatentfillError
 
 PROJECT = Path(__file__).parents[1]
@@ -74,9 +74,9 @@ def test_the_container_serves_with_a_token_alone(monkeypatch):
     options = read_options(Options, "serve", words[2:]).serve
     assert options.host == "0.0.0.0" and all_of("EXPOSE") == [str(options.port)]
     with pytest.raises(LatentfillError, match="there is no token"):
-        checked(options)
+        check_options(options)
     monkeypatch.setenv("LATENTFILL_TOKEN", "correct-horse-battery")
-    assert checked(options).token
+    assert check_options(options).token
 
 
 def test_the_units_command_is_one_that_we_understand():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..batch.splits import Naming
 
 A_FEW = 8  # photos that one process cuts before another has begun
-SHOWN = 10  # unreadable photos that are named on the screen; all are in rejected.csv
+MOST_NAMED = 10  # unreadable photos that are named on the screen; all are in rejected.csv
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def run(options: Options) -> int:
     from ..files.locks import lock_folder
     from ..images.photos import sweep
 
-    *places, out = _checked(options).paths
+    *places, out = _check(options).paths
     name_process("align", out)
     cutter, naming = _cutter(options), _naming(options)
     listed = aligning.find_photos(places, out)
@@ -99,16 +99,16 @@ def run(options: Options) -> int:
         with closing(Ledger(out / "_run" / "photos.jsonl")) as ledger:
             try:
                 every, todo = aligning.sort_out(sources, ledger, cutter, naming.stem, again=not same, overwrite=anew)
-                if stopped := _work_off(options, cutter, ledger, len(every), todo):
+                if stopped := _align_all(options, cutter, ledger, len(every), todo):
                     return stopped
                 if todo:
-                    _show(options, cutter, ledger)
+                    _write_overviews(options, cutter, ledger)
                 return _report(options, naming, [ledger.rows[task.row.place] for task in every])
             finally:
                 aligning.write_rejected(out / "rejected.csv", ledger.rows.values())
 
 
-def _checked(options: Options) -> Options:
+def _check(options: Options) -> Options:
     if len(options.paths) < 2:
         what = "photos, or the folder for the crops, are missing"
         raise LatentfillError(what, "Write latentfill align PHOTOS... OUT.")
@@ -169,7 +169,7 @@ def _choices(options: Options) -> dict[str, Any]:
     return {"skip_multi": o.skip_multi, "max_shear": o.max_shear, **looking}
 
 
-def _work_off(options: Options, cutter: "Cutter", ledger: "Ledger", count: int, todo: "list[Task]") -> int:
+def _align_all(options: Options, cutter: "Cutter", ledger: "Ledger", count: int, todo: "list[Task]") -> int:
     """Cut what is to be cut. Returns the exit code if it was stopped, else 0."""
     from ..batch.align import work_off, write_alignment
     from ..batch.workers import cores, share_out
@@ -208,7 +208,7 @@ def _on_ray(options: Options, count: int) -> "Share":
     return on_ray(options.where, options.paths[-1] / "_run" / "tries", most=max(1, count // A_FEW))
 
 
-def _show(options: Options, cutter: "Cutter", ledger: "Ledger") -> None:
+def _write_overviews(options: Options, cutter: "Cutter", ledger: "Ledger") -> None:
     """The contact sheet, the mean, the near-duplicates."""
     from ..batch.align import crops_of, draw_overviews
     from ..batch.duplicates import write_duplicates
@@ -221,8 +221,8 @@ def _show(options: Options, cutter: "Cutter", ledger: "Ledger") -> None:
         where = out / "_run" / "duplicates.csv"
         if groups := write_duplicates(where, signed, out):
             crossing = sum(len({name.split("/")[0] for name in group}) > 1 for group in groups) if options.split else 0
-            told = f", {crossing:,} of them in both train and test" if crossing else ""
-            print(f"near-duplicates: {len(groups):,} groups{told}: {where}", file=sys.stderr)
+            across = f", {crossing:,} of them in both train and test" if crossing else ""
+            print(f"near-duplicates: {len(groups):,} groups{across}: {where}", file=sys.stderr)
 
 
 def _report(options: Options, naming: "Naming", rows: "list[Row]") -> int:
@@ -232,8 +232,8 @@ def _report(options: Options, naming: "Naming", rows: "list[Row]") -> int:
 
     out = options.paths[-1]
     bad = [row for row in rows if row.kind in ("unreadable", "failed")]
-    print(*(f"{row.path}: {row.reason}\n" for row in bad[:SHOWN]), sep="", end="", file=sys.stderr)
-    print(f"... and {len(bad) - SHOWN:,} more\n" if len(bad) > SHOWN else "", end="", file=sys.stderr)
+    print(*(f"{row.path}: {row.reason}\n" for row in bad[:MOST_NAMED]), sep="", end="", file=sys.stderr)
+    print(f"... and {len(bad) - MOST_NAMED:,} more\n" if len(bad) > MOST_NAMED else "", end="", file=sys.stderr)
     aligned = [row for row in rows if row.kind == "aligned"]
     if naming.split:
         print(naming.split.told(map(inner_name, aligned)), file=sys.stderr)

@@ -128,7 +128,7 @@ def _calibrate(options: Options, gan: "Gan", pictures: "PixelBatch", each: int, 
     return calibrate(join_evidence(found), preset)
 
 
-def told(calibration: "Calibration") -> str:
+def format_quality(calibration: "Calibration") -> str:
     """How well it does, in a sentence."""
     measured = calibration.measured
     return (

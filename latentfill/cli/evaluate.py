@@ -13,7 +13,7 @@ from ..errors import LatentfillError, blame
 from ..options.commands import EvaluateCommand as Options
 from .option_parsing import command
 from .output import name_process
-from .progress import machine
+from .progress import describe_machine
 
 if TYPE_CHECKING:
     from ..evaluation.methods import Resources
@@ -49,9 +49,9 @@ def run(options: Options) -> int:
         print(f"{name}: {reason}", file=sys.stderr)
     with blame(options.out):
         sweep(options.out)
-        trial.forget(list(trial.methods) if options.again == ALL else split(options.again))
-        _drain("complete", _complete(options, trial))
-        _drain("judge", trial.score())
+        trial.forget(list(trial.methods) if options.again == ALL else split_names(options.again))
+        _show_progress("complete", _complete(options, trial))
+        _show_progress("judge", trial.score())
     if options.json:
         print(json.dumps(trial.report(), indent=1))
     else:
@@ -64,10 +64,10 @@ def _complete(options: Options, trial: "Trial") -> Iterator[tuple[int, int, str]
         return trial.complete()
     from ..cluster.evaluate import complete
 
-    return complete(options, trial, partial(resources_of, options))
+    return complete(options, trial, partial(load_resources, options))
 
 
-def split(text: str) -> list[str]:
+def split_names(text: str) -> list[str]:
     """Words between commas; the numbers of rectangle:1,2,3,4 stay together."""
     words: list[str] = []
     for word in text.split(","):
@@ -84,12 +84,12 @@ def _prepare(options: Options) -> "tuple[Trial, list[tuple[str, str]]]":
     from ..evaluation.methods import METHODS, choose
     from ..files.listing import list_sources, print_omissions
 
-    resources = resources_of(options)
-    asked = list(METHODS) if options.methods == ALL else split(options.methods)
-    methods, lacking = choose(asked, resources)
+    resources = load_resources(options)
+    names = list(METHODS) if options.methods == ALL else split_names(options.methods)
+    methods, lacking = choose(names, resources)
     if lacking and options.methods != ALL:
         raise next(iter(lacking.values()))
-    for name in split(options.again):
+    for name in split_names(options.again):
         if name != ALL and name not in methods:
             raise LatentfillError(f"--again {name} is not among the methods", f"They are {', '.join(methods)}.")
     spaces, without = trial.spaces(resources.gan)
@@ -109,12 +109,12 @@ def _prepare(options: Options) -> "tuple[Trial, list[tuple[str, str]]]":
         "seed": options.seed,
         "training_pictures": 0 if resources.train is None else len(resources.train),
     }
-    about = {"command": command.get(), "machine": machine(), "settings": settings, "left_out": left_out}
+    about = {"command": command.get(), "machine": describe_machine(), "settings": settings, "left_out": left_out}
     made = trial.Trial(
         options.out,
         pictures,
         methods,
-        split(options.holes),
+        split_names(options.holes),
         spaces,
         resources.digests["gan"],
         options.seed,
@@ -131,12 +131,12 @@ def _roles(options: Options) -> dict[Path, str]:
     from ..images.holes import parse
 
     roles = {options.out: f"in {options.out}, the folder for the results"}
-    for hole in split(options.holes):
+    for hole in split_names(options.holes):
         roles |= hole_roles(parse(hole), options.data, options.out)
     return roles
 
 
-def resources_of(options: Options) -> "Resources":
+def load_resources(options: Options) -> "Resources":
     """The model, and what else methods need; each told by a digest of what it holds."""
     from ..evaluation.methods import Resources
     from ..gan.checkpoint import digest_weights
@@ -158,12 +158,12 @@ def resources_of(options: Options) -> "Resources":
                 f"{options.context} is for (size, channels) {theirs}, the model for {ours}", "Train one like the model."
             )
     if options.train:
-        train = _decoded(options, gan.network.size)
+        train = _decode(options, gan.network.size)
         digests["train"] = _digest(train[i : i + 1024] for i in range(0, len(train), 1024))
     return Resources(gan, train, context, digests)
 
 
-def _decoded(options: Options, size: int) -> "PixelBatch":
+def _decode(options: Options, size: int) -> "PixelBatch":
     from ..runs.data import Dataset, load_dataset
     from .progress import Bar
 
@@ -176,7 +176,7 @@ def _decoded(options: Options, size: int) -> "PixelBatch":
     raise LatentfillError(f"no pictures in {', '.join(map(str, options.train))}", "Give others with --train.")
 
 
-def _drain(title: str, steps: Iterator[tuple[int, int, str]]) -> None:
+def _show_progress(title: str, steps: Iterator[tuple[int, int, str]]) -> None:
     from .progress import Bar
 
     with Bar(title, "pictures") as bar:

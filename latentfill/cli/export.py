@@ -33,8 +33,8 @@ def run(options: Options) -> int:
 
     for one in write_onnx(load(options.model), options.out, title(find(options.model))):
         size = f"{one.path.stat().st_size / 1e6:.1f} MB"
-        told = "not compared with PyTorch: onnxruntime is not installed"
+        difference = "not compared with PyTorch: onnxruntime is not installed"
         if one.difference is not None:
-            told = f"largest difference from PyTorch {one.difference:.1e}"
-        print(f"{one.path}  {size}  {told}")
+            difference = f"largest difference from PyTorch {one.difference:.1e}"
+        print(f"{one.path}  {size}  {difference}")
     return 0

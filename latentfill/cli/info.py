@@ -30,22 +30,22 @@ def run(options: Options) -> int:
         json.dump(facts, sys.stdout, indent=2)
         print()
     else:
-        print("\n".join(_lines(facts)))
+        print("\n".join(_format(facts)))
     return 0
 
 
-def _lines(facts: dict[str, Any]) -> list[str]:
+def _format(facts: dict[str, Any]) -> list[str]:
     network = facts["network"]
     return [
         f"{facts['file']}  {facts['bytes'] / 1e6:.1f} MB  {facts['format']}  stored as {', '.join(facts['stored_as'])}",
         f"images         {network['size']}x{network['size']}, {network['channels']} channels",
-        *(_context(facts) if facts["kind"] == "context-encoder" else _gan(facts)),
-        *_calibrated(facts["about"].get("trust", {})),
-        *_told({name: value for name, value in facts["about"].items() if name != "trust"}),
+        *(_format_context(facts) if facts["kind"] == "context-encoder" else _format_gan(facts)),
+        *_format_calibration(facts["about"].get("trust", {})),
+        *_format_about({name: value for name, value in facts["about"].items() if name != "trust"}),
     ]
 
 
-def _gan(facts: dict[str, Any]) -> list[str]:
+def _format_gan(facts: dict[str, Any]) -> list[str]:
     network, parameters = facts["network"], facts["parameters"]
     return [
         f"latent         {network['latent']} numbers, {network['prior']}",
@@ -56,7 +56,7 @@ def _gan(facts: dict[str, Any]) -> list[str]:
     ]
 
 
-def _calibrated(trust: dict[str, Any]) -> list[str]:
+def _format_calibration(trust: dict[str, Any]) -> list[str]:
     """How well the errors of its completions can be told, for each preset."""
     found = {name: one["measured"] for name, one in trust.items()}
     return [
@@ -66,16 +66,16 @@ def _calibrated(trust: dict[str, Any]) -> list[str]:
     ]
 
 
-def _context(facts: dict[str, Any]) -> list[str]:
+def _format_context(facts: dict[str, Any]) -> list[str]:
     skips = "with skips (a U-Net)" if facts["network"]["skips"] else "without skips"
     return [f"network        context encoder, {skips}, {facts['parameters']['context']:,} parameters"]
 
 
-def _told(about: dict[str, Any], indent: str = "") -> list[str]:
+def _format_about(about: dict[str, Any], indent: str = "") -> list[str]:
     lines, width = [], 24 if indent else 14
     for name, value in about.items():
         if isinstance(value, dict):
-            lines += [f"{indent}{name}:", *_told(value, f"{indent}  ")]
+            lines += [f"{indent}{name}:", *_format_about(value, f"{indent}  ")]
         else:
             number = type(value) is int and not indent
             label = name if indent else name.replace("_", " ")

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 
-def machine() -> str:
+def describe_machine() -> str:
     """When, on what and with what something was measured."""
     import torch
 
@@ -54,7 +54,7 @@ class Bar:
         self._rich = Progress(*columns, console=console, disable=not self._moves, redirect_stdout=False)
         self._task = self._rich.add_task(title, total=None, rate="", note="")
         self._first: tuple[float, int] | None = None
-        self._said = 0.0
+        self._printed = 0.0
 
     def __enter__(self) -> "Bar":
         self._rich.start()
@@ -69,10 +69,10 @@ class Bar:
         self._first = self._first or (now, done)
         seconds = now - self._first[0]
         rate = (done - self._first[1]) / seconds if seconds else 0.0
-        told = f"{rate:,.1f} {self.unit}/s" if rate else ""
+        speed = f"{rate:,.1f} {self.unit}/s" if rate else ""
         if self._moves:
-            self._rich.update(self._task, completed=done, total=total, rate=told, note=note)
-        elif done >= total or now - self._said >= PLAIN_EVERY_SECONDS:
+            self._rich.update(self._task, completed=done, total=total, rate=speed, note=note)
+        elif done >= total or now - self._printed >= PLAIN_EVERY_SECONDS:
             left = f", {(total - done) / rate / 60:.1f} min left" if rate else ""
-            print(f"{self.title}: {done:,}/{total:,} {self.unit}  {told}{left}  {note}".rstrip(), file=sys.stderr)
-            self._said = now
+            print(f"{self.title}: {done:,}/{total:,} {self.unit}  {speed}{left}  {note}".rstrip(), file=sys.stderr)
+            self._printed = now

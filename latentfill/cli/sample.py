@@ -75,22 +75,22 @@ def run(options: Options) -> int:
     from ..device import choose_device
     from ..models import load
 
-    groups = _groups(options)
+    groups = _parse_groups(options)
     device = choose_device(options.device)
     gan = load(options.model, options.device, options.class_name)
     _check_components(options, gan)
     _check_rows(options, gan)
     others = options.walk or options.sweep or options.directions or groups is not None
     if options.separate or options.nice > 1 or not others:
-        _say(_grid(options, gan, device))
+        _print_paths(_grid(options, gan, device))
     if options.walk:
-        _say(_walk(options, gan, device))
+        _print_paths(_walk(options, gan, device))
     if options.sweep:
-        _say(_sweep(options, gan, device))
+        _print_paths(_sweep(options, gan, device))
     if options.directions is not None:
-        _say(_directions(options, gan, options.directions, device))
+        _print_paths(_directions(options, gan, options.directions, device))
     if groups is not None:
-        _say(_arithmetic(options, gan, groups, device))
+        _print_paths(_arithmetic(options, gan, groups, device))
     return 0
 
 
@@ -105,9 +105,9 @@ def _grid(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
     rows: list[tuple[int, str, str]] = []
     if options.nice > 1:
         with Bar("choosing", "samples") as bar:
-            seeds = best(_watched(draw(gan, candidates, device), bar, len(candidates)), options.count)
+            seeds = best(_watch(draw(gan, candidates, device), bar, len(candidates)), options.count)
     with Bar("drawing", "samples") as bar:
-        samples = _watched(draw(gan, seeds, device), bar, len(seeds))
+        samples = _watch(draw(gan, seeds, device), bar, len(seeds))
         while tiles := list(islice(samples, SHEET)):
             number = len(rows) // SHEET + 1
             paths.append(options.out / ("grid.png" if len(seeds) <= SHEET else f"grid-{number}.png"))
@@ -193,7 +193,7 @@ def _arithmetic(options: Options, gan: "Gan", groups: Sequence[Sequence[int]], d
     return [path]
 
 
-def _groups(options: Options) -> list[list[int]] | None:
+def _parse_groups(options: Options) -> list[list[int]] | None:
     """The seeds of A, B and C. Raises LatentfillError for what is no list of seeds."""
     if options.arithmetic is None:
         return None
@@ -219,7 +219,7 @@ def _check_rows(options: Options, gan: "Gan") -> None:
         raise LatentfillError(f"--rows {options.rows}: there are not so many directions", f"This model has {dim}.")
 
 
-def _watched(samples: "Iterable[Sample]", bar: "Bar", total: int) -> "Iterator[Sample]":
+def _watch(samples: "Iterable[Sample]", bar: "Bar", total: int) -> "Iterator[Sample]":
     for done, sample in enumerate(samples, 1):
         yield sample
         bar.update(done, total)
@@ -240,6 +240,6 @@ def _save(path: Path, pixels: "Pixels", root: Path | None = None) -> None:
     save(path, writer(path, pixels), root=root)
 
 
-def _say(paths: Sequence[Path]) -> None:
+def _print_paths(paths: Sequence[Path]) -> None:
     for path in paths:
         print(path, flush=True)

@@ -34,10 +34,10 @@ def run(options: Options) -> int:
         raise ExtraError(what, "Install it: pip install 'latentfill[web]'.") from error
     from ..web.serving import serve
 
-    return serve(checked(options.serve))
+    return serve(check_options(options.serve))
 
 
-def checked(options: ServeOptions) -> ServeOptions:
+def check_options(options: ServeOptions) -> ServeOptions:
     """The options with their token, from wherever it is given.
 
     Raises LatentfillError for a token that can be guessed, and for a server that anybody could use.

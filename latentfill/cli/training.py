@@ -304,7 +304,7 @@ def _caller(data: "Dataset | None", distributed: "DistributedContext", wish: Wis
     from ..evaluation.validation import CompleterScorer, CompletionScorer
     from ..runs.trainer import TrainingContext
     from .option_parsing import command
-    from .progress import machine
+    from .progress import describe_machine
 
     spaces = ["pixels"]
     if data and data.alignment is not None:
@@ -314,7 +314,7 @@ def _caller(data: "Dataset | None", distributed: "DistributedContext", wish: Wis
         except LatentfillError:
             pass  # without dlib's file there is no such space
     scorers = CompletionScorer(spaces), CompleterScorer(spaces[-1])
-    return TrainingContext(command.get(), machine(), *scorers, distributed, wish)
+    return TrainingContext(command.get(), describe_machine(), *scorers, distributed, wish)
 
 
 def _banner(first: "Progress", distributed: "DistributedContext", batch_size: int) -> str:

@@ -90,9 +90,9 @@ def run(options: Options) -> int:
     total = Difference(sum(d.known for d in found.values()), sum(d.changed for d in found.values()))
     if options.json:
         pairs = [{"path": name, **asdict(difference)} for name, difference in found.items()]
-        told = {**asdict(total), "pairs": pairs, "failed": [{"path": n, "reason": r} for n, r in failed.items()]}
-        del told["notes"]
-        json.dump(told, sys.stdout, indent=2)
+        report = {**asdict(total), "pairs": pairs, "failed": [{"path": n, "reason": r} for n, r in failed.items()]}
+        del report["notes"]
+        json.dump(report, sys.stdout, indent=2)
         print()
     else:
         alone = f", {len(failed)} could not be compared" if failed else ""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentfill.cli.evaluate import split
+from latentfill.cli.evaluate import split_names
 from latentfill.cli.main import run
 from latentfill.gan.checkpoint import build, save
 from latentfill.options import NetworkOptions
@@ -106,12 +106,12 @@ def test_a_context_encoder_has_the_models_size(faces, capsys):
 
 
 def test_commas_part_words_but_not_the_numbers_of_a_shape():
-    assert split("center,half") == ["center", "half"]
-    assert split("rectangle:10%,0,5,5+ellipse:1,2,.5, center ,center:0.1,") == [
+    assert split_names("center,half") == ["center", "half"]
+    assert split_names("rectangle:10%,0,5,5+ellipse:1,2,.5, center ,center:0.1,") == [
         "rectangle:10%,0,5,5+ellipse:1,2,.5",
         "center",
         "center:0.1",
     ]
-    assert split("1.png,./2,half") == ["1.png", "./2", "half"]
-    assert split("random:0.8,0.5") == ["random:0.8", "0.5"]  # what it is will be asked later
-    assert split("") == []
+    assert split_names("1.png,./2,half") == ["1.png", "./2", "half"]
+    assert split_names("random:0.8,0.5") == ["random:0.8", "0.5"]  # what it is will be asked later
+    assert split_names("") == []

@@ -2,7 +2,7 @@ import pytest
 
 from latentfill.cli.main import run
 from latentfill.cli.option_parsing import read_options
-from latentfill.cli.serve import Options, checked
+from latentfill.cli.serve import Options, check_options
 from latentfill.errors import LatentfillError
 from latentfill.options import ServeOptions
 
@@ -11,41 +11,41 @@ TOKEN = "correct-horse-battery"
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8"])
 def test_this_machine_alone_needs_no_token(host):
-    assert checked(ServeOptions(host=host)).token is None
+    assert check_options(ServeOptions(host=host)).token is None
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.9", "fill.example.org", ""])
 def test_beyond_this_machine_a_token_is_needed_unless_told(host):
     with pytest.raises(LatentfillError, match="--allow-remote-without-token"):
-        checked(ServeOptions(host=host))
-    assert checked(ServeOptions(host=host, token=TOKEN)).token == TOKEN
-    assert checked(ServeOptions(host=host, allow_remote_without_token=True)).token is None
+        check_options(ServeOptions(host=host))
+    assert check_options(ServeOptions(host=host, token=TOKEN)).token == TOKEN
+    assert check_options(ServeOptions(host=host, allow_remote_without_token=True)).token is None
 
 
 def test_a_token_comes_from_a_file_or_the_environment(tmp_path, monkeypatch):
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\nmore\n")
-    read = checked(ServeOptions(token_file=file))
+    read = check_options(ServeOptions(token_file=file))
     assert read.token == TOKEN and read.token_file is None
     monkeypatch.setenv("LATENTFILL_TOKEN", f"{TOKEN}-2")
-    assert checked(ServeOptions()).token == f"{TOKEN}-2"
-    assert checked(ServeOptions(token_file=file)).token == TOKEN  # what stands on the command line wins
+    assert check_options(ServeOptions()).token == f"{TOKEN}-2"
+    assert check_options(ServeOptions(token_file=file)).token == TOKEN  # what stands on the command line wins
 
 
 @pytest.mark.parametrize("token", ["", "short", "x" * 15, "ünicode-is-no-header", "with\nnewline-and-more", "x y" * 6])
 def test_a_token_that_can_be_guessed_or_not_be_sent_is_refused(token):
     with pytest.raises(LatentfillError, match=r"secrets\.token_urlsafe"):
-        checked(ServeOptions(token=token))
+        check_options(ServeOptions(token=token))
 
 
 def test_a_token_file_that_is_empty_is_no_token(tmp_path):
     (tmp_path / "token").write_text("\n")
     with pytest.raises(LatentfillError, match="the token is not"):
-        checked(ServeOptions(host="0.0.0.0", token_file=tmp_path / "token"))
+        check_options(ServeOptions(host="0.0.0.0", token_file=tmp_path / "token"))
     with pytest.raises(LatentfillError, match="cannot be read"):
-        checked(ServeOptions(token_file=tmp_path / "nowhere"))
+        check_options(ServeOptions(token_file=tmp_path / "nowhere"))
     with pytest.raises(LatentfillError, match="both given"):
-        checked(ServeOptions(token=TOKEN, token_file=tmp_path / "token"))
+        check_options(ServeOptions(token=TOKEN, token_file=tmp_path / "token"))
 
 
 def test_the_token_is_in_no_error(capsys):
@@ -80,7 +80,7 @@ def test_flags_are_the_fields_of_the_options():
 
 
 def test_a_root_path_is_a_path():
-    assert checked(ServeOptions(root_path="/fill/")).root_path == "/fill"
+    assert check_options(ServeOptions(root_path="/fill/")).root_path == "/fill"
     for path in ("fill", "/fill it", "/a//b", "/a?b", "https://fill.example.org"):
         with pytest.raises(LatentfillError, match="is no path"):
-            checked(ServeOptions(root_path=path))
+            check_options(ServeOptions(root_path=path))
