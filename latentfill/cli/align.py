@@ -152,7 +152,7 @@ def _naming(options: Options) -> "Naming":
 
 
 def _layout(options: Options) -> dict[str, Any]:
-    """What all crops of a folder have in common."""
+    """The settings that all crops of a folder have in common."""
     o = options
     alignment = asdict(o.alignment) if o.faces else {"landmarks": "none, but the central square"}
     names = {"suffix": f".{o.format}", "everyone": o.everyone, "flatten": o.flatten}
@@ -160,7 +160,7 @@ def _layout(options: Options) -> dict[str, Any]:
 
 
 def _choices(options: Options) -> dict[str, Any]:
-    """What decides whether a photo is rejected."""
+    """The settings by which photos are rejected."""
     from ..files.records import digest_file
 
     o = options

@@ -91,7 +91,7 @@ def run(options: Options) -> int:
 
 
 def _holes(options: Options, pictures: int) -> int:
-    """How many in each picture. Raises LatentfillError if these pictures cannot do, before any work is done."""
+    """The number of holes in each picture. Raises LatentfillError for too few pictures, before any work is done."""
     from ..uncertainty.fitting import FEWEST, PARTS
 
     if pictures < PARTS:
@@ -129,7 +129,7 @@ def _calibrate(options: Options, gan: "Gan", pictures: "PixelBatch", each: int, 
 
 
 def format_quality(calibration: "Calibration") -> str:
-    """How well it does, in a sentence."""
+    """Describe in a sentence how well a calibration does."""
     measured = calibration.measured
     return (
         f"predicted and true error rank alike to {measured.rank_correlation:.2f} (1 is always), and differ by "

@@ -79,7 +79,7 @@ def split_names(text: str) -> list[str]:
 
 
 def _prepare(options: Options) -> "tuple[Trial, list[tuple[str, str]]]":
-    """All that is to be tried, and the pictures that cannot be read. Says what has to be left out."""
+    """Prepare the benchmark, and list the pictures that cannot be read. Prints what has to be left out."""
     from ..evaluation import trial
     from ..evaluation.methods import METHODS, choose
     from ..files.listing import list_sources, print_omissions
@@ -126,7 +126,7 @@ def _prepare(options: Options) -> "tuple[Trial, list[tuple[str, str]]]":
 
 
 def _roles(options: Options) -> dict[Path, str]:
-    """What of the pictures' places is none of them: holes, and results."""
+    """Files in the places of the pictures that are none: holes and results."""
     from ..files.contents import hole_roles
     from ..images.holes import parse
 

@@ -57,7 +57,7 @@ def _format_gan(facts: dict[str, Any]) -> list[str]:
 
 
 def _format_calibration(trust: dict[str, Any]) -> list[str]:
-    """How well the errors of its completions can be told, for each preset."""
+    """A line for each preset: how well the errors of its completions are predicted."""
     found = {name: one["measured"] for name, one in trust.items()}
     return [
         f"calibrated     {name}: rank correlation {one['rank_correlation']:.2f} of predicted with true errors, "

@@ -1,4 +1,4 @@
-"""How options come together: defaults < preset < YAML file < command line."""
+"""Options of a verb: defaults < preset < YAML file < command line."""
 
 import os
 import re

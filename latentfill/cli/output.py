@@ -1,4 +1,4 @@
-"""What is printed: results to standard output, for other programs; all else to standard error."""
+"""Output: results to standard output, for other programs; all else to standard error."""
 
 import codecs
 import os
@@ -43,7 +43,7 @@ def say(*results: object, file: TextIO | None = None) -> None:
 
 
 def is_closed(stream: TextIO) -> bool:
-    """Whether nobody reads any more what is written there."""
+    """Tell whether nobody reads the stream any more."""
     try:
         stream.flush()
         pipe = select.poll()
@@ -63,7 +63,7 @@ def close() -> None:
 
 
 def name_process(verb: str, path: Path) -> None:
-    """What lists of processes show: the verb, and the name of what it writes."""
+    """Name this process, for lists of processes, by its verb and what it writes."""
     from setproctitle import setproctitle
 
     name = path.name.encode(errors="backslashreplace").decode()

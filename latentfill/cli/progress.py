@@ -1,7 +1,4 @@
-"""What the computer is, in words, for reports.
-
-A progress bar on stderr: how far, how fast, how long still.
-"""
+"""A progress bar on stderr, and the computer in words, for reports."""
 
 import platform
 import sys
@@ -16,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 
 def describe_machine() -> str:
-    """When, on what and with what something was measured."""
+    """The date, processor, threads and versions of a measurement, in a line."""
     import torch
 
     from ..version import __version__

@@ -57,7 +57,7 @@ class Options:
 @final
 @dataclass(frozen=True)
 class Difference:
-    """How many of the known pixels differ, and what else does, for people."""
+    """The number of known pixels that differ, and notes on what else does."""
 
     known: int
     changed: int
@@ -101,7 +101,7 @@ def run(options: Options) -> int:
 
 
 def compare(before: "Original", after: "Original", hole: "Hole") -> Difference:
-    """What has changed outside the hole [H, W], and of the files as a whole."""
+    """Compare all outside the hole [H, W], and the files as a whole."""
     import numpy as np
 
     from ..images.hole_pictures import to_missing

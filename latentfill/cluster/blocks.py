@@ -196,7 +196,7 @@ def _run_alone(work: Any, item: Any, number: int, diary: AttemptLog) -> Any:
 
 
 def _concerns_all(error: Exception) -> bool:
-    """Whether other items would meet it too: a full disk, a library or a model that is not there."""
+    """Tell whether other items would meet it too: a full disk, a library or a model that is not there."""
     return is_full(error) or isinstance(error, ExtraError | LatentfillError | ImportError)
 
 

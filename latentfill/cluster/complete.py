@@ -1,7 +1,4 @@
-"""Shards of results (WebDataset): tars with NAME.png and NAME.json of each picture.
-
-`complete` on Ray: which pictures are still to be done, what an actor makes of a block of them, and the end of it.
-"""
+"""`complete` on Ray: blocks of pictures for actors, shards of results (WebDataset), and the manifest at the end."""
 
 import hashlib
 import json
@@ -47,7 +44,7 @@ def pack(file: Any, folder: Path, pictures: Iterable[str]) -> None:
 
 
 def drop_stale(out: Path, known: Mapping[str, Set[str]], rows: Iterable[dict[str, Any]]) -> None:
-    """Take answers out of their shards that were given anew since, so that nobody reads both.
+    """Take results out of their shards that were made anew since, so that nobody reads both.
 
     `known` names all that were ever in each shard, `rows` are those that count; they get the new sizes.
     """
@@ -87,7 +84,7 @@ ROUNDS = 2  # blocks for each worker at least, so that none waits long for the l
 @final
 @dataclass(frozen=True)
 class Done:
-    """What is told of a block: files that were written, how many pictures are answered, and what ails the others."""
+    """The result of a block: files written, pictures completed, and (path, reason) of the others."""
 
     outputs: tuple[str, ...]
     answered: int
@@ -96,7 +93,7 @@ class Done:
 
 @final
 class Completer:
-    """What an actor does: requests of a block go through the pipeline as those of one process do."""
+    """The work of an actor: requests of a block go through the pipeline as those of one process do."""
 
     def __init__(self, options: "CompleteCommand", model: Mapping[str, str]) -> None:
         self._options, self._model = options, model
@@ -188,7 +185,7 @@ class Job:
         self.open = len(self._fresh) + len(self._again)
 
     def blocks(self, workers: int) -> list[Block]:
-        """What is still to be done. What went wrong before is tried again, apart from what was never tried.
+        """The blocks still to be done. Pictures that failed before are tried again, in blocks of their own.
 
         A block's name tells what is in it: whoever does it again writes the same files.
         """
@@ -197,7 +194,7 @@ class Job:
         return [self._block(group) for group in groups]
 
     def make(self) -> Any:
-        """What makes the work of an actor."""
+        """A picklable call that makes the work of an actor."""
         return partial(Completer, self.options, self.model)
 
     def finish(self) -> dict[str, Row]:
@@ -232,7 +229,7 @@ class Job:
         return size
 
     def _stands(self, row: Row) -> bool:
-        """Whether an answer is still there, whole, and of what is asked for now."""
+        """Tell whether a result is still there, whole, and made of the same contents."""
         question = self._stems.get(row["stem"])
         if row["error"]:
             return False
@@ -249,7 +246,7 @@ class Job:
         return bool(self._sizes[output] == row["output_bytes"])
 
     def _changed(self, row: Row, question: Input) -> str:
-        """Which contents are others than those that an answer was made of; early rows did not say."""
+        """Name the contents that have changed since a result was made; early rows did not record them."""
         was: Contents = {name: row[name] for name in ("photo", "hole_sha256", "landmarks")}
         if was["photo"] is None:
             return ""

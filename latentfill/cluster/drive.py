@@ -1,4 +1,4 @@
-"""What the process does that was called: start or join Ray, hand out the work, show how far it is, and end well."""
+"""The driver: start or join Ray, hand out the work, report progress, and end well."""
 
 import io
 import signal

@@ -41,7 +41,7 @@ QUIET = {
 @final
 @dataclass(frozen=True)
 class Fleet:
-    """So many actors, each with so many threads and either a GPU or a share of a processor."""
+    """The number of actors, and of each the threads, CPUs and GPUs."""
 
     workers: int
     threads: int
@@ -102,7 +102,7 @@ def connect(options: EngineOptions, device: str = "cpu", threads: int = 0, most:
 
 
 def short_folder(environment: Mapping[str, str]) -> str | None:
-    """Where Ray puts its files, should its usual folder be too deep: paths of sockets are of 107 bytes at most."""
+    """A folder for the files of Ray, should its usual one be too deep: paths of sockets are of 107 bytes at most."""
     usual = environment.get("RAY_TMPDIR") or environment.get("TMPDIR") or ""
     if os.name == "nt" or len(os.fsencode(usual)) <= DEEPEST:
         return None

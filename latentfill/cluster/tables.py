@@ -1,7 +1,4 @@
-"""Pictures in Parquet files: a row each, with columns `path` and `bytes`, and `hole` if each has its own.
-
-What became of every picture: a row each in OUT/_run/manifest.parquet, put together from the parts of blocks.
-"""
+"""Parquet files of pictures (columns `path`, `bytes`, `hole`), and the manifest of results, a row for each picture."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -59,7 +56,7 @@ def fetch(asked: Iterable[Input]) -> list[Input]:
 
 
 def _digest(source: Source) -> str:
-    """Of a picture's file, also if it lies in a table."""
+    """Digest a picture's file, also if it lies in a table."""
     return digest_photo(fetch([Input(source, 0, Path())])[0].source)
 
 
@@ -199,7 +196,7 @@ class Manifest:
         put(self.parts / f"{name}.arrow", fill)
 
     def rows(self, stands: Callable[[Row], bool] = lambda row: True) -> dict[str, Row]:
-        """What is known of each stem: an answer, if it `stands`, rather than an error, and rather what is newer."""
+        """The row of each stem: a result, if it `stands`, rather than an error, and rather the newer one."""
         kept: dict[str, Row] = {}
         for row in self._all():
             stem = row["stem"] = row["stem"] or _stem_of(row)
@@ -234,12 +231,12 @@ class Manifest:
             path.unlink(missing_ok=True)
 
     def find(self, stem: str) -> Result | None:
-        """Of which picture the answer of this stem was made; what `FolderResults` is for a folder."""
+        """The picture that the result of this stem was made of, as `FolderResults` finds it in a folder."""
         row = self._found().get(stem)
         return None if row is None or row["error"] else Result(row["photo"] or "", row["path"], row["place"] or "")
 
     def is_free(self, stem: str) -> bool:
-        """Whether there is no answer of this stem, upper and lower case being the same."""
+        """Tell whether there is no result of this stem, upper and lower case being the same."""
         self._found()
         return fold(stem) not in self._folded
 
@@ -280,7 +277,7 @@ def _table(rows: Iterable[Row]) -> Any:
 
 
 def _stem_of(row: Row) -> str:
-    """Of a row of an earlier version."""
+    """The stem of a row of an earlier version."""
     name: str = row["member"] or row["output"] or inner_path(row["path"]).name
     return str(PurePosixPath(name).with_suffix(""))
 

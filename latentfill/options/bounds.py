@@ -21,7 +21,7 @@ Positive = Annotated[int, Gt(0)]
 
 
 def is_pixels_or_percent(width: int | str) -> bool:
-    """Whether it is a number of pixels from 0 to 500, or one from 0 to 100 with its sign."""
+    """Tell whether it is a number of pixels from 0 to 500, or one from 0 to 100 with its sign."""
     if isinstance(width, int):
         return 0 <= width <= 500
     return re.fullmatch(r"(100|\d{1,2}(\.\d{1,9})?)%", width) is not None

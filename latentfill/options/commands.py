@@ -53,7 +53,7 @@ class TrainCommand:
 
     @staticmethod
     def preset_defaults(kind: str | None, preset: str | None) -> dict[str, Any]:
-        """How such a kind is trained; what is no kind or preset is refused later."""
+        """The settings by which a kind is trained; an unknown kind or preset is refused later."""
         network, train = GAN_PRESETS.get(preset or "modern", GAN_PRESETS["modern"])
         if kind == "vae":
             return {"network": replace(network, critic=False), "train": TRAIN_KINDS["vae"]}

@@ -1,4 +1,4 @@
-"""How photos are read, cut and completed: the choices of those who have pictures."""
+"""Options of photos, and of their completion."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from .bounds import LandmarkSet, Positive, Widening
 @final
 @dataclass(frozen=True)
 class Alignment:
-    """How the square around a face is cut from a photo. A data folder and a model file can carry it."""
+    """The square around a face, as it is cut from a photo. A data folder and a model file can carry it."""
 
     landmarks: LandmarkSet = "inner-eyes-and-bottom-lip"
     """the three points that are brought to their places. inner-eyes-and-bottom-lip needs dlib's 68-point model, whose
@@ -29,7 +29,7 @@ class Alignment:
 @final
 @dataclass(frozen=True)
 class ReadLimits:
-    """What a picture file may demand before it is decoded."""
+    """Limits of the picture files that are read."""
 
     max_bytes: Positive = 256 * 2**20
     """the largest file, in bytes as it is stored (256 MiB)"""
@@ -40,7 +40,7 @@ class ReadLimits:
 @final
 @dataclass(frozen=True)
 class PhotoOptions:
-    """How a photo of another size than the model's is cut for it, and put together again."""
+    """Photos of another size than the model's, which are cut for it and put together again."""
 
     place: Literal["auto", "faces", "center"] = "auto"
     """where the model looks: at the faces that the hole touches, or at the central square; auto is faces for models of
@@ -62,14 +62,14 @@ class PhotoOptions:
 
 
 def is_odd(number: int) -> bool:
-    """Say whether a window has a pixel in its middle."""
+    """Tell whether a window has a pixel in its middle."""
     return number % 2 == 1
 
 
 @final
 @dataclass(frozen=True)
 class CompleteOptions:
-    """How an incomplete image is completed. The defaults are the final repository's; what is used is a preset."""
+    """The search for a completion. The defaults are the final repository's; what is used is a preset."""
 
     method: Literal["adam", "nesterov", "hmc"] = "adam"
     """how a latent is searched: adam (the repository's), nesterov (the post's), or sampled: hmc (the repository's)"""

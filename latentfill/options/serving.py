@@ -1,7 +1,4 @@
-"""The choices of those who have more than one machine, or more than one core.
-
-The choices of those who serve the page and the HTTP API.
-"""
+"""Options of the processes that share the work, and of the server."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +12,7 @@ from .bounds import Positive
 @final
 @dataclass(frozen=True)
 class EngineOptions:
-    """Who does the work."""
+    """The processes or machines that share the work."""
 
     engine: Literal["plain", "ray"] = "plain"
     """plain, this machine; or ray (extra `ray`), actors on this machine or, with RAY_ADDRESS=HOST:6379 in the
@@ -30,7 +27,7 @@ class EngineOptions:
 @final
 @dataclass(frozen=True)
 class ServeOptions:
-    """Where the server listens, whom it answers, and how much one request may ask of it."""
+    """Address of the server, its clients, and limits of a request."""
 
     host: str = "127.0.0.1"
     """address to listen on; beyond this machine (0.0.0.0, ::) only with a token, or if told"""

@@ -1,9 +1,4 @@
-"""The choices of those who build networks.
-
-The choices of those who train.
-
-The choices of those who train an encoder or a context encoder; the GAN's are in `latentfill/options.py`.
-"""
+"""Options of networks, of trainings and of runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,7 +57,7 @@ LONG, LONG_RATE, MOST_FASTER = 600_000, 4e-4, 3.0  # images of a long training, 
 @final
 @dataclass(frozen=True)
 class TrainOptions:
-    """How networks are trained. The defaults are the original's for a GAN, and besides it mirrored and averaged."""
+    """The training. The defaults are the original's for a GAN, and besides it mirrored and averaged."""
 
     images_seen: Positive = 600_000
     """stop after so many real images"""
@@ -145,12 +140,12 @@ class TrainOptions:
 
     @property
     def encodes(self) -> bool:
-        """Whether an encoder learns beside the players."""
+        """Tell whether an encoder learns beside the players."""
         return self.reconstruct > 0
 
     @property
     def completes(self) -> bool:
-        """Whether a completer learns in the last images, of a finished game."""
+        """Tell whether a completer learns in the last images, of a finished game."""
         return self.encodes and self.completer and self.reconstruct_last > 0
 
 
@@ -207,7 +202,7 @@ GAN_PRESETS: dict[str, tuple[NetworkOptions, TrainOptions]] = {
 @final
 @dataclass(frozen=True)
 class RunOptions:
-    """What a run writes beside its model, and when. Counted in images seen."""
+    """Files of a run beside its model, and when they are written. Counted in images seen."""
 
     sample_every: Positive = 6_400
     """draw the fixed latents, and histograms in TensorBoard (the original: every 100 batches of 64)"""
@@ -239,7 +234,7 @@ class RunOptions:
 @final
 @dataclass(frozen=True)
 class EncoderOptions:
-    """What an encoder or a context encoder learns from, and how wide it is. A GAN has no use for it."""
+    """The encoder or context encoder. A GAN has no use for these."""
 
     hole: str = "all"
     """holes to learn from: all kinds in turn, drawn at random, or one: center, half, random:0.8, pattern, thick, ..."""
