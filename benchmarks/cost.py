@@ -23,7 +23,7 @@ from latentfill.batch.complete import metadata
 from latentfill.batch.inputs import Plan
 from latentfill.batch.outputs import Input, digest_model, list_pictures, name_inputs, write_result
 from latentfill.cli.option_parsing import read_options
-from latentfill.cluster.tables import Manifest, told
+from latentfill.cluster.tables import Manifest, make_row
 from latentfill.errors import ExtraError
 from latentfill.faces.detector import detect_faces
 from latentfill.files.naming import FolderResults
@@ -72,13 +72,13 @@ def ask(place: Path, out: Path) -> list[Input]:
     return name_inputs(list_pictures([place], out, {}).sources, out, FolderResults(out))
 
 
-def _digits(told: object) -> int:
+def _digits(make_row: object) -> int:
     """Characters of the latents in a story."""
-    if isinstance(told, list):
-        return sum(map(_digits, told))
-    if not isinstance(told, dict):
+    if isinstance(make_row, list):
+        return sum(map(_digits, make_row))
+    if not isinstance(make_row, dict):
         return 0
-    return sum(len(json.dumps(value)) if name == "z" else _digits(value) for name, value in told.items())
+    return sum(len(json.dumps(value)) if name == "z" else _digits(value) for name, value in make_row.items())
 
 
 def kept(place: Path, out: Path, story: dict[str, Any]) -> list[tuple[str, str]]:
@@ -88,7 +88,7 @@ def kept(place: Path, out: Path, story: dict[str, Any]) -> list[tuple[str, str]]
     held = tracemalloc.get_traced_memory()[0] / len(questions)
     tracemalloc.stop()
     rng, manifest = np.random.Generator(np.random.Philox(key=0)), Manifest(out)
-    rows = [told(q, story, q.stem.relative_to(out).as_posix(), 8_000) for q in questions]
+    rows = [make_row(q, story, q.stem.relative_to(out).as_posix(), 8_000) for q in questions]
     for row in rows:  # numbers that are all equal would take no room
         row["output_bytes"] = int(rng.integers(6_000, 10_000))
         for name in ("held_out_error", "predicted_error", "seconds"):

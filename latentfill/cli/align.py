@@ -13,7 +13,7 @@ from tyro.conf import Positional, arg
 
 from ..errors import LatentfillError, blame
 from ..options import Alignment, EngineOptions, Positive, ReadLimits
-from .output import name_process, say
+from .output import name_process, print_results
 
 if TYPE_CHECKING:
     from ..batch.align import Cutter, Share, Task
@@ -183,8 +183,8 @@ def _align_all(options: Options, cutter: "Cutter", ledger: "Ledger", count: int,
         print(f"{done:,} of {count:,} are done already (--overwrite makes them anew)", file=sys.stderr)
     counts = Counter[str]()
     workers = options.where.workers or max(1, min(cores(), len(todo) // A_FEW))
-    on_ray = options.where.engine == "ray"
-    share = _on_ray(options, len(todo)) if on_ray else share_out
+    share_on_ray = options.where.engine == "ray"
+    share = _on_ray(options, len(todo)) if share_on_ray else share_out
     stop = StopSignal()
     try:
         with Bar("align", "photos") as bar:
@@ -192,7 +192,7 @@ def _align_all(options: Options, cutter: "Cutter", ledger: "Ledger", count: int,
                 counts[row.kind] += 1
                 lost = ", ".join(f"{number:,} {kind}" for kind, number in counts.items() if kind != "aligned")
                 bar.update(counts.total(), len(todo), lost)
-                if on_ray and stop.came:
+                if share_on_ray and stop.came:
                     break
     finally:
         stop.restore()
@@ -203,9 +203,9 @@ def _align_all(options: Options, cutter: "Cutter", ledger: "Ledger", count: int,
 
 
 def _on_ray(options: Options, count: int) -> "Share":
-    from ..cluster.align import on_ray
+    from ..cluster.align import share_on_ray
 
-    return on_ray(options.where, options.paths[-1] / "_run" / "tries", most=max(1, count // A_FEW))
+    return share_on_ray(options.where, options.paths[-1] / "_run" / "tries", most=max(1, count // A_FEW))
 
 
 def _write_overviews(options: Options, cutter: "Cutter", ledger: "Ledger") -> None:
@@ -244,5 +244,5 @@ def _report(options: Options, naming: "Naming", rows: "list[Row]") -> int:
         cure = cure if options.points is None else f" See that {options.points} names them."
         print(f"Nothing was aligned.{cure if any(r.kind == NO_FACE for r in rows) else ''}", file=sys.stderr)
         return 1
-    say(out)
+    print_results(out)
     return 1 if bad else 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import LatentfillError, blame
 from ..options.commands import CompleteCommand as Options
-from .output import name_process, say
+from .output import name_process, print_results
 
 if TYPE_CHECKING:
     from ..batch.inputs import Plan
@@ -69,7 +69,7 @@ def _on_ray(options: Options, gan: "Gan") -> int:
 
         def watch(outputs: Sequence[Path], done: int, total: int, note: str) -> None:
             for output in outputs:
-                say(output, file=results)
+                print_results(output, file=results)
             bar.update(done, total, note)
 
         rows, count = complete(options, gan, watch)
@@ -148,7 +148,7 @@ def _alone(plan: "Plan", gan: "Gan", inputs: "Sequence[Input]") -> list[Rejected
                     rejected.append((item.source.name, reason(item, made)))
                     write_rejected(plan.options.out, rejected)
                 else:
-                    say(made)
+                    print_results(made)
     return rejected
 
 
@@ -163,6 +163,6 @@ def _in_processes(options: Options, inputs: "Sequence[Input]", workers: int) -> 
                 rejected.append((item.source.name, made))
                 write_rejected(options.out, rejected)
             else:
-                say(made)
+                print_results(made)
             bar.update(done, len(inputs))
     return rejected

@@ -31,7 +31,7 @@ def open_streams() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))  # has the lowest number, its own
 
 
-def say(*results: object, file: TextIO | None = None) -> None:
+def print_results(*results: object, file: TextIO | None = None) -> None:
     """Print results, a line each, at once. Raises LatentfillError where they cannot be written."""
     try:
         print(*results, sep="\n", file=file, flush=True)

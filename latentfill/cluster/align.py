@@ -25,14 +25,14 @@ class Aligner:
     def __call__(self, items: Sequence[tuple[int, Task]]) -> list[tuple[int, Row | Killed]]:
         return [(number, self._cutter(task)) for number, task in items]
 
-    def failed(self, item: tuple[int, Task], reason: str) -> tuple[int, Row | Killed]:
+    def make_failure(self, item: tuple[int, Task], reason: str) -> tuple[int, Row | Killed]:
         return item[0], Killed(reason)
 
     def commit(self, name: str, made: list[tuple[int, Row | Killed]]) -> list[tuple[int, Row | Killed]]:
         return made
 
 
-def on_ray(options: EngineOptions, notes: Path, *, most: int | None = None) -> Share:
+def share_on_ray(options: EngineOptions, notes: Path, *, most: int | None = None) -> Share:
     """A replacement of `batch.workers.share_out` that uses Ray."""
 
     def share(

@@ -26,7 +26,7 @@ class BlockWork(Protocol):
 
     def __call__(self, items: Sequence[Any]) -> list[Any]: ...
 
-    def failed(self, item: Any, reason: str) -> Any:
+    def make_failure(self, item: Any, reason: str) -> Any:
         """The result of an item that cannot be done."""
 
     def commit(self, name: str, made: list[Any]) -> Any:
@@ -175,7 +175,7 @@ def run_block(work: Any, block: Block, diary: AttemptLog) -> Any:
         diary.note("one")
         killed = diary.fatal_items
         made = [
-            work.failed(item, KILLED) if i in killed else _run_alone(work, item, i, diary)
+            work.make_failure(item, KILLED) if i in killed else _run_alone(work, item, i, diary)
             for i, item in enumerate(block.items)
         ]
     back = work.commit(block.name, made)
@@ -190,7 +190,7 @@ def _run_alone(work: Any, item: Any, number: int, diary: AttemptLog) -> Any:
     except Exception as error:  # of a library, about this one
         if _concerns_all(error):
             raise
-        made = work.failed(item, NO_MEMORY if is_out_of_memory(error) else f"{type(error).__name__}: {error}")
+        made = work.make_failure(item, NO_MEMORY if is_out_of_memory(error) else f"{type(error).__name__}: {error}")
     diary.note("done")
     return made
 

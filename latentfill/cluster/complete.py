@@ -24,7 +24,7 @@ from ..images.photos import put
 from ..models import load
 from .blocks import Block
 from .fleet import clear_up
-from .tables import Manifest, Row, fetch, text, told
+from .tables import Manifest, Row, fetch, make_row, to_text
 
 if TYPE_CHECKING:
     from ..options.commands import CompleteCommand
@@ -52,11 +52,11 @@ def drop_stale(out: Path, known: Mapping[str, Set[str]], rows: Iterable[dict[str
     for row in rows:
         now.setdefault(row["output"] or "", []).append(row)
     for output, pictures in known.items():
-        theirs, path = now.get(output, []), out / output
-        kept = {row["member"] for row in theirs}
-        if theirs and pictures > kept and path.exists() and records.is_ours(path):
+        its_rows, path = now.get(output, []), out / output
+        kept = {row["member"] for row in its_rows}
+        if its_rows and pictures > kept and path.exists() and records.is_ours(path):
             _keep_only(path, kept)
-            for row in theirs:
+            for row in its_rows:
                 row["output_bytes"] = path.stat().st_size
 
 
@@ -83,7 +83,7 @@ ROUNDS = 2  # blocks for each worker at least, so that none waits long for the l
 
 @final
 @dataclass(frozen=True)
-class Done:
+class BlockResult:
     """The result of a block: files written, pictures completed, and (path, reason) of the others."""
 
     outputs: tuple[str, ...]
@@ -116,12 +116,12 @@ class Completer:
         for one, made in complete(plan, self._gan, unfinished, drawn=False, model=self._model):
             item = given[one.number]
             if isinstance(made, LatentfillError):
-                rows[one.number] = self.failed(item, reason(item, made))
+                rows[one.number] = self.make_failure(item, reason(item, made))
             else:
                 rows[one.number] = self._row(one, item.stem)
         return [rows[item.number] for item in items]
 
-    def failed(self, item: Input, reason: str) -> Row:
+    def make_failure(self, item: Input, reason: str) -> Row:
         """The row of a picture that cannot be completed."""
         asked = choices(self._options)
         return {
@@ -133,25 +133,25 @@ class Completer:
             "error": reason,
         }
 
-    def commit(self, name: str, made: list[Row]) -> Done:
+    def commit(self, name: str, made: list[Row]) -> BlockResult:
         """Pack the shard, then add the part of the manifest: with that the block is done."""
         if self._options.write == "tar":
-            made = self._packed(name, made)
+            made = self._pack(name, made)
         self._manifest.add(name, made)
         outputs = dict.fromkeys(row["output"] for row in made if not row.get("error"))
         bad = tuple((row["path"], row["error"]) for row in made if row.get("error"))
-        return Done(tuple(outputs), len(made) - len(bad), bad)
+        return BlockResult(tuple(outputs), len(made) - len(bad), bad)
 
-    def _row(self, question: Input, stem: Path) -> Row:
-        metadata = json.loads(question.file(".json").read_text())
-        return told(question, metadata, stem.as_posix(), question.file(".png").stat().st_size)
+    def _row(self, item: Input, stem: Path) -> Row:
+        metadata = json.loads(item.file(".json").read_text())
+        return make_row(item, metadata, stem.as_posix(), item.file(".png").stat().st_size)
 
-    def _packed(self, name: str, rows: list[Row]) -> list[Row]:
+    def _pack(self, name: str, rows: list[Row]) -> list[Row]:
         """The rows, with their pictures and stories in a shard."""
         good = [row for row in rows if not row.get("error")]
         folder = self._options.out / "shards"
-        ways = (folder / f"{name}{f'-{number}' if number else ''}.tar" for number in count())
-        shard = next(path for path in ways if not path.exists() or records.is_ours(path))
+        names = (folder / f"{name}{f'-{number}' if number else ''}.tar" for number in count())
+        shard = next(path for path in names if not path.exists() or records.is_ours(path))
         if good:
             records.save(shard, lambda file: pack(file, self._scratch, [row["output"] for row in good]))
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -164,9 +164,9 @@ class Job:
     """One output folder, from the driver's side."""
 
     def __init__(
-        self, options: "CompleteCommand", questions: Sequence[Input], model: Mapping[str, str], plan: Plan
+        self, options: "CompleteCommand", inputs: Sequence[Input], model: Mapping[str, str], plan: Plan
     ) -> None:
-        self.options, self.questions, self.model, self._plan = options, questions, model, plan
+        self.options, self.inputs, self.model, self._plan = options, inputs, model, plan
         self.manifest = Manifest(options.out)
         self._sizes: dict[str, int] = {}
         self.notes: dict[str, str] = {}
@@ -177,12 +177,12 @@ class Job:
             self._sweep({})
         self._check_same()
         known = self.manifest.rows()
-        self._stems = {text(q.stem.relative_to(options.out).as_posix()): q for q in questions}
-        if len(self._stems) < len(questions):
+        self._stems = {to_text(q.stem.relative_to(options.out).as_posix()): q for q in inputs}
+        if len(self._stems) < len(inputs):
             raise LatentfillError("two pictures have names that are no text, and are alike", "Rename one of them.")
-        self._fresh = [q for stem, q in self._stems.items() if stem not in known]
-        self._again = [q for stem, q in self._stems.items() if stem in known and not self._stands(known[stem])]
-        self.open = len(self._fresh) + len(self._again)
+        self._untried = [q for stem, q in self._stems.items() if stem not in known]
+        self._failed = [q for stem, q in self._stems.items() if stem in known and not self._is_valid(known[stem])]
+        self.open = len(self._untried) + len(self._failed)
 
     def blocks(self, workers: int) -> list[Block]:
         """The blocks still to be done. Pictures that failed before are tried again, in blocks of their own.
@@ -190,7 +190,7 @@ class Job:
         A block's name tells what is in it: whoever does it again writes the same files.
         """
         size = self._block_size(workers)
-        groups = [some[i : i + size] for some in (self._fresh, self._again) for i in range(0, len(some), size)]
+        groups = [some[i : i + size] for some in (self._untried, self._failed) for i in range(0, len(some), size)]
         return [self._block(group) for group in groups]
 
     def make(self) -> Any:
@@ -203,8 +203,8 @@ class Job:
         Of earlier calls for other pictures it keeps the answers, not the errors.
         """
         self._sizes.clear()
-        again = {stem for stem, question in self._stems.items() if question in self._again}
-        rows = self.manifest.rows(lambda row: row["stem"] not in again or self._stands(row))
+        again = {stem for stem, item in self._stems.items() if item in self._failed}
+        rows = self.manifest.rows(lambda row: row["stem"] not in again or self._is_valid(row))
         kept = {stem: row for stem, row in rows.items() if stem in self._stems or not row["error"]}
         drop_stale(self.options.out, self.manifest.members(), kept.values())
         self.manifest.merge(kept)
@@ -219,59 +219,59 @@ class Job:
 
     def _block_size(self, workers: int) -> int:
         """Pictures of a block; as it was, where the job goes on, so that blocks are cut as before."""
-        kept = self._kept()
+        kept = self._read_settings()
         if size := kept.get("block"):
             return int(size)
         most = IN_A_SHARD if self.options.write == "tar" else BATCHES * self.options.batch_size
-        size = max(1, min(most, -(-len(self.questions) // (ROUNDS * workers))))
-        content = json.dumps({**self._asked(), **self.model, "block": size}, indent=1).encode()
+        size = max(1, min(most, -(-len(self.inputs) // (ROUNDS * workers))))
+        content = json.dumps({**self._settings(), **self.model, "block": size}, indent=1).encode()
         put(self._file, lambda file: file.write(content))
         return size
 
-    def _stands(self, row: Row) -> bool:
+    def _is_valid(self, row: Row) -> bool:
         """Tell whether a result is still there, whole, and made of the same contents."""
-        question = self._stems.get(row["stem"])
+        item = self._stems.get(row["stem"])
         if row["error"]:
             return False
-        if question is not None and (changed := self._changed(row, question)):
-            self.notes[question.source.name] = f"{question.source.name}: made anew, since {changed} changed"
+        if item is not None and (changed := self._find_change(row, item)):
+            self.notes[item.source.name] = f"{item.source.name}: made anew, since {changed} changed"
             return False
         output: str = row["output"]
         if output not in self._sizes or not row["member"]:
             try:
-                path = self.options.out / output if row["member"] or question is None else question.file(".png")
+                path = self.options.out / output if row["member"] or item is None else item.file(".png")
                 self._sizes[output] = path.stat().st_size
             except OSError:
                 self._sizes[output] = -1
         return bool(self._sizes[output] == row["output_bytes"])
 
-    def _changed(self, row: Row, question: Input) -> str:
+    def _find_change(self, row: Row, item: Input) -> str:
         """Name the contents that have changed since a result was made; early rows did not record them."""
         was: Contents = {name: row[name] for name in ("photo", "hole_sha256", "landmarks")}
         if was["photo"] is None:
             return ""
-        now = self._plan.digest_contents(fetch([question])[0])
+        now = self._plan.digest_contents(fetch([item])[0])
         return describe_changes({**was, "hole": was["hole_sha256"]}, now)
 
     def _check_same(self) -> None:
-        """Raise LatentfillError if what is there was made for other questions."""
-        if kept := self._kept():
-            asked, out = self._asked(), str(self.options.out)
+        """Raise LatentfillError if what is there was made for other inputs."""
+        if kept := self._read_settings():
+            asked, out = self._settings(), str(self.options.out)
             check_same(kept, asked, kept.get("made_of", {}), asked["made_of"], self.model, out)
 
     def _sweep(self, kept: Mapping[str, Row]) -> None:
         """Remove shards that no row names: of workers that were killed before they had told of them."""
-        told = {row["output"] for row in kept.values()}
+        referenced = {row["output"] for row in kept.values()}
         for path in (self.options.out / "shards").glob("*.tar"):
-            if NAMES.fullmatch(path.stem) and f"shards/{path.name}" not in told:
+            if NAMES.fullmatch(path.stem) and f"shards/{path.name}" not in referenced:
                 records.remove(path)
 
-    def _asked(self) -> dict[str, Any]:
+    def _settings(self) -> dict[str, Any]:
         spec = self._plan.hole
         made_of = {"hole": digest_hole(spec, "") if spec.kind == "file" else None}
         return dict(json.loads(json.dumps({**choices(self.options), "write": self.options.write, "made_of": made_of})))
 
-    def _kept(self) -> dict[str, Any]:
+    def _read_settings(self) -> dict[str, Any]:
         try:
             return dict(json.loads(self._file.read_text()))
         except (OSError, ValueError):

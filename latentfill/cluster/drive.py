@@ -22,7 +22,7 @@ from ..stopping import stop
 from .blocks import Block, BlockWork, run_blocks
 from .complete import Job
 from .fleet import Fleet, connect, disconnect
-from .tables import Manifest, Row, questions
+from .tables import Manifest, Row, list_inputs
 
 if TYPE_CHECKING:
     from ..options.commands import CompleteCommand
@@ -42,23 +42,23 @@ def complete(options: "CompleteCommand", gan: Gan, watch: Watch) -> tuple[dict[s
     try:
         results = Manifest(options.out) if options.write == "tar" else FolderResults(options.out)
         roles = hole_roles(plan.hole, options.images, options.out)
-        asked, left_out = questions(options.images, options.out, results, roles, anew=options.overwrite)
+        inputs, left_out = list_inputs(options.images, options.out, results, roles, anew=options.overwrite)
         print(*(f"{line}\n" for line in left_out), sep="", end="", file=sys.stderr)
-        asked = asked[: options.max_images]
-        if not asked:
+        inputs = inputs[: options.max_images]
+        if not inputs:
             what = f"no pictures in {', '.join(map(str, options.images))}"
             raise LatentfillError(what, "Give pictures, folders, tars or Parquet files of them.")
-        job = Job(options, asked, digest_model(gan), plan)
-        if done := len(asked) - job.open:
-            print(f"{done:,} of {len(asked):,} are done already (--overwrite makes them anew)", file=sys.stderr)
+        job = Job(options, inputs, digest_model(gan), plan)
+        if done := len(inputs) - job.open:
+            print(f"{done:,} of {len(inputs):,} are done already (--overwrite makes them anew)", file=sys.stderr)
         print(*(f"{note}\n" for note in job.notes.values()), sep="", end="", file=sys.stderr)
         try:
             if job.open:
-                _work_off(options, job, watch)
+                _complete(options, job, watch)
         except KeyboardInterrupt:
             _finish(job)
             raise
-        return _finish(job), len(asked)
+        return _finish(job), len(inputs)
     finally:
         lock.close()
 
@@ -77,7 +77,7 @@ def run_on_ray(
 
     In between sys.stdout is sys.stderr: Ray prints there what it has to say of actors that died, among the results.
     """
-    said = sys.stdout, sys.stderr
+    streams = sys.stdout, sys.stderr
     sys.stdout = sys.stderr
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -92,7 +92,7 @@ def run_on_ray(
         disconnect()
         for number, handler in before.items():
             signal.signal(number, handler or signal.SIG_DFL)
-        sys.stdout, sys.stderr = said
+        sys.stdout, sys.stderr = streams
 
 
 def _finish(job: Job) -> dict[str, Row]:
@@ -102,7 +102,7 @@ def _finish(job: Job) -> dict[str, Row]:
     return rows
 
 
-def _work_off(options: "CompleteCommand", job: Job, watch: Watch) -> None:
+def _complete(options: "CompleteCommand", job: Job, watch: Watch) -> None:
     done = bad = 0
     folder = options.out / "_run" / "tries"
     blocks = run_on_ray(
@@ -116,9 +116,9 @@ def _work_off(options: "CompleteCommand", job: Job, watch: Watch) -> None:
     )
     watch((), 0, job.open, "starting Ray")
     with closing(blocks):  # Ray has ended before the manifest is put together
-        for _, made in blocks:
-            done, bad = done + made.answered, bad + len(made.bad)
-            outputs = [options.out / output for output in made.outputs]
+        for _, result in blocks:
+            done, bad = done + result.answered, bad + len(result.bad)
+            outputs = [options.out / output for output in result.outputs]
             watch(outputs, done + bad, job.open, f"{bad:,} rejected" if bad else "")
 
 

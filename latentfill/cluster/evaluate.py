@@ -29,7 +29,7 @@ class Evaluator:
     def __call__(self, items: Sequence[tuple[str, Any, Any]]) -> list[TimedBatch]:
         return [self._complete(*item) for item in items]
 
-    def failed(self, item: tuple[str, Any, Any], reason: str) -> TimedBatch:
+    def make_failure(self, item: tuple[str, Any, Any], reason: str) -> TimedBatch:
         raise LatentfillError(
             f"{item[0]} cannot complete {len(item[1])} pictures: {reason}",
             "Leave the method out, or give a smaller --batch-size.",

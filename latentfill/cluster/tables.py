@@ -23,7 +23,7 @@ LARGEST_GROUP = 2**31  # bytes of rows that are stored together, and have to be 
 CURE = "Write columns path (text) and bytes (binary), and if wanted hole (binary)."
 
 
-def questions(
+def list_inputs(
     places: Sequence[Path], out: Path, results: Results, roles: Roles, *, anew: bool = False
 ) -> tuple[list[Input], tuple[str, ...]]:
     """Every picture in the places, of which some may be Parquet files or folders of them; and what was left out.
@@ -35,10 +35,10 @@ def questions(
     others = [place for place in places if place not in tables]
     listed = list_pictures(others, out, roles, (SUFFIX,)) if others else Listing(())
     sources = list(listed.sources)
-    sources += [source for path in tables for source in _listed(path)]
+    sources += [source for path in tables for source in _list_rows(path)]
     for path in inner:
         try:
-            sources += _listed(path)
+            sources += _list_rows(path)
         except DataError as error:  # the others go on, as beside a broken archive
             sources.append(Source(path.name, path, problem=error.what.removeprefix(f"{path}: ")))
     seen: dict[Path, str] = {}
@@ -51,8 +51,8 @@ def questions(
 
 
 def fetch(asked: Iterable[Input]) -> list[Input]:
-    """The questions, with the bytes of those that lie in tables."""
-    return [_fetched(one) if one.source.path.suffix.lower() == SUFFIX and one.source.member else one for one in asked]
+    """The inputs, with the bytes of those that lie in tables."""
+    return [_fetch(one) if one.source.path.suffix.lower() == SUFFIX and one.source.member else one for one in asked]
 
 
 def _digest(source: Source) -> str:
@@ -67,7 +67,7 @@ def _below(folder: Path, roles: Roles) -> list[Path]:
     return [path for path in tables if left_out.role(path) is None]
 
 
-def _listed(path: Path) -> list[Source]:
+def _list_rows(path: Path) -> list[Source]:
     """A source for every row: `member` is the group of rows and the number in it."""
     try:
         file = parquet.ParquetFile(path)
@@ -92,18 +92,18 @@ def _name(name: str | None, path: Path, group: int, row: int) -> str:
     return name or f"{path.stem}-{group}-{row}"
 
 
-def _fetched(question: Input) -> Input:
-    source = question.source
+def _fetch(item: Input) -> Input:
+    source = item.source
     group, row = map(int, source.member.split(":"))
     try:
         stat = source.path.stat()
         data, hole = _group(source.path, group, stat.st_mtime_ns)
     except (OSError, pyarrow.ArrowException) as error:
-        return replace(question, source=replace(source, problem=str(error).splitlines()[0]))
+        return replace(item, source=replace(source, problem=str(error).splitlines()[0]))
     picture, its_hole = data[row].as_py(), None if hole is None else hole[row].as_py()
     if picture is None:
-        return replace(question, source=replace(source, problem="the table has no bytes of it"))
-    return replace(question, source=replace(source, size=len(picture), data=picture), hole=its_hole)
+        return replace(item, source=replace(source, problem="the table has no bytes of it"))
+    return replace(item, source=replace(source, size=len(picture), data=picture), hole=its_hole)
 
 
 @lru_cache(maxsize=1)
@@ -150,24 +150,24 @@ EMPTY: Row = dict.fromkeys(COLUMNS.names)  # what manifests of earlier versions 
 AT_ONCE = 50_000  # rows in memory while the manifest is written, and in a group of its rows
 
 
-def told(question: Input, story: Mapping[str, Any], stem: str, size: int) -> Row:
-    """The row of a picture that was completed, from its story."""
-    made_of = story["made_of"]
-    trusts = [square["trust"] for square in story["squares"] if square["trust"]]
+def make_row(item: Input, metadata: Mapping[str, Any], stem: str, size: int) -> Row:
+    """The row of a picture that was completed, from its metadata."""
+    made_of = metadata["made_of"]
+    trusts = [square["trust"] for square in metadata["squares"] if square["trust"]]
     return {
-        "path": question.source.name,
+        "path": item.source.name,
         "stem": stem,
-        "hole": "given" if question.hole is not None else story["hole"],
-        "losses": [square["loss"] for square in story["squares"]],
+        "hole": "given" if item.hole is not None else metadata["hole"],
+        "losses": [square["loss"] for square in metadata["squares"]],
         "held_out_error": _worst(trusts, "held_out"),
         "predicted_error": _worst(trusts, "predicted"),
-        "seconds": story["seconds"],
-        "model": story["model"],
-        "model_hash": story["weights"],
+        "seconds": metadata["seconds"],
+        "model": metadata["model"],
+        "model_hash": metadata["weights"],
         "output": f"{stem}.png",
         "member": "",
         "output_bytes": size,
-        "notes": [*map(text, story["notes"])],
+        "notes": [*map(to_text, metadata["notes"])],
         "place": made_of["place"],
         "photo": made_of["photo"],
         "hole_sha256": made_of["hole"],
@@ -232,19 +232,19 @@ class Manifest:
 
     def find(self, stem: str) -> Result | None:
         """The picture that the result of this stem was made of, as `FolderResults` finds it in a folder."""
-        row = self._found().get(stem)
+        row = self._known_rows().get(stem)
         return None if row is None or row["error"] else Result(row["photo"] or "", row["path"], row["place"] or "")
 
     def is_free(self, stem: str) -> bool:
         """Tell whether there is no result of this stem, upper and lower case being the same."""
-        self._found()
+        self._known_rows()
         return fold(stem) not in self._folded
 
     def can_replace(self, stem: str) -> bool:
         """Answers in shards are replaced as a whole."""
         return True
 
-    def _found(self) -> dict[str, Row]:
+    def _known_rows(self) -> dict[str, Row]:
         """The rows as they were when names were first asked for."""
         if self._known is None:
             self._known = self.rows()
@@ -266,13 +266,13 @@ class Manifest:
             yield from rows
 
 
-def text(name: str) -> str:
+def to_text(name: str) -> str:
     """A name as text, which those are not whose bytes are no UTF-8."""
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _table(rows: Iterable[Row]) -> Any:
-    plain = [{key: text(value) if isinstance(value, str) else value for key, value in row.items()} for row in rows]
+    plain = [{key: to_text(value) if isinstance(value, str) else value for key, value in row.items()} for row in rows]
     return pyarrow.Table.from_pylist(plain, COLUMNS)
 
 

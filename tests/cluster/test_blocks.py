@@ -15,7 +15,7 @@ from latentfill.cli.option_parsing import read_options
 from latentfill.cluster import drive as driving
 from latentfill.cluster import tables
 from latentfill.cluster.blocks import KILLED, TRIES, AttemptLog, Block, run_block
-from latentfill.cluster.complete import Done, Job
+from latentfill.cluster.complete import BlockResult, Job
 from latentfill.cluster.fleet import Fleet, _fleet
 from latentfill.cluster.tables import COLUMNS, Manifest
 from latentfill.errors import DataError, LatentfillError
@@ -59,7 +59,7 @@ def job(options):
     gan, out = load(options.model), options.out
     claim_run(out)
     results = Manifest(out) if options.write == "tar" else FolderResults(out)
-    questions, _ = tables.questions(options.images, out, results, {}, anew=options.overwrite)
+    questions, _ = tables.list_inputs(options.images, out, results, {}, anew=options.overwrite)
     return Job(options, questions, digest_model(gan), Plan.of(options, gan))
 
 
@@ -89,7 +89,7 @@ class Fragile:
             raise ValueError("no five")
         return [item + 1 for item in items]
 
-    def failed(self, item, reason):
+    def make_failure(self, item, reason):
         return reason
 
     def commit(self, name, made):
@@ -219,7 +219,7 @@ def test_ray_has_ended_before_the_manifest_of_a_job_that_is_stopped(tmp_path, mo
 
     monkeypatch.setattr(driving, "connect", lambda *_: Fleet(1, 1, 0.5, 0))
     monkeypatch.setattr(driving, "disconnect", lambda: events.append("Ray ends"))
-    monkeypatch.setattr(driving, "run_blocks", lambda *_: iter([("block", Done((), 1, ()))]))
+    monkeypatch.setattr(driving, "run_blocks", lambda *_: iter([("block", BlockResult((), 1, ()))]))
     monkeypatch.setattr(driving.Job, "finish", lambda job: events.append("manifest") or {})
     options = asked(model, draw(tmp_path / "faces", 2), "--out", tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
@@ -286,7 +286,7 @@ def test_tables_hold_pictures_and_their_holes(tmp_path, model):
 
 
 def list_all(place):
-    return tables.questions([place], place / "out", FolderResults(place / "out"), {})[0]
+    return tables.list_inputs([place], place / "out", FolderResults(place / "out"), {})[0]
 
 
 def test_a_table_that_is_none_of_pictures_is_refused_and_in_a_folder_told(tmp_path):
@@ -348,6 +348,6 @@ def test_tables_with_another_part_are_no_pictures_and_others_are_not_called_unre
     (tmp_path / "in" / "notes.txt").touch()
     out = tmp_path / "in" / "out"
     roles = {tmp_path / "in" / "holes": "given as the hole"}
-    found, left_out = tables.questions([tmp_path / "in"], out, FolderResults(out), roles)
+    found, left_out = tables.list_inputs([tmp_path / "in"], out, FolderResults(out), roles)
     assert [one.source.path.name for one in found] == ["t.parquet"]
     assert "1 .txt" in left_out[0] and ".parquet" not in left_out[0]
