@@ -83,7 +83,7 @@ def run(options: Options) -> int:
     made = {}
     for name in names:
         made[name] = one = _calibrate(options, gan, pictures.pixels, each, name)
-        print(f"{name}: {told(one)}")
+        print(f"{name}: {format_quality(one)}")
     about = calibration.write_calibrations(gan, {**calibration.read_calibrations(gan), **made})
     rewrite_about(find(options.model), about, options.out)
     print(options.out)
