@@ -200,5 +200,5 @@ def test_ctrl_c_while_ray_begins_counts_when_it_has_begun():
         done.append(True)
 
     with pytest.raises(KeyboardInterrupt):
-        fleet._silently(begin)
+        fleet._run_silently(begin)
     assert done and signal.getsignal(signal.SIGINT) is signal.default_int_handler
