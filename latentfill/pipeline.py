@@ -265,7 +265,7 @@ def place(request: Request, gan: Gan, options: PhotoOptions, limits: ReadLimits)
     if isinstance(hole, str | Path):
         hole = parse(str(hole), invert=request.invert, threshold=request.threshold)
     original = open_photo(request.photo, limits, name)
-    original, drawn = _fitted(original, hole, request, operator, gan.network.size, limits)
+    original, drawn = _fit_and_draw(original, hole, request, operator, gan.network.size, limits)
     landmarks, asked = request.landmarks, drawn.hole
     if operator is None:
         made = cut(original, asked, gan, options, landmarks, name, most=limits.max_pixels)
@@ -379,7 +379,7 @@ def put_back(
     tint = _tint(question) if candidates else None
     for levels in [list(to_levels(candidate.images)) for candidate in candidates] or [[]]:
         pieces = [Piece(*pair) for pair in zip(question.placements, levels, strict=True)]
-        made.append(_joined(question, pieces, options, photo_options, tint))
+        made.append(_join(question, pieces, options, photo_options, tint))
     losses = [
         {name: term[row].item() for name, term in candidate.terms.items()}
         for candidate in candidates[:1]
@@ -412,7 +412,7 @@ def _try_to_place(request: Request, gan: Gan, options: PhotoOptions, limits: Rea
         return Failed(request, out_of_memory(request.name))
 
 
-def _fitted(
+def _fit_and_draw(
     original: Original,
     hole: HoleSpec | DrawnHole | np.ndarray | bytes,
     request: Request,
@@ -510,7 +510,7 @@ def _tint(question: Cut) -> Tint | None:
     return GREY if grey else None
 
 
-def _joined(
+def _join(
     question: Cut,
     pieces: Sequence[Piece],
     options: CompleteOptions,

@@ -29,8 +29,8 @@ from ..options import Alignment, ReadLimits
 from ..types import Pixels
 from ..version import __version__
 from .duplicates import signature
-from .records import ALIGNED, Ledger, Row, blank, crop_names, give_stems
-from .workers import Killed, share_out
+from .records import ALIGNED, Records, Row, assign_stems, blank, crop_names
+from .workers import Killed, run_in_pool
 
 NO_MEMORY = "there is not enough memory for it"
 Points = Float[np.ndarray, "3 2"]
@@ -205,7 +205,7 @@ def check_same(
 
 def sort_out(
     sources: Sequence[photos.Source],
-    ledger: Ledger,
+    ledger: Records,
     cutter: Cutter,
     wish: Callable[[Row], str],
     *,
@@ -216,7 +216,7 @@ def sort_out(
     every, todo = [], []
     rows = list(map(blank, sources))
     places = {row.place: source for row, source in zip(rows, sources, strict=True)}
-    given = give_stems(
+    given = assign_stems(
         rows,
         ledger,
         wish,
@@ -235,10 +235,10 @@ def sort_out(
 
 
 def work_off(
-    todo: Iterable[Task], cutter: Cutter, ledger: Ledger, workers: int, share: Share = share_out
+    todo: Iterable[Task], cutter: Cutter, ledger: Records, workers: int, share: Share = run_in_pool
 ) -> Iterator[Row]:
     """Cut the photos, each with a line in the ledger as it is done. `share` is who does it."""
-    for task, answer in share(cutter, todo, workers, __package__ + ".cutting"):
+    for task, answer in share(cutter, todo, workers, __name__):
         row = replace(task.row, kind=FAILED, reason=answer.reason) if isinstance(answer, Killed) else answer
         before = ledger.rows.get(row.place)
         for name in set(before.names if before else ()) - set(row.names):  # of a face that is no longer found
@@ -267,7 +267,7 @@ def write_rejected(path: Path, rows: Iterable[Row]) -> None:
         remove(path)
 
 
-def crops_of(ledger: Ledger, cutter: Cutter) -> dict[Path, str]:
+def crops_of(ledger: Records, cutter: Cutter) -> dict[Path, str]:
     """Every crop that is there, with its signature if that is known, in the order of their names."""
     return {
         path: signature
@@ -324,7 +324,7 @@ def _is_settled(row: Row, cutter: Cutter, *, again: bool) -> bool:
 def _clear(out: Path, suffix: str, sources: Sequence[photos.Source]) -> None:
     """Remove the crops of these photos, which were cut in another way, and what is known of them."""
     path = out / "_run" / "photos.jsonl"
-    ledger = Ledger(path)
+    ledger = Records(path)
     ledger.close()
     here = {blank(source).place for source in sources}
     if others := sum(row.crops for row in ledger.rows.values() if row.place not in here):

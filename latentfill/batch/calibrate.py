@@ -36,12 +36,12 @@ def gather(
         yield first + len(asked), measure_errors(features, blend(incomplete, found, options.blend), original, numbers)
 
 
-def questions_of(pictures: int, each: int, size: int) -> list[tuple[int, Hole]]:
+def draw_tasks(pictures: int, each: int, size: int) -> list[tuple[int, Hole]]:
     """`each` holes for each picture, so that all kinds and sizes of hole come up equally often."""
-    return [(i, a_hole(i * each + k, size)) for i in range(pictures) for k in range(each)]
+    return [(i, draw_test_hole(i * each + k, size)) for i in range(pictures) for k in range(each)]
 
 
-def a_hole(number: int, size: int) -> Hole:
+def draw_test_hole(number: int, size: int) -> Hole:
     """One of many kinds, by turns, of a size and at a place of its own."""
     rng = philox(Stream.CALIBRATION_HOLES.key(number=number))
     kind = KINDS[number % len(KINDS)]

@@ -18,7 +18,7 @@ from ..types import Hole
 from .inputs import Plan
 from .outputs import Input, digest_model, write_result
 from .sheets import BatchFolder, write_candidates
-from .workers import Killed, cores, share_out
+from .workers import Killed, cores, run_in_pool
 
 if TYPE_CHECKING:
     from ..options.commands import CompleteCommand
@@ -93,7 +93,7 @@ def complete_in_processes(
     batches = [inputs[first : first + size] for first in range(0, len(inputs), size)]
     while batches:
         lost: list[Sequence[Input]] = []
-        for batch, made in share_out(BatchWorker(options, threads), batches, workers, "latentfill.batch.complete"):
+        for batch, made in run_in_pool(BatchWorker(options, threads), batches, workers, "latentfill.batch.complete"):
             if not isinstance(made, Killed):
                 yield from made
             elif len(batch) > 1:  # perhaps for want of memory; and if one alone kills, it is found

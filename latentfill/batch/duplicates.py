@@ -56,7 +56,7 @@ def groups(signatures: Signatures, near: float = NEAR) -> list[list[int]]:
     if len(signatures) < 2:
         return []
     distinct, of = np.unique(signatures, axis=0, return_inverse=True)  # a thousand copies are no million pairs
-    groups_of_distinct = _joined(len(distinct), _near_pairs(distinct, near * STEPS))
+    groups_of_distinct = _label_groups(len(distinct), _near_pairs(distinct, near * STEPS))
     group = groups_of_distinct[of.reshape(-1)]
     order = np.argsort(group, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
@@ -100,7 +100,7 @@ def _near_pairs(signatures: Signatures, distance: float) -> Iterator[Pairs]:
                     yield np.stack([one[close], other[close]])
 
 
-def _joined(n: int, pairs: Iterator[Pairs]) -> Int[np.ndarray, " n"]:
+def _label_groups(n: int, pairs: Iterator[Pairs]) -> Int[np.ndarray, " n"]:
     """A number for each, the same for those that pairs join."""
     labels = np.arange(n)
     kept: list[Pairs] = []

@@ -64,7 +64,7 @@ def blank(source: Source) -> Row:
 
 
 @final
-class Ledger:
+class Records:
     """The rows of one output folder, in a file that only grows: of several about one photo the last counts."""
 
     def __init__(self, path: Path) -> None:
@@ -115,9 +115,9 @@ class Ledger:
             pass
 
 
-def give_stems(
+def assign_stems(
     new: Iterable[Row],
-    ledger: Ledger,
+    ledger: Records,
     wish: Callable[[Row], str],
     *,
     numbered: bool,

@@ -32,7 +32,7 @@ class Killed:
     reason: str
 
 
-def share_out(
+def run_in_pool(
     work: Callable[[T], R], tasks: Iterable[T], workers: int, preload: str = ""
 ) -> Iterator[tuple[T, R | Killed]]:
     """Every task with what `work` makes of it, as it is done; with one worker in this process, in their order.
@@ -45,7 +45,7 @@ def share_out(
         for task in tasks:
             yield task, work(task)
         return
-    crew: _Crew[T, R] = _Crew(work, preload)
+    crew: _Pool[T, R] = _Pool(work, preload)
     try:
         yield from crew.run(iter(tasks), workers)
     finally:
@@ -69,7 +69,7 @@ def lives(pid: int) -> bool:
 
 
 @final
-class _Crew(Generic[T, R]):
+class _Pool(Generic[T, R]):
     """Processes, each at one task: the parent always knows which."""
 
     def __init__(self, work: Callable[[T], R], preload: str) -> None:

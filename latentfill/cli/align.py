@@ -17,7 +17,7 @@ from .output import name_process, print_results
 
 if TYPE_CHECKING:
     from ..batch.align import Cutter, Share, Task
-    from ..batch.records import Ledger, Row
+    from ..batch.records import Records, Row
     from ..batch.splits import Naming
 
 A_FEW = 8  # photos that one process cuts before another has begun
@@ -81,7 +81,7 @@ class Options:
 def run(options: Options) -> int:
     """Align every photo. Returns 1 if some cannot be read or nothing could be aligned, 128 + the signal if stopped."""
     from ..batch import align as aligning
-    from ..batch.records import Ledger
+    from ..batch.records import Records
     from ..files.listing import print_omissions
     from ..files.locks import lock_folder
     from ..images.photos import sweep
@@ -96,7 +96,7 @@ def run(options: Options) -> int:
         sweep(out)
         layout, choices, anew = _layout(options), _choices(options), options.overwrite
         same = aligning.check_same(out, sources, layout, choices, overwrite=anew)
-        with closing(Ledger(out / "_run" / "photos.jsonl")) as ledger:
+        with closing(Records(out / "_run" / "photos.jsonl")) as ledger:
             try:
                 every, todo = aligning.sort_out(sources, ledger, cutter, naming.stem, again=not same, overwrite=anew)
                 if stopped := _align_all(options, cutter, ledger, len(every), todo):
@@ -169,10 +169,10 @@ def _choices(options: Options) -> dict[str, Any]:
     return {"skip_multi": o.skip_multi, "max_shear": o.max_shear, **looking}
 
 
-def _align_all(options: Options, cutter: "Cutter", ledger: "Ledger", count: int, todo: "list[Task]") -> int:
+def _align_all(options: Options, cutter: "Cutter", ledger: "Records", count: int, todo: "list[Task]") -> int:
     """Cut what is to be cut. Returns the exit code if it was stopped, else 0."""
     from ..batch.align import work_off, write_alignment
-    from ..batch.workers import cores, share_out
+    from ..batch.workers import cores, run_in_pool
     from ..stopping import StopSignal
     from .progress import Bar
 
@@ -184,7 +184,7 @@ def _align_all(options: Options, cutter: "Cutter", ledger: "Ledger", count: int,
     counts = Counter[str]()
     workers = options.where.workers or max(1, min(cores(), len(todo) // A_FEW))
     share_on_ray = options.where.engine == "ray"
-    share = _on_ray(options, len(todo)) if share_on_ray else share_out
+    share = _on_ray(options, len(todo)) if share_on_ray else run_in_pool
     stop = StopSignal()
     try:
         with Bar("align", "photos") as bar:
@@ -208,7 +208,7 @@ def _on_ray(options: Options, count: int) -> "Share":
     return share_on_ray(options.where, options.paths[-1] / "_run" / "tries", most=max(1, count // A_FEW))
 
 
-def _write_overviews(options: Options, cutter: "Cutter", ledger: "Ledger") -> None:
+def _write_overviews(options: Options, cutter: "Cutter", ledger: "Records") -> None:
     """The contact sheet, the mean, the near-duplicates."""
     from ..batch.align import crops_of, draw_overviews
     from ..batch.duplicates import write_duplicates

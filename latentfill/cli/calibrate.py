@@ -114,12 +114,12 @@ def _holes(options: Options, pictures: int) -> int:
 
 
 def _calibrate(options: Options, gan: "Gan", pictures: "PixelBatch", each: int, name: str) -> "Calibration":
-    from ..batch.calibrate import gather, questions_of
+    from ..batch.calibrate import draw_tasks, gather
     from ..uncertainty.fitting import calibrate, join_evidence
     from .progress import Bar
 
     preset = COMPLETE_PRESETS[name]
-    questions = questions_of(len(pictures), each, gan.network.size)
+    questions = draw_tasks(len(pictures), each, gan.network.size)
     found = []
     with Bar(f"calibrate {name}", "completions") as bar:
         for done, evidence in gather(gan, pictures, questions, preset, options.batch_size):

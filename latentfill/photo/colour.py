@@ -20,7 +20,7 @@ DOUBT = 0.003  # how much of a colour must arrive to count half: what gets less 
 BEYOND = 1.0  # sides of the square around it that are looked at; in their outer half the colours fade
 
 
-def spread(values: Values, sure: Plane, boxes: Sequence[Box], sides: Sequence[float]) -> Values:
+def propagate_colour(values: Values, sure: Plane, boxes: Sequence[Box], sides: Sequence[float]) -> Values:
     """A grey photo [h, w, 3], 0..255, coloured in some boxes, with their colours in the pixels around them too.
 
     `sure` is 1 where the colours are full, less where they are paler by so much, and 0 where there are none. `sides`
@@ -32,7 +32,7 @@ def spread(values: Values, sure: Plane, boxes: Sequence[Box], sides: Sequence[fl
     for box, side in zip(boxes, sides, strict=True):
         around = box.grown(round(BEYOND * side), *sure.shape)
         known, guide = sure[around.slices], ndimage.gaussian_filter(luma[around.slices], 1.0)  # grain is no edge
-        carried = _filtered(np.dstack([given[around.slices], known]), guide, max(1.0, REACH * side))
+        carried = _filter(np.dstack([given[around.slices], known]), guide, max(1.0, REACH * side))
         window = _window(around, BEYOND * side / 2, sure.shape)
         total[around.slices] += window[..., None] * carried[..., :3] / (carried[..., 3:] + DOUBT)
         weights[around.slices] += window
@@ -40,18 +40,18 @@ def spread(values: Values, sure: Plane, boxes: Sequence[Box], sides: Sequence[fl
     return np.asarray(luma[..., None] + colours * _room(luma, colours)[..., None])
 
 
-def _filtered(values: Values, guide: Plane, reach: float) -> Values:
+def _filter(values: Values, guide: Plane, reach: float) -> Values:
     """Smoothed along what is alike (the recursive filter of the domain transform, Gastal and Oliveira 2011, eq. 21)."""
     steps = [1 + reach / EDGE * np.abs(np.diff(guide, axis=axis, prepend=guide.take([0], axis))) for axis in (0, 1)]
     for i in range(ROUNDS):
         sigma = reach * sqrt(3) * 2 ** (ROUNDS - i - 1) / sqrt(4**ROUNDS - 1)
         base = np.float32(exp(-sqrt(2) / sigma))
-        values = _along(values, base ** steps[0])
-        values = _along(values.swapaxes(0, 1), base ** steps[1].T).swapaxes(0, 1)
+        values = _filter_rows(values, base ** steps[0])
+        values = _filter_rows(values.swapaxes(0, 1), base ** steps[1].T).swapaxes(0, 1)
     return values
 
 
-def _along(values: Values, share: Plane) -> Values:
+def _filter_rows(values: Values, share: Plane) -> Values:
     """Down the rows and up again: each takes its share of the one before."""
     values, share = np.array(values, order="C"), np.ascontiguousarray(share)[..., None]
     for i in range(1, len(values)):

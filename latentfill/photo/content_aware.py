@@ -20,7 +20,7 @@ from ..faces.placement import Box
 from ..seeds import Stream, philox
 from ..types import Hole
 from .outside import fill
-from .poisson import stretch
+from .poisson import solve_laplace
 
 Values = Float32[np.ndarray, "_ _ 3"]
 Where = Bool[np.ndarray, "_ _"]
@@ -114,7 +114,7 @@ def fill_content_aware(values: Values, hole: Hole, avoid: Hole | None = None, se
         for level in levels[-2::-1]:
             shifts = shifts.doubled(level.values, level.missing, level.sources())
         found = shifts.values()
-    found = found + stretch((part - found).clip(-TONE, TONE), gap, ~wide)
+    found = found + solve_laplace((part - found).clip(-TONE, TONE), gap, ~wide)
     result = values.copy()
     result[box.slices] = np.where(gap[..., None], found.clip(0, 255), part)
     return result

@@ -22,7 +22,7 @@ from ..images.pixels import central_square
 from ..options import Alignment, PhotoOptions
 from ..types import Hole, Pixels
 from .locate import describe_doubts, find_faces, seen_by, upright
-from .observed import Observed, cover, look, sight_of
+from .observed import Measurement, crop_operator, fill_hidden, read_measurement
 from .outside import diffuse
 from .tint import find_tint
 
@@ -51,13 +51,13 @@ class Cut:
     crop_holes: tuple[Hole, ...]
     seen: float
     notes: tuple[str, ...] = ()
-    observed: Observed | None = None
+    observed: Measurement | None = None
     faces: tuple[Box, ...] = ()
 
     @property
     def sights(self) -> tuple[Operator, ...]:
         """How each square shows what it does, if the photo is an observation."""
-        return tuple(sight_of(self.observed.sight, p) for p in self.placements) if self.observed else ()
+        return tuple(crop_operator(self.observed.sight, p) for p in self.placements) if self.observed else ()
 
 
 def cut(
@@ -68,7 +68,7 @@ def cut(
     landmarks: Sequence[Any] | np.ndarray = (),
     name: str = "the photo",
     *,
-    observed: Observed | None = None,
+    observed: Measurement | None = None,
     most: int | None = None,
 ) -> Cut:
     """The squares of a photo that a hole [H, W] touches, as the model wants them; of an observed one, all it can find.
@@ -83,11 +83,11 @@ def cut(
     _check_options(options)
     height, width = original.values.shape[:2]
     check_size(hole.shape, (height, width), "the hole", name)
-    given = _faces_given(landmarks, height, width, name)
+    given = _check_landmarks(landmarks, height, width, name)
     if options.extend:
         original, hole, (left, top) = extend(original, hole, options.extend, name, most)
         (height, width), given = hole.shape, given + np.array([left, top])
-    hole, pixels = _widened(hole, options), original.photo().pixels
+    hole, pixels = _grow(hole, options), original.photo().pixels
     hidden, told = hidden_in(original, hole), original.notes
     if gan.network.channels == 1 and original.values.shape[2] == 3 and find_tint(pixels, hidden == 0, hole > 0) is None:
         told = (*told, "the model draws grey pictures: what it finds in a colour photo has no colours of its own")
@@ -100,14 +100,14 @@ def cut(
     if not hole.any() and observed is None:
         return Cut(original, hole, (), (), (), 0.0, (*told, EMPTY))
     wanted = hole if observed is None else np.full_like(hole, 255)
-    placements, notes, faces = _placed(pixels, wanted, hidden, gan, options, given, name)
+    placements, notes, faces = _place(pixels, wanted, hidden, gan, options, given, name)
     pairs = [_crop(placement, pixels, hidden) for placement in placements]
     known = min((1 - np.count_nonzero(gap) / gap.size for _, gap in pairs), default=1.0)
     if known < LITTLE:
         notes = (*notes, f"the model is shown only {100 * known:.0f} % of a square: what it finds could be anybody")
     seen = seen_by(placements, hole) if hole.any() else 1.0
     if observed is not None:
-        notes = (*notes, *_told(observed, placements, hole, gan, name))
+        notes = (*notes, *_measurement_notes(observed, placements, hole, gan, name))
     if seen < 1:
         notes = (*notes, f"{100 * (1 - seen):.3g} % of the hole is filled from the photo around it, not by the model")
     crops, gaps = tuple(zip(*pairs, strict=True)) if pairs else ((), ())
@@ -135,9 +135,9 @@ def cut_observed(
         )
     if options.extend:
         raise HoleError(f"{name}: only seen so, it has no margins", "Leave --extend or --observe out.")
-    hole, options = _widened(hole, options), replace(options, grow=0)
+    hole, options = _grow(hole, options), replace(options, grow=0)
     hidden = hidden_in(original, hole) if hole.shape == original.values.shape[:2] else np.zeros_like(hole)
-    observed = look(cover(original, hidden), sight, gan.network.size, name, most)
+    observed = read_measurement(fill_hidden(original, hidden), sight, gan.network.size, name, most)
     times = observed.shown.values.shape[0] / original.values.shape[0]
     points = np.asarray(landmarks, float) * times if len(landmarks) else landmarks
     return cut(observed.shown, observed.hole(hole, name), gan, options, points, name, observed=observed)
@@ -178,7 +178,7 @@ def alignment_of(gan: Gan) -> Alignment | None:
     return Alignment(**{key: value for key, value in about.items() if key in names}) if about else None
 
 
-def _placed(
+def _place(
     pixels: Pixels, hole: Hole, hidden: Hole, gan: Gan, options: PhotoOptions, given: Threes, name: str
 ) -> tuple[tuple[Placement, ...], tuple[str, ...], tuple[Box, ...]]:
     size, alignment = gan.network.size, alignment_of(gan)
@@ -209,9 +209,11 @@ def _placed(
     return (), (f"{where}. If the hole hides one: {GIVE}",), found.boxes
 
 
-def _told(observed: Observed, placements: Sequence[Placement], hole: Hole, gan: Gan, name: str) -> tuple[str, ...]:
+def _measurement_notes(
+    observed: Measurement, placements: Sequence[Placement], hole: Hole, gan: Gan, name: str
+) -> tuple[str, ...]:
     """What the model can do for an observed photo. Raises ImageError if that is nothing."""
-    sights = [sight_of(observed.sight, placement) for placement in placements]
+    sights = [crop_operator(observed.sight, placement) for placement in placements]
     if sights and not hole.any() and all(sight == Operator(LinearOperator()) for sight in sights):
         side = round(max(p.scale for p in placements) * gan.network.size / observed.sight.linear.factor)
         raise ImageError(
@@ -240,7 +242,7 @@ def _crop(placement: Placement, pixels: Pixels, hidden: Hole) -> tuple[Pixels, H
     return placement.crop(diffuse(pixels, hidden)), loose
 
 
-def _widened(hole: Hole, options: PhotoOptions) -> Hole:
+def _grow(hole: Hole, options: PhotoOptions) -> Hole:
     """Black and white alone, and as wide as is asked for."""
     return grow(to_hole(to_missing(hole)), options.grow)
 
@@ -258,7 +260,7 @@ def _same(one: Placement, other: Placement) -> bool:
     return bool(np.abs(other.to_crop(one.to_photo(middle)) - middle).max() < one.size / 4)
 
 
-def _faces_given(landmarks: Sequence[Any] | np.ndarray, height: int, width: int, name: str) -> Threes:
+def _check_landmarks(landmarks: Sequence[Any] | np.ndarray, height: int, width: int, name: str) -> Threes:
     if not len(landmarks):
         return np.zeros((0, 3, 2))
     given = np.asarray(landmarks, float)

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy import fft, ndimage
 
 from ..seeds import philox
-from .poisson import stretch
+from .poisson import solve_laplace
 
 Where = Bool[np.ndarray, "h w"]
 Values = Float[np.ndarray, "h w 3"]
@@ -74,7 +74,7 @@ def _amplitude(grey: Plane, known: Where) -> Plane:
     if not found.any():
         return np.zeros(grey.shape, np.float32)
     found = np.minimum(_calmer(found, measured), LOUD * np.quantile(found[found > 0], 1 / 3))
-    found = stretch(found[..., None], ~measured)[..., 0]
+    found = solve_laplace(found[..., None], ~measured)[..., 0]
     side = BLOCK * found.shape[1], BLOCK * found.shape[0]
     large = np.asarray(Image.fromarray(found).resize(side, Image.Resampling.BILINEAR))
     return large[: grey.shape[0], : grey.shape[1]]

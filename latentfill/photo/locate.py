@@ -59,7 +59,7 @@ def find_faces(photo: Pixels, hole: Hole, hidden: Hole, size: int, alignment: Al
         others, turned = find_turned(photo, hidden, alignment.landmarks)
         faces = others or faces
     boxes = tuple(_box(face, *hole.shape) for face in faces)
-    return replace(_chosen(faces, hole, size, alignment), turned=turned, boxes=boxes)
+    return replace(_choose(faces, hole, size, alignment), turned=turned, boxes=boxes)
 
 
 def draw_feature(photo: Pixels, feature: str, name: str) -> np.ndarray:
@@ -86,19 +86,19 @@ def find_turned(photo: Pixels, hidden: Hole, landmarks: LandmarkSet) -> tuple[li
             f for f in _View(view, gap, Box(0, 0, *gap.shape), WHOLE_PIXELS).faces(landmarks, 0) if f.score >= SURE
         ]
         if max((f.score for f in faces), default=0) > max((f.score for f in best[0]), default=0):
-            best = [_turned(face, quarters, *photo.shape[:2]) for face in faces], 90 * quarters
+            best = [_turn_face(face, quarters, *photo.shape[:2]) for face in faces], 90 * quarters
     return best
 
 
-def _turned(face: Face, quarters: int, height: int, width: int) -> Face:
+def _turn_face(face: Face, quarters: int, height: int, width: int) -> Face:
     """A face in a photo of that size, from where it is in the photo turned to the right so often."""
     box = np.array([[face.left, face.top], [face.right, face.bottom]])
-    box, points, landmarks = (_turned_points(p, quarters, height, width) for p in (box, face.points, face.landmarks))
+    box, points, landmarks = (_turn_points(p, quarters, height, width) for p in (box, face.points, face.landmarks))
     (left, top), (right, bottom) = box.min(0).tolist(), box.max(0).tolist()
     return replace(face, left=left, top=top, right=right, bottom=bottom, points=points, landmarks=landmarks)
 
 
-def _turned_points(points: np.ndarray, quarters: int, height: int, width: int) -> np.ndarray:
+def _turn_points(points: np.ndarray, quarters: int, height: int, width: int) -> np.ndarray:
     for i in range(quarters):  # a quarter to the left takes what is on the right to the top
         points = np.stack([points[:, 1], (width, height)[(quarters - i) % 2] - points[:, 0]], 1)
     return points
@@ -133,7 +133,7 @@ def describe_doubts(faces: Sequence[Face], turned: int) -> tuple[str, ...]:
 def seen_by(placements: Sequence[Placement], hole: Hole) -> float:
     """The share of the hole that lies in any of the squares, 0 to 1; 0 of no hole."""
     total = np.count_nonzero(hole)
-    return float(np.count_nonzero(_covered(placements, hole)) / total) if total else 0.0
+    return float(np.count_nonzero(_cover(placements, hole)) / total) if total else 0.0
 
 
 def upright(points: Points, size: int, alignment: Alignment) -> Placement:
@@ -213,20 +213,20 @@ def _with_new(
     return [*faces, *new]
 
 
-def _chosen(faces: Sequence[Face], hole: Hole, size: int, alignment: Alignment) -> Found:
+def _choose(faces: Sequence[Face], hole: Hole, size: int, alignment: Alignment) -> Found:
     """Those of the faces, best first, that hold a part of the hole that no better one holds."""
     chosen: list[tuple[Face, Placement]] = []
     covered = np.zeros(hole.shape, bool)
     for face in sorted(faces, key=lambda face: -face.rank):
         placement = upright(face.points, size, alignment)
-        own = _covered([placement], hole) & ~covered
+        own = _cover([placement], hole) & ~covered
         if own.any():
             chosen.append((face, placement))
             covered |= own
     return Found(tuple(f for f, _ in chosen), tuple(p for _, p in chosen), len(faces) - len(chosen))
 
 
-def _covered(placements: Sequence[Placement], hole: Hole) -> np.ndarray:
+def _cover(placements: Sequence[Placement], hole: Hole) -> np.ndarray:
     covered = np.zeros(hole.shape, bool)
     for placement in placements:
         box = placement.box(*hole.shape)

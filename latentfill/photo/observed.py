@@ -29,7 +29,7 @@ Seen = Float[torch.Tensor, "_ _ _ _"]
 TILE, OVERLAP = 512, 128  # pixels of a large photo that are made to agree at a time: 16 filters of them fit the memory
 
 
-def agree(sight: Operator, guess: Images, told: Seen, where: Given) -> Images:
+def impose(sight: Operator, guess: Images, told: Seen, where: Given) -> Images:
     """The images nearest to the guess [n, 3, h, w] that agree with what was told where that counts.
 
     Large ones are made part by part. The parts overlap; since all that agree form a convex set, so do their means.
@@ -54,35 +54,35 @@ def agree(sight: Operator, guess: Images, told: Seen, where: Given) -> Images:
     return total / weights
 
 
-def images_of(original: Original) -> Images:
+def original_to_image(original: Original) -> Images:
     """The numbers of a photo as float32 [1, c, h, w] in [-1, 1], 16-bit ones as exactly as these can be."""
-    return image_of(np.asarray(original.values, np.float32) / np.float32(257 if original.bits == 16 else 1))
+    return levels_to_image(np.asarray(original.values, np.float32) / np.float32(257 if original.bits == 16 else 1))
 
 
-def image_of(levels: Float[np.ndarray, "_ _ _"]) -> Images:
+def levels_to_image(levels: Float[np.ndarray, "_ _ _"]) -> Images:
     """[h, w, c] in 0..255 -> [1, c, h, w] in [-1, 1]."""
     return torch.from_numpy(np.ascontiguousarray(levels.transpose(2, 0, 1), np.float32))[None] * GREY_LEVEL - 1
 
 
-def levels_of(images: Images) -> Float[np.ndarray, "_ _ _"]:
+def image_to_levels(images: Images) -> Float[np.ndarray, "_ _ _"]:
     """The inverse of `image_of`."""
     return np.ascontiguousarray(((images[0].permute(1, 2, 0) + 1) / GREY_LEVEL).numpy())
 
 
-def values_of(images: Images, like: Original) -> Values:
+def image_to_values(images: Images, like: Original) -> Values:
     """The inverse of `images_of`, rounded, for one image; as deep as another photo."""
     unit = 257 if like.bits == 16 else 1
     levels = (images.clamp(-1, 1)[0].permute(1, 2, 0) + 1) / GREY_LEVEL * unit
     return (levels + 0.5).floor().numpy().astype(like.values.dtype)
 
 
-def padded(values: torch.Tensor, side: int) -> torch.Tensor:
+def pad_to_blocks(values: torch.Tensor, side: int) -> torch.Tensor:
     """With the last row and column repeated up to whole blocks, as encoders of JPEG do."""
     h, w = values.shape[2:]
     return F.pad(values, (0, -w % side, 0, -h % side), mode="replicate")
 
 
-def enlarged(where: Given, sight: Operator) -> Given:
+def enlarge_blocks(where: Given, sight: Operator) -> Given:
     """For every pixel whether the block is known that it lies in."""
     return where.repeat_interleave(sight.linear.factor, 2).repeat_interleave(sight.linear.factor, 3)
 
@@ -93,7 +93,7 @@ JPEG_SHARE = 0.05  # of the mean divisor: the deviation of a JPEG's pixels, whic
 
 @final
 @dataclass(frozen=True, eq=False)
-class Observed:
+class Measurement:
     """What was seen of a photo: its numbers [1, c', h', w'] in [-1, 1], and how.
 
     `shown` is the same in the size and the colours that are wanted of it, enlarged smoothly: what is looked at.
@@ -122,10 +122,10 @@ class Observed:
     def where(self, hole: Hole) -> Known:
         """1 where a number is known, of a photo with as many more rows and columns as whole blocks need."""
         side = self.sight.linear.factor * self.sight.noise.side
-        return self.sight.where(padded(to_known(hole), side))
+        return self.sight.where(pad_to_blocks(to_known(hole), side))
 
 
-def cover(original: Original, hidden: Hole) -> Original:
+def fill_hidden(original: Original, hidden: Hole) -> Original:
     """The photo with what is hidden [H, W] continued from around: it shows wherever neighbours are averaged."""
     if not hidden.any() or hidden.all():
         return original
@@ -135,14 +135,16 @@ def cover(original: Original, hidden: Hole) -> Original:
     return replace(original, values=filled)
 
 
-def look(original: Original, sight: Operator, size: int, name: str = "the photo", most: int | None = None) -> Observed:
+def read_measurement(
+    original: Original, sight: Operator, size: int, name: str = "the photo", most: int | None = None
+) -> Measurement:
     """A photo as the observation that it is, by a model of `size` pixels.
 
     A small picture is one of the size wanted, divided by the factor; one of the model's size has its blocks averaged
     already. Raises ImageError for one that would get more than `most` pixels.
     """
     factor = sight.linear.factor
-    seen = images_of(original)
+    seen = original_to_image(original)
     if sight.linear.grey:
         seen = LinearOperator(grey=True)(seen)
     if factor > 1 and original.values.shape[:2] == (size, size):
@@ -155,18 +157,18 @@ def look(original: Original, sight: Operator, size: int, name: str = "the photo"
     if factor > 1:
         decoded = _decoded(sight.noise, seen)
         flat = decoded.mean((2, 3), keepdim=True).expand(-1, -1, height, width)
-        large = agree(Operator(LinearOperator(factor=factor)), flat, decoded, torch.ones_like(decoded[:, :1]))
+        large = impose(Operator(LinearOperator(factor=factor)), flat, decoded, torch.ones_like(decoded[:, :1]))
         alpha = original.alpha
         if alpha is not None:
             times = height // alpha.shape[0]
             alpha = alpha.repeat(times, 0).repeat(times, 1)
-        shown = replace(original, values=values_of(large, original), alpha=alpha)
+        shown = replace(original, values=image_to_values(large, original), alpha=alpha)
     elif sight.linear.grey:
-        shown = replace(original, values=values_of(seen, original))
+        shown = replace(original, values=image_to_values(seen, original))
     if sight.linear.grey:
         icc = original.icc if original.icc is None or profile_fits(original.icc, 3) else None
         shown = replace(shown, values=np.repeat(shown.values[..., :1], 3, 2), icc=icc)
-    return Observed(sight, seen, shown)
+    return Measurement(sight, seen, shown)
 
 
 def degrade(original: Original, sight: Operator, seed: int, name: str = "the photo") -> Original:
@@ -179,17 +181,17 @@ def degrade(original: Original, sight: Operator, seed: int, name: str = "the pho
     if not height or not width:
         raise ImageError(f"{name}: it is too small to be made {factor} times smaller", "Take a larger one.")
     alpha = original.photo().alpha
-    clear = original if alpha is None else cover(original, to_hole(is_transparent(alpha)))
-    images = images_of(clear)[:, :, : height * factor, : width * factor]
+    clear = original if alpha is None else fill_hidden(original, to_hole(is_transparent(alpha)))
+    images = original_to_image(clear)[:, :, : height * factor, : width * factor]
     seen = _decoded(sight.noise, simulate(sight, images, [seed]))
     alpha = None if original.alpha is None else original.alpha[factor // 2 :: factor, factor // 2 :: factor]
     alpha = None if alpha is None else np.ascontiguousarray(alpha[:height, :width])
-    values = values_of(seen, original)
+    values = image_to_values(seen, original)
     icc = original.icc if original.icc is None or profile_fits(original.icc, values.shape[2]) else None
     return replace(original, values=values, alpha=alpha, icc=icc)
 
 
-def sight_of(sight: Operator, placement: Placement) -> Operator:
+def crop_operator(sight: Operator, placement: Placement) -> Operator:
     """How a square that was cut from the photo shows what it does.
 
     The same if its pixels are the photo's; else noise becomes less where they are means of several, what is small is
@@ -209,7 +211,7 @@ def sight_of(sight: Operator, placement: Placement) -> Operator:
 
 def _decoded(reading: NoiseModel, seen: Images) -> Images:
     h, w = seen.shape[2:]
-    return reading.decode(reading.measure(padded(seen, reading.side)))[:, :, :h, :w]
+    return reading.decode(reading.measure(pad_to_blocks(seen, reading.side)))[:, :, :h, :w]
 
 
 def _deviation(reading: NoiseModel) -> float:

@@ -10,7 +10,7 @@ from scipy import ndimage
 from ..errors import ExtraError
 from ..faces.placement import Box
 from ..types import Hole, Pixels
-from .poisson import stretch
+from .poisson import solve_laplace
 
 Values = Float32[np.ndarray, "_ _ 3"]
 Known = Bool[np.ndarray, "_ _"]
@@ -46,11 +46,11 @@ def fill(
         return np.full_like(values, MIDDLE)
     small, there = values, known
     while (~there).sum() > BUDGET[how]:
-        small, there = _halved(small, there)
-    filled = _biharmonic(*_framed(small, ~there)) if how == "biharmonic" else _telea(small, ~there)
+        small, there = _halve(small, there)
+    filled = _biharmonic(*_fill_frame(small, ~there)) if how == "biharmonic" else _telea(small, ~there)
     if small is not values:
-        large = _resized(filled, known.shape, Image.Resampling.BICUBIC)
-        filled = large + _continued(values - large, known)
+        large = _resize(filled, known.shape, Image.Resampling.BICUBIC)
+        filled = large + _continue_smoothly(values - large, known)
     return np.where(known[..., None], values, np.clip(filled, 0, 255))
 
 
@@ -64,17 +64,17 @@ def diffuse(photo: Pixels, hole: Hole) -> Pixels:
         return photo.copy()
     if not known.any():
         return np.full_like(photo, round(MIDDLE))
-    guess = _continued(photo.astype(np.float32), known)
+    guess = _continue_smoothly(photo.astype(np.float32), known)
     return np.where(known[..., None], photo, np.rint(guess).astype(np.uint8))
 
 
-def _framed(values: Values, missing: Known) -> tuple[Values, Known]:
+def _fill_frame(values: Values, missing: Known) -> tuple[Values, Known]:
     """The hole without the outermost pixels, which get what `diffuse` says: a bent surface would run away there."""
     frame = ndimage.binary_erosion(missing, iterations=3, border_value=1)  # near known pixels it has no room to
     frame[1:-1, 1:-1] = False
     if not frame.any() or missing.all():
         return values, missing
-    return np.where(frame[..., None], _continued(values, ~missing), values), missing & ~frame
+    return np.where(frame[..., None], _continue_smoothly(values, ~missing), values), missing & ~frame
 
 
 def _known(photo: np.ndarray, hole: Hole) -> Known:
@@ -84,7 +84,7 @@ def _known(photo: np.ndarray, hole: Hole) -> Known:
     return known
 
 
-def _continued(values: Values, known: Known) -> Values:
+def _continue_smoothly(values: Values, known: Known) -> Values:
     """The values with a membrane over the hole, which nothing but the known pixels at its edge holds.
 
     A hole that is large, has a long edge, or is so fine that most of it touches known pixels, is filled so on a smaller
@@ -97,23 +97,23 @@ def _continued(values: Values, known: Known) -> Values:
     edge = sum(np.count_nonzero(a != b) for a, b in ((framed[1:], framed[:-1]), (framed[:, 1:], framed[:, :-1])))
     if missing.size <= LARGEST and edge <= min(LONGEST, FINEST * np.count_nonzero(missing)):
         result = values.copy()
-        result[box.slices] = stretch(values[box.slices], missing)
+        result[box.slices] = solve_laplace(values[box.slices], missing)
         return result
-    small, there = _halved(values, known)
-    small = small if there.all() else _continued(small, there)
-    return np.where(known[..., None], values, _resized(small, known.shape, Image.Resampling.BILINEAR))
+    small, there = _halve(values, known)
+    small = small if there.all() else _continue_smoothly(small, there)
+    return np.where(known[..., None], values, _resize(small, known.shape, Image.Resampling.BILINEAR))
 
 
-def _halved(values: Values, known: Known) -> tuple[Values, Known]:
+def _halve(values: Values, known: Known) -> tuple[Values, Known]:
     """Means of the known pixels, at half the size; those of a mirrored picture are the mirrored ones."""
     shape = tuple((side + 1) // 2 for side in known.shape)
     weights = known[..., None].astype(np.float32)
-    total, weight = (_resized(part, shape, Image.Resampling.BILINEAR) for part in (values * weights, weights))
+    total, weight = (_resize(part, shape, Image.Resampling.BILINEAR) for part in (values * weights, weights))
     there = weight > LEAST
     return total / np.where(there, weight, 1), there[..., 0]
 
 
-def _resized(
+def _resize(
     values: Float32[np.ndarray, "_ _ c"], shape: tuple[int, ...], method: Image.Resampling
 ) -> Float32[np.ndarray, "_ _ c"]:
     planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(values, 2, 0)]

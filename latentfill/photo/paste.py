@@ -11,7 +11,7 @@ from scipy import ndimage
 from ..faces.placement import Box, Placement
 from ..types import Hole
 from .grain import grain as grain_of
-from .poisson import stretch
+from .poisson import solve_laplace
 
 Photo = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
 Values = Float32[np.ndarray, "h w 3"]
@@ -79,15 +79,15 @@ def paste(
     for number, (box, gap) in enumerate(_parts(hole, there)):
         known = there[box.slices]
         values = np.asarray(photo[box.slices], np.float32) / unit
-        generated, near, covered, scale = _composed(pieces, box)
+        generated, near, covered, scale = _compose(pieces, box)
         covered &= gap
         if blend == "poisson" and covered.any():
             absent = ~(covered | (known & near))
-            generated += stretch(values - generated, covered, absent)
+            generated += solve_laplace(values - generated, covered, absent)
         filled = np.where(covered[..., None], generated, values)
         left = gap & ~covered
         if left.any():
-            found, scale[left] = _continued(beyond, box, filled.clip(0, 255), ~known & ~covered)
+            found, scale[left] = _fill_beyond(beyond, box, filled.clip(0, 255), ~known & ~covered)
             filled[left] = found[left]
         if grain and (scale[gap] > 1).any():
             noise = grain_of(values, known, float(np.median(scale[gap])), seed + (number << 64))
@@ -125,7 +125,7 @@ def _parts(hole: Hole, known: Where) -> Iterator[tuple[Box, Where]]:
         yield box, gap
 
 
-def _composed(pieces: Sequence[Piece], box: Box) -> tuple[Values, Where, Where, Plane]:
+def _compose(pieces: Sequence[Piece], box: Box) -> tuple[Values, Where, Where, Plane]:
     """What the pieces show in a box; where that means anything, where a piece covers it, and their scale there."""
     total, scale = np.zeros(box.shape, np.float32), np.zeros(box.shape, np.float32)
     values, covered = np.zeros((*box.shape, 3), np.float32), np.zeros(box.shape, bool)
@@ -150,7 +150,7 @@ def _composed(pieces: Sequence[Piece], box: Box) -> tuple[Values, Where, Where, 
     return values, total > 0, covered, scale
 
 
-def _continued(beyond: Beyond | None, box: Box, values: Values, wanted: Where) -> tuple[Values, float]:
+def _fill_beyond(beyond: Beyond | None, box: Box, values: Values, wanted: Where) -> tuple[Values, float]:
     """What `beyond` says of the pixels that are wanted, and its scale."""
     if beyond is None:
         raise ValueError("no piece covers all of the hole, and there is no `beyond` for the rest")

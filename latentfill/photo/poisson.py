@@ -20,7 +20,7 @@ DIRECT = 100_000  # unknowns: 0.5 s. More come from scattered or very long holes
 RESIDUAL = 1e-6  # of the iterations, as a share of what pulls
 
 
-def stretch(values: Values, inside: Where, absent: Where | None = None) -> Float32[np.ndarray, "h w c"]:
+def solve_laplace(values: Values, inside: Where, absent: Where | None = None) -> Float32[np.ndarray, "h w c"]:
     """The values [h, w, c], with those `inside` replaced by what solves Laplace's equation there.
 
     It minimises the squared differences over all pairs of neighbours of which one is inside. Pixels that are `absent`,
@@ -39,16 +39,16 @@ def stretch(values: Values, inside: Where, absent: Where | None = None) -> Float
     if not inside.any():
         return result
     cells, covered = _cells(inside)
-    nodes = _nodes(cells, inside & ~_surrounded(covered))
-    stiffness, pull = _springs(values, inside, there, covered, nodes)
+    nodes = _nodes(cells, inside & ~_is_surrounded(covered))
+    stiffness, pull = _assemble(values, inside, there, covered, nodes)
     _add_cells(stiffness, cells, nodes)
-    spread = _spread(nodes)
+    spread = _interpolation(nodes)
     count = len(nodes.free) + len(nodes.hanging)
     rows, columns, entries = (np.concatenate(part) for part in stiffness)
     matrix = coo_array((entries, (rows, columns)), shape=(count, count)).tocsr()
-    solved = _solved((spread.T @ matrix @ spread).tocsr(), spread.T @ pull)
+    solved = _solve((spread.T @ matrix @ spread).tocsr(), spread.T @ pull)
     for i in range(values.shape[2]):
-        film = _unfolded(nodes, solved[:, i].astype(np.float32), inside.shape)
+        film = _expand_nodes(nodes, solved[:, i].astype(np.float32), inside.shape)
         np.copyto(result[..., i], film, where=inside)
     return result
 
@@ -92,7 +92,7 @@ def _cells(inside: Where) -> tuple[list[_Cells], Where]:
     return cells, np.pad(taken, 1)
 
 
-def _surrounded(covered: Where) -> Where:
+def _is_surrounded(covered: Where) -> Where:
     return np.asarray(covered[:-1, :-1] & covered[1:, :-1] & covered[:-1, 1:] & covered[1:, 1:])
 
 
@@ -113,7 +113,7 @@ def _nodes(cells: list[_Cells], fine: Where) -> _Nodes:
     return _Nodes(free, hanging, ends, number)
 
 
-def _springs(
+def _assemble(
     values: Values, inside: Where, there: Where, covered: Where, nodes: _Nodes
 ) -> tuple[Entries, Float64[np.ndarray, "n c"]]:
     """Between neighbouring pixels, where there are no larger cells; half of one at the side of a cell."""
@@ -161,7 +161,7 @@ def _add(stiffness: Entries, rows: np.ndarray, columns: np.ndarray, values: np.n
         part.append(more)
 
 
-def _spread(nodes: _Nodes) -> csr_array:
+def _interpolation(nodes: _Nodes) -> csr_array:
     """From the free nodes to all: a hanging one is the mean of its ends."""
     free, hanging = len(nodes.free), len(nodes.hanging)
     rows = np.concatenate([np.arange(free), np.repeat(free + np.arange(hanging), 2)])
@@ -170,7 +170,7 @@ def _spread(nodes: _Nodes) -> csr_array:
     return coo_array((entries, (rows, columns)), shape=(free + hanging, free)).tocsr()
 
 
-def _solved(matrix: csr_array, right: Float64[np.ndarray, "n c"]) -> Float64[np.ndarray, "n c"]:
+def _solve(matrix: csr_array, right: Float64[np.ndarray, "n c"]) -> Float64[np.ndarray, "n c"]:
     if matrix.shape[0] <= DIRECT:  # symmetric and positive: no pivoting is needed
         factor = splu(matrix.tocsc(), "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
         return np.asarray(factor.solve(right))
@@ -180,7 +180,9 @@ def _solved(matrix: csr_array, right: Float64[np.ndarray, "n c"]) -> Float64[np.
     return np.asarray(scale[:, None] * np.stack(found, 1))
 
 
-def _unfolded(nodes: _Nodes, values: Float32[np.ndarray, " n"], shape: tuple[int, int]) -> Float32[np.ndarray, "_ _"]:
+def _expand_nodes(
+    nodes: _Nodes, values: Float32[np.ndarray, " n"], shape: tuple[int, int]
+) -> Float32[np.ndarray, "_ _"]:
     """The values of all pixels: from every 2**k-th to all, each time filling up the means and setting the nodes."""
     rows, columns = np.divmod(nodes.free, shape[1])
     film = np.zeros((1, 1), np.float32)

@@ -8,14 +8,24 @@ import torch
 from ..faces.placement import Box
 from ..images.photos import Values
 from ..types import Hole
-from .colour import spread
-from .observed import Observed, agree, enlarged, image_of, images_of, levels_of, padded, sight_of, values_of
+from .colour import propagate_colour
+from .observed import (
+    Measurement,
+    crop_operator,
+    enlarge_blocks,
+    image_to_levels,
+    image_to_values,
+    impose,
+    levels_to_image,
+    original_to_image,
+    pad_to_blocks,
+)
 from .paste import Piece
 
 FADE = 0.15  # of a square's side: over so much of it, what the model drew goes over into what is around
 
 
-def restore(observed: Observed, hole: Hole, pieces: Sequence[Piece]) -> Values:
+def restore(observed: Measurement, hole: Hole, pieces: Sequence[Piece]) -> Values:
     """The photo [H, W, 3] in colour and at the size wanted, as deep as it was, in agreement with what was seen of it.
 
     In the squares of the pieces it is what agrees and is nearest to these; beyond, what agrees and is smoothest, with
@@ -27,38 +37,42 @@ def restore(observed: Observed, hole: Hole, pieces: Sequence[Piece]) -> Values:
     factor = sight.linear.factor
     unit = factor * sight.noise.side
     where = observed.where(hole)
-    seen = padded(observed.seen, sight.noise.side)
+    seen = pad_to_blocks(observed.seen, sight.noise.side)
     told = sight.noise.measure(
         seen if sight.linear.grey else seen.expand(-1, 3, -1, -1)
     )  # a grey file may show colours
-    colours = padded(images_of(shown).expand(-1, 3, -1, -1), unit)
-    flat = (colours * enlarged(where, sight)).sum((2, 3), keepdim=True) / enlarged(where, sight).sum().clamp_min(1)
-    whole = len(pieces) == 1 and sight_of(sight, pieces[0].placement) is sight and pieces[0].placement.size == height
-    made = colours if whole and height == width else agree(sight, flat.expand_as(colours), told, where)
-    made = torch.where(enlarged(where, sight) == 1, made, colours)
+    colours = pad_to_blocks(original_to_image(shown).expand(-1, 3, -1, -1), unit)
+    flat = (colours * enlarge_blocks(where, sight)).sum((2, 3), keepdim=True) / enlarge_blocks(
+        where, sight
+    ).sum().clamp_min(1)
+    whole = (
+        len(pieces) == 1 and crop_operator(sight, pieces[0].placement) is sight and pieces[0].placement.size == height
+    )
+    made = colours if whole and height == width else impose(sight, flat.expand_as(colours), told, where)
+    made = torch.where(enlarge_blocks(where, sight) == 1, made, colours)
     sure = torch.zeros(made.shape[2:])
     for piece in pieces:
-        box = _aligned(piece.placement.box(height, width), unit)
+        box = _align_to_blocks(piece.placement.box(height, width), unit)
         rows, columns = box.slices
         part = np.s_[..., rows, columns]
-        drawn = image_of(piece.placement.back(piece.values, box))
+        drawn = levels_to_image(piece.placement.back(piece.values, box))
         depth = torch.from_numpy(piece.placement.depth(box))
         share = torch.ones_like(depth) if whole else (depth / (FADE * piece.placement.size)).clamp(0, 1)
         share = share * share * (3 - 2 * share)  # without a kink at either end
         down, across = (slice(s.start // factor, s.stop // factor) for s in box.slices)
         small = np.s_[..., down, across]
         guess = torch.where(depth >= 0, drawn, made[part])
-        agreeing = agree(sight, guess, told[small], where[small])
+        agreeing = impose(sight, guess, told[small], where[small])
         made[part] = torch.lerp(made[part], agreeing, share)
         sure[part] += share * (1 - sure[part])
     if sight.linear.grey and not whole:
         squares = [piece.placement for piece in pieces]
         boxes, sides = [at.box(height, width) for at in squares], [at.scale * at.size for at in squares]
-        made = image_of(spread(levels_of(made), sure.numpy(), boxes, sides))
-    return values_of(made[:, :, :height, :width], shown)
+        made = levels_to_image(propagate_colour(image_to_levels(made), sure.numpy(), boxes, sides))
+    return image_to_values(made[:, :, :height, :width], shown)
 
 
-def _aligned(box: Box, unit: int) -> Box:
+def _align_to_blocks(box: Box, unit: int) -> Box:
     """Grown to whole blocks."""
     low, high = (box.top, box.left), (box.bottom, box.right)
     return Box(*(at // unit * unit for at in low), *(-(-at // unit) * unit for at in high))

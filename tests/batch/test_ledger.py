@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latentfill.batch.records import Ledger, Row, blank, crop_names, give_stems
+from latentfill.batch.records import Records, Row, assign_stems, blank, crop_names
 from latentfill.files.naming import LONGEST
 from latentfill.images.photos import Source
 
@@ -23,12 +23,12 @@ def wish(row):
 
 
 def stems(paths, ledger, numbered=True):
-    return [row.stem for row, _ in give_stems([row(path) for path in paths], ledger, wish, numbered=numbered)]
+    return [row.stem for row, _ in assign_stems([row(path) for path in paths], ledger, wish, numbered=numbered)]
 
 
 @pytest.fixture
 def ledger(tmp_path):
-    found = Ledger(tmp_path / "photos.jsonl")
+    found = Records(tmp_path / "photos.jsonl")
     yield found
     found.close()
 
@@ -42,7 +42,7 @@ def test_names_that_would_collide_are_told_apart(ledger):
 
 @given(st.lists(st.from_regex(r"([ab]/)?[aA](-2|-2-2|--a|\.jpg)?(~2)?\.(jpg|png)", fullmatch=True), unique=True))
 def test_no_two_crops_ever_have_one_name(tmp_path_factory, paths):
-    ledger = Ledger(tmp_path_factory.mktemp("names") / "photos.jsonl")
+    ledger = Records(tmp_path_factory.mktemp("names") / "photos.jsonl")
     crops = [name.casefold() for stem in stems(paths, ledger) for name in crop_names(stem, 4)]
     ledger.close()
     assert len(set(crops)) == len(crops) == 4 * len(paths)
@@ -54,17 +54,17 @@ def test_a_name_longer_than_file_systems_take_is_cut_and_stays_its_own(ledger):
 
 
 def test_what_was_written_is_known_again(tmp_path):
-    first = Ledger(tmp_path / "photos.jsonl")
+    first = Records(tmp_path / "photos.jsonl")
     first.add(row("a.jpg", stem="a", crops=2, signatures=("00", "ff")))
     first.add(row("b.jpg", stem="b", kind="no face", reason="no face found"))
     first.add(row("b.jpg", stem="b", crops=1))
     first.close()
     with (tmp_path / "photos.jsonl").open("a") as file:
         file.write('{"path": "c.jpg", "fi')  # killed here
-    second = Ledger(tmp_path / "photos.jsonl")
+    second = Records(tmp_path / "photos.jsonl")
     second.add(row("d.jpg", stem="d"))
     second.close()
-    third = Ledger(tmp_path / "photos.jsonl")
+    third = Records(tmp_path / "photos.jsonl")
     third.close()
     assert [found.path for found in third.rows.values()] == ["a.jpg", "b.jpg", "d.jpg"]
     assert (
@@ -74,24 +74,24 @@ def test_what_was_written_is_known_again(tmp_path):
 
 def test_a_changed_photo_keeps_its_stem_and_is_new(ledger):
     ledger.add(row("a.jpg", stem="odd name"))
-    ((found, known),) = give_stems([row("a.jpg", bytes=6)], ledger, wish, numbered=True)
+    ((found, known),) = assign_stems([row("a.jpg", bytes=6)], ledger, wish, numbered=True)
     assert known is None and found.stem == "odd name"
 
 
 def test_a_moved_photo_is_known_and_one_of_the_same_name_and_size_is_not(tmp_path):
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "a.bmp").write_bytes(b"12345")
-    old = Ledger(tmp_path / "photos.jsonl")
+    old = Records(tmp_path / "photos.jsonl")
     old.add(row("a.bmp", folder=str(tmp_path / "here"), stem="a"))
     old.add(row("b.bmp", folder=str(tmp_path / "gone"), stem="b"))
     old.close()
-    ledger = Ledger(tmp_path / "photos.jsonl")
+    ledger = Records(tmp_path / "photos.jsonl")
     new = [row(name, folder=str(tmp_path / "there")) for name in ("a.bmp", "b.bmp")]
-    (a, a_known), (b, b_known) = give_stems(new, ledger, wish, numbered=True)
+    (a, a_known), (b, b_known) = assign_stems(new, ledger, wish, numbered=True)
     ledger.close()
     assert a_known is None and a.stem == "a.bmp"
     assert b_known and b.stem == "b"
-    again = Ledger(tmp_path / "photos.jsonl")
+    again = Records(tmp_path / "photos.jsonl")
     again.close()
     assert {str(tmp_path / "here"), str(tmp_path / "there")} == {
         row.file.rsplit("/", 1)[0] for row in again.rows.values()

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from latentfill.batch.workers import Killed, share_out
+from latentfill.batch.workers import Killed, run_in_pool
 from latentfill.errors import LatentfillError
 from latentfill.stopping import StopSignal
 
@@ -18,13 +18,13 @@ REFUSE = "(_ for _ in ()).throw(__import__('latentfill.errors').errors.Latentfil
 @pytest.mark.parametrize("workers", [1, 3])
 def test_every_task_is_done_once(workers):
     tasks = [f"{i} ** 2" for i in range(20)]
-    done = list(share_out(eval, tasks, workers))
+    done = list(run_in_pool(eval, tasks, workers))
     assert sorted(done) == sorted((f"{i} ** 2", i**2) for i in range(20))
 
 
 def test_a_killed_process_costs_its_task_alone_and_says_why():
     tasks = ["1", KILL, "2", LEAVE, "3", KILL, "4"]
-    done = list(share_out(eval, tasks, 2))
+    done = list(run_in_pool(eval, tasks, 2))
     assert sorted(value for _, value in done if isinstance(value, int)) == [1, 2, 3, 4]
     lost = sorted((task, value.reason) for task, value in done if isinstance(value, Killed))
     assert [task for task, _ in lost] == sorted([KILL, KILL, LEAVE])
@@ -34,14 +34,14 @@ def test_a_killed_process_costs_its_task_alone_and_says_why():
 
 def test_what_stops_all_work_is_raised_as_it_is_and_leaves_no_process():
     with pytest.raises(LatentfillError, match="no disk") as caught:
-        list(share_out(eval, ["1", REFUSE, *["__import__('time').sleep(0.01)"] * 50], 2))
+        list(run_in_pool(eval, ["1", REFUSE, *["__import__('time').sleep(0.01)"] * 50], 2))
     assert caught.value.cure == "Buy one."
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
-        list(share_out(eval, ["1", "1 / 0"], 2))
+        list(run_in_pool(eval, ["1", "1 / 0"], 2))
 
 
 def test_closing_ends_the_processes():
-    work = share_out(eval, ["__import__('os').getpid()"] * 5 + ["__import__('time').sleep(60)"] * 5, 2)
+    work = run_in_pool(eval, ["__import__('os').getpid()"] * 5 + ["__import__('time').sleep(60)"] * 5, 2)
     pids = {next(work)[1] for _ in range(2)}
     work.close()
     for pid in pids:
@@ -71,7 +71,7 @@ def test_a_signal_ends_the_tasks_but_not_those_in_hand(workers, number, capsys):
             yield str(i)
 
     try:
-        done = [value for _, value in share_out(eval, stop.until(tasks()), workers)]
+        done = [value for _, value in run_in_pool(eval, stop.until(tasks()), workers)]
     finally:
         stop.restore()
     assert sorted(done) == list(range(7)) and stop.came
@@ -119,4 +119,4 @@ def test_whatever_ends_the_parent_ends_its_workers_in_the_middle_of_a_task(numbe
 def test_want_of_memory_comes_back_as_what_it_is():
     short = "(_ for _ in ()).throw(RuntimeError('DefaultCPUAllocator: can\\'t allocate memory'))"
     with pytest.raises(MemoryError, match="DefaultCPUAllocator"):
-        list(share_out(eval, [short], 2))
+        list(run_in_pool(eval, [short], 2))

@@ -242,7 +242,7 @@ def test_a_batch_that_kills_its_worker_is_halved_until_the_one_is_found(complete
             bad = any(item.source.name == "005.png" for item in task)
             yield task, workers.Killed("its process was killed by SIGKILL") if bad else work(task)
 
-    monkeypatch.setattr("latentfill.batch.complete.share_out", share_out)
+    monkeypatch.setattr("latentfill.batch.complete.run_in_pool", share_out)
     assert complete("--batch-size", 4, "--workers", 2) == 1
     told = capsys.readouterr()
     assert told.out.count(".png") == 7 and "005.png: its process was killed" in told.err

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from latentfill.images.blending import poisson
 from latentfill.images.incomplete import Incomplete
 from latentfill.photo import poisson as membrane
-from latentfill.photo.poisson import stretch
+from latentfill.photo.poisson import solve_laplace
 
 
 def drawn(*shape, seed=0):
@@ -48,7 +48,7 @@ def test_small_holes_equal_a_dense_solve(grid):
     """1 is in the hole, 2 is absent."""
     inside, absent = np.array(grid) == 1, np.array(grid) == 2
     values = 255 * drawn(5, 6, 2)
-    np.testing.assert_allclose(stretch(values, inside, absent), dense(values, inside, absent), atol=1e-3)
+    np.testing.assert_allclose(solve_laplace(values, inside, absent), dense(values, inside, absent), atol=1e-3)
 
 
 def large(name, h=260, w=300):
@@ -70,16 +70,16 @@ def test_large_holes_equal_an_exact_solve(name, direct, monkeypatch):
     inside, values = large(name), drawn(260, 300, 3)
     images = torch.from_numpy(values).permute(2, 0, 1)[None]
     exact = poisson(Incomplete(images, torch.from_numpy(~inside).double()[None, None]), torch.zeros_like(images))
-    found = stretch(255 * values, inside)
+    found = solve_laplace(255 * values, inside)
     assert np.abs(found - 255 * exact[0].permute(1, 2, 0).numpy()).max() < 0.25
 
 
 def test_a_large_hole_takes_few_unknowns(monkeypatch):
     sizes = []
-    monkeypatch.setattr(membrane, "_solved", lambda a, b, solve=membrane._solved: sizes.append(len(b)) or solve(a, b))
+    monkeypatch.setattr(membrane, "_solve", lambda a, b, solve=membrane._solve: sizes.append(len(b)) or solve(a, b))
     inside = np.zeros((500, 500), bool)
     inside[20:480, 20:480] = True
-    stretch(drawn(500, 500, 1), inside)
+    solve_laplace(drawn(500, 500, 1), inside)
     assert sizes[0] < inside.sum() / 6
 
 
@@ -89,7 +89,7 @@ def test_a_plane_is_continued_exactly(name):
     values = np.stack([x, 200 - y, x / 3 + y / 5], -1)
     inside = np.pad(large(name)[1:-1, 1:-1], 1)  # at the border nothing would hold it
     hidden = np.where(inside[..., None], 1e9, values)
-    assert np.abs(stretch(hidden, inside) - values).max() < 0.01
+    assert np.abs(solve_laplace(hidden, inside) - values).max() < 0.01
 
 
 @settings(deadline=None, max_examples=20)
@@ -97,7 +97,7 @@ def test_a_plane_is_continued_exactly(name):
 def test_it_stays_between_what_holds_it_and_leaves_that_alone(h, w, share, seed):
     inside, values = drawn(h, w, seed=seed) < share, drawn(h, w, 1, seed=seed + 1).astype(np.float32)
     inside[0, 0] = False
-    found = stretch(values, inside)
+    found = solve_laplace(values, inside)
     held = values[~inside]
     assert np.array_equal(found[~inside], held)
     assert found.min() >= held.min() - 1e-3 and found.max() <= held.max() + 1e-3
@@ -105,20 +105,20 @@ def test_it_stays_between_what_holds_it_and_leaves_that_alone(h, w, share, seed)
 
 def test_what_nothing_holds_is_0():
     values, inside = np.ones((40, 40, 1)), np.ones((40, 40), bool)
-    assert not stretch(values, inside).any()
+    assert not solve_laplace(values, inside).any()
     absent = np.zeros((40, 40), bool)
     absent[5:15, 5:15], inside[30] = True, False
     inside[8:12, 8:12] = True
     absent[8:12, 8:12] = False
-    found = stretch(values, inside, absent)
+    found = solve_laplace(values, inside, absent)
     assert not found[8:12, 8:12].any() and np.allclose(found[20:30], 1, atol=1e-4)
 
 
 def test_no_hole_is_no_change():
     values = drawn(5, 7, 3)
-    assert np.array_equal(stretch(values, np.zeros((5, 7), bool)), values.astype(np.float32))
+    assert np.array_equal(solve_laplace(values, np.zeros((5, 7), bool)), values.astype(np.float32))
 
 
 def test_sizes_must_agree():
     with pytest.raises(ValueError, match=r"values are \(5, 7, 3\) but the hole is \(5, 6\)"):
-        stretch(drawn(5, 7, 3), np.zeros((5, 6), bool))
+        solve_laplace(drawn(5, 7, 3), np.zeros((5, 6), bool))

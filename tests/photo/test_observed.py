@@ -13,7 +13,7 @@ from latentfill.images.photos import Original
 from latentfill.images.pixels import to_grey
 from latentfill.options import CompleteOptions, NetworkOptions, PhotoOptions
 from latentfill.photo.crop import cut_observed
-from latentfill.photo.observed import degrade, look, sight_of
+from latentfill.photo.observed import crop_operator, degrade, read_measurement
 from latentfill.photo.paste import Piece
 from latentfill.photo.restore import restore
 
@@ -92,7 +92,7 @@ def test_in_the_hole_nothing_was_seen(observe, size):
 
 
 def test_a_hole_may_have_the_size_of_what_is_seen_or_of_what_is_wanted():
-    observed = look(Original(FACE.values[:32, :32]), parse_operator("lowres:4"), 16)
+    observed = read_measurement(Original(FACE.values[:32, :32]), parse_operator("lowres:4"), 16)
     small, large = np.zeros((32, 32), np.uint8), np.zeros((128, 128), np.uint8)
     small[3:5, 2:9], large[12:20, 8:36] = 255, 255
     assert np.array_equal(observed.hole(small), observed.hole(large))
@@ -104,7 +104,7 @@ def test_a_hole_may_have_the_size_of_what_is_seen_or_of_what_is_wanted():
 
 def test_a_square_shows_what_the_photo_does_as_far_as_its_pixels_are_the_same():
     def seen(text, side, size=64, left=0):
-        return sight_of(parse_operator(text), Placement.square(left, 0, side, size)).name
+        return crop_operator(parse_operator(text), Placement.square(left, 0, side, size)).name
 
     assert seen("lowres:4+noise:10", 64) == "lowres:4+noise:10"
     assert seen("lowres:4", 64, left=2) == "lowres:4" and seen("jpeg:10", 64, left=8) == "jpeg:10"
@@ -118,7 +118,7 @@ def test_a_square_shows_what_the_photo_does_as_far_as_its_pixels_are_the_same():
 def test_what_the_model_drew_is_met_in_the_middle_of_its_square_and_goes_on_along_what_is_like_it():
     levels = np.full((96, 96, 1), 20, np.uint8)
     levels[:, 24:72] = 120
-    observed = look(Original(levels), parse_operator("grey"), 16)
+    observed = read_measurement(Original(levels), parse_operator("grey"), 16)
     piece = Piece(Placement.square(20, 30, 48, 16), np.full((16, 16, 3), [200.0, 100.0, 50.0], np.float32))
     made = restore(observed, np.zeros((96, 96), np.uint8), [piece])
     assert np.array_equal(to_grey(made), levels)
@@ -129,7 +129,7 @@ def test_what_the_model_drew_is_met_in_the_middle_of_its_square_and_goes_on_alon
 
 
 def test_several_squares_colour_no_more_than_one():
-    observed = look(Original(np.full((96, 96, 1), 120, np.uint8)), parse_operator("grey"), 16)
+    observed = read_measurement(Original(np.full((96, 96, 1), 120, np.uint8)), parse_operator("grey"), 16)
     drawn = np.full((16, 16, 3), [200.0, 100.0, 50.0], np.float32)
     pieces = [Piece(Placement.square(x, 30, 32, 16), drawn) for x in (10, 24, 50)]
     colour = np.ptp(restore(observed, np.zeros((96, 96), np.uint8), pieces).astype(int), axis=2)
@@ -138,7 +138,7 @@ def test_several_squares_colour_no_more_than_one():
 
 def test_a_large_photo_agrees_in_all_its_parts():
     photo = degrade(Original(ASTRONAUT), parse_operator("lowres:2"), 0)
-    large = look(photo, parse_operator("lowres:2"), 16).shown
+    large = read_measurement(photo, parse_operator("lowres:2"), 16).shown
     assert np.abs(degrade(large, parse_operator("lowres:2"), 0).values.astype(int) - photo.values).max() <= 1
 
 
@@ -171,7 +171,7 @@ def test_misuse_is_told():
     with pytest.raises(ValueError, match="nothing is asked"):
         latentfill.fill(FACE, gan=PLAIN)
     with pytest.raises(ImageError, match="it would have 16 million pixels"):
-        look(Original(np.zeros((2000, 2000, 1), np.uint8)), parse_operator("lowres:2"), 16, most=10**7)
+        read_measurement(Original(np.zeros((2000, 2000, 1), np.uint8)), parse_operator("lowres:2"), 16, most=10**7)
     with pytest.raises(ImageError, match="too small to be made 8 times smaller"):
         degrade(Original(FACE.values[:7, :20]), parse_operator("lowres:8"), 0)
     grey = build(NetworkOptions(size=16, base=4, latent=6, channels=1))
