@@ -14,6 +14,7 @@ from typing import Any, TypeVar, get_type_hints
 import tyro
 
 from ..errors import LatentfillError, explain
+from ..options import refuse_removed
 
 T = TypeVar("T")
 command: ContextVar[str] = ContextVar("command", default="latentfill")  # as it was given, for reports
@@ -41,6 +42,7 @@ def read_options(options: type[T], verb: str, argv: Sequence[str]) -> T:
     argv = _expand_counts(argv)
     config = _take(argv, "--config")
     from_file = _read_yaml(Path(_expand(config))) if config else {}
+    refuse_removed({name: _find_value(name, argv, from_file) for name in ("method", "preset")})
     default = make_default(options, argv, from_file)
     for key, value in from_file.items():
         default = _set(default, key, value, config or "")
