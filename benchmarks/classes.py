@@ -24,7 +24,7 @@ from latentfill.images.pixels import batch_to_images, grid, to_pixels
 from latentfill.options import COMPLETE_PRESETS, GAN_PRESETS, RunOptions
 from latentfill.runs.data import Dataset
 from latentfill.seeds import philox
-from latentfill.training.completers import draw_known, psnr
+from latentfill.training.completions import draw_known, psnr
 from latentfill.training.gan import train
 from latentfill.types import Images, PixelBatch
 

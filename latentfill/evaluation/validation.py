@@ -15,7 +15,7 @@ from ..images.pixels import to_pixels
 from ..options import COMPLETE_PRESETS, CompleteOptions
 from ..runs.health import Others
 from ..runs.record import Curve, Curves, Summary
-from ..training.completers import SCORED_HOLE_STREAM, SCORED_HOLES, draw_known, psnr, row
+from ..training.completions import SCORED_HOLE_STREAM, SCORED_HOLES, draw_known, psnr, row
 from ..types import Images, Known, PixelBatch
 from .feature_spaces import SPACES
 from .statistics import frechet, kernel

@@ -21,7 +21,7 @@ from ..gan.layers import use_process_group
 from ..options import RunOptions, TrainOptions
 from ..types import Images
 from . import checkpoints
-from .data import Dataset, write_rejected
+from .data import Dataset, check_pictures, split, write_rejected
 from .dry_run import dry_run
 from .folder import Subject, check_same, claim, origin, write_options
 from .health import COMPARED, CURES, ROLLBACKS, Alarm, Symptom, Trouble, Watchdog, WatchdogState, alarm, not_finite
@@ -354,3 +354,16 @@ def run_training(
 def in_images(options: TrainOptions, pictures: int) -> TrainOptions:
     """The same options with epochs turned into images seen, so many for all pictures once."""
     return replace(options, images_seen=max(1, round(options.epochs * pictures))) if options.epochs else options
+
+
+def prepare_pictures(
+    data: Dataset, size: int, channels: int, options: TrainOptions, held_out: int = 0
+) -> tuple[Dataset, Images | None, TrainOptions]:
+    """The pictures to learn from, those that are held out, and the options in images seen.
+
+    Raises ValueError for pictures of another shape, DataError if they are fewer than a batch.
+    """
+    pictures, kept = split(data, held_out)
+    pictures = pictures or data
+    check_pictures(pictures, size, channels, options.batch_size, options.batch_size)
+    return pictures, kept, in_images(options, len(pictures))

@@ -1,15 +1,13 @@
-"""Noise on D's input, which gives reals and fakes a common ground where there was none.
+"""Regularisers of D's input: instance noise, augmentation, and the reference batches of virtual batch norm.
 
 Sønderby et al. (2017), "Amortised MAP inference for image super-resolution" (instance noise), and Arjovsky and Bottou
 (2017), "Towards principled methods for training generative adversarial networks".
 
-Changes made to reals and fakes alike before D sees them, so that few pictures are not learnt by heart.
+Augmentation of reals and fakes alike before D sees them, so that few pictures are not learnt by heart.
 
 Zhao et al. (2020), "Differentiable augmentation for data-efficient GAN training" (DiffAugment): colour, translation and
 cutout, with their ranges. G learns through them, and penalties differentiate twice. Only changes that G could not copy
 into its images without D noticing are of use: each is drawn at random, so "none" stays the most probable of each kind.
-
-What stands between the images and D: pieces of the post's relatives, and what they remember of a training.
 """
 
 from collections.abc import Mapping, Sequence
@@ -193,7 +191,7 @@ class Regularisers:
         if isinstance(d, DcganDiscriminator) and is_virtual(d) and d.reference is None:
             d.reference = gather(real[: self.options.batch_size // process_group().size]).clone()
 
-    def shown(self, images: Images, numbers: range, role: Role, update: int = 0) -> Images:
+    def apply(self, images: Images, numbers: range, role: Role, update: int = 0) -> Images:
         """Images of these numbers as D sees them. For the same role and update they are the same again."""
         number = ROLES[role] + update
         if self.probability:

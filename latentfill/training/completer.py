@@ -14,7 +14,7 @@ from copy import deepcopy
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast, final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -28,39 +28,41 @@ from ..gan.gan import Gan, NormalPrior
 from ..gan.layers import own_numbers, process_group
 from ..images import shapes
 from ..images.blending import poisson_like
+from ..images.holes import FEATURES
 from ..images.shapes import brush, ellipses
 from ..options import RunOptions, TrainOptions
 from ..options.training import EncoderOptions
-from ..runs.data import Dataset, check_pictures, split
+from ..runs.data import Dataset
 from ..runs.folder import Subject, check_options, check_unused
 from ..runs.health import Others
-from ..runs.loop import in_images, run_training
+from ..runs.loop import prepare_pictures, run_training
 from ..runs.record import PACE, Curve, Curves, Progress, Summary
 from ..runs.trainer import DEFAULT_CONTEXT, TrainingContext
 from ..seeds import Stream
 from ..types import Images, Known, Latents
-from .completers import ALL, DETAILS, SCORES, Draw, check_hole, draw_any, draw_known, draw_rectangle, score_completions
+from .completions import ALL, DETAILS, SCORES, Draw, check_hole, draw_any, draw_known, draw_rectangle, score_completions
 from .encoder import copy_to
 from .losses import LOSSES, penalty
-from .optimiser import WARM_UP, WARM_UP_SHARE, TrainedNetwork, average_decay, descend, rise_and_fall
+from .optimiser import TrainedNetwork, descend, regression_decay, regression_rate, short_warm_up
+from .trainer import NetworksTrainer
 
 # How often each kind of hole is drawn; a part of a face, where there are no aligned faces, is one more rectangle.
 SHARES = {"rectangle": 0.18, "half": 0.14, "center": 0.13, "ellipses": 0.15, "brush": 0.12, "part": 0.18, "any": 0.10}
 INVERTED = 0.03  # share of holes of which the known pixels are drawn instead
-# Left, top, right and bottom of what people cover, as shares of the side, in faces aligned with a margin of 1.
-PARTS = {"eyes": (0.10, 0.05, 0.89, 0.27), "nose": (0.34, 0.20, 0.65, 0.52), "mouth": (0.22, 0.53, 0.79, 0.82)}
+# Left, top, right and bottom of what people cover, in percent of the side, in faces aligned with a margin of 1.
+PARTS = [(x, y, x + w, y + h) for (part,) in FEATURES.values() for x, y, w, h in [[one.number for one in part.lengths]]]
 SHIFT = 0.05  # by which each side of a part may lie elsewhere
 
 
 def draw_hole(size: int, rng: np.random.Generator, margin: float | None = None) -> shapes.Missing:
     """[size, size]: any hole, with something missing. `margin` is that of the alignment, if these are aligned faces."""
-    missing = _draw(size, rng, margin)
+    missing = _draw_hole(size, rng, margin)
     if rng.random() < INVERTED:
         missing = ~missing
     return missing if missing.any() else shapes.half(size, size, 0)
 
 
-def _draw(size: int, rng: np.random.Generator, margin: float | None) -> shapes.Missing:
+def _draw_hole(size: int, rng: np.random.Generator, margin: float | None) -> shapes.Missing:
     kind = str(rng.choice(list(SHARES), p=list(SHARES.values())))
     if kind == "half":
         return shapes.half(size, size, int(rng.integers(4)))
@@ -77,7 +79,7 @@ def _draw(size: int, rng: np.random.Generator, margin: float | None) -> shapes.M
 
 def _part(size: int, rng: np.random.Generator, margin: float) -> shapes.Missing:
     """Eyes, nose or mouth of an aligned face, under a rectangle or an ellipse."""
-    sides = np.array(list(PARTS.values())[rng.integers(len(PARTS))]) + rng.uniform(-SHIFT, SHIFT, 4)
+    sides = np.array(PARTS[rng.integers(len(PARTS))]) / 100 + rng.uniform(-SHIFT, SHIFT, 4)
     left, top, right, bottom = np.clip(0.5 + (sides - 0.5) / margin, 0, 1)
     if rng.random() < 0.5:
         return _ellipse(size, (left + right) / 2, (top + bottom) / 2, 0.6 * (right - left), 0.6 * (bottom - top))
@@ -124,11 +126,10 @@ CURVES: Curves = {
 
 
 @final
-class CompleterTrainer:
+class CompleterTrainer(NetworksTrainer):
     """A completer with its running average, its critic, and their optimisers; the GAN stays as it is."""
 
     curves = CURVES
-    suffixes = ("",)
 
     def __init__(
         self,
@@ -145,32 +146,13 @@ class CompleterTrainer:
         self.g = TrainedNetwork(completer, "completer", betas, "averaged")
         self.averaged.critic = completer.critic.requires_grad_(True)  # no average: it is to know the newest completions
         self.d = TrainedNetwork(completer.critic, "critic", betas)
+        self.networks = (self.g, self.d)
         self.images_seen = 0
 
     @property
     def averaged(self) -> ResidualCompleter:
         """The running average of the completer, with the critic as it is."""
-        return cast(ResidualCompleter, self.g.averaged)
-
-    @property
-    def real_images(self) -> int:
-        """How many real images a step takes."""
-        return self.options.batch_size
-
-    @property
-    def images_per_step(self) -> int:
-        """By how much a step raises `images_seen`."""
-        return self.options.batch_size
-
-    @property
-    def precision(self) -> torch.dtype:
-        """What the layers compute in."""
-        return self.completer.precision
-
-    @property
-    def learning_rate(self) -> float:
-        """Adam's step of the completer in the last update."""
-        return self.g.learning_rate
+        return self.g.averaged
 
     def step(self, real: Images) -> dict[str, Tensor]:
         """Complete a batch of real images, each with a hole and two noises of its own; first the critic learns.
@@ -181,14 +163,13 @@ class CompleterTrainer:
         """
         o, batch = self.options, len(real) * process_group().size
         numbers = own_numbers(self.images_seen, len(real))
-        rises = max(1.0, min(WARM_UP, WARM_UP_SHARE * o.images_seen))
-        rate = o.rate * rise_and_fall(self.images_seen, o.images_seen, o.batch_size, o.decay, rises)
-        for player, times in ((self.g, 1.0), (self.d, CRITIC_RATE)):
-            player.set(times * rate, (o.beta1, o.beta2))
+        rate = regression_rate(o, self.images_seen, short_warm_up(o))
+        for network, times in ((self.g, 1.0), (self.d, CRITIC_RATE)):
+            network.set_rate(times * rate, (o.beta1, o.beta2))
         known = draw_known(real.shape[-1], numbers, o.seed, self.hole, Stream.COMPLETER_HOLES).to(real)
         drawn, completed = self._complete(real, known, numbers)
-        values = self._judge(real, known, completed.detach())
-        self.d.let_learn(False)  # it passes gradients through to the completions all the same
+        values = self._update_critic(real, known, completed.detach())
+        self.d.require_gradients(False)  # it passes gradients through to the completions all the same
         with torch.no_grad():
             on_real = self.completer.judge(real, known)
         on_fake = self.completer.judge(completed, _twice(known))
@@ -198,30 +179,12 @@ class CompleterTrainer:
         kept = ((_twice(real) - drawn).abs() * _twice(known * (FAR + NEAR * around))).mean()
         grid = _grid(drawn)
         loss = adversarial + HOLE_WEIGHT * (hole - REWARD * difference) + KNOWN_WEIGHT * kept + GRID_WEIGHT * grid
-        descend(loss, (self.g,))
-        self.d.let_learn(True)
+        descend(loss, self.g)
+        self.d.require_gradients(True)
         self.images_seen += batch
-        self.g.average(average_decay(batch, min(float(o.average_half_life), 0.05 * self.images_seen)))
-        told = {"generator": adversarial, "hole": hole, "known": kept, "difference": difference, "grid": grid}
-        return values | {name: value.detach() for name, value in told.items()}
-
-    def is_finite(self) -> bool:
-        """Whether every number of both networks and of the average still is one."""
-        return self.g.is_finite() and self.d.is_finite()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on."""
-        parts = self.g.parts() | self.d.parts()
-        return {name: part.state_dict() for name, part in parts.items()} | {"images_seen": self.images_seen}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue as if never interrupted. Raises KeyError, ValueError or RuntimeError for other networks' state."""
-        for player in (self.g, self.d):
-            player.load(state)
-        self.images_seen = state["images_seen"]
-
-    def graph(self) -> None:
-        """None is drawn."""
+        self.g.average(regression_decay(o, batch, self.images_seen))
+        measured = {"generator": adversarial, "hole": hole, "known": kept, "difference": difference, "grid": grid}
+        return values | {name: value.detach() for name, value in measured.items()}
 
     def summary(self, values: Mapping[str, Tensor]) -> Summary:
         """How held-out pictures are completed by the average: most probably, and once more with noise."""
@@ -231,10 +194,10 @@ class CompleterTrainer:
         def complete(images: Images, known: Known, noise: Latents | None = None) -> Images:
             return poisson_like(images, known, self.averaged(images, known, noise))
 
-        def complete_otherwise(images: Images, known: Known) -> Images:
+        def complete_with_noise(images: Images, known: Known) -> Images:
             return complete(images, known, self._noise(Stream.COMPLETER_SAMPLES, range(len(images))))
 
-        return score_completions(complete, self.held_out.to(self.device), complete_otherwise)
+        return score_completions(complete, self.held_out.to(self.device), complete_with_noise)
 
     def models(self, about: Mapping[str, Any]) -> dict[str, Gan]:
         """The finished GAN with the averaged completer."""
@@ -254,7 +217,7 @@ class CompleterTrainer:
         )
         return drawn, poisson_like(_twice(real), _twice(known), drawn)
 
-    def _judge(self, real: Images, known: Known, completed: Others) -> dict[str, Tensor]:
+    def _update_critic(self, real: Images, known: Known, completed: Others) -> dict[str, Tensor]:
         """One update of the critic: which of a picture and its first completion is real?"""
         o, critic, n = self.options, self.d.network, len(real)
         shown, whole = (torch.cat([images, 1 - known], 1) for images in (completed[:n], real))
@@ -264,7 +227,7 @@ class CompleterTrainer:
         if self.images_seen // o.batch_size % o.penalty_every == 0:
             term, slopes = penalty(critic, whole, shown, real.new_zeros(n), o)
             cost = cost if term is None else cost + o.penalty_every * term
-        descend(cost, (self.d,))
+        descend(cost, self.d)
         return {"discriminator": loss.detach(), "real": on_real.detach(), "fake": on_fake.detach(), **slopes}
 
     def _noise(self, stream: Stream, numbers: range | list[int]) -> Latents:
@@ -320,10 +283,7 @@ def train_completer(
     started = build_completer(gan, options.seed) if gan.completer is None else gan.completer
     if not isinstance(started, ResidualCompleter):
         raise TypeError(f"expected a completer of residual networks, not {type(started)}")
-    learnt, held_out = split(data, special.held_out)
-    learnt = learnt or data
-    check_pictures(learnt, network.size, network.channels, options.batch_size, options.batch_size)
-    options = in_images(options, len(learnt))
+    learnt, held_out, options = prepare_pictures(data, network.size, network.channels, options, special.held_out)
     hole: str | Draw = special.hole
     if hole == ALL:
         margin = None if data.alignment is None else float(data.alignment.get("margin", 1.0))

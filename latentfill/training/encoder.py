@@ -19,8 +19,8 @@ from ..gan import checkpoint as building
 from ..gan.checkpoint import AnyEncoder
 from ..gan.encoder import ResidualEncoder
 from ..gan.fused import fuse
-from ..gan.gan import Gan
-from ..gan.layers import own_share
+from ..gan.gan import Encoder, Gan, Generator
+from ..gan.layers import own_share, process_group, weighted_mean
 from ..options import RunOptions, TrainOptions
 from ..options.training import EncoderOptions
 from ..runs.data import Dataset, check_pictures, split
@@ -30,8 +30,9 @@ from ..runs.record import PACE, Curve, Curves, Progress, Summary
 from ..runs.trainer import DEFAULT_CONTEXT, TrainingContext
 from ..seeds import Stream
 from ..types import Images, Known, Latents
-from .completers import HOLE_STREAM, SCORES, STATISTICS_STREAM, Descent, check_hole, draw_known, score_completions
-from .reconstruction import inversion_loss
+from .completions import HOLE_STREAM, SCORES, STATISTICS_STREAM, check_hole, draw_known, score_completions
+from .optimiser import descend_alone, frozen_average, regression_network
+from .trainer import NetworksTrainer
 
 SAMPLES = (Stream.ENCODER_SAMPLES, HOLE_STREAM)  # streams of G's samples and of their holes: to learn from
 STATISTICS = (Stream.ENCODER_STATISTICS, STATISTICS_STREAM)  # and to measure batch-norm statistics on
@@ -104,11 +105,10 @@ def fingerprint(gan: Gan) -> str:
 
 
 @final
-class EncoderTrainer:
+class EncoderTrainer(NetworksTrainer):
     """An encoder, its optimiser and its running average; the generator stays as it is."""
 
     curves = CURVES
-    suffixes = ("",)
 
     def __init__(
         self,
@@ -122,8 +122,8 @@ class EncoderTrainer:
         self.gan, self.options, self.special, self.data = gan, options, special, data
         self.device = next(encoder.parameters()).device
         self.generator = fuse(gan, encoder.precision).generator
-        self.descent = Descent(encoder, options)
-        self.precision = encoder.precision
+        self.encoder = regression_network(encoder, options)
+        self.networks = (self.encoder,)
         self.images_seen = 0
         samples = self._samples(range(JUDGED_SAMPLES), Stream.ENCODER_JUDGED_SAMPLES)[1]
         self.held_out = samples if held_out is None else held_out
@@ -132,16 +132,6 @@ class EncoderTrainer:
     def real_images(self) -> int:
         """How many real images a step takes; samples of G fill the batch."""
         return round(self.special.real_share * self.options.batch_size) if self.data else 0
-
-    @property
-    def images_per_step(self) -> int:
-        """By how much a step raises `images_seen`; samples of G count too."""
-        return self.options.batch_size
-
-    @property
-    def learning_rate(self) -> float:
-        """AdamW's step in the last update."""
-        return self.descent.learning_rate
 
     def step(self, real: Images) -> dict[str, Tensor]:
         """Learn from a batch of real images and samples, each with a hole of its own.
@@ -153,30 +143,15 @@ class EncoderTrainer:
         numbers = own_share(batch)
         images, known, latents = self._batch(real, numbers, *SAMPLES)
         samples = len(batch) - self.real_images
-        told = inversion_loss(self.generator, self.descent.network, images, known, latents, samples)
-        self.descent.learn(told.loss(self.special.latent_weight), self.images_seen)
+        errors = inversion_errors(self.generator, self.encoder.network, images, known, latents, samples)
+        loss = errors["image"] + errors["hole"] + self.special.latent_weight * errors["latent"]
+        descend_alone(self.encoder, self.options, loss, self.images_seen)
         self.images_seen = batch.stop
-        return {"image": told.image.detach(), "hole": told.hole.detach(), "latent": told.latent.detach()}
+        return {name: error.detach() for name, error in errors.items()}
 
     def averaged_encoder(self, images: int = 2048) -> AnyEncoder:
         """A copy of the averaged encoder with statistics of its own, ready to use."""
-        return self.descent.settled(self._statistics_batch, images)
-
-    def is_finite(self) -> bool:
-        """Whether every number of the encoder and of its average still is one."""
-        return self.descent.is_finite()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on."""
-        return self.descent.state_dict() | {"images_seen": self.images_seen}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue as if never interrupted. Raises KeyError, ValueError or RuntimeError for another encoder's state."""
-        self.descent.load_state_dict(state)
-        self.images_seen = state["images_seen"]
-
-    def graph(self) -> None:
-        """None is drawn."""
+        return frozen_average(self.encoder, self._statistics_batch, images)
 
     def summary(self, values: Mapping[str, Tensor]) -> Summary:
         """How held-out pictures are completed by the averaged encoder and G."""
@@ -218,3 +193,21 @@ class EncoderTrainer:
             first = numbers.start // len(numbers) * count
             real = self.data.batch(first, count, seed=self.options.seed, flip=self.options.flip).to(self.device)
         return self._batch(real, numbers, *STATISTICS)[:2]
+
+
+def inversion_errors(
+    generator: Generator, encoder: Encoder, images: Images, known: Known, latents: Tensor, samples: int
+) -> dict[str, Tensor]:
+    """G(E(M * x, M)) against x, G being frozen; the last images are those of these `latents`.
+
+    `samples` is how many such images the batch has, of which other processes may have more than this one.
+    Returns means over the batch: the absolute errors of the `image` and in the `hole`, values being in [-1, 1], and the
+    squared error of the `latent` of samples, which is known.
+    """
+    z = encoder(images, known)
+    error = (generator(z) - images).abs().mean(1, keepdim=True)
+    image_error, hole_error = error.mean(), weighted_mean(error, 1 - known)
+    share = len(latents) * process_group().size / max(1, samples)
+    sampled = z[len(images) - len(latents) :]
+    latent_error = share * (sampled - latents).square().mean() if len(latents) else image_error.new_zeros(())
+    return {"image": image_error, "hole": hole_error, "latent": latent_error}

@@ -2,8 +2,6 @@
 
 Every level plays a game of its own: its G sees the real images of the size before, its D those of its size, real or
 with G's residual. The levels share no weights, so to descend the sum of their losses is to train them side by side.
-
-A run that trains a Laplacian pyramid.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,23 +21,22 @@ from ..gan.gan import Gan
 from ..gan.lapgan import PyramidDiscriminator, PyramidGenerator, gaussian_pyramid, pyramid_sizes
 from ..gan.layers import own_share, process_group
 from ..options import NetworkOptions, RunOptions, TrainOptions
-from ..runs.data import Dataset, check_pictures
+from ..runs.data import Dataset
 from ..runs.folder import Subject, check_options, check_unused
-from ..runs.loop import in_images, run_training
+from ..runs.loop import prepare_pictures, run_training
 from ..runs.record import PACE, Curve, Curves, Progress, Summary
 from ..runs.trainer import DEFAULT_CONTEXT, TrainingContext
 from ..seeds import Stream
 from ..types import Images, Latents
 from .losses import LOSSES, mistaken_for_fake, mistaken_for_real
-from .optimiser import CURVES, GanGraph, TrainedNetwork, average_decay, descend, estimate_statistics, schedule
-from .trainer import LATENT_STREAM, SAMPLE_STREAM, SAMPLES, STATISTICS_STREAM
+from .optimiser import TrainedNetwork, average_decay, descend, frozen_generator, schedule
+from .trainer import CURVES, LATENT_STREAM, SAMPLE_STREAM, SAMPLES, STATISTICS_STREAM, GanGraph, NetworksTrainer
 
 MEANS = ("discriminator", "generator", "real", "fake", "discriminator_real", "discriminator_fake")  # over the levels
-STATISTICS_BATCH = 256  # latents that batch norm is measured on at a time
 
 
 @final
-class PyramidTrainer:
+class PyramidTrainer(NetworksTrainer):
     """The players of all levels, an optimiser for each side, and the running average of the generators."""
 
     suffixes = ("", "-raw")
@@ -58,6 +55,7 @@ class PyramidTrainer:
         betas = options.beta1, options.beta2
         self.g = TrainedNetwork(generator, "generator", betas, "averaged")
         self.d = TrainedNetwork(discriminator, "discriminator", betas)
+        self.networks = (self.g, self.d)
         self.images_seen = 0
 
     def step(self, real: Images) -> dict[str, Tensor]:
@@ -66,8 +64,8 @@ class PyramidTrainer:
         Returns, detached, what `Trainer.step` does, as means over the levels, and each level's own losses.
         """
         o, loss, now = self.options, LOSSES["non-saturating"], schedule(self.options, self.images_seen)
-        for player in (self.g, self.d):
-            player.set(now.learning_rate, (o.beta1, now.beta2))
+        for network in self.networks:
+            network.set_rate(now.learning_rate, (o.beta1, now.beta2))
         batch = range(self.images_seen, self.images_seen + len(real) * process_group().size)
         z, sizes = self.latents(own_share(batch)).to(real.device), gaussian_pyramid(real)
         fakes = self.generator.draw_over(z, sizes)
@@ -76,23 +74,23 @@ class PyramidTrainer:
         fake_logits = self.discriminator.judge([fake.detach() for fake in fakes])
         pairs = list(zip(real_logits, fake_logits, strict=True))
         costs = torch.stack([loss.discriminator(*logits).mean() for logits in pairs])
-        descend(costs.sum(), (self.d,))
+        descend(costs.sum(), self.d)
 
         # Frozen, D passes gradients through to the fakes and computes none for itself.
-        self.d.let_learn(False)
+        self.d.require_gradients(False)
         prices = []  # what it costs G, at each of its updates
         for update in range(o.generator_steps):
             if update:  # the first fakes are still what G makes of z: only D has moved
                 fakes = self.generator.draw_over(z, sizes)
             judged = zip(real_logits, self.discriminator.judge(fakes), strict=True)
             prices.append(torch.stack([loss.generator(*logits).mean() for logits in judged]))
-            descend(prices[-1].sum(), (self.g,))
-        self.d.let_learn(True)
+            descend(prices[-1].sum(), self.g)
+        self.d.require_gradients(True)
 
         self.images_seen = batch.stop
         half_life = schedule(o, self.images_seen).half_life
         self.g.average(average_decay(len(batch), half_life))
-        return _told(pairs, costs.detach(), prices[0].detach(), pyramid_sizes(self.network.size))
+        return _metrics(pairs, costs.detach(), prices[0].detach(), pyramid_sizes(self.network.size))
 
     @property
     def curves(self) -> Curves:
@@ -106,35 +104,9 @@ class PyramidTrainer:
         return {**means, **levels}
 
     @property
-    def real_images(self) -> int:
-        """How many real images a step takes."""
-        return self.options.batch_size
-
-    @property
-    def images_per_step(self) -> int:
-        """By how much a step raises `images_seen`."""
-        return self.real_images
-
-    @property
     def averaged(self) -> PyramidGenerator:
         """The running average of the generator."""
-        if self.g.averaged is None:
-            raise TypeError("the generator's player keeps an average")
         return self.g.averaged
-
-    @property
-    def precision(self) -> torch.dtype:
-        """What the layers compute in."""
-        return self.generator.precision
-
-    @property
-    def learning_rate(self) -> float:
-        """Adam's step in the last update."""
-        return self.g.learning_rate
-
-    def is_finite(self) -> bool:
-        """Whether every number of all networks and of the average still is one."""
-        return self.g.is_finite() and self.d.is_finite()
 
     def latents(self, numbers: range) -> Latents:
         """The latents of images of these numbers: the n-th image of a run always meets the same one."""
@@ -142,11 +114,8 @@ class PyramidTrainer:
 
     def averaged_generator(self, images: int = 4096) -> PyramidGenerator:
         """A copy of the averaged generator with statistics of its own, of images drawn from z alone, ready to use."""
-        settled = deepcopy(self.averaged)
-        device, size = next(settled.parameters()).device, min(images, STATISTICS_BATCH)
-        groups = (range(first, first + size) for first in range(0, images, size))
-        estimate_statistics(settled, ((self._draw(STATISTICS_STREAM, group).to(device),) for group in groups))
-        return settled.eval()
+        seeds = [STATISTICS_STREAM.key(self.options.seed, n) for n in range(images)]
+        return frozen_generator(self.averaged, seeds)
 
     def raw_generator(self) -> PyramidGenerator:
         """A copy of the last generator, with the moving averages it kept while training."""
@@ -174,27 +143,14 @@ class PyramidTrainer:
             for kind, generator in generators.items()
         }
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on."""
-        return {name: part.state_dict() for name, part in self._parts().items()} | {"images_seen": self.images_seen}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue as if never interrupted. Raises KeyError, ValueError or RuntimeError for other networks' state."""
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-        self.images_seen = state["images_seen"]
-
-    def _parts(self) -> dict[str, Any]:
-        return self.g.parts() | self.d.parts()
-
     def _draw(self, stream: Stream, numbers: range) -> Latents:
         return self.generator.prior.sample([stream.key(self.options.seed, n) for n in numbers])
 
 
-def _told(
+def _metrics(
     pairs: Sequence[tuple[Tensor, Tensor]], costs: Tensor, prices: Tensor, sizes: Sequence[int]
 ) -> dict[str, Tensor]:
-    """What a step tells, given each level's logits of real and fake images, and what they cost D and G."""
+    """Measurements of a step, given each level's logits of real and fake images, and what they cost D and G."""
     real, fake = (torch.stack([logits.detach() for logits in side]) for side in zip(*pairs, strict=True))
     levels = {f"discriminator_{size}": cost for size, cost in zip(sizes, costs, strict=True)}
     levels |= {f"generator_{size}": price for size, price in zip(sizes, prices, strict=True)}
@@ -229,14 +185,13 @@ def train_pyramid(
         what = f"{network.networks} networks have no levels to train one by one"
         raise LatentfillError(what, "Leave out --networks, or train them with --kind gan.")
     check_unused(options, "a pyramid's levels are", CURE, besides={"generator_steps"})
-    check_pictures(data, network.size, network.channels, options.batch_size, options.batch_size)
+    data, _, options = prepare_pictures(data, network.size, network.channels, options)
 
     def trainer(device: torch.device, options: TrainOptions) -> PyramidTrainer:
         generator, discriminator = building.build_pyramid(network, options.seed)
         generator.precision = discriminator.precision = choose_precision(options.precision, device)
         return PyramidTrainer(generator.to(device), discriminator.to(device), options, network)
 
-    options = in_images(options, len(data))
     yield from run_training(
         trainer, data, folder, Subject("lapgan", {"network": asdict(network)}), options, run, context
     )

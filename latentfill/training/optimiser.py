@@ -1,38 +1,96 @@
-"""The running average of a network, and the batch-norm statistics that belong to it.
+"""Networks that are trained: their optimisers and running averages, and how rates change over a training."""
 
-How settings change over a training: not at all, to zero at the end, or all together as R3GAN's do.
-
-One network that is trained beside others: its parameters, its optimiser, perhaps its running average.
-
-What the training of a GAN measures.
-
-Both players as one network, to be drawn as a graph.
-
-Both networks, told the classes of a batch: then they are networks like others.
-"""
-
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from itertools import islice
 from math import cos, pi
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, final
 
 import torch
-from jaxtyping import Int
 from torch import Tensor, nn
 
-from ..gan.checkpoint import AnyDiscriminator, AnyGenerator
-from ..gan.gan import Prior
+from ..gan.checkpoint import AnyGenerator
 from ..gan.layers import average_gradients, is_virtual
 from ..options import TrainOptions
-from ..runs.record import PACE, Curve, Curves
-from ..types import Images, Latents, PerImage
 from .losses import HistoricalAverage
+
+Phase = Literal["redraw", "game", "both"]
+"""reconstruction by G and an encoder alone; the game of G and D, on samples alone; or both together"""
+WARM_UP = 5_000  # images over which the rate rises: the first steps of Adam know no scale yet
+WARM_UP_SHARE = 0.05  # of an annealed training, at most
+FIRST_BETA2, LAST_RATE, LAST_PENALTY = 0.9, 0.25, 0.1  # Huang et al. (2024), appendix: of rate and gamma, what is left
+
+
+class Schedule(NamedTuple):
+    """What is in force at one moment."""
+
+    learning_rate: float
+    beta2: float
+    penalty: float
+    """factor of the penalties"""
+    half_life: float
+    """of the averaged generator, in images"""
+    phase: Phase = "game"
+
+
+def schedule(options: TrainOptions, seen: int) -> Schedule:
+    """What is in force after `seen` images."""
+    o = options
+    quarter = o.images_seen // 4
+    first = min(o.redraw_first, quarter) if o.encodes else 0
+    last = o.images_seen - min(o.reconstruct_last, quarter) if o.reconstruct_last else first  # so far D sees samples
+    share = min(1.0, max(0, seen - first) / (o.images_seen - first))  # of the game
+    redraws = o.encodes and not o.completes and seen >= last
+    phase: Phase = "redraw" if seen < first else "both" if redraws else "game"
+    rate, beta2, penalty, half_life = o.rate, o.beta2, 1.0, float(o.average_half_life)
+    if o.decay:
+        rate *= min(1.0, (1 - share) / o.decay)
+    if o.annealed:
+        early = (1 + cos(pi * share)) / 2
+        rate *= LAST_RATE + (1 - LAST_RATE) * early
+        beta2 += (FIRST_BETA2 - beta2) * early
+        penalty *= LAST_PENALTY + (1 - LAST_PENALTY) * early
+        half_life *= 1.0 if phase == "redraw" else 1 - early
+        # A D that has begun with steps of no scale does not come back from them.
+        risen = seen - (0 if phase == "redraw" else first) + o.batch_size
+        rate *= min(1.0, risen / short_warm_up(o))
+    return Schedule(rate, beta2, penalty, _young(half_life, seen), phase)
+
+
+def short_warm_up(options: TrainOptions) -> float:
+    """The images over which a rate rises, at most a share of the training."""
+    return max(1.0, min(WARM_UP, WARM_UP_SHARE * options.images_seen))
+
+
+def regression_rate(options: TrainOptions, seen: int, warm_up: float | None = None) -> float:
+    """The learning rate of a regression after `seen` images: it rises at first, and falls to 0 over the last share."""
+    o, left = options, max(0.0, 1 - seen / options.images_seen)
+    return o.rate * (
+        min(1.0, (seen + o.batch_size) / (warm_up or WARM_UP)) * (min(1.0, left / o.decay) if o.decay else 1.0)
+    )
+
+
+def average_decay(images: int, half_life: float) -> float:
+    """The share of an average that stays after so many images more; without a half-life nothing does."""
+    return 0.5 ** (images / half_life) if half_life else 0.0
+
+
+def regression_decay(options: TrainOptions, images: int, seen: int) -> float:
+    """The same for an average whose half-life does not change by itself, after `seen` images."""
+    return average_decay(images, _young(float(options.average_half_life), seen))
+
+
+def _young(half_life: float, seen: int) -> float:
+    """While a run is young its past is not worth keeping: the half-life grows with it (Karras et al. 2020)."""
+    return min(half_life, 0.05 * seen)
+
+
+Network = TypeVar("Network", bound=nn.Module)
+Generator = TypeVar("Generator", bound=AnyGenerator)
 
 
 def blend_parameters(average: nn.Module, now: nn.Module, decay: float) -> None:
-    """average <- keep * average + (1 - keep) * now, parameter by parameter."""
+    """average <- decay * average + (1 - decay) * now, parameter by parameter."""
     with torch.no_grad():
         pairs = list(zip(average.parameters(), now.parameters(), strict=True))
         torch._foreach_lerp_([a for a, _ in pairs], [n for _, n in pairs], 1 - decay)
@@ -61,116 +119,78 @@ def estimate_statistics(network: nn.Module, batches: Iterable[tuple[Tensor, ...]
     network.train(training)
 
 
-def frozen_copy(generator: AnyGenerator, seeds: Sequence[int], batch: int = 256) -> AnyGenerator:
-    """A frozen copy, ready to use, with statistics measured on the latents of these seeds, if it keeps any."""
-    copy = deepcopy(generator).requires_grad_(False)
+def frozen_copy(network: Network, batches: Iterable[tuple[Tensor, ...]]) -> Network:
+    """A copy that is ready to use, with batch-norm statistics measured on these batches, if it keeps any."""
+    copy = deepcopy(network).requires_grad_(False)
     if is_virtual(copy) or any(isinstance(module, nn.BatchNorm2d) for module in copy.modules()):
-        device, size = next(copy.parameters()).device, min(batch, len(seeds))
-        parts = (seeds[first : first + size] for first in range(0, len(seeds), size))
-        estimate_statistics(copy, ((copy.prior.sample(part).to(device),) for part in parts))
+        estimate_statistics(copy, batches)
     return copy.eval()
 
 
-Phase = Literal["redraw", "game", "both"]
-"""G and an encoder beside it learn to redraw, D not playing yet; the game, on samples alone; or both together"""
-WARM_UP = 5_000  # images over which the rate rises: the first steps of Adam know no scale yet
-WARM_UP_SHARE = 0.05  # of an annealed training, at most
-FIRST_BETA2, LAST_RATE, LAST_PENALTY = 0.9, 0.25, 0.1  # Huang et al. (2024), appendix: of rate and gamma, what is left
-
-
-class Schedule(NamedTuple):
-    """What is in force at one moment."""
-
-    learning_rate: float
-    beta2: float
-    penalty: float
-    """factor of the penalties"""
-    half_life: float
-    """of the averaged generator, in images"""
-    phase: Phase = "game"
-
-
-def average_decay(images: int, half_life: float) -> float:
-    """The share of an average that stays after so many images more; without a half-life nothing does."""
-    return 0.5 ** (images / half_life) if half_life else 0.0
-
-
-def schedule(options: TrainOptions, seen: int) -> Schedule:
-    """What is in force after `seen` images."""
-    o = options
-    quarter = o.images_seen // 4
-    first = min(o.redraw_first, quarter) if o.encodes else 0
-    last = o.images_seen - min(o.reconstruct_last, quarter) if o.reconstruct_last else first  # so far D sees samples
-    share = min(1.0, max(0, seen - first) / (o.images_seen - first))  # of the game
-    redraws = o.encodes and not o.completes and seen >= last
-    phase: Phase = "redraw" if seen < first else "both" if redraws else "game"
-    rate, beta2, penalty, half_life = o.rate, o.beta2, 1.0, float(o.average_half_life)
-    if o.decay:
-        rate *= min(1.0, (1 - share) / o.decay)
-    if o.annealed:
-        early = (1 + cos(pi * share)) / 2
-        rate *= LAST_RATE + (1 - LAST_RATE) * early
-        beta2 += (FIRST_BETA2 - beta2) * early
-        penalty *= LAST_PENALTY + (1 - LAST_PENALTY) * early
-        half_life *= 1.0 if phase == "redraw" else 1 - early
-        # A D that has begun with steps of no scale does not come back from them.
-        risen = seen - (0 if phase == "redraw" else first) + o.batch_size
-        rate *= min(1.0, risen / max(1.0, min(WARM_UP, WARM_UP_SHARE * o.images_seen)))
-    # While a run is young its past is not worth keeping: the half-life grows with it (Karras et al. 2020).
-    return Schedule(rate, beta2, penalty, min(half_life, 0.05 * seen), phase)
-
-
-def rise_and_fall(seen: int, images: int, batch: int, fall: float, rises: float) -> float:
-    """The share of its rate that a regression has after `seen` of its `images`.
-
-    It rises over so many images, and falls to nothing over the last share `fall`.
-    """
-    left = max(0.0, 1 - seen / images)
-    return min(1.0, (seen + batch) / rises) * (min(1.0, left / fall) if fall else 1.0)
-
-
-Network = TypeVar("Network", bound=nn.Module)
+def frozen_generator(generator: Generator, seeds: Sequence[int], batch: int = 256) -> Generator:
+    """A copy that is ready to use, with statistics measured on the latents of these seeds, if it keeps any."""
+    device, size = next(generator.parameters()).device, min(batch, len(seeds))
+    parts = (seeds[first : first + size] for first in range(0, len(seeds), size))
+    return frozen_copy(generator, ((generator.prior.sample(part).to(device),) for part in parts))
 
 
 @final
 class TrainedNetwork(Generic[Network]):
-    """A network in training mode, and Adam."""
+    """A network in training mode with its optimiser, and perhaps its running average.
 
-    def __init__(self, network: Network, name: str, betas: tuple[float, float], averaged: str | None = None) -> None:
+    `name`, `optimizer` and `averaged` are what its parts are called in checkpoints; without the last there is no
+    average. `history` weighs how far the weights are held back by all that they have been.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        name: str,
+        betas: tuple[float, float],
+        averaged: str = "",
+        *,
+        optimizer: str = "",
+        history: float = 0.0,
+        weight_decay: float = 0.0,
+        largest_norm: float = 0.0,
+    ) -> None:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network, self.name, self.betas = network.train(), name, betas
+        self.network, self.betas, self.largest_norm = network.train(), betas, largest_norm
+        self.names = name, optimizer or f"{name}_optimizer", averaged, f"{name}_history"
         # What is frozen when training begins stays so.
         self.parameters = [p for p in network.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(self.parameters, betas=betas, fused=True)  # its rate is set before each step
-        self.averaged_name = averaged
-        self.history: HistoricalAverage | None = None
-        self.pull = 0.0
-        self.averaged = deepcopy(network).requires_grad_(False) if averaged else None
+        # The rate is set before each step.
+        self.optimizer: torch.optim.Optimizer = (
+            torch.optim.AdamW(self.parameters, betas=betas, weight_decay=weight_decay, fused=True)
+            if weight_decay
+            else torch.optim.Adam(self.parameters, betas=betas, fused=True)
+        )
+        self.averaged: Network = deepcopy(network).requires_grad_(False) if averaged else network
+        self.pull = history
+        self.history = HistoricalAverage(self.parameters) if history else None
 
     @property
     def learning_rate(self) -> float:
-        """Adam's step in the last update."""
+        """The optimiser's step in the last update."""
         return float(self.optimizer.param_groups[0]["lr"])
 
-    def set(self, learning_rate: float, betas: tuple[float, float]) -> None:
-        """How Adam steps from now on."""
+    def set_rate(self, learning_rate: float, betas: tuple[float, float]) -> None:
+        """How the optimiser steps from now on."""
         for group in self.optimizer.param_groups:
             group["lr"], group["betas"] = learning_rate, betas
 
-    def let_learn(self, wanted: bool) -> None:
+    def require_gradients(self, wanted: bool) -> None:
         """Whether gradients are computed for the parameters; they pass through to images all the same."""
         for parameter in self.parameters:
             parameter.requires_grad_(wanted)
-
-    def hold_back(self, weight: float) -> None:
-        """From now on weights are pulled towards the mean of all they will have been."""
-        self.history, self.pull = (HistoricalAverage(self.parameters) if weight else None), weight
 
     def update(self, gradients: Sequence[Tensor | None]) -> None:
         """One step along these gradients, one for each parameter."""
         for parameter, grad in zip(self.parameters, gradients, strict=True):
             absent = torch.zeros_like(parameter) if self.history else None
-            parameter.grad = absent if grad is None else as_laid_out(grad, parameter)
+            parameter.grad = absent if grad is None else _with_strides_of(parameter, grad)
+        if self.largest_norm:
+            nn.utils.clip_grad_norm_(self.parameters, self.largest_norm)
         if self.history:
             self.history.pull(self.parameters, [p.grad for p in self.parameters if p.grad is not None], self.pull)
         self.optimizer.step()
@@ -178,134 +198,68 @@ class TrainedNetwork(Generic[Network]):
         if self.history:
             self.history.remember(self.parameters)
 
+    def average(self, decay: float) -> None:
+        """The average stays what it was by this share, and becomes what the network is by the rest."""
+        if self.averaged is not self.network:
+            blend_parameters(self.averaged, self.network, decay)
+
+    def is_finite(self) -> bool:
+        """Whether every number of the network and its average still is one; infinite and NaN never heal."""
+        tensors = [*self.network.state_dict().values(), *self.averaged.state_dict().values()]
+        return all(bool(t.isfinite().all()) for t in tensors if t.is_floating_point())
+
+    def parts(self) -> dict[str, Any]:
+        """All that has a state, by the names it has in checkpoints."""
+        parts = zip(self.names, (self.network, self.optimizer, self.averaged, self.history), strict=True)
+        return {name: part for name, part in parts if name and part is not None}
+
     def load(self, state: Mapping[str, Any]) -> None:
         """Take all parts from a checkpoint; a history that it has not begins now. Raises KeyError and others."""
         for name, part in self.parts().items():
             if part is not self.history or name in state:
                 part.load_state_dict(state[name])
             else:
-                self.hold_back(self.pull)
-
-    def average(self, decay: float) -> None:
-        """The average stays what it was by this share, and becomes what the network is by the rest."""
-        if self.averaged is not None:
-            blend_parameters(self.averaged, self.network, decay)
-
-    def is_finite(self) -> bool:
-        """Whether every number still is one; infinite and NaN never heal."""
-        parts = [self.network] if self.averaged is None else [self.network, self.averaged]
-        tensors = [t for part in parts for t in part.state_dict().values() if t.is_floating_point()]
-        return all(bool(t.isfinite().all()) for t in tensors)
-
-    def parts(self) -> dict[str, Any]:
-        """All that has a state, by the names it has in checkpoints."""
-        parts: dict[str, Any] = {self.name: self.network, f"{self.name}_optimizer": self.optimizer}
-        parts |= {self.averaged_name: self.averaged} if self.averaged_name else {}
-        return parts | ({f"{self.name}_history": self.history} if self.history else {})
+                self.history = HistoricalAverage(self.parameters)
 
 
-def as_laid_out(grad: Tensor | None, parameter: Tensor) -> Tensor | None:
+def _with_strides_of(parameter: Tensor, grad: Tensor) -> Tensor:
     """The same gradient in the memory layout of the parameter: fused Adam walks through both side by side, whatever."""
-    if grad is None or grad.stride() == parameter.stride():
-        return grad
-    return torch.empty_like(parameter).copy_(grad)
+    return grad if grad.stride() == parameter.stride() else torch.empty_like(parameter).copy_(grad)
 
 
-def descend(loss: Tensor, players: Sequence[TrainedNetwork[Any]]) -> None:
-    """One update of these players together."""
-    parameters = [parameter for player in players for parameter in player.parameters]
+def descend(loss: Tensor, *networks: TrainedNetwork[Any]) -> None:
+    """One update of these networks together."""
+    parameters = [parameter for network in networks for parameter in network.parameters]
     # Not every layer has its part in every loss: D's bias has none in a loss of differences of logits.
     grads = average_gradients(torch.autograd.grad(loss, parameters, allow_unused=True), parameters)
-    for player in players:
-        own, grads = grads[: len(player.parameters)], grads[len(player.parameters) :]
-        player.update(own)
+    for network in networks:
+        own, grads = grads[: len(network.parameters)], grads[len(network.parameters) :]
+        network.update(own)
 
 
-# The columns of metrics.csv after `images_seen`, and the names of the same curves in TensorBoard (the original's).
-CURVES: Curves = {
-    "discriminator_loss": Curve("discriminator", "d_loss"),
-    "generator_loss": Curve("generator", "g_loss"),
-    "real_logit": Curve("real", "logit/real"),
-    "fake_logit": Curve("fake", "logit/fake"),
-    "images_per_second": PACE["images_per_second"],
-    "discriminator_loss_real": Curve("discriminator_real", "d_loss_real"),
-    "discriminator_loss_fake": Curve("discriminator_fake", "d_loss_fake"),
-    "learning_rate": PACE["learning_rate"],
-    "slope_real": Curve("slope_real", "penalty/r1"),
-    "slope_fake": Curve("slope_fake", "penalty/r2"),
-    "image_mse": Curve("image", "mse/image"),
-    "hole_mse": Curve("hole", "mse/hole"),
-    "augment": Curve("augment", "augment/probability"),
-    "divergence": Curve("divergence", "nats"),
-}
+WEIGHT_DECAY = 1e-4  # of AdamW: little, for pictures are mirrored and every hole is a new one
+LARGEST_NORM = 1.0  # of gradients: the few holes with next to nothing around them have large ones
+STATISTICS_BATCH = 64  # images at a time; bounds the memory
 
 
-@final
-class GanGraph(nn.Module):
-    """z to G, and its image to D."""
-
-    def __init__(self, generator: AnyGenerator, discriminator: AnyDiscriminator) -> None:
-        super().__init__()
-        self.generator, self.discriminator = generator, discriminator
-        generator.precision = discriminator.precision = torch.float32  # the tracer cannot follow the paths for bf16
-
-    def forward(self, z: Latents) -> PerImage:
-        """[n, d] -> [n] logits."""
-        logits: PerImage = self.discriminator(self.generator(z))
-        return logits
+def regression_network(network: Network, options: TrainOptions) -> TrainedNetwork[Network]:
+    """A network that learns alone: by AdamW, with clipped gradients and a running average."""
+    betas = options.beta1, options.beta2
+    regularised = {"weight_decay": WEIGHT_DECAY, "largest_norm": LARGEST_NORM}
+    return TrainedNetwork(network, "network", betas, "averaged", optimizer="optimizer", **regularised)
 
 
-Labels = Int[Tensor, " n"]
+def descend_alone(trained: TrainedNetwork[Any], options: TrainOptions, loss: Tensor, seen: int) -> None:
+    """One update of a network that learns alone, after `seen` images: with a warm-up and a falling rate."""
+    trained.set_rate(regression_rate(options, seen), trained.betas)
+    descend(loss, trained)
+    trained.average(regression_decay(options, options.batch_size, seen + options.batch_size))
 
 
-@final
-@dataclass(frozen=True)
-class ConditionalGenerator:
-    """G for images of these classes, one for each; without labels, as it is."""
-
-    network: nn.Module
-    labels: Labels | None
-
-    @property
-    def prior(self) -> Prior:
-        """That of the network."""
-        network: Any = self.network
-        found: Prior = network.prior
-        return found
-
-    def __call__(self, z: Latents) -> Images:
-        images: Images = self.network(z) if self.labels is None else self.network(z, self.labels)
-        return images
-
-    def of(self, rows: slice) -> "ConditionalGenerator":
-        """The same for these of the images."""
-        return ConditionalGenerator(self.network, None if self.labels is None else self.labels[rows])
-
-
-@final
-@dataclass(frozen=True)
-class ConditionalDiscriminator:
-    """D of images of these classes."""
-
-    network: nn.Module
-    labels: Labels | None
-
-    def __call__(self, images: Images) -> PerImage:
-        return self.decide(self.features(images))
-
-    def features(self, images: Images) -> Tensor:
-        """[n, d]: what D sees in each image."""
-        network: Any = self.network
-        features: Tensor = network.features(images)
-        return features
-
-    def decide(self, features: Tensor) -> PerImage:
-        """[n, d] -> [n] logits."""
-        network: Any = self.network
-        logits: PerImage = network.decide(features) if self.labels is None else network.decide(features, self.labels)
-        return logits
-
-
-def class_labels(count: int, classes: int, device: torch.device) -> Labels | None:
-    """[count]: the classes one after the other and again, if there are any."""
-    return torch.arange(count, device=device) % classes if classes else None
+def frozen_average(
+    trained: TrainedNetwork[Network], batch: Callable[[range], tuple[Tensor, ...]], images: int
+) -> Network:
+    """The average, ready to use, with batch-norm statistics measured on images of so many numbers."""
+    groups = range(max(1, images // STATISTICS_BATCH))
+    batches = (batch(range(group * STATISTICS_BATCH, (group + 1) * STATISTICS_BATCH)) for group in groups)
+    return frozen_copy(trained.averaged, batches)

@@ -1,6 +1,4 @@
-"""What an encoder of a finished G learns: of which latents pictures with holes are the images.
-
-An encoder beside G: it describes a picture with a hole by a latent, and G redraws the whole from that.
+"""Pictures with holes, reconstructed by G from what an encoder beside it says of them.
 
 Alone this trains a variational autoencoder (Kingma and Welling 2014) that completes; beside a game it keeps G from
 leaving out kinds of pictures that D does not miss (Larsen et al. 2016, "Autoencoding beyond pixels").
@@ -14,53 +12,19 @@ from torch import Tensor
 
 from ..errors import LatentfillError
 from ..gan.encoder import ResidualEncoder
-from ..gan.gan import Encoder, Generator
-from ..gan.layers import mean_of_all, process_group, weighted_mean
+from ..gan.gan import Generator
+from ..gan.layers import mean_of_all, weighted_mean
 from ..options import NetworkOptions
 from ..seeds import Stream, philox
 from ..types import Images, Known, Latents
-from .completers import HOLE_STREAM, draw_known
-
-
-class InversionLoss(NamedTuple):
-    """The pictures as G draws them from what the encoder says, and mean errors over the batch."""
-
-    pictures: Images
-    image: Tensor
-    """absolute error of the whole picture, values in [-1, 1]"""
-    hole: Tensor
-    """the same in the holes"""
-    latent: Tensor
-    """squared error of the latents of samples, which are known"""
-
-    def loss(self, latent_weight: float) -> Tensor:
-        """What the encoder minimises."""
-        return self.image + self.hole + latent_weight * self.latent
-
-
-def inversion_loss(
-    generator: Generator, encoder: Encoder, images: Images, known: Known, latents: Tensor, samples: int
-) -> InversionLoss:
-    """G(E(M * x, M)) against x, G being frozen; the last images are those of these `latents`.
-
-    `samples` is how many such images the batch has, of which other processes may have more than this one.
-    """
-    z = encoder(images, known)
-    drawn = generator(z)
-    error = (drawn - images).abs().mean(1, keepdim=True)
-    image_error, hole_error = error.mean(), weighted_mean(error, 1 - known)
-    sampled = z[len(images) - len(latents) :]
-    share = len(latents) * process_group().size / max(1, samples)
-    latent_error = share * (sampled - latents).square().mean() if len(latents) else image_error.new_zeros(())
-    return InversionLoss(drawn, image_error, hole_error, latent_error)
-
+from .completions import HOLE_STREAM, draw_known
 
 WHOLE = 0.3  # share of pictures that are shown without a hole: those say most about what G can draw
 SMALLEST_ERROR = 1e-4  # squared, in values of [-1, 1]: without a bound pictures learnt by heart have endless gradients
 
 
 class Reconstruction(NamedTuple):
-    """The pictures redrawn, what that costs, and of what the cost is made; means over the batch."""
+    """The pictures drawn again, what that costs, and of what the cost is made; means over the batch."""
 
     pictures: Images
     loss: Tensor
@@ -68,12 +32,12 @@ class Reconstruction(NamedTuple):
     """squared error of the whole picture, values in [-1, 1]"""
     hole: Tensor
     """the same in the holes"""
-    divergence: Tensor
+    kl: Tensor
     """nats by which the latents stray from the prior, for each picture"""
 
-    def told(self) -> dict[str, Tensor]:
-        """What is measured, by the names that a step returns."""
-        return {"image": self.image, "hole": self.hole, "divergence": self.divergence}
+    def metrics(self) -> dict[str, Tensor]:
+        """Measurements by the names that a step returns."""
+        return {"image": self.image, "hole": self.hole, "divergence": self.kl}
 
 
 def check_prior(network: NetworkOptions) -> None:
@@ -98,16 +62,16 @@ def draw_noise(dim: int, numbers: range, seed: int) -> Latents:
 
 
 def reconstruct_batch(
-    generator: Generator, encoder: ResidualEncoder, real: Images, numbers: range, seed: int, divergence: float
+    generator: Generator, encoder: ResidualEncoder, real: Images, numbers: range, seed: int, kl_weight: float
 ) -> Reconstruction:
-    """`redraw` for pictures of these numbers in a run of this seed, each with a hole and a noise of its own."""
+    """`reconstruct` for pictures of these numbers in a run of this seed, each with a hole and a noise of its own."""
     known = draw_holes(real.shape[-1], numbers, seed).to(real.device)
     noise = draw_noise(encoder.prior.dim, numbers, seed).to(real.device)
-    return reconstruct(generator, encoder, real, known, noise, divergence)
+    return reconstruct(generator, encoder, real, known, noise, kl_weight)
 
 
 def reconstruct(
-    generator: Generator, encoder: ResidualEncoder, images: Images, known: Known, noise: Latents, divergence: float
+    generator: Generator, encoder: ResidualEncoder, images: Images, known: Known, noise: Latents, kl_weight: float
 ) -> Reconstruction:
     """G(E(M * x, M)) against x, with the latent blurred by as much as the encoder is unsure.
 
@@ -122,6 +86,6 @@ def reconstruct(
     nats = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
     loss = sum(
         (0.25 * e / mean_of_all(e.detach()).clamp_min(SMALLEST_ERROR) for e in (image_error, hole_error)),
-        divergence * nats / images[0].numel(),
+        kl_weight * nats / images[0].numel(),
     )
     return Reconstruction(drawn, loss, image_error.detach(), hole_error.detach(), nats.detach())

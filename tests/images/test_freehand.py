@@ -7,7 +7,7 @@ from latentfill.faces.templates import template
 from latentfill.images.holes import draw, parse
 from latentfill.images.shapes import brush, ellipses
 from latentfill.options import Alignment
-from latentfill.training.completers import check_hole, draw_known
+from latentfill.training.completions import check_hole, draw_known
 
 
 def rng(seed):

@@ -28,7 +28,7 @@ from latentfill.runs.data import Dataset
 from latentfill.runs.trainer import TrainingContext
 from latentfill.seeds import Stream, philox
 from latentfill.training.completer import CompleterTrainer, draw_hole, train_completer
-from latentfill.training.completers import draw_known
+from latentfill.training.completions import draw_known
 
 NETWORK = NetworkOptions(size=8, networks="residual", latent=5, prior="normal")
 GAN = building.build(NETWORK, 3)

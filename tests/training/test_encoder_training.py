@@ -24,8 +24,8 @@ from latentfill.options.training import ContextOptions, EncoderOptions
 from latentfill.runs import checkpoints
 from latentfill.runs.data import Dataset
 from latentfill.runs.record import Progress
-from latentfill.training import completers
-from latentfill.training.completers import Descent, draw_known, psnr
+from latentfill.training import completions, optimiser
+from latentfill.training.completions import draw_known, psnr
 from latentfill.training.context import ContextTrainer, train_context
 from latentfill.training.encoder import EncoderTrainer, split, train_encoder
 
@@ -45,9 +45,12 @@ Go = Callable[..., list[Progress]]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer images for the statistics."""
-    original = Descent.settled
-    monkeypatch.setattr(completers, "GROUP", 8)
-    monkeypatch.setattr(Descent, "settled", lambda self, batch, images: original(self, batch, min(images, 16)))
+    original = optimiser.frozen_average
+    monkeypatch.setattr(completions, "GROUP", 8)
+    monkeypatch.setattr(optimiser, "STATISTICS_BATCH", 8)
+    for module in ("encoder", "context"):
+        fewer: Any = lambda trained, batch, images: original(trained, batch, min(images, 16))  # noqa: E731
+        monkeypatch.setattr(f"latentfill.training.{module}.frozen_average", fewer)
 
 
 def encoder(folder: Path, options: TrainOptions = TRAIN, run: RunOptions = RUN, **more: Any) -> Any:
@@ -149,17 +152,18 @@ def test_without_pictures_an_encoder_learns_from_samples_and_is_judged_on_others
     assert checkpoint.load(tmp_path / "model.safetensors").about["encoder"]["pictures"] == 0
 
 
-def test_a_step_is_the_loss_that_the_docstring_tells() -> None:
+def test_a_step_is_the_loss_that_the_docstring_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = encoder_trainer(real_share=0.5, latent_weight=0.15)
     real = DATA.batch(0, 2, seed=0, flip=False)
     known = draw_known(8, range(4), 0)
     z0 = GAN.generator.prior.sample([(20 << 64) + n for n in (2, 3)])
     images = torch.cat([real, GAN.generator(z0)])
-    z = trainer.descent.network(images, known)
+    z = trainer.encoder.network(images, known)
     error = (GAN.generator(z) - images).abs()
     hole = (1 - known).expand_as(error)
     learnt = []
-    trainer.descent.learn = lambda loss, seen: learnt.append((loss.item(), seen))  # type: ignore[method-assign]
+    catch: Any = lambda trained, options, loss, seen: learnt.append((loss.item(), seen))  # noqa: E731
+    monkeypatch.setattr("latentfill.training.encoder.descend_alone", catch)
     values = trainer.step(real)
     assert learnt == [(pytest.approx(float(values["image"] + values["hole"] + 0.15 * values["latent"])), 0)]
     torch.testing.assert_close(values["image"], error.mean(), atol=1e-5, rtol=1e-4)
@@ -174,7 +178,7 @@ def encoder_trainer(data: Dataset | None = DATA, options: TrainOptions = TRAIN, 
 
 def test_an_encoder_finds_the_latents_of_its_generator(monkeypatch: pytest.MonkeyPatch) -> None:
     """A generator that is lively enough to be inverted: its weights scaled up."""
-    monkeypatch.setattr(completers, "WARM_UP", 1)
+    monkeypatch.setattr(optimiser, "WARM_UP", 1)
     generator, discriminator = building.build_networks(replace(NETWORK, base=4), 1)
     for parameter in generator.parameters():
         parameter.data.mul_(8 if parameter.dim() > 1 else 1)
@@ -200,7 +204,7 @@ def context_trainer(options: TrainOptions = TRAIN, network: ContextOptions = CON
 @pytest.mark.parametrize("skips", [False, True])
 def test_a_context_encoder_learns_to_complete(skips: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A toy world of flat colours: what is known tells all."""
-    monkeypatch.setattr(completers, "WARM_UP", 1)
+    monkeypatch.setattr(optimiser, "WARM_UP", 1)
     network = ContextOptions(size=8, base=4, skips=skips)
     options = replace(TRAIN, images_seen=10**6, learning_rate=1e-2)
     trainer = context_trainer(options, network, hole="center")
@@ -209,7 +213,7 @@ def test_a_context_encoder_learns_to_complete(skips: bool, monkeypatch: pytest.M
         flat = (torch.rand(16, 3, 1, 1, generator=rng) * 1.6 - 0.8).expand(16, 3, 8, 8).contiguous()
         values = trainer.step(flat)
     assert values["hole"] < 0.05 and values["discriminator"].isfinite().all()
-    module = trainer.descent.network.eval()
+    module = trainer.module.network.eval()
     known = draw_known(8, range(16), 9, "center")
     made = ContextEncoder(module, network).predict(flat, known)
     assert made.shape == flat.shape and not made.requires_grad
@@ -223,13 +227,14 @@ def test_known_pixels_around_the_hole_count_ten_times_where_that_is_asked_for() 
     assert torch.equal(context_trainer()._weights(known), 1 - known)
 
 
-def test_a_step_weighs_the_error_in_the_hole_against_the_adversary() -> None:
+def test_a_step_weighs_the_error_in_the_hole_against_the_adversary(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer, real = context_trainer(adversarial=0.25), DATA.batch(0, 4, seed=0, flip=False)
     known = draw_known(8, range(4), 0)
     hole = (1 - known).expand_as(real)
-    error = (((trainer.descent.network(real, known) - real) ** 2) * hole).sum() / hole.sum()
+    error = (((trainer.module.network(real, known) - real) ** 2) * hole).sum() / hole.sum()
     learnt = []
-    trainer.descent.learn = lambda loss, seen: learnt.append((loss.item(), seen))  # type: ignore[method-assign]
+    catch: Any = lambda trained, options, loss, seen: learnt.append((loss.item(), seen))  # noqa: E731
+    monkeypatch.setattr("latentfill.training.context.descend_alone", catch)
     values = trainer.step(real)
     torch.testing.assert_close(values["hole"], error.detach(), atol=1e-5, rtol=1e-4)
     assert learnt == [(pytest.approx(float(0.75 * values["hole"] + 0.25 * values["adversarial"].mean())), 0)]
@@ -238,22 +243,22 @@ def test_a_step_weighs_the_error_in_the_hole_against_the_adversary() -> None:
 
 def test_without_an_adversary_the_discriminator_rests() -> None:
     trainer = context_trainer(adversarial=0.0)
-    before = [p.clone() for p in trainer.discriminator.parameters()]
+    before = [p.clone() for p in trainer.discriminator.network.parameters()]
     values = trainer.step(DATA.batch(0, 4, seed=0, flip=False))
     assert values["adversarial"] == 0
-    assert all(torch.equal(a, b) for a, b in zip(before, trainer.discriminator.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.discriminator.network.parameters(), strict=True))
     both = context_trainer(adversarial=0.5)
-    before = [p.clone() for p in both.discriminator.parameters()]
+    before = [p.clone() for p in both.discriminator.network.parameters()]
     both.step(DATA.batch(0, 4, seed=0, flip=False))
-    assert any(not torch.equal(a, b) for a, b in zip(before, both.discriminator.parameters(), strict=True))
-    assert all(p.grad is None for p in both.discriminator.parameters())
+    assert any(not torch.equal(a, b) for a, b in zip(before, both.discriminator.network.parameters(), strict=True))
+    assert all(p.grad is None for p in both.discriminator.network.parameters())
 
 
 @pytest.mark.parametrize("make", [encoder_trainer, context_trainer])
 def test_a_number_that_is_none_is_noticed(make: Any) -> None:
     trainer = make()
     assert trainer.is_finite()
-    next(trainer.descent.averaged.parameters()).data[0] = float("inf")
+    next(trainer.networks[0].averaged.parameters()).data[0] = float("inf")
     assert not trainer.is_finite()
 
 

@@ -132,13 +132,13 @@ def test_penalties_that_come_rarely_are_as_much_harder() -> None:
 def test_each_update_of_d_has_pictures_and_latents_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     ours = trainer(*CASES["wasserstein"])
     seen: list[torch.Tensor] = []
-    judge = ours._judge
+    judge = ours._update_discriminator
 
     def watch(d: Any, real: torch.Tensor, fake: torch.Tensor, numbers: range) -> dict[str, torch.Tensor]:
         seen.append(real)
         return judge(d, real, fake, numbers)
 
-    monkeypatch.setattr(ours, "_judge", watch)
+    monkeypatch.setattr(ours, "_update_discriminator", watch)
     batch = real(0, 12)
     ours.step(batch)
     assert torch.equal(torch.cat(seen), batch) and ours.images_seen == 12
@@ -188,13 +188,13 @@ def test_latents_are_held_to_their_prior_by_another_weight_before_the_game() -> 
 def test_d_judges_redrawn_pictures_each_beside_its_original(monkeypatch: pytest.MonkeyPatch) -> None:
     ours = trainer(NETWORK, replace(MODERN, redrawn_share=0.5))
     seen: list[torch.Tensor] = []
-    judge = ours._judge
+    judge = ours._update_discriminator
 
     def watch(d: Any, real: torch.Tensor, fake: torch.Tensor, numbers: range) -> dict[str, torch.Tensor]:
         seen.append(fake)
         return judge(d, real, fake, numbers)
 
-    monkeypatch.setattr(ours, "_judge", watch)
+    monkeypatch.setattr(ours, "_update_discriminator", watch)
     batch, z = real(0, 4), ours.latents(range(4))
     assert ours.e
     with torch.no_grad():

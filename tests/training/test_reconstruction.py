@@ -36,7 +36,7 @@ def test_a_hand_computed_case(monkeypatch: pytest.MonkeyPatch) -> None:
     assert generator.seen[0].tolist() == [[pytest.approx(2.0), pytest.approx(-2.718281828)]]  # mean + noise * sigma
     assert float(redrawn.image) == 1.0 and float(redrawn.hole) == 2.0
     nats = 0.5 * (1 + 1 - 1 - 0) + 0.5 * (0 + 7.389056 - 1 - 2)
-    assert float(redrawn.divergence) == pytest.approx(nats, rel=1e-5)
+    assert float(redrawn.kl) == pytest.approx(nats, rel=1e-5)
     assert float(redrawn.loss) == pytest.approx(0.25 + 0.25 + nats / 4, rel=1e-5)
 
 

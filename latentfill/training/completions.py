@@ -1,21 +1,16 @@
-"""What an encoder and a context encoder have in common: the holes they learn from, how they descend, how they do."""
+"""Holes to learn from, and scores of how well such holes are completed in pictures never learnt from."""
 
-from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
-from typing import Any, Generic, TypeVar, final
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..errors import HoleError
-from ..gan.layers import average_gradients
 from ..images import holes, shapes
-from ..options import TrainOptions
 from ..runs.record import Curve, Summary
 from ..seeds import Stream, philox
 from ..types import Images, Known
-from .optimiser import WARM_UP, as_laid_out, average_decay, blend_parameters, estimate_statistics, rise_and_fall
 
 HOLE_STREAM, STATISTICS_STREAM, SCORED_HOLE_STREAM = Stream.TRAINING_HOLES, Stream.STATISTICS_HOLES, Stream.JUDGED_HOLES
 ALL = "all"
@@ -40,9 +35,6 @@ SCORES = {
 # The finest detail in the hole, as a share of the originals': 1 is right, 0.5 is fog, 1.5 is noise.
 DETAILS = {f"detail_{name[5:]}": Curve(f"detail_{name[5:]}", f"detail/{hole}") for name, hole in SCORED_HOLES.items()}
 
-WEIGHT_DECAY = 1e-4  # of AdamW: little, for pictures are mirrored and every hole is a new one
-LARGEST_STEP = 1.0  # norm that gradients are cut to: the few holes with next to nothing around them have large ones
-Network = TypeVar("Network", bound=nn.Module)
 Complete = Callable[[Images, Known], Images]
 GROUP = 64  # images looked at at a time where none are learnt from; bounds the memory
 SHOWN = 8  # pictures of a sheet, one to a column
@@ -56,17 +48,17 @@ def draw_known(
     `hole` is one hole as people write it, what draws one, or "all": any kind, anywhere, from a few pixels to nearly the
     whole image.
     """
-    drawn = []
+    missing = []
     for number in numbers:
         rng = philox(stream.key(seed, number))
         if not isinstance(hole, str):
-            drawn.append(hole(size, rng))
+            missing.append(hole(size, rng))
         elif hole == ALL:
-            drawn.append(draw_any(size, rng))
+            missing.append(draw_any(size, rng))
         else:
-            drawn.append(holes.draw(holes.parse(hole), (size, size), seed=int(rng.integers(2**63))).hole > 0)
-    missing = np.stack(drawn) if drawn else np.empty((0, size, size), bool)
-    return torch.from_numpy(~missing).float()[:, None]
+            missing.append(holes.draw(holes.parse(hole), (size, size), seed=int(rng.integers(2**63))).hole > 0)
+    stacked = np.stack(missing) if missing else np.empty((0, size, size), bool)
+    return torch.from_numpy(~stacked).float()[:, None]
 
 
 def check_hole(hole: str, size: int) -> None:
@@ -75,70 +67,6 @@ def check_hole(hole: str, size: int) -> None:
         what = f"nothing can be learnt from holes such as {hole!r}"
         raise HoleError(what, f"Give all, or one that a program draws: {', '.join(SHARES)}, grid.")
     draw_known(size, range(1), 0, hole)
-
-
-@final
-class Descent(Generic[Network]):
-    """One network that learns alone: AdamW with a warm-up and a falling rate, cut gradients, and a running average."""
-
-    def __init__(self, network: Network, options: TrainOptions) -> None:
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network, self.options = network.train(), options
-        self.averaged = deepcopy(network).requires_grad_(False)
-        self.parameters = list(network.parameters())
-        betas = (options.beta1, options.beta2)
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, options.rate, betas=betas, weight_decay=WEIGHT_DECAY, fused=True
-        )
-
-    @property
-    def learning_rate(self) -> float:
-        """AdamW's step in the last update."""
-        return float(self.optimizer.param_groups[0]["lr"])
-
-    def learn(self, loss: Tensor, seen: int) -> None:
-        """One update, after `seen` images; the average follows as that of the GAN does."""
-        o = self.options
-        grads = torch.autograd.grad(loss, self.parameters, allow_unused=True)
-        for parameter, grad in zip(self.parameters, average_gradients(grads, self.parameters), strict=True):
-            parameter.grad = as_laid_out(grad, parameter)
-        nn.utils.clip_grad_norm_(self.parameters, LARGEST_STEP)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate(o, seen)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        half_life = min(o.average_half_life, 0.05 * (seen + o.batch_size))  # as long as a twentieth of the past
-        blend_parameters(self.averaged, self.network, average_decay(o.batch_size, half_life))
-
-    def settled(self, batch: Callable[[range], tuple[Tensor, ...]], images: int) -> Network:
-        """A copy of the average, ready to use, with batch-norm statistics of its own, on images of these numbers."""
-        network, groups = deepcopy(self.averaged), range(max(1, images // GROUP))
-        estimate_statistics(network, (batch(range(group * GROUP, (group + 1) * GROUP)) for group in groups))
-        return network.eval()
-
-    def is_finite(self) -> bool:
-        """Whether every number of the network and of its average still is one."""
-        tensors = [*self.network.state_dict().values(), *self.averaged.state_dict().values()]
-        return all(bool(tensor.isfinite().all()) for tensor in tensors if tensor.is_floating_point())
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next update depends on."""
-        return {name: part.state_dict() for name, part in self._parts().items()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue as if never interrupted; the options may be others than before."""
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-        for group in self.optimizer.param_groups:  # what was loaded are the old options
-            group["betas"] = (self.options.beta1, self.options.beta2)
-
-    def _parts(self) -> dict[str, Any]:
-        return {"network": self.network, "averaged": self.averaged, "optimizer": self.optimizer}
-
-
-def rate(options: TrainOptions, seen: int) -> float:
-    """The learning rate after `seen` images: rising over the warm-up, falling over the last share of the training."""
-    return options.rate * rise_and_fall(seen, options.images_seen, options.batch_size, options.decay, float(WARM_UP))
 
 
 def score_completions(completed: Complete, images: Images, *others: Complete) -> Summary:

@@ -1,4 +1,4 @@
-"""The holes that completers learn from, how they descend, how they are judged."""
+"""The holes that completers learn from, how a network learns alone, and how completions are scored."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,17 +12,21 @@ from torch import nn
 from latentfill.errors import HoleError
 from latentfill.options import REGRESSION
 from latentfill.seeds import Stream
-from latentfill.training.completers import (
+from latentfill.training.completions import (
     DETAILS,
     SCORED_HOLES,
     SHARES,
-    WARM_UP,
-    Descent,
     check_hole,
     draw_known,
     psnr,
-    rate,
     score_completions,
+)
+from latentfill.training.optimiser import (
+    WARM_UP,
+    descend_alone,
+    frozen_average,
+    regression_network,
+    regression_rate,
 )
 
 
@@ -107,27 +111,27 @@ def test_a_judge_shows_what_was_known_and_what_was_made_of_it(n: int) -> None:
 
 def test_the_rate_rises_then_falls() -> None:
     options = replace(REGRESSION, images_seen=100_000, learning_rate=1.0, decay=0.4, batch_size=50)
-    assert rate(options, 0) == pytest.approx(50 / WARM_UP)
-    assert rate(options, WARM_UP) == rate(options, 60_000) == 1.0
-    assert rate(options, 80_000) == pytest.approx(0.5) and rate(options, 100_000) == 0.0
-    assert rate(replace(options, decay=0.0), 99_999) == 1.0
+    assert regression_rate(options, 0) == pytest.approx(50 / WARM_UP)
+    assert regression_rate(options, WARM_UP) == regression_rate(options, 60_000) == 1.0
+    assert regression_rate(options, 80_000) == pytest.approx(0.5) and regression_rate(options, 100_000) == 0.0
+    assert regression_rate(replace(options, decay=0.0), 99_999) == 1.0
 
 
 def toy() -> Any:
     return nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)).eval()
 
 
-def test_a_descent_is_adamw_with_cut_gradients_and_an_average() -> None:
+def test_a_network_alone_learns_by_adamw_with_clipped_gradients_and_an_average() -> None:
     options = replace(REGRESSION, images_seen=10**9, batch_size=WARM_UP, decay=0.0, average_half_life=WARM_UP)
     network, plain = toy(), toy()
     plain.load_state_dict(network.state_dict())
     before = network[0].weight.detach().clone()
-    descent = Descent(network, options)
+    trained = regression_network(network, options)
     plain.train()
     optimizer = torch.optim.AdamW(plain.parameters(), options.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     x = torch.randn(4, 1, 3, 3, generator=torch.Generator().manual_seed(0))
     for step in range(3):
-        descent.learn(100 * network(x).abs().sum(), step * WARM_UP)
+        descend_alone(trained, options, 100 * network(x).abs().sum(), step * WARM_UP)
         loss = 100 * plain(x).abs().sum()
         loss.backward()
         assert nn.utils.clip_grad_norm_(plain.parameters(), 1.0) > 1
@@ -136,14 +140,14 @@ def test_a_descent_is_adamw_with_cut_gradients_and_an_average() -> None:
     for ours, theirs in zip(network.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
     assert not torch.equal(before, network[0].weight)
-    kept = descent.averaged[0].weight  # young: a twentieth of the past, far less than one batch
+    kept = trained.averaged[0].weight  # young: a twentieth of the past, far less than one batch
     torch.testing.assert_close(kept, network[0].weight, atol=1e-4, rtol=0)
 
 
-def test_a_settled_network_has_the_statistics_of_what_it_is_shown() -> None:
-    descent = Descent(toy(), REGRESSION)
-    settled = descent.settled(lambda numbers: (torch.full((2, 1, 2, 2), numbers.start / 64),), 192)
-    weight, bias = settled[0].weight.flatten(), settled[0].bias
-    torch.testing.assert_close(settled[1].running_mean, weight + bias)  # the mean of 0, 1 and 2 is 1
-    assert not settled.training and not any(p.requires_grad for p in settled.parameters())
-    assert settled[0].weight is not descent.averaged[0].weight
+def test_a_frozen_average_has_the_statistics_of_what_it_is_shown() -> None:
+    trained = regression_network(toy(), REGRESSION)
+    frozen = frozen_average(trained, lambda numbers: (torch.full((2, 1, 2, 2), numbers.start / 64),), 192)
+    weight, bias = frozen[0].weight.flatten(), frozen[0].bias
+    torch.testing.assert_close(frozen[1].running_mean, weight + bias)  # the mean of 0, 1 and 2 is 1
+    assert not frozen.training and not any(p.requires_grad for p in frozen.parameters())
+    assert frozen[0].weight is not trained.averaged[0].weight

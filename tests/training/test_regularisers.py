@@ -52,14 +52,14 @@ def steps(trainer: GanTrainer, numbers: range) -> dict[str, torch.Tensor]:
 def test_with_every_piece_resuming_is_to_the_bit(network: NetworkOptions, equal: Callable[[Any, Any], bool]) -> None:
     straight, first, second = new_trainer(network), new_trainer(network), new_trainer(network)
     for trainer in (straight, first):
-        trainer.pieces.probability = 0.5
+        trainer.regularisers.probability = 0.5
     steps(straight, range(4))
     steps(first, range(2))
     file = io.BytesIO()
     torch.save(first.state_dict(), file)
     file.seek(0)
     second.load_state_dict(torch.load(file, weights_only=True))
-    assert second.pieces.probability == first.pieces.probability != 0.0
+    assert second.regularisers.probability == first.regularisers.probability != 0.0
     steps(second, range(2, 4))
     assert equal(straight.state_dict(), second.state_dict())
     assert straight.is_finite()
@@ -82,17 +82,19 @@ def test_every_piece_changes_what_is_learnt(network: NetworkOptions, piece: str,
 def test_the_strength_follows_d() -> None:
     for logits, sign in ((torch.ones(8), 1), (-torch.ones(8), -1)):
         trainer = new_trainer(RESIDUAL)
-        trainer.pieces.probability = 0.5
-        told = trainer.pieces.adapt(logits, torch.zeros(8))
-        assert trainer.pieces.probability == pytest.approx(0.5 + sign * 8 / IMAGES_TO_RISE)
-        assert told["augment"].item() == pytest.approx(trainer.pieces.probability)
+        trainer.regularisers.probability = 0.5
+        told = trainer.regularisers.adapt(logits, torch.zeros(8))
+        assert trainer.regularisers.probability == pytest.approx(0.5 + sign * 8 / IMAGES_TO_RISE)
+        assert told["augment"].item() == pytest.approx(trainer.regularisers.probability)
 
 
 def test_for_losses_of_differences_the_fakes_are_the_zero() -> None:
     trainer = new_trainer(RESIDUAL, replace(ALL, loss="relativistic", label_smoothing=0.0))
-    trainer.pieces.probability = 0.5
-    trainer.pieces.adapt(torch.full((8,), -3.0), torch.full((8,), -5.0))  # below zero, and above the fakes all the same
-    assert trainer.pieces.probability > 0.5
+    trainer.regularisers.probability = 0.5
+    trainer.regularisers.adapt(
+        torch.full((8,), -3.0), torch.full((8,), -5.0)
+    )  # below zero, and above the fakes all the same
+    assert trainer.regularisers.probability > 0.5
 
 
 def test_images_are_shown_alike_for_the_same_reason_alone() -> None:
@@ -100,18 +102,18 @@ def test_images_are_shown_alike_for_the_same_reason_alone() -> None:
     images = real(0)
     pieces.begin(images, 16)
     numbers = range(16, 16 + len(images))
-    again = pieces.shown(images, numbers, "fake")
-    assert torch.equal(pieces.shown(images, numbers, "fake"), again)
+    again = pieces.apply(images, numbers, "fake")
+    assert torch.equal(pieces.apply(images, numbers, "fake"), again)
     assert torch.equal(
-        pieces.shown(images[3:], range(19, 16 + len(images)), "fake"), again[3:]
+        pieces.apply(images[3:], range(19, 16 + len(images)), "fake"), again[3:]
     )  # whatever else is in the batch
     others = [
-        pieces.shown(images, numbers, "real"),
-        pieces.shown(images, range(8, 8 + len(images)), "fake"),
-        pieces.shown(images, numbers, "update", 1),
+        pieces.apply(images, numbers, "real"),
+        pieces.apply(images, range(8, 8 + len(images)), "fake"),
+        pieces.apply(images, numbers, "update", 1),
     ]
-    assert not torch.equal(others[-1], pieces.shown(images, numbers, "update", 0))
-    assert not any(torch.equal(other, again) for other in [*others, pieces.shown(images, numbers, "update", 0)])
+    assert not torch.equal(others[-1], pieces.apply(images, numbers, "update", 0))
+    assert not any(torch.equal(other, again) for other in [*others, pieces.apply(images, numbers, "update", 0)])
 
 
 def test_few_pictures_are_augmented_as_far_as_it_takes() -> None:
