@@ -59,7 +59,7 @@ def schedule(options: TrainOptions, seen: int) -> Schedule:
 
 def short_warm_up(options: TrainOptions) -> float:
     """The images over which a rate rises, at most a share of the training."""
-    return max(1.0, min(WARM_UP, WARM_UP_SHARE * options.images_seen))
+    return max(1.0, min(float(WARM_UP), WARM_UP_SHARE * options.images_seen))
 
 
 def regression_rate(options: TrainOptions, seen: int, warm_up: float | None = None) -> float:
