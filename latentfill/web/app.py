@@ -116,11 +116,11 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        responses=ERRORS,
     )
     app.state.state = state
-    for module in (models, sample, complete, photo, edit):
-        app.include_router(module.router)
+    app.include_router(models.router)
+    for module in (sample, complete, photo, edit):
+        app.include_router(module.router, responses=ERRORS)
     page = read_page()
     for path, asset in page.items():
         app.add_route(path, _serve(asset), include_in_schema=False)

@@ -90,4 +90,6 @@ def _bounds(field: Json) -> str:
 
 def _default(field: Json) -> str:
     default = field.get("default")
-    return str(default).lower() if isinstance(default, bool) else str(default or "") if default != 0 else "0"
+    if default is None or default in ({}, []):
+        return ""
+    return str(default).lower() if isinstance(default, bool) else str(default)
