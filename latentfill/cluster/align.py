@@ -33,7 +33,7 @@ class Aligner:
 
 
 def share_on_ray(options: EngineOptions, notes: Path, *, most: int | None = None) -> Share:
-    """A replacement of `batch.workers.share_out` that uses Ray."""
+    """A replacement of `batch.workers.run_in_pool` that uses Ray."""
 
     def share(
         cutter: Cutter, tasks: Iterable[Task], workers: int, preload: str = ""
