@@ -27,7 +27,7 @@ from latentfill.images.holes import draw, parse
 from latentfill.options import PhotoOptions
 from latentfill.photo.crop import cut
 from latentfill.photo.crops import pose
-from latentfill.pipeline import put_back
+from latentfill.photo.put_back import put_back
 
 WIDTH, HEIGHT = 4000, 3000
 HOLE = "ellipse:1750,1094,172,210"

@@ -28,7 +28,7 @@ from latentfill.images.pixels import grid, to_grey
 from latentfill.options import COMPLETE_PRESETS, Alignment, PhotoOptions
 from latentfill.photo.crop import cut
 from latentfill.photo.crops import pose
-from latentfill.pipeline import put_back
+from latentfill.photo.put_back import put_back
 from latentfill.types import Hole
 
 KINDS = ("eyes", "nose", "mouth", "half", "brush")

@@ -28,7 +28,7 @@ from latentfill.options import Alignment, PhotoOptions
 from latentfill.photo.crop import cut
 from latentfill.photo.crops import pose
 from latentfill.photo.locate import upright
-from latentfill.pipeline import put_back
+from latentfill.photo.put_back import put_back
 from latentfill.types import Hole
 
 

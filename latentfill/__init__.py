@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # what a type checker sees; `_HOME` is what happens: nothing 
     from .photo.crops import blend as blend
     from .photo.crops import fill_crops as fill_crops
     from .photo.crops import pose as pose
-    from .pipeline import Filled as Filled
+    from .photo.put_back import Filled as Filled
     from .pipeline import fill as fill
 
 _HOME = {
@@ -39,7 +39,8 @@ _HOME = {
     "models": ["from_pretrained", "load"],
     "options": ["COMPLETE_PRESETS", "CompleteOptions", "PhotoOptions", "TrainOptions"],
     "photo.crops": ["blend", "fill_crops", "pose"],
-    "pipeline": ["Filled", "fill"],
+    "photo.put_back": ["Filled"],
+    "pipeline": ["fill"],
 }
 __all__ = sorted(name for names in _HOME.values() for name in names)
 

@@ -17,26 +17,19 @@ import torch
 from .completion.complete import Completion, watch
 from .completion.operators import Operator, parse_operator
 from .errors import ExtraError, HoleError, ImageError, LatentfillError, is_out_of_memory
-from .faces.placement import Placement
 from .gan.gan import Gan
-from .images import photos
-from .images.archives import Source
-from .images.hole_pictures import WHITE, DrawnHole, check_size, decode_hole, interpret_array
+from .images.hole_pictures import WHITE, DrawnHole
 from .images.holes import AT_PHOTO_SIZE, HoleSpec, parse
-from .images.holes import draw as draw_spec
 from .images.incomplete import Incomplete, concatenate
-from .images.photos import Original
-from .images.pixels import fit, fit_hole, to_levels
+from .images.photos import Original, open_photo
+from .images.pixels import fit, fit_hole
 from .models import load
 from .options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ReadLimits
-from .photo.content_aware import Filler
-from .photo.crop import INVENTED, Cut, cut, cut_observed, hidden_in
+from .photo.crop import INVENTED, Cut, cut, cut_observed
 from .photo.crops import pose
-from .photo.locate import draw_feature
+from .photo.locate import draw_hole
 from .photo.observed import degrade
-from .photo.paste import Piece, paste
-from .photo.restore import restore
-from .photo.tint import GREY, Tint, find_tint
+from .photo.put_back import Filled, put_back
 from .types import Hole, Pixels
 from .uncertainty.predict import Uncertainty, predict_error
 
@@ -151,32 +144,6 @@ class Failed:
 
 
 Event = Placed | Step | Split | Done | Failed
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Filled:
-    """A completed photo and how it came about.
-
-    `candidates` are the completions asked for, the best first; `losses` are the weighted terms of the best, for each
-    placement; `notes` say what a user should know (a part that no face covers, what a file cannot keep); `trust` says
-    how far what the model found may be off, at each placement; None if no model was asked.
-    """
-
-    candidates: tuple[Original, ...]
-    placements: tuple[Placement, ...]
-    losses: tuple[dict[str, float], ...]
-    notes: tuple[str, ...] = ()
-    trust: Uncertainty | None = None
-
-    @property
-    def photo(self) -> Pixels:
-        """The best candidate as uint8 [H, W, 3]."""
-        return self.candidates[0].photo().pixels
-
-    def save(self, path: Path | str) -> None:
-        """Write the best candidate, as deep as the photo was, with its alpha, colour profile and EXIF data."""
-        photos.write_original(Path(path), self.candidates[0])
 
 
 def fill(
@@ -313,84 +280,6 @@ def rows_of(batch: Sequence[Placed]) -> list[slice]:
     return [slice(end - len(placed.cut.placements), end) for placed, end in zip(batch, ends, strict=True)]
 
 
-def open_photo(photo: object, limits: ReadLimits | None = None, name: str = "the photo") -> Original:
-    """A photo of any kind that `Request` takes, with all that its file holds."""
-    limits = limits or ReadLimits()
-    if isinstance(photo, Original):
-        return photo
-    if isinstance(photo, bytes):
-        return photos.decode_original(photo, limits, name)
-    if isinstance(photo, str | Path):
-        return photos.read_original(Source(Path(photo).name, Path(photo)), limits)
-    if not isinstance(photo, np.ndarray) or photo.dtype not in (np.uint8, np.uint16):
-        raise TypeError(f"a photo is a file or an array of uint8 or uint16, not {_kind(photo)}")
-    values = photo[..., None] if photo.ndim == 2 else photo
-    if values.ndim != 3 or values.shape[2] not in (1, 3, 4):
-        raise ValueError(f"a photo is [H, W], or [H, W, 3] (RGB) or [H, W, 4] (with alpha), not {list(photo.shape)}")
-    if values.shape[2] == 4:
-        return Original(np.ascontiguousarray(values[..., :3]), np.ascontiguousarray(values[..., 3]))
-    return Original(values)
-
-
-def draw_hole(
-    hole: object,
-    original: Original,
-    seed: int = 0,
-    name: str = "the photo",
-    limits: ReadLimits | None = None,
-    *,
-    invert: bool = False,
-    threshold: int = WHITE,
-) -> DrawnHole:
-    """The hole of a photo, from anything that `Request` takes for one; `limits` are those of files."""
-    limits, shape = limits or ReadLimits(), original.values.shape[:2]
-    if isinstance(hole, DrawnHole):
-        return hole
-    if isinstance(hole, str | Path):
-        hole = parse(str(hole), invert=invert, threshold=threshold)
-    if isinstance(hole, HoleSpec):
-        photo = original.photo()
-        return draw_spec(hole, shape, seed=seed, photo=photo, name=name, limits=limits, draw_feature=draw_feature)
-    if isinstance(hole, bytes):
-        drawn = decode_hole(hole, f"{name}: its hole", limits, invert=invert, threshold=threshold)
-        check_size(drawn.hole.shape, shape, f"{name}: its hole", "the picture")
-        return drawn
-    if not isinstance(hole, np.ndarray) or hole.dtype not in (np.uint8, np.bool_):
-        raise TypeError(
-            f"a hole is a text, a file, or an array of bool or uint8 (255 = to be found), not {_kind(hole)}"
-        )
-    if hole.ndim != 2:
-        raise ValueError(f"a hole is [H, W], not {list(hole.shape)}")
-    return interpret_array(hole)
-
-
-def put_back(
-    question: Cut,
-    candidates: Sequence[Completion],
-    options: CompleteOptions,
-    photo_options: PhotoOptions,
-    trust: Uncertainty | None = None,
-) -> Filled:
-    """The photo with each candidate in its hole, at the photo's own resolution.
-
-    The rows of a candidate are the squares of the cut. Without a square there is one candidate, and no model in it.
-    """
-    made: list[Original] = []
-    tint = _tint(question) if candidates else None
-    for levels in [list(to_levels(candidate.images)) for candidate in candidates] or [[]]:
-        pieces = [Piece(*pair) for pair in zip(question.placements, levels, strict=True)]
-        made.append(_join(question, pieces, options, photo_options, tint))
-    losses = [
-        {name: term[row].item() for name, term in candidate.terms.items()}
-        for candidate in candidates[:1]
-        for row in range(len(question.placements))
-    ]
-    alone = options.candidates > 1 and not question.placements and question.hole.any()
-    notes = (*question.notes, "there is one candidate only: no model was asked") if alone else question.notes
-    notes = (*notes, *(trust.warnings if trust else ()))
-    return Filled(tuple(made), question.placements, tuple(losses), notes, trust)
-
-
 def out_of_memory(name: str) -> ImageError:
     """The error for a photo that memory does not hold, alone either."""
     cure = "Save it smaller, give a smaller --attempts or --candidates, or take a machine with more memory."
@@ -498,53 +387,3 @@ def _finish(found: Found, options: CompleteOptions, photo_options: PhotoOptions)
             yield Failed(placed.request, out_of_memory(placed.request.name))
             continue
         yield Done(placed, filled, candidates, trust, found)
-
-
-def _tint(question: Cut) -> Tint | None:
-    """The tint of a photo of one colour; of one that was only observed, and is to agree with that, grey alone."""
-    values, observed = question.original.values, question.observed
-    rgb = values if values.shape[2] == 3 else np.repeat(values, 3, 2)
-    if observed is None:
-        return find_tint(rgb, hidden_in(question.original, question.hole) == 0, question.hole > 0)
-    grey = not observed.sight.linear.grey and not np.ptp(rgb, axis=2).any()
-    return GREY if grey else None
-
-
-def _join(
-    question: Cut,
-    pieces: Sequence[Piece],
-    options: CompleteOptions,
-    photo_options: PhotoOptions,
-    tint: Tint | None,
-) -> Original:
-    original, hole = question.original, question.hole
-    whole = len(pieces) == 1 and pieces[0].placement.exact
-    how = ("overlay" if whole else "poisson") if options.blend == "auto" else options.blend
-    values = original.values
-    rgb = values if values.shape[2] == 3 else np.repeat(values, 3, 2)
-    hidden = hidden_in(original, hole)
-    if question.observed is not None:
-        rgb = restore(question.observed, hole, pieces)
-    filled = paste(
-        rgb,
-        hole,
-        pieces,
-        beyond=Filler(rgb, hidden, question.faces, photo_options.outside, options.seed),
-        blend=how,
-        grain=photo_options.grain,
-        seed=options.seed,
-        hidden=hidden,
-    )
-    tint = GREY if values.shape[2] == 1 else tint
-    found = hole > 0 if question.observed is None else np.ones_like(hole, bool)
-    if tint is not None and tint.covers(filled[found]):
-        filled[found] = tint.apply(filled[found])
-    filled = filled[..., : values.shape[2]]
-    alpha = original.alpha
-    if alpha is not None:  # what was found can be seen
-        alpha = np.where(hole > 0, np.iinfo(alpha.dtype).max, alpha).astype(alpha.dtype)
-    return replace(original, values=filled, alpha=alpha)
-
-
-def _kind(value: object) -> str:
-    return f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__

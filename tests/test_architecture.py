@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "training": {"images", "files", "gan", "runs"},
     "completion": {"images", "gan"},
     "uncertainty": {"images", "gan", "completion"},
-    "photo": {"images", "faces", "gan", "completion"},
+    "photo": {"images", "faces", "gan", "completion", "uncertainty"},
     "pipeline": {"images", "faces", "gan", "completion", "photo", "uncertainty", "models"},
 }
 MAY_IMPORT["evaluation"] = MAY_IMPORT["pipeline"] | {"files", "runs"}

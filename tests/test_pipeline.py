@@ -19,7 +19,8 @@ from latentfill.options import Alignment, CompleteOptions, NetworkOptions, Photo
 from latentfill.photo import crop as cutting
 from latentfill.photo.crop import alignment_of, cut
 from latentfill.photo.locate import Found, upright
-from latentfill.pipeline import Request, place, put_back
+from latentfill.photo.put_back import put_back
+from latentfill.pipeline import Request, place
 from latentfill.web.routes.edit import shrink
 
 PLAIN = build(NetworkOptions(size=16, base=4, latent=6))
@@ -87,7 +88,7 @@ def test_what_no_face_covers_is_filled_by_name_and_told():
     hole = hole_at((512, 512), 130, 210, 150, 500)
     for how in ("biharmonic", "telea"):
         filled = latentfill.fill(ASTRONAUT, hole, FACES, OPTIONS, photo_options=PhotoOptions(outside=how))
-        assert any("outside of what the model sees" in note and how in note for note in filled.notes)
+        assert any("filled from the photo around it" in note for note in filled.notes)
         assert (filled.photo[hole > 0] != ASTRONAUT[hole > 0]).any(-1).mean() > 0.9
     plain = latentfill.fill(ASTRONAUT, hole_at((512, 512), 480, 20, 500, 40), FACES, OPTIONS)
     assert not plain.placements and any("1 elsewhere" in note for note in plain.notes)
@@ -114,6 +115,15 @@ def test_candidates_differ_and_the_best_comes_first():
     assert not np.array_equal(first, second) and not np.array_equal(second, third)
     best = latentfill.fill(noise(16, 16), hole, PLAIN, replace(OPTIONS, attempts=3))
     assert np.array_equal(best.photo, filled.photo)
+
+
+def test_a_notebook_shows_what_was_given_the_candidates_and_the_notes():
+    hole = hole_at((40, 70), 13, 30, 22, 38)
+    filled = latentfill.fill(noise(40, 70), hole, PLAIN, replace(OPTIONS, attempts=2, candidates=2))
+    page = replace(filled, notes=("<b>a note</b>",))._repr_html_()
+    assert page.count('<img src="data:image/png;base64,') == 3
+    assert "given" in page and "candidate 2" in page and "&lt;b&gt;a note" in page
+    assert (filled.given[hole > 0] == 255).all() and filled.given.shape == (40, 70, 3)
 
 
 def test_without_a_hole_nothing_is_done():
@@ -336,7 +346,7 @@ def test_a_model_of_grey_pictures_says_so_of_a_colour_photo():
 def test_a_doubtful_face_is_told(score, told, monkeypatch):
     face = replace(detect_faces(ASTRONAUT)[0], score=score)
     found = Found((face,), (upright(face.points, 16, alignment_of(FACES)),), 0)
-    monkeypatch.setattr(cutting, "detect_faces", lambda *_, **__: found)
+    monkeypatch.setattr(cutting, "find_faces", lambda *_, **__: found)
     notes = " ".join(cut(Original(ASTRONAUT), hole_at((512, 512), 120, 210, 150, 240), FACES, PhotoOptions()).notes)
     assert told in notes and ("doubtful" in notes) == bool(told)
 

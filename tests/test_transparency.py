@@ -13,11 +13,11 @@ from latentfill.evaluation import trial
 from latentfill.files.listing import find_pictures
 from latentfill.gan.checkpoint import build
 from latentfill.images import photos
-from latentfill.images.photos import Original
+from latentfill.images.photos import Original, open_photo
 from latentfill.options import CompleteOptions, NetworkOptions, PhotoOptions, ReadLimits
 from latentfill.photo.crop import Cut
 from latentfill.photo.observed import degrade
-from latentfill.pipeline import Filled, open_photo, put_back
+from latentfill.photo.put_back import Filled, put_back
 from latentfill.runs.data import open_dataset
 from latentfill.web.routes.edit import shrink
 

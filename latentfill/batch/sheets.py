@@ -20,7 +20,8 @@ from ..images.incomplete import BLOCK
 from ..images.pixels import grid, to_pixels
 from ..photo.crop import Cut
 from ..photo.crops import blend
-from ..pipeline import Filled, Found, Step
+from ..photo.put_back import Filled
+from ..pipeline import Found, Step
 from ..types import Hole, Images, Pixels
 from ..uncertainty.features import Map
 

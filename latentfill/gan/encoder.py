@@ -21,17 +21,7 @@ from torch.nn import functional as F
 from ..options import Scale
 from ..options.training import ContextOptions
 from ..types import Images, Known, Latents
-from .dcgan import (
-    SLOPE,
-    START,
-    blank,
-    check_shape,
-    convolve,
-    convolve_down,
-    convolve_up,
-    discriminator_maps,
-    linear,
-)
+from .dcgan import SLOPE, START, blank, check_shape, convolve, convolve_down, convolve_up, discriminator_maps, linear
 from .dcgan import initialise as initialise_layers
 from .gan import Prior, UniformPrior
 from .layers import BatchNorm

@@ -372,3 +372,27 @@ def _to_srgb(image: Image.Image) -> Image.Image:
 def _memory_error(name: str) -> ImageError:
     what = f"{name}: there is not enough memory to read it"
     return ImageError(what, "Save the picture smaller, or read it where there is more.")
+
+
+def open_photo(photo: object, limits: ReadLimits | None = None, name: str = "the photo") -> Original:
+    """A photo from a file, its bytes, or an array: [H, W], [H, W, 3] (RGB) or [H, W, 4] (with alpha)."""
+    limits = limits or ReadLimits()
+    if isinstance(photo, Original):
+        return photo
+    if isinstance(photo, bytes):
+        return decode_original(photo, limits, name)
+    if isinstance(photo, str | Path):
+        return read_original(Source(Path(photo).name, Path(photo)), limits)
+    if not isinstance(photo, np.ndarray) or photo.dtype not in (np.uint8, np.uint16):
+        raise TypeError(f"a photo is a file or an array of uint8 or uint16, not {kind_of(photo)}")
+    values = photo[..., None] if photo.ndim == 2 else photo
+    if values.ndim != 3 or values.shape[2] not in (1, 3, 4):
+        raise ValueError(f"a photo is [H, W], or [H, W, 3] (RGB) or [H, W, 4] (with alpha), not {list(photo.shape)}")
+    if values.shape[2] == 4:
+        return Original(np.ascontiguousarray(values[..., :3]), np.ascontiguousarray(values[..., 3]))
+    return Original(values)
+
+
+def kind_of(value: object) -> str:
+    """The type of a value, in words for errors."""
+    return f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__

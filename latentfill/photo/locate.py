@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, floor, sqrt
+from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -13,7 +14,10 @@ from ..faces import features
 from ..faces.detector import SURE, Face, detect_faces, suppress
 from ..faces.placement import Box, Placement, Points
 from ..faces.templates import place, shear
-from ..options import Alignment, LandmarkSet
+from ..images import holes
+from ..images.hole_pictures import WHITE, DrawnHole, check_size, decode_hole, interpret_array
+from ..images.photos import Original, kind_of
+from ..options import Alignment, LandmarkSet, ReadLimits
 from ..types import Hole, Pixels
 from .outside import diffuse
 
@@ -232,3 +236,35 @@ def _cover(placements: Sequence[Placement], hole: Hole) -> np.ndarray:
         box = placement.box(*hole.shape)
         covered[box.slices] |= placement.covers(box) & (hole[box.slices] > 0)
     return covered
+
+
+def draw_hole(
+    hole: object,
+    original: Original,
+    seed: int = 0,
+    name: str = "the photo",
+    limits: ReadLimits | None = None,
+    *,
+    invert: bool = False,
+    threshold: int = WHITE,
+) -> DrawnHole:
+    """The hole of a photo, from anything that `Request` takes for one; `limits` are those of files."""
+    limits, shape = limits or ReadLimits(), original.values.shape[:2]
+    if isinstance(hole, DrawnHole):
+        return hole
+    if isinstance(hole, str | Path):
+        hole = holes.parse(str(hole), invert=invert, threshold=threshold)
+    if isinstance(hole, holes.HoleSpec):
+        photo = original.photo()
+        return holes.draw(hole, shape, seed=seed, photo=photo, name=name, limits=limits, draw_feature=draw_feature)
+    if isinstance(hole, bytes):
+        drawn = decode_hole(hole, f"{name}: its hole", limits, invert=invert, threshold=threshold)
+        check_size(drawn.hole.shape, shape, f"{name}: its hole", "the picture")
+        return drawn
+    if not isinstance(hole, np.ndarray) or hole.dtype not in (np.uint8, np.bool_):
+        raise TypeError(
+            f"a hole is a text, a file, or an array of bool or uint8 (255 = to be found), not {kind_of(hole)}"
+        )
+    if hole.ndim != 2:
+        raise ValueError(f"a hole is [H, W], not {list(hole.shape)}")
+    return interpret_array(hole)

@@ -17,7 +17,8 @@ from ..images.incomplete import Incomplete
 from ..images.photos import Original, encode
 from ..images.pixels import to_pixels
 from ..photo.crops import blend
-from ..pipeline import Filled, Found, put_back
+from ..photo.put_back import Filled, put_back
+from ..pipeline import Found
 from ..uncertainty.predict import Uncertainty
 from .errors import RequestError
 from .forms import TEXT_BYTES

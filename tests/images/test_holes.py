@@ -8,15 +8,7 @@ from PIL import Image
 
 from latentfill.errors import HoleError, ImageError
 from latentfill.images.hole_pictures import describe
-from latentfill.images.holes import (
-    AT_PHOTO_SIZE,
-    KINDS,
-    PAINTED,
-    HoleSpec,
-    draw,
-    parse,
-    to_known,
-)
+from latentfill.images.holes import AT_PHOTO_SIZE, KINDS, PAINTED, HoleSpec, draw, parse, to_known
 from latentfill.images.photos import Photo
 
 DRAWN = ["center", "center:0.1", "left", "half", "random", "random:0.8", "grid", "full", "lowres", "pattern"]

@@ -21,13 +21,7 @@ from latentfill.training.completions import (
     psnr,
     score_completions,
 )
-from latentfill.training.optimiser import (
-    WARM_UP,
-    descend_alone,
-    frozen_average,
-    regression_network,
-    regression_rate,
-)
+from latentfill.training.optimiser import WARM_UP, descend_alone, frozen_average, regression_network, regression_rate
 
 
 def test_a_hole_belongs_to_the_number_of_its_image_and_to_the_seed() -> None:

@@ -15,7 +15,8 @@ from ...images.hole_pictures import DrawnHole
 from ...images.holes import ALIASES
 from ...images.photos import Original, encode
 from ...options import COMPLETE_PRESETS, PhotoOptions, ReadLimits, ServeOptions, refuse_removed
-from ...pipeline import Found, draw_hole, place
+from ...photo.locate import draw_hole
+from ...pipeline import Found, place
 from ...pipeline import Request as PhotoRequest
 from ..engine import ServerState, State
 from ..errors import RequestError, out_of_memory, to_json

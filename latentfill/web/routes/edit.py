@@ -18,7 +18,7 @@ from ...figures.samples import edit_images
 from ...gan.gan import Gan
 from ...images.photos import Original, encode
 from ...photo.crop import Cut
-from ...pipeline import put_back
+from ...photo.put_back import put_back
 from ...types import Images
 from ..engine import ServerState, State
 from ..errors import RequestError

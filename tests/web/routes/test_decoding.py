@@ -15,7 +15,8 @@ from latentfill.images.archives import Source
 from latentfill.images.photos import FORMATS, Original
 from latentfill.options import CompleteOptions
 from latentfill.options.commands import CompleteCommand
-from latentfill.pipeline import draw_hole, fill, place
+from latentfill.photo.locate import draw_hole
+from latentfill.pipeline import fill, place
 from latentfill.web.forms import CompleteForm
 from latentfill.web.routes.complete import read_request
 

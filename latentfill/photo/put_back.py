@@ -1,0 +1,154 @@
+"""The completions of a photo's crops back into the photo, at its own resolution."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from itertools import chain
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from PIL import Image
+
+from ..completion.completion import Completion
+from ..faces.placement import Placement
+from ..images import photos
+from ..images.hole_pictures import WHITE
+from ..images.photos import Original
+from ..images.pixels import to_levels
+from ..options import CompleteOptions, PhotoOptions
+from ..types import Hole, Pixels
+from ..uncertainty.predict import Uncertainty
+from .content_aware import Filler
+from .crop import Cut, hidden_in
+from .paste import Piece, paste
+from .restore import restore
+from .tint import GREY, Tint, find_tint
+
+PREVIEW = 320  # pixels a side of what a notebook shows
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Filled:
+    """A completed photo and how it came about.
+
+    `candidates` are the completions asked for, the best first; `losses` are the weighted terms of the best, for each
+    placement; `notes` say what a user should know (a part that no face covers, what a file cannot keep); `trust` says
+    how far what the model found may be off, at each placement; None if no model was asked. `given` is a small picture
+    of what was given, its hole white. A notebook shows all of it.
+    """
+
+    candidates: tuple[Original, ...]
+    placements: tuple[Placement, ...]
+    losses: tuple[dict[str, float], ...]
+    notes: tuple[str, ...] = ()
+    trust: Uncertainty | None = None
+    given: Pixels | None = None
+
+    def _repr_html_(self) -> str:
+        """The photo given, the candidates, and what is to be said of them."""
+        pictures = [] if self.given is None else [("given", self.given)]
+        names = ["completed", *(f"candidate {number}" for number in range(2, len(self.candidates) + 1))]
+        pictures += [(name, _preview(made)) for name, made in zip(names, self.candidates, strict=True)]
+        figures = "".join(
+            f'<figure style="display:inline-block;margin:4px"><img src="data:image/png;base64,'
+            f'{b64encode(photos.encode(Original(picture))).decode()}"><figcaption>{name}</figcaption></figure>'
+            for name, picture in pictures
+        )
+        notes = dict.fromkeys(chain(self.notes, *(self.trust.words if self.trust else ())))
+        return f"<div>{figures}<ul>{''.join(f'<li>{escape(note)}</li>' for note in notes)}</ul></div>"
+
+    @property
+    def photo(self) -> Pixels:
+        """The best candidate as uint8 [H, W, 3]."""
+        return self.candidates[0].photo().pixels
+
+    def save(self, path: Path | str) -> None:
+        """Write the best candidate, as deep as the photo was, with its alpha, colour profile and EXIF data."""
+        photos.write_original(Path(path), self.candidates[0])
+
+
+def put_back(
+    question: Cut,
+    candidates: Sequence[Completion],
+    options: CompleteOptions,
+    photo_options: PhotoOptions,
+    trust: Uncertainty | None = None,
+) -> Filled:
+    """The photo with each candidate in its hole, at the photo's own resolution.
+
+    The rows of a candidate are the squares of the cut. Without a square there is one candidate, and no model in it.
+    """
+    made: list[Original] = []
+    tint = _tint(question) if candidates else None
+    for levels in [list(to_levels(candidate.images)) for candidate in candidates] or [[]]:
+        pieces = [Piece(*pair) for pair in zip(question.placements, levels, strict=True)]
+        made.append(_join(question, pieces, options, photo_options, tint))
+    losses = [
+        {name: term[row].item() for name, term in candidate.terms.items()}
+        for candidate in candidates[:1]
+        for row in range(len(question.placements))
+    ]
+    alone = options.candidates > 1 and not question.placements and question.hole.any()
+    notes = (*question.notes, "there is one candidate only: no model was asked") if alone else question.notes
+    notes = (*notes, *(trust.warnings if trust else ()))
+    given = _preview(question.original, question.hole)
+    return Filled(tuple(made), question.placements, tuple(losses), notes, trust, given)
+
+
+def _preview(original: Original, hole: Hole | None = None) -> Pixels:
+    """A photo of at most PREVIEW pixels a side, its hole white: uint8 [h, w, 3]."""
+    pixels = original.photo().pixels
+    if hole is not None:
+        pixels = np.where(hole[..., None] >= WHITE, np.uint8(255), pixels)
+    image = Image.fromarray(pixels)
+    image.thumbnail((PREVIEW, PREVIEW))
+    return np.asarray(image)
+
+
+def _tint(question: Cut) -> Tint | None:
+    """The tint of a photo of one colour; of one that was only observed, and is to agree with that, grey alone."""
+    values, observed = question.original.values, question.observed
+    rgb = values if values.shape[2] == 3 else np.repeat(values, 3, 2)
+    if observed is None:
+        return find_tint(rgb, hidden_in(question.original, question.hole) == 0, question.hole > 0)
+    grey = not observed.sight.linear.grey and not np.ptp(rgb, axis=2).any()
+    return GREY if grey else None
+
+
+def _join(
+    question: Cut,
+    pieces: Sequence[Piece],
+    options: CompleteOptions,
+    photo_options: PhotoOptions,
+    tint: Tint | None,
+) -> Original:
+    original, hole = question.original, question.hole
+    whole = len(pieces) == 1 and pieces[0].placement.exact
+    how = ("overlay" if whole else "poisson") if options.blend == "auto" else options.blend
+    values = original.values
+    rgb = values if values.shape[2] == 3 else np.repeat(values, 3, 2)
+    hidden = hidden_in(original, hole)
+    if question.observed is not None:
+        rgb = restore(question.observed, hole, pieces)
+    filled = paste(
+        rgb,
+        hole,
+        pieces,
+        beyond=Filler(rgb, hidden, question.faces, photo_options.outside, options.seed),
+        blend=how,
+        grain=photo_options.grain,
+        seed=options.seed,
+        hidden=hidden,
+    )
+    tint = GREY if values.shape[2] == 1 else tint
+    found = hole > 0 if question.observed is None else np.ones_like(hole, bool)
+    if tint is not None and tint.covers(filled[found]):
+        filled[found] = tint.apply(filled[found])
+    filled = filled[..., : values.shape[2]]
+    alpha = original.alpha
+    if alpha is not None:  # what was found can be seen
+        alpha = np.where(hole > 0, np.iinfo(alpha.dtype).max, alpha).astype(alpha.dtype)
+    return replace(original, values=filled, alpha=alpha)
