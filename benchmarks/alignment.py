@@ -18,8 +18,8 @@ from typing import Any
 from machine import heading, table
 
 from latentfill.batch import align as cutting
-from latentfill.batch.align import Cutter, Task
-from latentfill.batch.records import blank
+from latentfill.batch.align import Cropper, Task
+from latentfill.batch.records import new_row
 from latentfill.batch.splits import Naming
 from latentfill.batch.workers import cores
 from latentfill.faces import detector
@@ -56,8 +56,8 @@ def count_time(seconds: dict[str, float]) -> None:
         setattr(where, name, counting(stage, getattr(where, name)))
 
 
-def cutter(out: Path, size: int, landmarks: LandmarkSet, everyone: bool, upsample: int) -> Cutter:
-    return Cutter(
+def cropper(out: Path, size: int, landmarks: LandmarkSet, everyone: bool, upsample: int) -> Cropper:
+    return Cropper(
         out=out,
         suffix=".png",
         size=size,
@@ -74,8 +74,8 @@ def cutter(out: Path, size: int, landmarks: LandmarkSet, everyone: bool, upsampl
     )
 
 
-def one_core(places: list[Path], cut: Cutter, seconds: dict[str, float]) -> None:
-    rows = [(source, blank(source)) for source in listing.find_pictures(places)]
+def one_core(places: list[Path], cut: Cropper, seconds: dict[str, float]) -> None:
+    rows = [(source, new_row(source)) for source in listing.find_pictures(places)]
     stems = Naming(flatten=True)
     tasks = [
         Task(source, type(row)(**{**vars(row), "stem": f"{i}-{stems.stem(row)}"}))
@@ -120,7 +120,7 @@ def main() -> None:
     seconds: dict[str, float] = defaultdict(float)
     count_time(seconds)
     with tempfile.TemporaryDirectory() as name:
-        one_core(a.photos, cutter(Path(name), a.size, a.landmarks, a.everyone, a.upsample), seconds)
+        one_core(a.photos, cropper(Path(name), a.size, a.landmarks, a.everyone, a.upsample), seconds)
     taken, megabytes = command(a.photos, a.size)
     count = sum(1 for _ in listing.find_pictures(a.photos))
     print(f"\n`latentfill align` on {cores()} cores: {taken:.1f} s, {count / taken:.0f} photos/s; ", end="")

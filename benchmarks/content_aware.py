@@ -90,7 +90,7 @@ def _fill(photo: Pixels, hole: Hole, way: str) -> tuple[Pixels, float]:
 def _around(hole: Hole) -> Box:
     rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
     inner = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
-    return inner.grown(max(inner.shape) // 2, *hole.shape)
+    return inner.expand(max(inner.shape) // 2, *hole.shape)
 
 
 def _cell(part: Pixels) -> Pixels:

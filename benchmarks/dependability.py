@@ -44,7 +44,7 @@ def collection(name: str, size: Size, arguments: argparse.Namespace) -> Dataset:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             drawn = (shapes if name == "shapes" else digits)(DRAWN, size)
-            photos.put(path, lambda file: np.save(file, drawn))
+            photos.write_file(path, lambda file: np.save(file, drawn))
         return Dataset(np.load(path, mmap_mode="r"), [str(number) for number in range(DRAWN)], [])
     places = arguments.flowers if name == "flowers" else arguments.faces
     if not places:

@@ -76,7 +76,7 @@ class Training:
         return self.process
 
     def newest(self) -> int:
-        return max((int(path.stem) for path in checkpoints.listed(self.folder / "checkpoints")), default=0)
+        return max((int(path.stem) for path in checkpoints.list_checkpoints(self.folder / "checkpoints")), default=0)
 
     def beyond(self, images: int) -> float:
         """Seconds until there is a checkpoint of more images."""
@@ -128,7 +128,7 @@ def launcher(training: Training, chance: random.Random) -> float:
 
 def cut(training: Training, chance: random.Random) -> float:
     training.kill()
-    last = checkpoints.listed(training.folder / "checkpoints")[0]
+    last = checkpoints.list_checkpoints(training.folder / "checkpoints")[0]
     os.truncate(last, last.stat().st_size // 2)
     training.start()
     return training.beyond(int(last.stem))
@@ -191,7 +191,7 @@ def compare(training: Training) -> str:
         one.start(end)
         if one.running.wait(PATIENCE):
             raise SystemExit(f"did not end well: see {one.home}/{one.folder.name}.txt")
-    states = [checkpoints.newest(one.folder / "checkpoints")[0] for one in (training, other)]
+    states = [checkpoints.read_newest(one.folder / "checkpoints")[0] for one in (training, other)]
     if states[0] is None or states[1] is None:
         raise SystemExit("a checkpoint is missing")
     same = all(torch.equal(states[0]["generator"][n], tensor) for n, tensor in states[1]["generator"].items())

@@ -16,7 +16,7 @@ from machine import heading, table
 from seams import seam
 
 import latentfill
-from latentfill.batch.sheets import around, cell
+from latentfill.batch.sheets import cell, hole_square
 from latentfill.completion.complete import complete
 from latentfill.errors import LatentfillError
 from latentfill.faces.detector import detect_faces
@@ -94,7 +94,7 @@ def main() -> None:
                 greys = [to_grey(picture)[..., 0].astype(float) for picture in (made[-1], before)]
                 rim, fine = ([of(grey, hole) for grey in greys] for of in (seam, detail))
                 rows.setdefault((method, kind), []).append((rim[0] / max(rim[1], 1), fine[0] / max(fine[1], 1)))
-            box = around(hole)
+            box = hole_square(hole)
             covered = np.where(hole[..., None] > 0, np.uint8(255), before)
             cells = [cell(picture, box) for picture in (before, covered, *made)]
             photos.write(words.out / kind / f"{number:03}.png", grid(cells, len(cells)))

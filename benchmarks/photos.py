@@ -16,7 +16,7 @@ import numpy as np
 from machine import heading, table
 
 import latentfill
-from latentfill.batch.sheets import around, cell
+from latentfill.batch.sheets import cell, hole_square
 from latentfill.completion.complete import Completion, complete
 from latentfill.errors import LatentfillError
 from latentfill.faces.detector import detect_faces
@@ -27,7 +27,7 @@ from latentfill.images.pixels import grid
 from latentfill.options import Alignment, PhotoOptions
 from latentfill.photo.crop import cut
 from latentfill.photo.crops import pose
-from latentfill.photo.locate import upright
+from latentfill.photo.locate import place_upright
 from latentfill.photo.put_back import put_back
 from latentfill.types import Hole
 
@@ -63,7 +63,7 @@ def main() -> None:
         if not (faces := detect_faces(pixels, upsample=1, everyone=False)):
             without.append(source.name)
             continue
-        true = upright(faces[0].points, gan.network.size, Alignment())
+        true = place_upright(faces[0].points, gan.network.size, Alignment())
         hole = ellipse(true, hole_shape := pixels.shape[:2], words.hidden)
         painted = np.where(hole[..., None] > 0, np.uint8(255), original.values)
         before = replace(original, values=painted.astype(original.values.dtype))
@@ -96,7 +96,7 @@ def main() -> None:
         rows.append(row)
         print(f"{source.name}: {row}", flush=True)
         if words.sheets:
-            box = around(hole)
+            box = hole_square(hole)
             cells = [cell(p, box) for p in (pixels, before.photo().pixels, filled.photo)]
             photos.write(words.sheets / f"{number:03}.png", grid(cells, 3))
     print(heading(f"{len(rows)} photos with a face, an ellipse of {words.hidden:g} of the square's width over it"))

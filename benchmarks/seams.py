@@ -22,7 +22,7 @@ from photos import ellipse
 from scipy import ndimage
 
 import latentfill
-from latentfill.batch.sheets import around, cell
+from latentfill.batch.sheets import cell, hole_square
 from latentfill.completion.complete import complete
 from latentfill.faces.detector import detect_faces
 from latentfill.faces.placement import Placement
@@ -31,7 +31,7 @@ from latentfill.images import photos
 from latentfill.images.pixels import grid, to_grey, to_levels
 from latentfill.options import Alignment
 from latentfill.photo.crops import pose
-from latentfill.photo.locate import upright
+from latentfill.photo.locate import place_upright
 from latentfill.photo.paste import Piece, paste
 from latentfill.types import Hole, Pixels
 
@@ -41,7 +41,7 @@ BAND = 6  # pixels of the photo, for sharpness
 def cloned(photo: Pixels, hole: Hole, placement: Placement, values: np.ndarray) -> Pixels:
     """OpenCV's Poisson blending of the same completion."""
     box = placement.box(*hole.shape)
-    source = np.clip(np.round(placement.back(values, box)), 0, 255).astype(np.uint8)
+    source = np.clip(np.round(placement.uncrop(values, box)), 0, 255).astype(np.uint8)
     # it takes 3 pixels off what it is given, and would join the clone to what the photo has in the hole
     inside = cv2.dilate(np.ascontiguousarray(hole[box.slices]), np.ones((9, 9), np.uint8))
     x, y, width, height = cv2.boundingRect(inside)
@@ -84,7 +84,7 @@ def main() -> None:
         photo = photos.read(source).opaque()
         if not (faces := detect_faces(photo, everyone=False)):
             continue
-        placement = upright(faces[0].points, size, Alignment())
+        placement = place_upright(faces[0].points, size, Alignment())
         hole = ellipse(placement, (photo.shape[0], photo.shape[1]), 0.3)
         answer = complete(gan, pose(gan, [placement.crop(photo)], [placement.crop_hole(hole)]), options)
         values = to_levels(answer.images)[0]
@@ -97,7 +97,7 @@ def main() -> None:
         ways["seamlessClone"] = partial(cloned, ways["overlay"](), hole, placement, values)
         before = to_grey(photo)[..., 0].astype(float)
         sharp = sharpness(before, hole)
-        cells = [cell(photo, around(hole))]
+        cells = [cell(photo, hole_square(hole))]
         for name, way in ways.items():
             start = time.perf_counter()
             made = way()
@@ -108,7 +108,7 @@ def main() -> None:
             rows.setdefault(name, []).append(
                 (seam(grey, edge) / seam(before, edge), *(sharpness(grey, hole) / sharp), changed, seconds)
             )
-            cells.append(cell(made, around(hole)))
+            cells.append(cell(made, hole_square(hole)))
         if words.sheets:
             photos.write(words.sheets / f"{number:03}.png", grid(cells, len(cells)))
     print(heading(f"The border of the hole in {len(next(iter(rows.values())))} photos"))

@@ -50,10 +50,10 @@ def bf16_pays(device: torch.device) -> bool:
     """
     if device.type != "cpu" or not has_bf16(device):
         return has_bf16(device)
-    return bool(torch.cpu._is_amx_tile_supported()) or not made_by_intel()
+    return bool(torch.cpu._is_amx_tile_supported()) or not is_intel()
 
 
-def made_by_intel(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def is_intel(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """True for a processor of Intel's, as the system describes it."""
     try:
         text = cpuinfo.read_text(errors="replace")

@@ -85,7 +85,7 @@ def is_full(error: BaseException | None) -> bool:
 
 
 @contextmanager
-def blame(place: object) -> Iterator[None]:
+def name_place(place: object) -> Iterator[None]:
     """Let errors of the system that name no file name this one: what is written goes there."""
     try:
         yield

@@ -237,7 +237,7 @@ def place(request: Request, gan: Gan, options: PhotoOptions, limits: ReadLimits)
     if operator is None:
         made = cut(original, asked, gan, options, landmarks, name, most=limits.max_pixels)
         if not (isinstance(hole, HoleSpec) and hole.kind in WHOLE) and not drawn.lowres:
-            made = _without_idle_squares(made)
+            made = _drop_idle_squares(made)
     else:
         if request.degrade:
             factor, (height, width) = operator.linear.factor, original.values.shape[:2]
@@ -248,8 +248,8 @@ def place(request: Request, gan: Gan, options: PhotoOptions, limits: ReadLimits)
         if not drawn.hole.any():  # that is no mistake here
             drawn = replace(drawn, notes=())
     made = replace(made, notes=(*drawn.notes, *made.notes))
-    sights = made.sights
-    incomplete = pose(gan, made.crops, made.crop_holes, lowres=drawn.lowres, sights=sights) if made.crops else None
+    operators = made.operators
+    incomplete = pose(gan, made.crops, made.crop_holes, lowres=drawn.lowres, sights=operators) if made.crops else None
     return Placed(replace(request, photo=original), original, drawn, made, incomplete)  # what was encoded can go
 
 
@@ -315,12 +315,12 @@ def _fit_and_draw(
         invert, threshold = request.invert, request.threshold
         return draw_hole(hole, photo, request.seed, request.name, limits, invert=invert, threshold=threshold)
 
-    def fitted(side: int) -> Original:
+    def fit_original(side: int) -> Original:
         return Original(fit(original.photo().opaque(), side))
 
     here = original.values.shape[:2] == (size, size)
     if operator is not None and request.fit:
-        original = fitted(size if request.degrade else size // operator.linear.factor)
+        original = fit_original(size if request.degrade else size // operator.linear.factor)
         return original, draw(original)
     if here or not request.fit:
         lowres = hole.kind == "lowres" if isinstance(hole, HoleSpec) else getattr(hole, "lowres", False)
@@ -329,13 +329,13 @@ def _fit_and_draw(
             raise HoleError(what, "Resize it (--fit), or choose another hole.")
         return original, draw(original)
     if isinstance(hole, HoleSpec) and hole.kind not in AT_PHOTO_SIZE:
-        original = fitted(size)
+        original = fit_original(size)
         return original, draw(original)
     drawn = draw(original)
-    return fitted(size), replace(drawn, hole=fit_hole(drawn.hole, size))
+    return fit_original(size), replace(drawn, hole=fit_hole(drawn.hole, size))
 
 
-def _without_idle_squares(made: Cut) -> Cut:
+def _drop_idle_squares(made: Cut) -> Cut:
     """Without a square in which nothing is missing; and of one in which all is missing that is said."""
     if made.placements and not made.hole.any():
         return replace(made, placements=(), crops=(), crop_holes=(), seen=0.0)

@@ -7,7 +7,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentfill.errors import CURES, ImageError, LatentfillError, RunError, blame, explain, is_full, is_out_of_memory
+from latentfill.errors import (
+    CURES,
+    ImageError,
+    LatentfillError,
+    RunError,
+    explain,
+    is_full,
+    is_out_of_memory,
+    name_place,
+)
 
 SHORT = [
     MemoryError(),
@@ -58,7 +67,7 @@ def test_every_error_of_the_system_names_its_file_and_a_cure(number, name):
     named = explain(OSError(number, os.strerror(number), name), "elsewhere", RunError)
     assert isinstance(named, RunError) and named.what.startswith(f"{name} cannot be ") and named.cure.endswith(".")
     assert explain(OSError(number, os.strerror(number), os.fsencode(name)), "elsewhere").what == named.what
-    with pytest.raises(OSError) as caught, blame("out"):
+    with pytest.raises(OSError) as caught, name_place("out"):
         raise OSError(number, os.strerror(number))
     assert explain(caught.value, "nobody").what.startswith("out cannot be ")
 

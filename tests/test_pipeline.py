@@ -18,7 +18,7 @@ from latentfill.images.photos import Original
 from latentfill.options import Alignment, CompleteOptions, NetworkOptions, PhotoOptions, ReadLimits
 from latentfill.photo import crop as cutting
 from latentfill.photo.crop import alignment_of, cut
-from latentfill.photo.locate import Found, upright
+from latentfill.photo.locate import FaceSearch, place_upright
 from latentfill.photo.put_back import put_back
 from latentfill.pipeline import Request, place
 from latentfill.web.routes.edit import shrink
@@ -345,7 +345,7 @@ def test_a_model_of_grey_pictures_says_so_of_a_colour_photo():
 @pytest.mark.parametrize(("score", "told"), [(-0.47, "doubtful (score -0.47)"), (0.1, "")])
 def test_a_doubtful_face_is_told(score, told, monkeypatch):
     face = replace(detect_faces(ASTRONAUT)[0], score=score)
-    found = Found((face,), (upright(face.points, 16, alignment_of(FACES)),), 0)
+    found = FaceSearch((face,), (place_upright(face.points, 16, alignment_of(FACES)),), 0)
     monkeypatch.setattr(cutting, "find_faces", lambda *_, **__: found)
     notes = " ".join(cut(Original(ASTRONAUT), hole_at((512, 512), 120, 210, 150, 240), FACES, PhotoOptions()).notes)
     assert told in notes and ("doubtful" in notes) == bool(told)
@@ -356,7 +356,7 @@ def test_a_photo_on_its_side_is_completed_and_it_is_said():
     side = latentfill.fill(np.rot90(ASTRONAUT).copy(), np.rot90(hole).copy(), FACES, OPTIONS)
     assert any("on its side" in note for note in side.notes)
     middle = side.placements[0].to_photo(np.array([[8.0, 8.0]]))[0]
-    straight = upright(LANDMARKS, 16, alignment_of(FACES)).to_photo(np.array([[8.0, 8.0]]))[0]
+    straight = place_upright(LANDMARKS, 16, alignment_of(FACES)).to_photo(np.array([[8.0, 8.0]]))[0]
     assert np.abs(middle - [straight[1], 512 - straight[0]]).max() < 12
 
 

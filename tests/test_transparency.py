@@ -6,7 +6,7 @@ from PIL import Image
 
 from latentfill import fill
 from latentfill.batch import sheets
-from latentfill.batch.align import Cutter, Task
+from latentfill.batch.align import Cropper, Task
 from latentfill.batch.records import Row
 from latentfill.completion.operators import parse_operator
 from latentfill.evaluation import trial
@@ -41,7 +41,7 @@ def learned(path):
 
 
 def aligned(path):
-    cutter = Cutter(
+    cropper = Cropper(
         path.parent.parent,
         ".png",
         SIDE,
@@ -56,7 +56,7 @@ def aligned(path):
         duplicates=False,
         choices="",
     )
-    cutter(Task(photos.Source(path.name, path), Row("1.png", "", "", 0, "crop")))
+    cropper(Task(photos.Source(path.name, path), Row("1.png", "", "", 0, "crop")))
     return np.asarray(Image.open(path.parent.parent / "crop.png"))
 
 

@@ -23,14 +23,14 @@ from ..files import listing
 from ..files.contents import digest_photo
 from ..files.records import ForeignFileError, check_free, digest, is_ours, remove, save, save_table
 from ..images import photos
-from ..images.photos import put
+from ..images.photos import write_file
 from ..images.pixels import fit, grid
 from ..options import Alignment, ReadLimits
 from ..types import Pixels
 from ..version import __version__
 from .duplicates import signature
-from .records import ALIGNED, Records, Row, assign_stems, blank, crop_names
-from .workers import Killed, run_in_pool
+from .records import ALIGNED, Records, Row, assign_stems, crop_names, new_row
+from .workers import KilledTask, run_in_pool
 
 NO_MEMORY = "there is not enough memory for it"
 Points = Float[np.ndarray, "3 2"]
@@ -48,7 +48,7 @@ class Task:
 
 @final
 @dataclass(frozen=True)
-class Cutter:
+class Cropper:
     """Cuts photos as one set of options says. It is pickled for every process."""
 
     out: Path
@@ -82,7 +82,7 @@ class Cutter:
             return replace(row, kind=UNREADABLE, reason=error.what.removeprefix(f"{source.name}: "))
         try:
             crops = self._crops(photo, source.name)
-        except _Rejected as no:
+        except _RejectionError as no:
             return replace(row, kind=no.kind, reason=no.reason)
         except LatentfillError:
             raise
@@ -107,21 +107,21 @@ class Cutter:
     def _crops(self, photo: Pixels, name: str) -> list[Pixels]:
         if self.alignment is None:
             return [fit(photo, self.size)]
-        placements = [place(points, self.size, self.alignment) for points in self._faces(photo, name)]
+        placements = [place(points, self.size, self.alignment) for points in self._landmark_points(photo, name)]
         if self.max_shear is not None:
             straight = [placement for placement in placements if shear(placement) <= self.max_shear]
             if not straight:
-                raise _Rejected(SHEARED, f"sheared {min(map(shear, placements)):.2f}")
+                raise _RejectionError(SHEARED, f"sheared {min(map(shear, placements)):.2f}")
             placements = straight
         return [placement.crop(photo) for placement in placements]
 
-    def _faces(self, photo: Pixels, name: str) -> list[Points]:
+    def _landmark_points(self, photo: Pixels, name: str) -> list[Points]:
         """The three points of each face to cut out."""
         alignment = self.alignment
         if alignment is None:
             raise ValueError("the central square has no landmarks")
         if self.points is not None:
-            found = self._given(photo, name, self.points)
+            found = self._read_points(photo, name, self.points)
         else:
             everyone = self.everyone or self.skip_multi
             faces = detect_faces(
@@ -129,25 +129,25 @@ class Cutter:
             )
             found = [face.points for face in faces]
         if not found:
-            raise _Rejected(NO_FACE, "no face found" if self.points is None else "no landmarks given")
+            raise _RejectionError(NO_FACE, "no face found" if self.points is None else "no landmarks given")
         if self.skip_multi and len(found) > 1:
-            raise _Rejected(SEVERAL, f"{len(found)} faces and --skip-multi")
+            raise _RejectionError(SEVERAL, f"{len(found)} faces and --skip-multi")
         return found if self.everyone else found[:1]
 
-    def _given(self, photo: Pixels, name: str, given: Mapping[str, Sequence[Points]]) -> list[Points]:
+    def _read_points(self, photo: Pixels, name: str, given: Mapping[str, Sequence[Points]]) -> list[Points]:
         try:
             faces = list(given.get(name, ()))
         except LatentfillError as error:  # it is not clear which of them are meant
-            raise _Rejected(FAILED, error.what) from error
+            raise _RejectionError(FAILED, error.what) from error
         height, width = photo.shape[:2]
         room = (width, height)  # a face may be cut by the border, but not lie a whole photo away
         if any((points < np.negative(room)).any() or (points > np.multiply(2, room)).any() for points in faces):
-            raise _Rejected(FAILED, f"its landmarks lie outside its {width}x{height} pixels")
+            raise _RejectionError(FAILED, f"its landmarks lie outside its {width}x{height} pixels")
         return faces
 
 
 @final
-class _Rejected(Exception):
+class _RejectionError(Exception):
     """Nothing is cut out of a photo."""
 
     def __init__(self, kind: str, reason: str) -> None:
@@ -156,7 +156,7 @@ class _Rejected(Exception):
 
 
 Choices = Mapping[str, Any]
-Share = Callable[[Cutter, Iterable[Task], int, str], Iterator[tuple[Task, Row | Killed]]]
+Share = Callable[[Cropper, Iterable[Task], int, str], Iterator[tuple[Task, Row | KilledTask]]]
 TILES, COLUMNS, TILE = 200, 20, 64  # a contact sheet of 1280x640
 MEAN_OF = 10_000  # crops: then chance moves the mean by half a grey level; read in 3 s at 64 px
 MEAN_PIXELS = MEAN_OF * 64**2  # of larger crops fewer, so that it takes no longer
@@ -199,14 +199,14 @@ def check_same(
         raise LatentfillError(f"{out} was made with {told}", "Give another OUT; --overwrite makes all anew.")
     if changed:
         _clear(out, was["layout"]["suffix"], sources)
-    put(path, _json(now))
+    write_file(path, _json(now))
     return same and not changed
 
 
-def sort_out(
+def plan_tasks(
     sources: Sequence[photos.Source],
     ledger: Records,
-    cutter: Cutter,
+    cropper: Cropper,
     wish: Callable[[Row], str],
     *,
     again: bool,
@@ -214,47 +214,47 @@ def sort_out(
 ) -> tuple[list[Task], list[Task]]:
     """All photos, and those of them that are to be cut now. With `again` also those that were rejected before."""
     every, todo = [], []
-    rows = list(map(blank, sources))
+    rows = list(map(new_row, sources))
     places = {row.place: source for row, source in zip(rows, sources, strict=True)}
     given = assign_stems(
         rows,
         ledger,
         wish,
-        numbered=cutter.everyone,
+        numbered=cropper.everyone,
         digest=lambda row: digest_photo(places[row.place]),
-        is_taken=lambda stem: (path := cutter.file(stem)).exists() and not is_ours(path),
+        is_taken=lambda stem: (path := cropper.file(stem)).exists() and not is_ours(path),
     )
     for source, (row, known) in zip(sources, given, strict=True):
         task = Task(source, row)
         every.append(task)
-        if os.path.realpath(cutter.file(wish(row))) == os.path.realpath(source.path):
+        if os.path.realpath(cropper.file(wish(row))) == os.path.realpath(source.path):
             raise LatentfillError(f"{source.name} would be replaced by its crop", "Give another OUT.")
-        if overwrite or known is None or not _is_settled(known, cutter, again=again):
+        if overwrite or known is None or not _is_done(known, cropper, again=again):
             todo.append(task)
     return every, todo
 
 
-def work_off(
-    todo: Iterable[Task], cutter: Cutter, ledger: Records, workers: int, share: Share = run_in_pool
+def run_tasks(
+    todo: Iterable[Task], cropper: Cropper, ledger: Records, workers: int, share: Share = run_in_pool
 ) -> Iterator[Row]:
     """Cut the photos, each with a line in the ledger as it is done. `share` is who does it."""
-    for task, answer in share(cutter, todo, workers, __name__):
-        row = replace(task.row, kind=FAILED, reason=answer.reason) if isinstance(answer, Killed) else answer
+    for task, answer in share(cropper, todo, workers, __name__):
+        row = replace(task.row, kind=FAILED, reason=answer.reason) if isinstance(answer, KilledTask) else answer
         before = ledger.rows.get(row.place)
         for name in set(before.names if before else ()) - set(row.names):  # of a face that is no longer found
-            remove(cutter.file(name))
+            remove(cropper.file(name))
         ledger.add(row)
         yield row
 
 
-def write_alignment(folder: Path, cutter: Cutter, points: Path | None) -> None:
+def write_alignment(folder: Path, cropper: Cropper, points: Path | None) -> None:
     """alignment.json: how the crops in a folder were cut, for the models that are trained on them."""
     path = folder / "alignment.json"
-    if cutter.alignment is None:
+    if cropper.alignment is None:
         remove(path)
         return
     detector = f"landmarks from {points.name}" if points else f"dlib {_dlib_version()}"
-    about = {**asdict(cutter.alignment), "size": cutter.size, "detector": detector, "latentfill": __version__}
+    about = {**asdict(cropper.alignment), "size": cropper.size, "detector": detector, "latentfill": __version__}
     save(path, _json(about))
 
 
@@ -267,23 +267,23 @@ def write_rejected(path: Path, rows: Iterable[Row]) -> None:
         remove(path)
 
 
-def crops_of(ledger: Records, cutter: Cutter) -> dict[Path, str]:
+def list_crops(ledger: Records, cropper: Cropper) -> dict[Path, str]:
     """Every crop that is there, with its signature if that is known, in the order of their names."""
     return {
         path: signature
         for row in sorted(ledger.rows.values(), key=lambda row: row.stem)
         for name, signature in zip_longest(row.names, row.signatures, fillvalue="")
-        if (path := cutter.file(name)).exists()
+        if (path := cropper.file(name)).exists()
     }
 
 
 def draw_overviews(folder: Path, crops: Sequence[Path], size: int) -> None:
     """The mean of all crops, or of many of them, and a contact sheet of some, both drawn evenly from the list."""
-    tiles = [tile if size <= TILE else fit(tile, TILE) for tile in read_crops(_evenly(crops, TILES), size)]
+    tiles = [tile if size <= TILE else fit(tile, TILE) for tile in read_crops(_choose_evenly(crops, TILES), size)]
     if tiles:
         photos.write(folder / "contact.png", grid(tiles, COLUMNS))
     total, count = np.zeros((size, size, 3)), 0
-    for crop in read_crops(_evenly(crops, max(MEAN_AT_LEAST, MEAN_PIXELS // size**2)), size):
+    for crop in read_crops(_choose_evenly(crops, max(MEAN_AT_LEAST, MEAN_PIXELS // size**2)), size):
         total += crop
         count += 1
     if count:
@@ -313,11 +313,11 @@ def summary(rows: Sequence[Row], *, faces: bool, everyone: bool) -> str:
     return ", ".join([cut, *told])
 
 
-def _is_settled(row: Row, cutter: Cutter, *, again: bool) -> bool:
-    if row.choices and row.choices != cutter.choices:
+def _is_done(row: Row, cropper: Cropper, *, again: bool) -> bool:
+    if row.choices and row.choices != cropper.choices:
         return False
     if row.kind == ALIGNED:
-        return all(cutter.file(name).exists() for name in row.names)
+        return all(cropper.file(name).exists() for name in row.names)
     return row.kind not in (UNREADABLE, FAILED) and not again  # a file may have been mended
 
 
@@ -326,7 +326,7 @@ def _clear(out: Path, suffix: str, sources: Sequence[photos.Source]) -> None:
     path = out / "_run" / "photos.jsonl"
     ledger = Records(path)
     ledger.close()
-    here = {blank(source).place for source in sources}
+    here = {new_row(source).place for source in sources}
     if others := sum(row.crops for row in ledger.rows.values() if row.place not in here):
         what = f"{out} holds {others:,} crops of other photos, cut in another way"
         raise LatentfillError(what, "Give another OUT, or all the photos.")
@@ -338,7 +338,7 @@ def _clear(out: Path, suffix: str, sources: Sequence[photos.Source]) -> None:
         remove(out / name / "alignment.json")
 
 
-def _evenly(crops: Sequence[Path], count: int) -> list[Path]:
+def _choose_evenly(crops: Sequence[Path], count: int) -> list[Path]:
     places = np.linspace(0, len(crops) - 1, min(count, len(crops))).round().astype(int)
     return [crops[i] for i in places]
 

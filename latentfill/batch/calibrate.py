@@ -15,7 +15,7 @@ from ..uncertainty.fitting import Evidence, measure_errors
 KINDS = ("center", "half", "random", "pattern", "thin", "medium", "thick", "rectangle", "ellipse", "scattered")
 
 
-def gather(
+def gather_evidence(
     gan: Gan,
     pictures: PixelBatch,
     questions: Sequence[tuple[int, Hole]],

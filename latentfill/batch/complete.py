@@ -18,7 +18,7 @@ from ..types import Hole
 from .inputs import Plan
 from .outputs import Input, digest_model, write_result
 from .sheets import BatchFolder, write_candidates
-from .workers import Killed, cores, run_in_pool
+from .workers import KilledTask, cores, run_in_pool
 
 if TYPE_CHECKING:
     from ..options.commands import CompleteCommand
@@ -94,7 +94,7 @@ def complete_in_processes(
     while batches:
         lost: list[Sequence[Input]] = []
         for batch, made in run_in_pool(BatchWorker(options, threads), batches, workers, "latentfill.batch.complete"):
-            if not isinstance(made, Killed):
+            if not isinstance(made, KilledTask):
                 yield from made
             elif len(batch) > 1:  # perhaps for want of memory; and if one alone kills, it is found
                 lost += [batch[::2], batch[1::2]]
@@ -134,7 +134,7 @@ def reason(item: Input, error: LatentfillError) -> str:
 
 def write_rejected(out: Path, rejected: Sequence[tuple[str, str]]) -> None:
     """A CSV of pictures that cannot be completed, and why."""
-    photos.put_rows(out / "_run" / "rejected.csv", [("path", "reason"), *rejected])
+    photos.write_csv(out / "_run" / "rejected.csv", [("path", "reason"), *rejected])
 
 
 def metadata(done: Done) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def metadata(done: Done) -> dict[str, Any]:
             "placement": placement.matrix,
             "loss": best.loss[row].item(),
             "terms": {name: term[row].item() for name, term in best.terms.items()},
-            "to_be_found": _share(cut, cut.crop_holes[row]),
+            "to_be_found": _hidden_share(cut, cut.crop_holes[row]),
             "attempt": int(best.attempt[row]),
             "z": best.z[row].tolist(),
             "trust": trust.to_json(row) if trust else None,
@@ -158,7 +158,7 @@ def metadata(done: Done) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "steps": best.number if best else 0,
         "drawn_by": None if best is None else "completer" if best.conditional else "generator",
-        "to_be_found": _share(cut, cut.hole),
+        "to_be_found": _hidden_share(cut, cut.hole),
         "seen_by_model": cut.seen,
         "seconds": done.found.seconds / len(done.found.batch),
         "notes": done.filled.notes,
@@ -170,7 +170,7 @@ def metadata(done: Done) -> dict[str, Any]:
     return facts
 
 
-def _share(cut: Cut, hole: Hole) -> float:
+def _hidden_share(cut: Cut, hole: Hole) -> float:
     """How much is to be found: of an observed photo all, for what was seen of it need not be what it is."""
     return float((hole > 0).mean()) if cut.observed is None else 1.0
 
@@ -204,7 +204,7 @@ class _Recorder:
         for note in notes:
             print(f"{placed.request.name}: {note}", file=sys.stderr)
         if options.degrade is not None:
-            photos.write_original(self._beside("seen", self.items[placed.key]), placed.original)
+            photos.write_original(self._run_file("seen", self.items[placed.key]), placed.original)
 
     def draw(self, step: Step) -> None:
         """Draw and log a step."""
@@ -254,12 +254,12 @@ class _Recorder:
         for warning in done.filled.notes[len(placed.cut.notes) :]:  # the others were told when it was read
             print(f"{item.source.name}: {warning}", file=sys.stderr)
         if len(done.filled.candidates) > 1:
-            write_candidates(self._beside("candidates", item, ""), placed.cut, done.filled)
+            write_candidates(self._run_file("candidates", item, ""), placed.cut, done.filled)
         if done.candidates and options.edits and placed.incomplete is not None:
             completion, how = done.candidates[0], options.search.blend
             sheet = edit_sheet(self._gan, placed.incomplete, completion, options.edits, how)
             if sheet is not None:
-                photos.write(self._beside("edits", item), sheet)
+                photos.write(self._run_file("edits", item), sheet)
         notes = (*self._agreement(placed), *done.filled.notes)
         facts = {**metadata(done), "notes": notes, **self._model}
         contents, data = self._plan.digest_contents(item), photos.encode(done.filled.candidates[0])
@@ -271,6 +271,6 @@ class _Recorder:
             return ()
         return (f"all of it is found anew, to agree with {operator.name}",)
 
-    def _beside(self, folder: str, item: Input, suffix: str = ".png") -> Path:
+    def _run_file(self, folder: str, item: Input, suffix: str = ".png") -> Path:
         name = item.stem.relative_to(self._options.out)
         return self._options.out / "_run" / folder / name.with_name(f"{name.name}{suffix}")

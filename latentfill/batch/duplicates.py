@@ -15,7 +15,7 @@ from scipy.fft import dct
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ..images.photos import put_rows
+from ..images.photos import write_csv
 from ..seeds import Stream, philox
 from ..types import Pixels
 
@@ -72,7 +72,7 @@ def write_duplicates(path: Path, crops: Mapping[Path, str], folder: Path) -> lis
     signatures = np.frombuffer(bytes.fromhex("".join(crops.values())), np.int8).reshape(-1, 64)
     found = [[names[i] for i in group] for group in groups(signatures)]
     lines = [(number, name) for number, group in enumerate(found, 1) for name in group]
-    put_rows(path, [("group", "path"), *lines])
+    write_csv(path, [("group", "path"), *lines])
     return found
 
 

@@ -217,8 +217,8 @@ def write_result(
     output = {"sha256": records.digest(picture), "before": [records.digest_file(path)] if path.exists() else []}
     metadata = {"image": item.source.name, **choices(options), **facts, "made_of": contents, "output": output}
     text = json.dumps(records.seal(metadata), indent=1) + "\n"
-    photos.put(about, lambda file: file.write(text.encode()))
-    photos.put(path, lambda file: file.write(picture))
+    photos.write_file(about, lambda file: file.write(text.encode()))
+    photos.write_file(path, lambda file: file.write(picture))
     return path
 
 

@@ -54,7 +54,7 @@ def crop_names(stem: str, crops: int) -> list[str]:
     return [stem if i == 1 else f"{stem}-{i}" for i in range(1, crops + 1)]
 
 
-def blank(source: Source) -> Row:
+def new_row(source: Source) -> Row:
     """What is known of a photo before it is opened."""
     try:
         size = source.size if source.size >= 0 or source.problem else source.path.stat().st_size

@@ -36,7 +36,7 @@ class BatchFolder:
 
     def __init__(self, run: Path, names: Sequence[str], step: Step, *, every: int, blend: str) -> None:
         self.batch, self._names, self._every, self._blend = step.batch, names, every, blend
-        self.folder = unused(run / f"{step.keys[0]:06}-{step.keys[-1]:06}")
+        self.folder = unused_folder(run / f"{step.keys[0]:06}-{step.keys[-1]:06}")
         self._found: Found | None = None
         images = step.incomplete.images
         self._write("before.png", images)
@@ -100,12 +100,12 @@ def write_candidates(folder: Path, cut: Cut, filled: Filled) -> None:
         photos.write_original(folder / f"{number}.png", candidate)
     before = cut.original.photo().opaque()
     asked = np.where(cut.hole[..., None] > 0, np.uint8(255), before)
-    box = around(cut.hole)
+    box = hole_square(cut.hole)
     cells = [cell(p, box) for p in (before, asked, *(c.photo().opaque() for c in filled.candidates))]
     photos.write(folder / "sheet.png", grid(cells, min(len(cells), 6)))
 
 
-def around(hole: Hole) -> Box:
+def hole_square(hole: Hole) -> Box:
     """The square part of a photo that shows a hole and what is next to it; all of the photo if there is no hole."""
     height, width = hole.shape
     rows, columns = (np.flatnonzero(hole.any(axis)) for axis in (1, 0))
@@ -152,7 +152,7 @@ def enlarge(means: Float[Tensor, "n c _ _"]) -> Float[Tensor, "n c _ _"]:
     return means.repeat_interleave(BLOCK, 2).repeat_interleave(BLOCK, 3)
 
 
-def unused(folder: Path) -> Path:
+def unused_folder(folder: Path) -> Path:
     """The folder, or its first namesake that does not exist: what an earlier batch drew is never drawn over."""
     names = (folder if i == 1 else folder.with_name(f"{folder.name}-{i}") for i in range(1, 10**6))
     return next(name for name in names if not name.exists())

@@ -34,7 +34,7 @@ class Split:
             cure = "Write `folder`, or a regular expression such as '^([^_]+)_'."
             raise LatentfillError(f"--identity {self.identity}: {error}", cure) from error
 
-    def who(self, name: str) -> str | None:
+    def identity_of(self, name: str) -> str | None:
         """Whose picture it is, by its name (`people/anna/1.jpg`); None if that does not tell."""
         name = normalize("NFC", name)  # some systems take letters and their accents apart
         if self.identity == FOLDER:
@@ -48,23 +48,23 @@ class Split:
 
         A name that does not tell is an identity of its own.
         """
-        digest = hashlib.sha256(self._whose(name).encode(errors="surrogateescape")).digest()
+        digest = hashlib.sha256(self._split_key(name).encode(errors="surrogateescape")).digest()
         return TEST if int.from_bytes(digest[:8], "little") / 2**64 < self.share else TRAIN
 
-    def told(self, names: Iterable[str]) -> str:
+    def describe(self, names: Iterable[str]) -> str:
         """How many pictures and identities are in each part."""
         pictures: dict[str, list[str]] = {TRAIN: [], TEST: []}
         for name in names:
             pictures[self.part(name)].append(name)
         parts = [
-            f"{part}: {len(theirs):,} photos of {len(set(map(self._whose, theirs))):,} identities"
+            f"{part}: {len(theirs):,} photos of {len(set(map(self._split_key, theirs))):,} identities"
             for part, theirs in pictures.items()
         ]
-        alone = sum(self.who(name) is None for theirs in pictures.values() for name in theirs)
+        alone = sum(self.identity_of(name) is None for theirs in pictures.values() for name in theirs)
         return "; ".join(parts) + (f". {alone:,} names tell no identity, each counts as one" if alone else "")
 
-    def _whose(self, name: str) -> str:
-        who = self.who(name)
+    def _split_key(self, name: str) -> str:
+        who = self.identity_of(name)
         return f"name {normalize('NFC', name)}" if who is None else f"identity {who}"
 
 

@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 5.0  # for a process to end by itself, before it is killed
 
 @final
 @dataclass(frozen=True)
-class Killed:
+class KilledTask:
     """What is had of a task whose process was killed, by a lack of memory say."""
 
     reason: str
@@ -34,7 +34,7 @@ class Killed:
 
 def run_in_pool(
     work: Callable[[T], R], tasks: Iterable[T], workers: int, preload: str = ""
-) -> Iterator[tuple[T, R | Killed]]:
+) -> Iterator[tuple[T, R | KilledTask]]:
     """Every task with what `work` makes of it, as it is done; with one worker in this process, in their order.
 
     `work` and the tasks are pickled. When `tasks` ends early, what is in hand is still finished. `preload` names a
@@ -49,7 +49,7 @@ def run_in_pool(
     try:
         yield from crew.run(iter(tasks), workers)
     finally:
-        crew.dismiss()
+        crew.terminate()
 
 
 def cores() -> int:
@@ -57,7 +57,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def lives(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     """Whether a process of this machine has that number."""
     try:
         os.kill(pid, 0)
@@ -80,7 +80,7 @@ class _Pool(Generic[T, R]):
         self._work = work
         self._all: dict[Connection, BaseProcess] = {}
 
-    def run(self, tasks: Iterator[T], workers: int) -> Iterator[tuple[T, R | Killed]]:
+    def run(self, tasks: Iterator[T], workers: int) -> Iterator[tuple[T, R | KilledTask]]:
         at: dict[Connection, T] = {}
         tasks_left = True
         while True:
@@ -91,12 +91,12 @@ class _Pool(Generic[T, R]):
                 except StopIteration:
                     tasks_left = False
                     break
-                connection = idle.pop() if idle else self._hire()
+                connection = idle.pop() if idle else self._start()
                 try:
                     connection.send(task)
                 except OSError:  # it was killed while it was idle
-                    self._bury(connection)
-                    connection = self._hire()
+                    self._remove_dead(connection)
+                    connection = self._start()
                     connection.send(task)
                 at[connection] = task
             if not at:
@@ -106,7 +106,7 @@ class _Pool(Generic[T, R]):
                 try:
                     kind, value = connection.recv()
                 except (EOFError, OSError):
-                    yield task, Killed(self._bury(connection))
+                    yield task, KilledTask(self._remove_dead(connection))
                     continue
                 if kind == "refused":
                     raise LatentfillError(*value)
@@ -116,7 +116,7 @@ class _Pool(Generic[T, R]):
                     raise RuntimeError(f"a worker process failed:\n{value}")
                 yield task, value
 
-    def dismiss(self) -> None:
+    def terminate(self) -> None:
         """End all processes, whatever they are at. What they write is whole or not there: they may be killed."""
         for connection in self._all:
             connection.close()  # each notices, and ends
@@ -127,7 +127,7 @@ class _Pool(Generic[T, R]):
                 process.kill()
                 process.join()
 
-    def _hire(self) -> Connection:
+    def _start(self) -> Connection:
         here: Connection
         here, there = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(there, self._work), daemon=True)
@@ -137,11 +137,11 @@ class _Pool(Generic[T, R]):
         try:
             here.recv()
         except (EOFError, OSError) as error:
-            reason = self._bury(here)
+            reason = self._remove_dead(here)
             raise LatentfillError(f"a worker process could not begin ({reason})", "Try --workers 1.") from error
         return here
 
-    def _bury(self, connection: Connection) -> str:
+    def _remove_dead(self, connection: Connection) -> str:
         """How a process ended."""
         process = self._all.pop(connection)
         connection.close()
@@ -187,7 +187,7 @@ class _Inbox:
         self._connection, self._over = connection, False
         self._tasks: SimpleQueue[bytes] = SimpleQueue()
         for number in TO_END:
-            signal.signal(number, self._heed)
+            signal.signal(number, self._on_signal)
         threading.Thread(target=self._listen, daemon=True).start()
 
     def next(self) -> Any:
@@ -197,7 +197,7 @@ class _Inbox:
             raise SystemExit
         return pickle.loads(task)
 
-    def _heed(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._over:
             raise SystemExit
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Interval, Lt
 from tyro.conf import Positional, arg
 
-from ..errors import LatentfillError, blame
+from ..errors import LatentfillError, name_place
 from ..options import Alignment, EngineOptions, Positive, ReadLimits
 from .output import name_process, print_results
 
 if TYPE_CHECKING:
-    from ..batch.align import Cutter, Share, Task
+    from ..batch.align import Cropper, Share, Task
     from ..batch.records import Records, Row
     from ..batch.splits import Naming
 
@@ -84,25 +84,25 @@ def run(options: Options) -> int:
     from ..batch.records import Records
     from ..files.listing import print_omissions
     from ..files.locks import lock_folder
-    from ..images.photos import sweep
+    from ..images.photos import remove_partial
 
     *places, out = _check(options).paths
     name_process("align", out)
-    cutter, naming = _cutter(options), _naming(options)
+    cropper, naming = _cropper(options), _naming(options)
     listed = aligning.find_photos(places, out)
     print_omissions(listed)
     sources = listed.sources[: options.max_images]
-    with blame(out), closing(lock_folder(out)):
-        sweep(out)
+    with name_place(out), closing(lock_folder(out)):
+        remove_partial(out)
         layout, choices, anew = _layout(options), _choices(options), options.overwrite
         same = aligning.check_same(out, sources, layout, choices, overwrite=anew)
         with closing(Records(out / "_run" / "photos.jsonl")) as ledger:
             try:
-                every, todo = aligning.sort_out(sources, ledger, cutter, naming.stem, again=not same, overwrite=anew)
-                if stopped := _align_all(options, cutter, ledger, len(every), todo):
+                every, todo = aligning.plan_tasks(sources, ledger, cropper, naming.stem, again=not same, overwrite=anew)
+                if stopped := _align_all(options, cropper, ledger, len(every), todo):
                     return stopped
                 if todo:
-                    _write_overviews(options, cutter, ledger)
+                    _write_overviews(options, cropper, ledger)
                 return _report(options, naming, [ledger.rows[task.row.place] for task in every])
             finally:
                 aligning.write_rejected(out / "rejected.csv", ledger.rows.values())
@@ -117,14 +117,14 @@ def _check(options: Options) -> Options:
     return options
 
 
-def _cutter(options: Options) -> "Cutter":
-    from ..batch.align import Cutter
+def _cropper(options: Options) -> "Cropper":
+    from ..batch.align import Cropper
     from ..faces.landmarks import read_landmarks
     from ..files.records import digest
 
     o = options
     points = read_landmarks(o.points, o.alignment.landmarks) if o.points is not None and o.faces else None
-    return Cutter(
+    return Cropper(
         out=o.paths[-1],
         suffix=f".{o.format}",
         size=o.size,
@@ -169,16 +169,16 @@ def _choices(options: Options) -> dict[str, Any]:
     return {"skip_multi": o.skip_multi, "max_shear": o.max_shear, **looking}
 
 
-def _align_all(options: Options, cutter: "Cutter", ledger: "Records", count: int, todo: "list[Task]") -> int:
+def _align_all(options: Options, cropper: "Cropper", ledger: "Records", count: int, todo: "list[Task]") -> int:
     """Cut what is to be cut. Returns the exit code if it was stopped, else 0."""
-    from ..batch.align import work_off, write_alignment
+    from ..batch.align import run_tasks, write_alignment
     from ..batch.workers import cores, run_in_pool
     from ..stopping import StopSignal
     from .progress import Bar
 
     out = options.paths[-1]
     for part in ("", "train", "test") if options.split else ("",):
-        write_alignment(out / part, cutter, options.points)
+        write_alignment(out / part, cropper, options.points)
     if done := count - len(todo):
         print(f"{done:,} of {count:,} are done already (--overwrite makes them anew)", file=sys.stderr)
     counts = Counter[str]()
@@ -188,7 +188,7 @@ def _align_all(options: Options, cutter: "Cutter", ledger: "Records", count: int
     stop = StopSignal()
     try:
         with Bar("align", "photos") as bar:
-            for row in work_off(stop.until(todo), cutter, ledger, workers, share):
+            for row in run_tasks(stop.until(todo), cropper, ledger, workers, share):
                 counts[row.kind] += 1
                 lost = ", ".join(f"{number:,} {kind}" for kind, number in counts.items() if kind != "aligned")
                 bar.update(counts.total(), len(todo), lost)
@@ -208,13 +208,13 @@ def _on_ray(options: Options, count: int) -> "Share":
     return share_on_ray(options.where, options.paths[-1] / "_run" / "tries", most=max(1, count // A_FEW))
 
 
-def _write_overviews(options: Options, cutter: "Cutter", ledger: "Records") -> None:
+def _write_overviews(options: Options, cropper: "Cropper", ledger: "Records") -> None:
     """The contact sheet, the mean, the near-duplicates."""
-    from ..batch.align import crops_of, draw_overviews
+    from ..batch.align import draw_overviews, list_crops
     from ..batch.duplicates import write_duplicates
 
     out = options.paths[-1]
-    crops = crops_of(ledger, cutter)
+    crops = list_crops(ledger, cropper)
     draw_overviews(out / "_run", list(crops), options.size)
     if options.duplicates:
         signed = {path: signature for path, signature in crops.items() if signature}
@@ -236,7 +236,7 @@ def _report(options: Options, naming: "Naming", rows: "list[Row]") -> int:
     print(f"... and {len(bad) - MOST_NAMED:,} more\n" if len(bad) > MOST_NAMED else "", end="", file=sys.stderr)
     aligned = [row for row in rows if row.kind == "aligned"]
     if naming.split:
-        print(naming.split.told(map(inner_name, aligned)), file=sys.stderr)
+        print(naming.split.describe(map(inner_name, aligned)), file=sys.stderr)
     reasons = f"; the reasons: {out / 'rejected.csv'}" if len(aligned) < len(rows) else ""
     print(f"{summary(rows, faces=options.faces, everyone=options.everyone)}{reasons}", file=sys.stderr)
     if not aligned:

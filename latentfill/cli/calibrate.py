@@ -114,7 +114,7 @@ def _holes(options: Options, pictures: int) -> int:
 
 
 def _calibrate(options: Options, gan: "Gan", pictures: "PixelBatch", each: int, name: str) -> "Calibration":
-    from ..batch.calibrate import draw_tasks, gather
+    from ..batch.calibrate import draw_tasks, gather_evidence
     from ..uncertainty.fitting import calibrate, join_evidence
     from .progress import Bar
 
@@ -122,7 +122,7 @@ def _calibrate(options: Options, gan: "Gan", pictures: "PixelBatch", each: int, 
     questions = draw_tasks(len(pictures), each, gan.network.size)
     found = []
     with Bar(f"calibrate {name}", "completions") as bar:
-        for done, evidence in gather(gan, pictures, questions, preset, options.batch_size):
+        for done, evidence in gather_evidence(gan, pictures, questions, preset, options.batch_size):
             found.append(evidence)
             bar.update(done, len(questions))
     return calibrate(join_evidence(found), preset)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import LatentfillError, blame
+from ..errors import LatentfillError, name_place
 from ..options.commands import CompleteCommand as Options
 from .output import name_process, print_results
 
@@ -24,7 +24,7 @@ def run(options: Options) -> int:
     """Complete every picture. Returns 1 if some could not be, each named; 2 if none was given."""
     import torch
 
-    from ..images.photos import sweep
+    from ..images.photos import remove_partial
     from ..models import load
 
     name_process("complete", options.out)
@@ -49,9 +49,9 @@ def run(options: Options) -> int:
     gan = load(options.model, options.device, options.class_name)
     if options.edits > (most := gan.generator.prior.dim):
         raise LatentfillError(f"--edits {options.edits}: there are not so many", f"This model has {most}.")
-    with blame(options.out):
+    with name_place(options.out):
         options.out.mkdir(parents=True, exist_ok=True)
-        sweep(options.out)
+        remove_partial(options.out)
         if options.where.engine == "ray":
             return _on_ray(_keep_pipes(options), gan)
         return _complete(_keep_pipes(options), gan)

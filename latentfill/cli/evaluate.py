@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import LatentfillError, blame
+from ..errors import LatentfillError, name_place
 from ..options.commands import EvaluateCommand as Options
 from .option_parsing import command
 from .output import name_process
@@ -30,7 +30,7 @@ def run(options: Options) -> int:
 
     from ..evaluation.trial import FILES
     from ..files.records import check_free, claim_run
-    from ..images.photos import sweep
+    from ..images.photos import remove_partial
 
     name_process("evaluate", options.out)
     if not options.data:
@@ -47,9 +47,9 @@ def run(options: Options) -> int:
     claim_run(options.out)
     for name, reason in rejected:
         print(f"{name}: {reason}", file=sys.stderr)
-    with blame(options.out):
-        sweep(options.out)
-        trial.forget(list(trial.methods) if options.again == ALL else split_names(options.again))
+    with name_place(options.out):
+        remove_partial(options.out)
+        trial.remove_results(list(trial.methods) if options.again == ALL else split_names(options.again))
         _show_progress("complete", _complete(options, trial))
         _show_progress("judge", trial.score())
     if options.json:

@@ -145,7 +145,7 @@ def _sweep(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
     import torch
 
     from ..figures.animation import write_gif
-    from ..figures.samples import forth_and_back, sweeps
+    from ..figures.samples import ping_pong_frames, sweeps
     from ..files.records import save
     from ..gan.directions import influence, sweep_values
     from ..images.pixels import grid
@@ -160,7 +160,7 @@ def _sweep(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
     rows = sweeps(gan, some[:1], components, options.columns, device)
     _save(sheet, grid([tile for row in rows for tile in row], options.columns))
     write_gif(
-        moving, forth_and_back(sweeps(gan, some[:1], components, options.frames, device)), SECONDS_PER_FRAME, save
+        moving, ping_pong_frames(sweeps(gan, some[:1], components, options.frames, device)), SECONDS_PER_FRAME, save
     )
     table = [(row, component, f"{change[component]:.6f}") for row, component in enumerate(components)]
     return [sheet, moving, _table(options.out / "sweep.csv", ("row", "component", "mean_change"), table)]
@@ -168,7 +168,7 @@ def _sweep(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
 
 def _directions(options: Options, gan: "Gan", how: Literal["pca", "sefa"], device: "torch.device") -> list[Path]:
     from ..figures.animation import write_gif
-    from ..figures.samples import direction_rows, forth_and_back, mean_change
+    from ..figures.samples import direction_rows, mean_change, ping_pong_frames
     from ..files.records import save
     from ..gan.directions import find_directions
     from ..images.pixels import grid
@@ -178,7 +178,7 @@ def _directions(options: Options, gan: "Gan", how: Literal["pca", "sefa"], devic
     sheet, moving = options.out / "directions.png", options.out / "directions.gif"
     shown = direction_rows(gan, found, z, options.columns + 1 - options.columns % 2, device)
     _save(sheet, grid([tile for row in shown for tile in row], len(shown[0])))
-    write_gif(moving, forth_and_back(direction_rows(gan, found, z, options.frames, device)), SECONDS_PER_FRAME, save)
+    write_gif(moving, ping_pong_frames(direction_rows(gan, found, z, options.frames, device)), SECONDS_PER_FRAME, save)
     some = gan.generator.prior.sample(range(options.seed, options.seed + INFLUENCE_LATENTS))
     change = mean_change(gan, found, some, device)
     table = [(i, f"{found.strengths[i]:.6f}", f"{change[i]:.6f}") for i in range(len(found))]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..runs.trainer import TrainingContext
 
 
-def beginning(options: "TrainCommand", distributed: "DistributedContext") -> "Gan | None":
+def load_initial_model(options: "TrainCommand", distributed: "DistributedContext") -> "Gan | None":
     """The model to begin with; in all processes the very same, since what differs in the last bit drifts apart."""
     import torch
 
@@ -44,19 +44,19 @@ def beginning(options: "TrainCommand", distributed: "DistributedContext") -> "Ga
 
     def grow() -> "Gan":
         with Bar(f"growing to {size} pixels", "steps") as bar:
-            return grown_once(begin, size, options.train.seed, _cache(options), ENOUGH, bar.update)
+            return grow_cached(begin, size, options.train.seed, _cache(options), ENOUGH, bar.update)
 
-    def rehearse() -> "Gan":
+    def simulate_growth() -> "Gan":
         began: list[float] = []
-        gan = grown_once(begin, size, options.train.seed, _cache(options), 2, lambda *_: began.append(monotonic()))
+        gan = grow_cached(begin, size, options.train.seed, _cache(options), 2, lambda *_: began.append(monotonic()))
         minutes = (began[-1] - began[-2]) * ENOUGH / 60
         print(f"growing     from {begin.network.size} pixels first: {ENOUGH:,} steps, {minutes:.1f} min")
         return gan
 
-    return distributed.on_rank_zero(rehearse if record.dry_run else grow)
+    return distributed.on_rank_zero(simulate_growth if record.dry_run else grow)
 
 
-def grown_once(
+def grow_cached(
     gan: "Gan",
     size: int,
     seed: int,
@@ -84,12 +84,12 @@ def grown_once(
     return gan
 
 
-def opened(options: "TrainCommand", distributed: "DistributedContext") -> "Dataset":
+def open_pictures(options: "TrainCommand", distributed: "DistributedContext") -> "Dataset":
     """The pictures: on each machine one process fetches and decodes what is not there yet, and all read that."""
     if not options.data:
         raise LatentfillError("no pictures named", "Write latentfill train PICTURES... --run FOLDER.")
-    places = local(options, distributed)
-    data = distributed.once_per_machine(lambda: _decoded(options, places, distributed))
+    places = fetch_pictures(options, distributed)
+    data = distributed.once_per_machine(lambda: _decode_pictures(options, places, distributed))
     if data.rejected and not options.record.dry_run and distributed.is_rank_zero:
         from ..runs.data import write_rejected
 
@@ -102,7 +102,7 @@ def opened(options: "TrainCommand", distributed: "DistributedContext") -> "Datas
     return data
 
 
-def local(options: "TrainCommand", distributed: "DistributedContext") -> list[Path]:
+def fetch_pictures(options: "TrainCommand", distributed: "DistributedContext") -> list[Path]:
     """Where the pictures lie, on this machine once they have been fetched."""
     from ..runs.store import fetch
 
@@ -110,7 +110,7 @@ def local(options: "TrainCommand", distributed: "DistributedContext") -> list[Pa
     return distributed.once_per_machine(lambda: fetch(options.data, _cache(options), tell))
 
 
-def _decoded(options: "TrainCommand", places: Sequence[Path], distributed: "DistributedContext") -> "Dataset":
+def _decode_pictures(options: "TrainCommand", places: Sequence[Path], distributed: "DistributedContext") -> "Dataset":
     from ..runs.data import Dataset, load_dataset
     from .progress import Bar
 
@@ -140,7 +140,7 @@ def learn(options: "TrainCommand") -> int:
     name_process("train", options.run)
     distributed, parent = join(options.record.device), os.getppid()
     if options.record.dry_run:
-        return _rehearse(options, distributed)
+        return _dry_run(options, distributed)
     stop: StopSignal | None = None
 
     def wish() -> bool:
@@ -186,14 +186,14 @@ def show(options: "TrainCommand", distributed: "DistributedContext", steps: "Ite
     print(options.run / "model.safetensors")
 
 
-def _rehearse(options: "TrainCommand", distributed: "DistributedContext") -> int:
+def _dry_run(options: "TrainCommand", distributed: "DistributedContext") -> int:
     """Say what a training would take. Of the pictures a few are decoded, to where nothing of them stays."""
     from tempfile import TemporaryDirectory
 
     from ..files.listing import find_pictures
 
     batch, n = options.train.batch_size, options.network
-    places = local(options, distributed) if options.data else []
+    places = fetch_pictures(options, distributed) if options.data else []
     total = min(len(list(find_pictures(places))), options.record.max_images or sys.maxsize) if places else 0
     few = 10 * batch // 9 + 2  # so many that a tenth may be held out
     temporary = TemporaryDirectory()
@@ -216,45 +216,51 @@ def _rehearse(options: "TrainCommand", distributed: "DistributedContext") -> int
 def _train_gan(options: "TrainCommand", distributed: "DistributedContext", wish: Wish) -> "Iterator[Progress]":
     from ..training.gan import train
 
-    begin = beginning(options, distributed)
-    data, held_out = opened(options, distributed), options.encoder.held_out if options.record.score_every else 0
-    context = _caller(data, distributed, wish)
+    begin = load_initial_model(options, distributed)
+    data, held_out = open_pictures(options, distributed), options.encoder.held_out if options.record.score_every else 0
+    context = _training_context(data, distributed, wish)
     return train(data, options.run, options.network, options.train, options.record, begin, context, held_out)
 
 
 def _train_vae(options: "TrainCommand", distributed: "DistributedContext", wish: Wish) -> "Iterator[Progress]":
     from ..training.vae import train_vae
 
-    begin, data = beginning(options, distributed), opened(options, distributed)
-    context = _caller(data, distributed, wish)
+    begin, data = load_initial_model(options, distributed), open_pictures(options, distributed)
+    context = _training_context(data, distributed, wish)
     return train_vae(data, options.run, options.network, options.train, options.record, begin, context)
 
 
 def _train_pyramid(options: "TrainCommand", distributed: "DistributedContext", wish: Wish) -> "Iterator[Progress]":
     from ..training.lapgan import train_pyramid
 
-    data = opened(options, distributed)
+    data = open_pictures(options, distributed)
     return train_pyramid(
-        data, options.run, options.network, options.train, options.record, _caller(data, distributed, wish)
+        data, options.run, options.network, options.train, options.record, _training_context(data, distributed, wish)
     )
 
 
 def _train_encoder(options: "TrainCommand", distributed: "DistributedContext", wish: Wish) -> "Iterator[Progress]":
     from ..training.encoder import train_encoder
 
-    gan = _finished(options, options.model)
-    data = opened(replace(options, network=gan.network), distributed) if options.data else None
+    gan = _load_finished(options, options.model)
+    data = open_pictures(replace(options, network=gan.network), distributed) if options.data else None
     return train_encoder(
-        gan, data, options.run, options.train, options.encoder, options.record, _caller(data, distributed, wish)
+        gan,
+        data,
+        options.run,
+        options.train,
+        options.encoder,
+        options.record,
+        _training_context(data, distributed, wish),
     )
 
 
 def _train_completer(options: "TrainCommand", distributed: "DistributedContext", wish: Wish) -> "Iterator[Progress]":
     from ..training.completer import train_completer
 
-    gan = _finished(options, options.begin or "")
-    data = opened(replace(options, network=gan.network), distributed)
-    context = _caller(data, distributed, wish)
+    gan = _load_finished(options, options.begin or "")
+    data = open_pictures(replace(options, network=gan.network), distributed)
+    context = _training_context(data, distributed, wish)
     context = replace(context, scorer=context.completer_scorer)
     return train_completer(gan, data, options.run, options.train, options.encoder, options.record, context)
 
@@ -269,9 +275,15 @@ def _train_context(options: "TrainCommand", distributed: "DistributedContext", w
             "a context encoder has no latent space", "Leave out --widths, --latent and --prior, or train a GAN."
         )
     network = ContextOptions(o.size, o.channels, o.base, options.encoder.skips)
-    data = opened(options, distributed)
+    data = open_pictures(options, distributed)
     return train_context(
-        data, options.run, network, options.train, options.encoder, options.record, _caller(data, distributed, wish)
+        data,
+        options.run,
+        network,
+        options.train,
+        options.encoder,
+        options.record,
+        _training_context(data, distributed, wish),
     )
 
 
@@ -285,7 +297,7 @@ STEPS = {
 }
 
 
-def _finished(options: "TrainCommand", model: str) -> "Gan":
+def _load_finished(options: "TrainCommand", model: str) -> "Gan":
     """The model that something is trained for."""
     from ..models import load
 
@@ -298,7 +310,7 @@ def _finished(options: "TrainCommand", model: str) -> "Gan":
     return gan
 
 
-def _caller(data: "Dataset | None", distributed: "DistributedContext", wish: Wish) -> "TrainingContext":
+def _training_context(data: "Dataset | None", distributed: "DistributedContext", wish: Wish) -> "TrainingContext":
     """What a training is lent: the command as it was given, the machine, and how to score a model."""
     from ..evaluation.feature_spaces import find_file
     from ..evaluation.validation import CompleterScorer, CompletionScorer

@@ -5,9 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import final
 
-from ..batch.align import Cutter, Share, Task
+from ..batch.align import Cropper, Share, Task
 from ..batch.records import Row
-from ..batch.workers import Killed
+from ..batch.workers import KilledTask
 from ..options import EngineOptions
 from .blocks import Block
 from .drive import run_on_ray
@@ -19,16 +19,16 @@ IN_A_BLOCK = 32  # photos: seconds of work, which is what is lost with a worker
 class Aligner:
     """The work of an actor: cut photos out as the plain loop does."""
 
-    def __init__(self, cutter: Cutter) -> None:
-        self._cutter = cutter
+    def __init__(self, cropper: Cropper) -> None:
+        self._cropper = cropper
 
-    def __call__(self, items: Sequence[tuple[int, Task]]) -> list[tuple[int, Row | Killed]]:
-        return [(number, self._cutter(task)) for number, task in items]
+    def __call__(self, items: Sequence[tuple[int, Task]]) -> list[tuple[int, Row | KilledTask]]:
+        return [(number, self._cropper(task)) for number, task in items]
 
-    def make_failure(self, item: tuple[int, Task], reason: str) -> tuple[int, Row | Killed]:
-        return item[0], Killed(reason)
+    def make_failure(self, item: tuple[int, Task], reason: str) -> tuple[int, Row | KilledTask]:
+        return item[0], KilledTask(reason)
 
-    def commit(self, name: str, made: list[tuple[int, Row | Killed]]) -> list[tuple[int, Row | Killed]]:
+    def commit(self, name: str, made: list[tuple[int, Row | KilledTask]]) -> list[tuple[int, Row | KilledTask]]:
         return made
 
 
@@ -36,8 +36,8 @@ def share_on_ray(options: EngineOptions, notes: Path, *, most: int | None = None
     """A replacement of `batch.workers.run_in_pool` that uses Ray."""
 
     def share(
-        cutter: Cutter, tasks: Iterable[Task], workers: int, preload: str = ""
-    ) -> Iterator[tuple[Task, Row | Killed]]:
+        cropper: Cropper, tasks: Iterable[Task], workers: int, preload: str = ""
+    ) -> Iterator[tuple[Task, Row | KilledTask]]:
         todo = list(tasks)
         size = max(1, min(IN_A_BLOCK, len(todo) // max(1, 4 * workers)))
         blocks = [
@@ -46,7 +46,7 @@ def share_on_ray(options: EngineOptions, notes: Path, *, most: int | None = None
         ]
         if not blocks:
             return
-        back = run_on_ray(options, lambda fleet: blocks, partial(Aligner, cutter), notes, most=most)
+        back = run_on_ray(options, lambda fleet: blocks, partial(Aligner, cropper), notes, most=most)
         try:
             for _, made in back:
                 for number, row in made:

@@ -20,7 +20,7 @@ from ..batch.outputs import Input, check_same, choices, digest_model, list_unfin
 from ..errors import LatentfillError
 from ..files import records
 from ..files.contents import Contents, describe_changes, digest_hole
-from ..images.photos import put
+from ..images.photos import write_file
 from ..models import load
 from .blocks import Block
 from .fleet import clear_up
@@ -225,7 +225,7 @@ class Job:
         most = IN_A_SHARD if self.options.write == "tar" else BATCHES * self.options.batch_size
         size = max(1, min(most, -(-len(self.inputs) // (ROUNDS * workers))))
         content = json.dumps({**self._settings(), **self.model, "block": size}, indent=1).encode()
-        put(self._file, lambda file: file.write(content))
+        write_file(self._file, lambda file: file.write(content))
         return size
 
     def _is_valid(self, row: Row) -> bool:

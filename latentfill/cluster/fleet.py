@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, final
 
-from ..batch.workers import cores, lives
+from ..batch.workers import cores, is_alive
 from ..errors import ExtraError, LatentfillError, cure, is_out_of_memory
 from ..options import EngineOptions
 
@@ -134,7 +134,7 @@ def disconnect() -> None:
 def clear_up(folder: Path) -> None:
     """Remove what killed workers of this machine have left, each in a folder that has its process' number."""
     for path in folder.glob("*") if folder.is_dir() else ():
-        if path.name.isdigit() and (int(path.name) == os.getpid() or not lives(int(path.name))):
+        if path.name.isdigit() and (int(path.name) == os.getpid() or not is_alive(int(path.name))):
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -16,7 +16,7 @@ from ..files.contents import digest_photo
 from ..files.listing import Listing, Omissions, Roles
 from ..files.naming import Result, Results, fold, inner_path
 from ..files.writing import RUN
-from ..images.photos import Source, put
+from ..images.photos import Source, write_file
 
 SUFFIX = ".parquet"
 LARGEST_GROUP = 2**31  # bytes of rows that are stored together, and have to be read together
@@ -193,7 +193,7 @@ class Manifest:
             with ipc.new_file(file, COLUMNS) as writer:
                 writer.write_table(table)
 
-        put(self.parts / f"{name}.arrow", fill)
+        write_file(self.parts / f"{name}.arrow", fill)
 
     def rows(self, stands: Callable[[Row], bool] = lambda row: True) -> dict[str, Row]:
         """The row of each stem: a result, if it `stands`, rather than an error, and rather the newer one."""
@@ -222,7 +222,7 @@ class Manifest:
                 for first in range(0, len(order), AT_ONCE):
                     writer.write_table(_table(rows[stem] for stem in order[first : first + AT_ONCE]))
 
-        put(self.file, fill)
+        write_file(self.file, fill)
         self.clear()
 
     def clear(self) -> None:

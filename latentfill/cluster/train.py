@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import LatentfillError, RunError, explain
 from ..options.commands import TrainCommand
-from ..runs.checkpoints import listed
+from ..runs.checkpoints import list_checkpoints
 from ..runs.distributed import DistributedContext, ProcessLostError, current_context
 from ..runs.store import is_remote
 from .fleet import Fleet, connect, disconnect
@@ -139,7 +139,9 @@ def _make_absolute(options: TrainCommand) -> TrainCommand:
 
 
 def _newest(run: Path) -> str:
-    return " ".join(path.name for at in (run, *run.glob("completer-*")) for path in listed(at / "checkpoints")[:1])
+    return " ".join(
+        path.name for at in (run, *run.glob("completer-*")) for path in list_checkpoints(at / "checkpoints")[:1]
+    )
 
 
 @contextmanager

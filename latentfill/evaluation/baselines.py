@@ -172,11 +172,11 @@ class Gaussian:
             missing = np.repeat(hole, pictures.shape[-1])
             values = pictures[rows].reshape(len(rows), -1)
             filled = values.copy()
-            filled[:, missing] = np.rint(np.clip(self._expected(values, missing), 0, 255))
+            filled[:, missing] = np.rint(np.clip(self._conditional_mean(values, missing), 0, 255))
             result[rows] = filled.reshape(len(rows), *pictures.shape[1:])
         return result
 
-    def _expected(self, values: UInt8[ndarray, "n d"], missing: ndarray) -> Float32[ndarray, "n m"]:
+    def _conditional_mean(self, values: UInt8[ndarray, "n d"], missing: ndarray) -> Float32[ndarray, "n m"]:
         """The mean of the missing values. By Woodbury's identity the system has the size of the components."""
         seen = self.components[~missing]
         system = (seen.T @ seen).astype(float) + self.noise * np.eye(seen.shape[1])

@@ -129,7 +129,7 @@ class ResultStore:
         self._kept: dict[str, tuple[Path, int]] = {}
         self._seen: set[Path] = set()
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Remove all results, those of other options too."""
         for path in self.folder.glob("*.npz"):
             path.unlink()
@@ -185,7 +185,7 @@ class ResultStore:
         arrays: dict[str, Any] = {"keys": np.array(keys), "pixels": made.pixels}
         times = (made.seconds, made.processor_seconds)
         arrays["seconds"], arrays["processor"] = (np.full(len(rows), time / len(rows)) for time in times)
-        photos.put(path, lambda file: np.savez_compressed(file, **arrays))
+        photos.write_file(path, lambda file: np.savez_compressed(file, **arrays))
         self._seen.add(path)
         self._kept |= {key: (path, row) for row, key in enumerate(keys)}
 

@@ -96,7 +96,7 @@ class Table:
     rows: Sequence[tuple[str, Sequence[tuple[str, bool]]]]
 
 
-def findings(
+def build_report(
     task: Task, scores: Mapping[str, MethodScores], results: Mapping[str, Results], seed: int
 ) -> dict[str, Any]:
     """The report of one kind of hole: the lists `rows`, `seconds_per_image`, `differences`, `by_area`."""

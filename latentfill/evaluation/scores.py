@@ -139,7 +139,7 @@ def _write(path: Path, scores: MethodScores) -> None:
     arrays: dict[str, Any] = {f"each/{metric}/{region}": values for (metric, region), values in scores.each.items()}
     for (metric, region), estimate in scores.together.items():
         arrays[f"together/{metric}/{region}"] = np.array([estimate.value, estimate.n, estimate.normal, *estimate.draws])
-    photos.put(path, lambda file: np.savez(file, **arrays))
+    photos.write_file(path, lambda file: np.savez(file, **arrays))
 
 
 def _read(path: Path) -> MethodScores:

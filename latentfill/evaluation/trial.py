@@ -20,7 +20,7 @@ from . import classifier
 from .benchmark import Pictures, Results, ResultStore, Task, make_task
 from .feature_spaces import SPACES, Space
 from .methods import Method
-from .report import SHOWN, Gallery, describe_metrics, findings, write_page, write_report, write_sheet
+from .report import SHOWN, Gallery, build_report, describe_metrics, write_page, write_report, write_sheet
 from .scores import MethodScores, score_once
 
 FILES = ("report.json", "report.csv", "report.md", "report.html", "contact.png")
@@ -101,12 +101,12 @@ class Trial:
         if not self.holes or not self.methods:
             raise LatentfillError("nothing to try", "Name holes with --holes and methods with --methods.")
 
-    def forget(self, methods: Sequence[str]) -> None:
+    def remove_results(self, methods: Sequence[str]) -> None:
         """Remove the results of these methods, to be computed anew."""
         for hole in self.holes:
             task = self._task(hole)
             for name in methods:
-                self._store(name, task).forget()
+                self._store(name, task).clear()
 
     def complete(self) -> Iterator[Progress]:
         """Complete what is not there yet. It may be stopped at any time: a batch is kept as soon as it is done."""
@@ -142,7 +142,7 @@ class Trial:
                 scores[name] = score_once(place, task, made, self.spaces, real, self.seed, self.model)
                 done += len(self.pictures)
                 yield done, total, f"{hole}: {name}"
-            for key, rows in findings(task, scores, results, self.seed).items():
+            for key, rows in build_report(task, scores, results, self.seed).items():
                 lists[key] += rows
             if len(task.original) < classifier.LEAST:
                 reason = f"it needs {classifier.LEAST} pictures or more to learn from, not {len(task.original)}"

@@ -95,7 +95,7 @@ def detect_faces(
         found += _detect(window, scale, threshold, colours)
         if not everyone and any(score >= SURE for _, score in found):
             break
-    best = [found[i] for i in _distinct(found)][: None if everyone else 1]
+    best = [found[i] for i in _keep_surest(found)][: None if everyone else 1]
     boxes = [((a + left, b + top, c + left, d + top), score) for (a, b, c, d), score in best]
     return [_face(photo, box, score, landmarks) for box, score in boxes]
 
@@ -106,7 +106,7 @@ def suppress(faces: Iterable[Face]) -> list[Face]:
     For faces found in several versions of a photo.
     """
     several = list(faces)
-    return [several[i] for i in _distinct([(_corners(face), face.score) for face in several])]
+    return [several[i] for i in _keep_surest([(_corners(face), face.score) for face in several])]
 
 
 def _scales(pixels: int, upsample: int, everyone: bool, max_pixels: int) -> list[float]:
@@ -162,7 +162,7 @@ def _face(photo: Pixels, box: Corners, score: float, landmarks: LandmarkSet) -> 
     return Face(*box, score, points[list(points_of(landmarks, count))], points)
 
 
-def _distinct(sightings: Sequence[Sighting]) -> list[int]:
+def _keep_surest(sightings: Sequence[Sighting]) -> list[int]:
     """Which to keep of those that show the same face: the surest; their places in the list, best first."""
     kept: list[int] = []
     for i in sorted(range(len(sightings)), key=lambda i: -sightings[i][1]):

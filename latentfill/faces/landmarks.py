@@ -80,7 +80,7 @@ class Landmarks(Mapping[str, list[Points]]):
     def __getitem__(self, name: str) -> list[Points]:
         name = _plain(name)
         if name not in self._rows:
-            name = self._suiting(name, lambda path: path) or self._suiting(name, _without_suffix) or name
+            name = self._best_match(name, lambda path: path) or self._best_match(name, _without_suffix) or name
         return [self._points[i] for i in self._rows[name]]
 
     def __iter__(self) -> Iterator[str]:
@@ -89,7 +89,7 @@ class Landmarks(Mapping[str, list[Points]]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def _suiting(self, name: str, form: Callable[[str], str]) -> str | None:
+    def _best_match(self, name: str, form: Callable[[str], str]) -> str | None:
         """The row's path that suits a photo best."""
         wanted = f"/{form(name)}"
         called = [(row, f"/{form(row)}") for row in self._called.get(PurePosixPath(name).stem, ())]

@@ -50,7 +50,7 @@ class Box:
         """What cuts it from an array [H, W, ...]."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
-    def grown(self, by: int, height: int, width: int) -> "Box":
+    def expand(self, by: int, height: int, width: int) -> "Box":
         """With a margin, as far as a photo of that size has one."""
         top, left = max(0, self.top - by), max(0, self.left - by)
         return Box(top, left, min(height, self.bottom + by), min(width, self.right + by))
@@ -100,21 +100,21 @@ class Placement:
 
     def crop(self, photo: Pixels) -> Pixels:
         """The square of a photo [H, W, 3], black outside of it: averaged when shrinking, a cubic spline if enlarged."""
-        if self._within(*photo.shape[:2]):
+        if self._is_inside(*photo.shape[:2]):
             return np.ascontiguousarray(photo[self.box(*photo.shape[:2]).slices])
-        box, blocks = self._part(*photo.shape[:2])
+        box, blocks = self._source_box(*photo.shape[:2])
         if 0 in box.shape:
             return np.zeros((self.size, self.size, 3), np.uint8)
         part = _pad_to_blocks(photo[box.slices], blocks, 0)
-        method = self._averaged if self._shrinks else self._splined
+        method = self._average if self._shrinks else self._interpolate
         planes = [method(_block_means(part[..., i].astype(np.float32), blocks), box, blocks) for i in range(3)]
         return np.asarray(np.floor(np.stack(planes, -1).clip(0, 255) + 0.5), np.uint8)
 
     def crop_hole(self, hole: Hole) -> Hole:
         """The same square of a hole [H, W]: 255 where `crop` looks at any of its pixels, or outside of the photo."""
-        if self._within(*hole.shape):
+        if self._is_inside(*hole.shape):
             return np.where(hole[self.box(*hole.shape).slices] > 0, 255, 0).astype(np.uint8)
-        box, blocks = self._part(*hole.shape)
+        box, blocks = self._source_box(*hole.shape)
         if 0 in box.shape:
             return np.full((self.size, self.size), 255, np.uint8)
         part = _pad_to_blocks(np.where(hole[box.slices] > 0, np.uint8(255), np.uint8(0)), blocks, 255)
@@ -122,7 +122,7 @@ class Placement:
         part = part.reshape(height, blocks, -1).max(1).reshape(height, width, blocks).max(2)
         # a spline looks farther, but with weights of a tenth and less, and where a photo is enlarged holes grow most
         part = ndimage.maximum_filter(part, 5 if self._shrinks else 3, mode="nearest")
-        times = self._times(blocks)
+        times = self._samples_per_side(blocks)
         data = self._data(box, blocks, times)
         image = Image.fromarray(part).transform((times * self.size,) * 2, Image.Transform.AFFINE, data, fillcolor=255)
         return np.asarray(np.asarray(image).reshape(self.size, times, self.size, times).max((1, 3)))
@@ -139,7 +139,7 @@ class Placement:
         """Which pixels of the box have their centres in the square."""
         return np.asarray(self.depth(box) >= 0)
 
-    def back(self, crop: Values, box: Box) -> Values:
+    def uncrop(self, crop: Values, box: Box) -> Values:
         """The values of a crop [size, size, c] at the pixels of a box of the photo, float32 [h, w, c].
 
         They are those of the cubic spline through the crop's. Where the photo is coarser than the crop, it is averaged
@@ -185,16 +185,16 @@ class Placement:
     def _shrinks(self) -> bool:
         return self._steepest > 1 + ROUNDING
 
-    def _within(self, height: int, width: int) -> bool:
+    def _is_inside(self, height: int, width: int) -> bool:
         return self.exact and self.box(height, width).shape == (self.size, self.size)
 
-    def _part(self, height: int, width: int) -> tuple[Box, int]:
+    def _source_box(self, height: int, width: int) -> tuple[Box, int]:
         """What of a photo is looked at, and the side of the blocks that are averaged first."""
         blocks = max(1, int(self._steepest / COARSE))
         box = self.box(height, width)
-        return (box if 0 in box.shape else box.grown(REACH * blocks, height, width)), blocks
+        return (box if 0 in box.shape else box.expand(REACH * blocks, height, width)), blocks
 
-    def _times(self, blocks: int) -> int:
+    def _samples_per_side(self, blocks: int) -> int:
         """How many samples along a side of a pixel pass over none of the photo's, or of its blocks."""
         steepest = self._steepest / blocks
         return ceil(steepest * (2 if steepest < SPARSE else 1)) if self._shrinks else 1
@@ -204,9 +204,9 @@ class Placement:
         linear, shift = self._linear / (blocks * times), (self._shift - (box.left, box.top)) / blocks
         return (*linear[0], shift[0], *linear[1], shift[1])
 
-    def _averaged(self, plane: Plane, box: Box, blocks: int) -> Plane:
+    def _average(self, plane: Plane, box: Box, blocks: int) -> Plane:
         """The means over the crop's pixels, of linear interpolation between the photo's."""
-        times = self._times(blocks)
+        times = self._samples_per_side(blocks)
         # variances: interpolation and blocks blur more than the mean over a pixel, few samples of it blur less
         blur = 1 / 6 + (1 / 12 if blocks > 1 else 0) - (self._steepest / blocks / times) ** 2 / 12
         sharp = plane - np.float32(blur / 2) * ndimage.laplace(plane, mode="nearest")
@@ -214,7 +214,7 @@ class Placement:
         image = Image.fromarray(sharp).transform(side, Image.Transform.AFFINE, data, Image.Resampling.BILINEAR)
         return _block_means(np.asarray(image), times)
 
-    def _splined(self, plane: Plane, box: Box, blocks: int) -> Plane:
+    def _interpolate(self, plane: Plane, box: Box, blocks: int) -> Plane:
         """The cubic spline through the photo's pixels, at the crop's; none lies between two."""
         a, b, c, d, e, f = self._data(box, blocks, 1)
         across, down = np.arange(self.size)[None] + 0.5, np.arange(self.size)[:, None] + 0.5

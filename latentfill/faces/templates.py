@@ -90,15 +90,15 @@ def three_of_five(five: Fives, landmarks: LandmarkSet) -> Threes:
 def are_flat(points: Threes) -> Bool[np.ndarray, " n"]:
     """Whether three points are on one line, or nearly."""
     longest = np.square(points[:, 1:] - points[:, :1]).sum(-1).max(-1)
-    return np.asarray(np.abs(_turns(points)) <= FLAT * longest)
+    return np.asarray(np.abs(_signed_areas(points)) <= FLAT * longest)
 
 
 def are_mirrored(points: Threes) -> Bool[np.ndarray, " n"]:
     """Whether the first of the eyes is not the one on the picture's left, however the face is turned."""
-    return np.asarray(_turns(points) < 0)
+    return np.asarray(_signed_areas(points) < 0)
 
 
-def _turns(points: Threes) -> Float[np.ndarray, " n"]:
+def _signed_areas(points: Threes) -> Float[np.ndarray, " n"]:
     """Twice the area of the triangles; below 0 if they are run through the other way."""
     (x1, y1), (x2, y2) = (points[:, i].T - points[:, 0].T for i in (1, 2))
     return np.asarray(x1 * y2 - y1 * x2)

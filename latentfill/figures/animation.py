@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image
 
-from ..images.photos import put
+from ..images.photos import write_file
 from ..types import Pixels
 
 COLOURS = 256  # all that a GIF has
@@ -21,7 +21,7 @@ COMMON = 0.01  # share of the pixels from which on a colour is kept as it is
 
 
 def write_gif(
-    path: Path, frames: Iterable[Pixels], seconds_per_frame: float = 0.1, save: Callable[..., None] = put
+    path: Path, frames: Iterable[Pixels], seconds_per_frame: float = 0.1, save: Callable[..., None] = write_file
 ) -> None:
     """Write frames, uint8 [H, W, 3] and all of one size, as an endless GIF; `path` never holds half of one.
 
@@ -70,7 +70,7 @@ class _Colours:
 
     def add(self, frame: Pixels) -> None:
         if self._exact is not None:
-            exact = np.union1d(self._exact, _packed(frame))
+            exact = np.union1d(self._exact, _pack(frame))
             self._exact = exact if len(exact) <= COLOURS else None
         pixels = frame.reshape(-1, 3)
         step = -(-len(pixels) // SAMPLES_PER_FRAME) | 1  # odd, so that it does not fall on the same columns always
@@ -84,9 +84,9 @@ class _Colours:
         if self._exact is not None:
             return _Palette(self._exact, b"")
         samples = np.concatenate(self._samples)
-        packed, counts = np.unique(_packed(samples), return_counts=True)
+        packed, counts = np.unique(_pack(samples), return_counts=True)
         common = packed[counts >= COMMON * len(samples)]
-        rest = samples[np.isin(_packed(samples), common, invert=True)]
+        rest = samples[np.isin(_pack(samples), common, invert=True)]
         if not len(rest):
             return _Palette(common, b"")
         means = Image.fromarray(rest[None]).quantize(COLOURS - len(common), Image.Quantize.MEDIANCUT)
@@ -108,7 +108,7 @@ class _Palette:
 
     def paint(self, frame: Pixels) -> Image.Image:
         """The frame, each pixel the number of its colour."""
-        packed = _packed(frame)
+        packed = _pack(frame)
         numbers = np.searchsorted(self.exact, packed)
         if self.near:  # Pillow rounds colours a little on its way to the nearest
             palette = Image.new("P", (1, 1))
@@ -121,7 +121,7 @@ class _Palette:
         return painted
 
 
-def _packed(frame: UInt8[np.ndarray, "*size 3"]) -> Int[np.ndarray, " n"]:
+def _pack(frame: UInt8[np.ndarray, "*size 3"]) -> Int[np.ndarray, " n"]:
     """Each colour as one number."""
     packed: Int[np.ndarray, " n"] = frame.reshape(-1, 3).astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
     return packed

@@ -49,7 +49,7 @@ class Example:
     border: int
     stride: int
 
-    def padded(self) -> Cells:
+    def pad(self) -> Cells:
         """The image with zeros between its cells and around it."""
         step = self.zeros + 1
         rows, columns = (side * step - self.zeros + 2 * self.border for side in self.image.shape)
@@ -65,7 +65,7 @@ class Example:
 
     def output(self) -> Cells:
         """The kernel's sum at each place it comes to."""
-        windows = np.lib.stride_tricks.sliding_window_view(self.padded(), self.kernel.shape)
+        windows = np.lib.stride_tricks.sliding_window_view(self.pad(), self.kernel.shape)
         sums: Cells = np.einsum("ijkl,kl->ij", windows[:: self.stride, :: self.stride], self.kernel)
         return sums
 
@@ -101,19 +101,19 @@ def draw_convolutions(folder: Path, formats: Sequence[Format]) -> Iterator[Path]
         write_gif(path, frames(example), SECONDS_PER_FRAME, records.save)
         yield path
         middle = example.output().size // 2 + 1
-        yield from save(still(example, middle), folder / name, formats)
+        yield from save(draw_frame(example, middle), folder / name, formats)
 
 
 def frames(example: Example) -> Iterator[Pixels]:
     """One picture per output cell, each with one cell more than the last, then the whole for a while."""
     count = example.output().size
     for done in [*range(1, count + 1), count]:
-        yield to_pixels(still(example, done))
+        yield to_pixels(draw_frame(example, done))
 
 
-def still(example: Example, done: int) -> Figure:
+def draw_frame(example: Example, done: int) -> Figure:
     """The moment at which output cell number `done`, counted from 1, has just been found."""
-    padded, kernel, output = example.padded(), example.kernel, example.output()
+    padded, kernel, output = example.pad(), example.kernel, example.output()
     row, column = divmod(done - 1, output.shape[1])
     top, left = row * example.stride, column * example.stride
     window = padded[top : top + len(kernel), left : left + len(kernel)]

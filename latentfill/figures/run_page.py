@@ -57,7 +57,7 @@ def _head(run: Path, starts: Sequence[Mapping[str, Any]]) -> str:
     planned = last.get("train", {}).get("images_seen")
     facts = [
         f"kind: {last.get('kind', 'gan')}",
-        f"images seen: {_seen(run):,}" + (f" of {planned:,}" if planned else ""),
+        f"images seen: {_images_seen(run):,}" + (f" of {planned:,}" if planned else ""),
         f"pictures: {last.get('pictures', 0):,}",
         f"begun {starts[0].get('date', '?')}, last started {last.get('date', '?')} ({len(starts)} starts)",
         f"machine: {last.get('machine') or 'not recorded'}",
@@ -100,23 +100,23 @@ def _curves(run: Path) -> str:
         return f"<h2>Curves</h2><p>{escape(error.what)}</p>"
     drawn = curves.render(figure, format="png", dpi=150)
     note = "Every value faintly, a rolling average over it."
-    return f'<h2>Curves</h2><p class="note">{note}</p>{_embedded(drawn, "png", "plot", "curves")}'
+    return f'<h2>Curves</h2><p class="note">{note}</p>{_embed(drawn, "png", "plot", "curves")}'
 
 
 def _samples(run: Path, title: str) -> str:
     """Sheets of the averaged model over time, as an animation, and some of them as they are."""
-    kept = _numbered(run, "")
+    kept = _list_sheets(run, "")
     if not kept:
         return ""
-    chosen = _evenly(kept, FRAMES)
-    frames = [Image.fromarray(_shrunk(path, SIDE)) for path in chosen]
+    chosen = _choose_evenly(kept, FRAMES)
+    frames = [Image.fromarray(_read_small(path, SIDE)) for path in chosen]
     times = [MILLISECONDS] * (len(frames) - 1) + [LAST]
     file = io.BytesIO()
     frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:], duration=times, loop=0, quality=80)
     moving = _figure(
-        _embedded(file.getvalue(), "webp", "sheet", "samples", frames[0].width), f"{len(frames)} of {len(kept)} sheets"
+        _embed(file.getvalue(), "webp", "sheet", "samples", frames[0].width), f"{len(frames)} of {len(kept)} sheets"
     )
-    return f"<h2>{title}</h2>{moving}{''.join(map(_still, _evenly(kept, STILLS)))}"
+    return f"<h2>{title}</h2>{moving}{''.join(map(_sheet_figure, _choose_evenly(kept, STILLS)))}"
 
 
 def _sheets(run: Path) -> str:
@@ -127,8 +127,8 @@ def _sheets(run: Path) -> str:
     }
     parts = ""
     for name, (title, note) in kinds.items():
-        if found := _numbered(run, name):
-            parts += f'<h2>{title}</h2><p class="note">{note}</p>{_still(found[-1])}'
+        if found := _list_sheets(run, name):
+            parts += f'<h2>{title}</h2><p class="note">{note}</p>{_sheet_figure(found[-1])}'
     return parts
 
 
@@ -158,24 +158,24 @@ def _lines(path: Path) -> list[Mapping[str, Any]]:
     return found
 
 
-def _seen(run: Path) -> int:
+def _images_seen(run: Path) -> int:
     try:
         return int(curves.read(run).images_seen[-1])
     except RunError:
         return 0
 
 
-def _numbered(run: Path, name: str) -> list[Path]:
+def _list_sheets(run: Path, name: str) -> list[Path]:
     """The sheets of one kind, in the order of images seen."""
     return sorted(p for p in run.glob(f"samples/{name}*.png") if re.fullmatch(r"\d{10}", p.stem.removeprefix(name)))
 
 
-def _evenly(paths: Sequence[Path], count: int) -> list[Path]:
+def _choose_evenly(paths: Sequence[Path], count: int) -> list[Path]:
     places = np.unique(np.linspace(0, len(paths) - 1, min(count, len(paths))).round().astype(int))
     return [paths[place] for place in places]
 
 
-def _shrunk(path: Path, side: int) -> np.ndarray:
+def _read_small(path: Path, side: int) -> np.ndarray:
     with Image.open(path) as image:
         picture = image.convert("RGB")
     if max(picture.size) > side:
@@ -183,10 +183,10 @@ def _shrunk(path: Path, side: int) -> np.ndarray:
     return np.asarray(picture)
 
 
-def _still(path: Path) -> str:
-    file, picture = io.BytesIO(), _shrunk(path, WIDE)
+def _sheet_figure(path: Path) -> str:
+    file, picture = io.BytesIO(), _read_small(path, WIDE)
     Image.fromarray(picture).save(file, "PNG")
-    image = _embedded(file.getvalue(), "png", "sheet", path.stem, picture.shape[1])
+    image = _embed(file.getvalue(), "png", "sheet", path.stem, picture.shape[1])
     return _figure(image, f"{int(path.stem[-10:]):,} images")
 
 
@@ -194,7 +194,7 @@ def _figure(image: str, below: str) -> str:
     return f"<figure>{image}<figcaption>{escape(below)}</figcaption></figure>"
 
 
-def _embedded(data: bytes, kind: str, style: str, what: str, width: int | None = None) -> str:
+def _embed(data: bytes, kind: str, style: str, what: str, width: int | None = None) -> str:
     """A picture inside the page; one of `width` pixels is enlarged if it is small, each pixel a square."""
     coded = base64.b64encode(data).decode()
     wide = f' width="{width * max(1, SMALL // width)}"' if width else ""

@@ -68,7 +68,7 @@ def sweeps(gan: Gan, z: Latents, components: Sequence[int], count: int, device: 
     return [list(show(gan, sweep(z, component, values), device)) for component in components]
 
 
-def forth_and_back(rows: Sequence[Sequence[Pixels]]) -> Iterator[Pixels]:
+def ping_pong_frames(rows: Sequence[Sequence[Pixels]]) -> Iterator[Pixels]:
     """The frames of an endless animation in which every row plays its images to the end and back, side by side."""
     columns = -(-len(rows) // max(1, int(len(rows) ** 0.5)))
     last = len(rows[0]) - 1
@@ -100,12 +100,12 @@ def _lay_out(rows: Sequence[Sequence[Pixels]], block: Pixels) -> Pixels:
     for number, row in enumerate(rows):
         top = gap + number * (side + gap)
         for column, tile in enumerate(row[:-1]):
-            _put(sheet, tile, top, sign + column * side)
-        _put(sheet, row[-1], top, mean)
-        _put(sheet, _sign(side, " -+"[number]), top + side // 4, (sign - side // 2) // 2)
+            _draw_tile(sheet, tile, top, sign + column * side)
+        _draw_tile(sheet, row[-1], top, mean)
+        _draw_tile(sheet, _sign(side, " -+"[number]), top + side // 4, (sign - side // 2) // 2)
     middle = (len(sheet) - side // 2) // 2
-    _put(sheet, _sign(side, "="), middle, mean + side + (sign - side // 2) // 2)
-    _put(sheet, block, (len(sheet) - len(block)) // 2, right)
+    _draw_tile(sheet, _sign(side, "="), middle, mean + side + (sign - side // 2) // 2)
+    _draw_tile(sheet, block, (len(sheet) - len(block)) // 2, right)
     return sheet
 
 
@@ -122,7 +122,7 @@ def _sign(side: int, sign: str) -> Pixels:
     return square
 
 
-def _put(sheet: Pixels, tile: Pixels, top: int, left: int) -> None:
+def _draw_tile(sheet: Pixels, tile: Pixels, top: int, left: int) -> None:
     sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
 
 

@@ -20,7 +20,7 @@ from ..images.archives import (
     reason,
     suffix,
 )
-from ..images.photos import put
+from ..images.photos import write_file
 from .records import (
     digest,
     digest_file,
@@ -61,7 +61,7 @@ def save_pipe(place: str, run: Path, what: str) -> str:
         return place
     data = read_pipe(Path(place))
     path = run / f"{what}-{digest(data)[:16]}.png"
-    put(path, lambda file: file.write(data))
+    write_file(path, lambda file: file.write(data))
     return str(path)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, final
 
 from ..errors import LatentfillError
-from .writing import RECORD, RUN, put, put_rows
+from .writing import RECORD, RUN, write_csv, write_file
 
 FORMAT = 1
 BY_TRAINING = b'{"training": 1}\n'  # a line in the record of the folder of a training
@@ -77,12 +77,12 @@ def save(path: Path, fill: Callable[[BinaryIO], object], *, root: Path | None = 
     if another file is in the way, ImageError if it cannot be written.
     """
     check_free(path)
-    put(path, fill, before=lambda making: _note(path, Entry(digest_file(making), _relative_root(path, root))))
+    write_file(path, fill, before=lambda making: _note(path, Entry(digest_file(making), _relative_root(path, root))))
 
 
 def save_table(path: Path, rows: Iterable[Sequence[object]]) -> None:
     """The same of a CSV file."""
-    put_rows(path, rows, save)
+    write_csv(path, rows, save)
 
 
 def move(made: Path, path: Path) -> None:

@@ -19,7 +19,9 @@ ABANDONED_AFTER_SECONDS = 3600.0  # no file takes so long
 MAKING = re.compile(r"\.[0-9a-f]{16}\.making")
 
 
-def put(path: Path, fill: Callable[[BinaryIO], object], before: Callable[[Path], object] = lambda making: None) -> None:
+def write_file(
+    path: Path, fill: Callable[[BinaryIO], object], before: Callable[[Path], object] = lambda making: None
+) -> None:
     """Make a file of what `fill` writes to it: whole or not at all, its folder as needed, else raise ImageError.
 
     `before` is called with the whole file, which then moves into its place.
@@ -40,14 +42,14 @@ def put(path: Path, fill: Callable[[BinaryIO], object], before: Callable[[Path],
             making.unlink()
 
 
-def put_rows(path: Path, rows: Iterable[Sequence[object]], save: Callable[..., None] = put) -> None:
+def write_csv(path: Path, rows: Iterable[Sequence[object]], save: Callable[..., None] = write_file) -> None:
     """Make a CSV file, whole or not at all. Of names of files, bytes that are no text are escaped."""
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
     save(path, lambda file: file.write(text.getvalue().encode(errors="backslashreplace")))
 
 
-def sweep(folder: Path) -> None:
+def remove_partial(folder: Path) -> None:
     """Remove what killed processes had half made in a folder of results, but nothing that may still be made."""
     for left in (*folder.glob(".*.making"), *(folder / RUN).rglob(".*.making")):
         with suppress(OSError):

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..errors import LatentfillError, ModelError, cure, explain, is_out_of_memory
-from ..options import NetworkOptions, Scale, renamed
+from ..options import NetworkOptions, Scale, update_names
 from ..options.training import ContextOptions
 from . import residual
 from .completer import ResidualCompleter
@@ -31,10 +31,10 @@ from .encoder import initialise_context_encoder as initialise_context
 from .gan import PRIORS, Gan, NormalPrior, UniformPrior
 from .lapgan import PyramidDiscriminator, PyramidGenerator
 from .lapgan import initialise as initialise_pyramid
-from .residual import SCALES, ResidualDiscriminator, ResidualGenerator, Uncritical
+from .residual import SCALES, ConstantDiscriminator, ResidualDiscriminator, ResidualGenerator
 
 AnyGenerator = DcganGenerator | ResidualGenerator | PyramidGenerator
-AnyDiscriminator = DcganDiscriminator | ResidualDiscriminator | PyramidDiscriminator | Uncritical
+AnyDiscriminator = DcganDiscriminator | ResidualDiscriminator | PyramidDiscriminator | ConstantDiscriminator
 AnyEncoder = DcganEncoder | ResidualEncoder
 
 
@@ -98,7 +98,7 @@ def blank_networks(network: NetworkOptions) -> tuple[AnyGenerator, AnyDiscrimina
     else:
         generator = DcganGenerator(prior_of(n), n.size, n.channels, n.base, n.widths, n.norm)
         discriminator = DcganDiscriminator(n.size, n.channels, n.base, n.norm, n.minibatch_kernels)
-    return generator, discriminator if n.critic else Uncritical()
+    return generator, discriminator if n.critic else ConstantDiscriminator()
 
 
 def blank_completer(n: NetworkOptions, encoder: ResidualEncoder) -> ResidualCompleter:
@@ -181,7 +181,7 @@ def read_about(path: Path) -> dict[str, Any]:
         with _open(path) as file:
             return dict(_about(path, file.metadata()).get("about", {}))
     except (OSError, SafetensorError) as error:
-        raise _unreadable(path, error, "Delete it, or get it again.") from error
+        raise _explain_unreadable(path, error, "Delete it, or get it again.") from error
 
 
 def digest_weights(*networks: object) -> str:
@@ -248,7 +248,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             about = _about(path, file.metadata())
             return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise _unreadable(path, error, "Give a .safetensors file made by `latentfill train`.") from error
+        raise _explain_unreadable(path, error, "Give a .safetensors file made by `latentfill train`.") from error
 
 
 def _open(path: Path) -> Any:
@@ -259,7 +259,7 @@ def _open(path: Path) -> Any:
         return safe_open(f"/dev/fd/{file.fileno()}", "pt", device="cpu")
 
 
-def _unreadable(path: Path, error: Exception, advice: str) -> Exception:
+def _explain_unreadable(path: Path, error: Exception, advice: str) -> Exception:
     """The error to raise for a file that cannot be read: it is no model, unless the system says otherwise."""
     if is_out_of_memory(error):
         return MemoryError(f"{path}: {error}")
@@ -313,7 +313,7 @@ def _about(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
 
 def _network(path: Path, options: type[Options], fields: Any) -> Options:
     try:
-        return TypeAdapter(options).validate_python(renamed(fields) if isinstance(fields, dict) else fields)
+        return TypeAdapter(options).validate_python(update_names(fields) if isinstance(fields, dict) else fields)
     except ValidationError as error:
         where = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ModelError(f"{path}: its networks cannot be built ({where})", "Update latentfill.") from error

@@ -23,12 +23,12 @@ from ..types import Images, Known
 from .dcgan import SIZES
 from .encoder import ResidualEncoder, encoder_input
 from .gan import Gan
-from .residual import ResidualDiscriminator, ResidualGenerator, Uncritical, initialise, stage_maps
+from .residual import ConstantDiscriminator, ResidualDiscriminator, ResidualGenerator, initialise, stage_maps
 
 STEPS, BATCH, RATE = 1000, 16, 1e-2
 LASTING = ("alignment", "classes")  # of what is known about a model, that which holds for its twin
 CELLS, KNOWN = 8, 0.6  # holes of so many cells to a side, and the share that is known: the encoder must see some
-CRITICS = ResidualDiscriminator, Uncritical
+CRITICS = ResidualDiscriminator, ConstantDiscriminator
 
 Tell = Callable[[int, int], None]
 
@@ -37,7 +37,7 @@ class Parts(NamedTuple):
     """A GAN's networks."""
 
     generator: ResidualGenerator
-    discriminator: ResidualDiscriminator | Uncritical
+    discriminator: ResidualDiscriminator | ConstantDiscriminator
     encoder: ResidualEncoder | None
 
     def image_networks(self) -> Iterator[ResidualDiscriminator | ResidualEncoder]:
@@ -60,8 +60,8 @@ def grow(gan: Gan, seed: int = 0, steps: int = STEPS, tell: Tell = lambda done, 
         what = f"a model of {gan.network.size} pixels with such networks cannot grow to {2 * gan.network.size}"
         raise ModelError(what, "Begin anew, without --begin, or with a model of that size.")
     network = replace(gan.network, size=cast(Size, 2 * gan.network.size))
-    large = _fresh(network, small, seed)
-    optimiser = torch.optim.Adam(_hand_on(small, large), RATE, betas=(0.9, 0.99))
+    large = _build_networks(network, small, seed)
+    optimiser = torch.optim.Adam(_copy_weights(small, large), RATE, betas=(0.9, 0.99))
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = RATE * (1 - step / steps)
         optimiser.zero_grad()
@@ -89,21 +89,21 @@ def _parts(gan: Gan) -> Parts | None:
     return parts
 
 
-def _fresh(n: NetworkOptions, small: Parts, seed: int) -> Parts:
+def _build_networks(n: NetworkOptions, small: Parts, seed: int) -> Parts:
     """Networks of these options, as small ones are otherwise, nothing of which learns yet."""
     prior, e = small.generator.prior, small.encoder
     generator = ResidualGenerator(prior, n.size, n.channels, n.scale, n.classes)
     discriminator = ResidualDiscriminator(n.size, n.channels, n.scale, n.classes, n.minibatch_kernels)
     encoder = None if e is None else ResidualEncoder(prior, n.size, n.channels, e.scale, e.width)
     critical = isinstance(small.discriminator, ResidualDiscriminator)
-    parts = Parts(generator, discriminator if critical else Uncritical(), encoder)
+    parts = Parts(generator, discriminator if critical else ConstantDiscriminator(), encoder)
     for number, part in enumerate(parts.all()):
         initialise(part, 3 * seed + number)
         part.requires_grad_(False)
     return parts
 
 
-def _hand_on(small: Parts, large: Parts) -> list[nn.Parameter]:
+def _copy_weights(small: Parts, large: Parts) -> list[nn.Parameter]:
     """Give the large networks all weights of the small ones; returns those of their own, which may now learn."""
     own: list[nn.Module] = [large.generator.stages[-1], large.generator.draw]
     for new, old in zip(large.generator.stages, small.generator.stages, strict=False):
@@ -129,7 +129,7 @@ def _distance(small: Parts, large: Parts, numbers: range, seed: int) -> Tensor:
     known, levels = _holes(small.generator.size, numbers, seed), len(small.generator.stages)
     with torch.no_grad():
         images, maps = small.generator(z), large.generator.begin(z, levels)
-        enlarged = _enlarged(images)
+        enlarged = _enlarge(images)
     total = (large.generator.finish(maps, levels) - enlarged).square().mean()
     for new, old in zip(large.image_networks(), small.image_networks(), strict=True):
         narrow, wide = images, enlarged
@@ -141,7 +141,7 @@ def _distance(small: Parts, large: Parts, numbers: range, seed: int) -> Tensor:
     return total
 
 
-def _enlarged(images: Images) -> Tensor:
+def _enlarge(images: Images) -> Tensor:
     return F.interpolate(images, scale_factor=2, mode="bicubic", align_corners=False).clamp(-1, 1)
 
 

@@ -155,7 +155,7 @@ class BatchNorm(nn.BatchNorm2d):
             self.running_mean.lerp_(mean, momentum)
             self.running_var.lerp_(variance * (count / (count - 1).clamp_min(1)), momentum)
         known = (mean, variance, count, those, self.eps)
-        normalised: Tensor = _Normalised.apply(input, self.weight, self.bias, *known)  # type: ignore[no-untyped-call]
+        normalised: Tensor = _Normalisation.apply(input, self.weight, self.bias, *known)  # type: ignore[no-untyped-call]
         return normalised
 
 
@@ -175,7 +175,7 @@ def statistics(x: Tensor, those: ProcessGroup) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @final
-class _Normalised(Function):
+class _Normalisation(Function):
     """weight * (x - mean) / sqrt(variance + eps) + bias, mean and variance being those of all processes' x."""
 
     @staticmethod
@@ -190,11 +190,11 @@ class _Normalised(Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, variance, count = ctx.saved_tensors
         arguments = grads[0], x, weight, mean, variance, count
-        gradients = (_twice if torch.is_grad_enabled() else _once)(*arguments, ctx.those, ctx.eps)
+        gradients = (_second_gradient if torch.is_grad_enabled() else _gradient)(*arguments, ctx.those, ctx.eps)
         return (*gradients, *[None] * 5)
 
 
-def _once(
+def _gradient(
     grad: Tensor,
     x: Tensor,
     weight: Tensor,
@@ -211,11 +211,11 @@ def _once(
     scale = weight * (variance + eps).rsqrt()
     slope = -scale * (variance + eps).rsqrt() * both[1]
     shift = -scale * both[0] - slope * mean
-    along = fixed + torch.addcmul(_wide(shift).to(x.dtype), x, _wide(slope).to(x.dtype))
+    along = fixed + torch.addcmul(_per_map(shift).to(x.dtype), x, _per_map(slope).to(x.dtype))
     return along, dw, db
 
 
-def _twice(
+def _second_gradient(
     grad: Tensor,
     x: Tensor,
     weight: Tensor,
@@ -227,16 +227,16 @@ def _twice(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The same from plain operations on x alone, so that they can be differentiated again."""
     values, back = x.float(), grad.float()
-    away = values - _wide(total(values.sum(SPACE), those) / count)
+    away = values - _per_map(total(values.sum(SPACE), those) / count)
     inverse = (total(away.square().sum(SPACE), those) / count + eps).rsqrt()
-    norm = away * _wide(inverse)
+    norm = away * _per_map(inverse)
     db, dw = back.sum(SPACE), (back * norm).sum(SPACE)
     both = total(torch.stack([db, dw]), those) / count
-    along = _wide(weight * inverse) * (back - _wide(both[0]) - norm * _wide(both[1]))
+    along = _per_map(weight * inverse) * (back - _per_map(both[0]) - norm * _per_map(both[1]))
     return along.to(x.dtype), dw, db
 
 
-def _wide(values: Tensor) -> Tensor:
+def _per_map(values: Tensor) -> Tensor:
     """[maps] -> [1, maps, 1, 1]"""
     return values[None, :, None, None]
 
@@ -304,23 +304,25 @@ class VirtualBatchNorm(nn.Module):
         """The reference batch by its own mean and variance, each other image by these and its own share in them."""
         means, squares = x.float().mean((2, 3)), x.float().square().mean((2, 3))  # [n, maps]
         if not self.training:
-            return self._scaled(x, *self._joined(self.running_mean, self.running_square, means, squares))
+            return self._normalise(x, *self._combine_statistics(self.running_mean, self.running_square, means, squares))
         rows = self.rows or len(x)  # while there is no reference, the batch is its own
         mean, square = means[:rows].mean(0), squares[:rows].mean(0)
         with torch.no_grad():
             self.running_mean.copy_(mean)
             self.running_square.copy_(square)
             self.running_count.fill_(rows)
-        others = self._joined(mean, square, means[rows:], squares[rows:])
+        others = self._combine_statistics(mean, square, means[rows:], squares[rows:])
         first = mean.expand(rows, -1), square.expand(rows, -1)
-        return self._scaled(x, *(torch.cat(pair) for pair in zip(first, others, strict=True)))
+        return self._normalise(x, *(torch.cat(pair) for pair in zip(first, others, strict=True)))
 
-    def _joined(self, mean: Tensor, square: Tensor, means: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
+    def _combine_statistics(
+        self, mean: Tensor, square: Tensor, means: Tensor, squares: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """The statistics of the reference batch and of one image more, for each image."""
         share = 1 / (self.running_count + 1)
         return mean + share * (means - mean), square + share * (squares - square)
 
-    def _scaled(self, x: Maps, mean: Float[Tensor, "_ c"], square: Float[Tensor, "_ c"]) -> Maps:
+    def _normalise(self, x: Maps, mean: Float[Tensor, "_ c"], square: Float[Tensor, "_ c"]) -> Maps:
         scale = self.weight * ((square - mean.square()).clamp_min(0) + EPSILON).rsqrt()
         shift = self.bias - mean * scale
         return x * scale[:, :, None, None].to(x.dtype) + shift[:, :, None, None].to(x.dtype)

@@ -219,7 +219,7 @@ class ResidualDiscriminator(nn.Module):
 
 
 @final
-class Uncritical(nn.Module):
+class ConstantDiscriminator(nn.Module):
     """The discriminator of those who have none: any image may be real. It has no weights, and no gradient but zero."""
 
     def __init__(self) -> None:

@@ -14,9 +14,9 @@ from jaxtyping import UInt8, UInt16
 from PIL import Image, ImageCms, UnidentifiedImageError, features
 
 from ..errors import ExtraError, ImageError, LatentfillError, is_out_of_memory
-from ..files.writing import put as put
-from ..files.writing import put_rows as put_rows
-from ..files.writing import sweep as sweep
+from ..files.writing import remove_partial as remove_partial
+from ..files.writing import write_csv as write_csv
+from ..files.writing import write_file as write_file
 from ..options import ReadLimits
 from ..types import Pixels
 from . import metadata, png
@@ -166,7 +166,7 @@ def write(path: Path, pixels: Pixels, alpha: Alpha | None = None) -> None:
 
     Folders are made as needed. The file is there whole or not at all. Raises ImageError if it cannot be written.
     """
-    put(path, writer(path, pixels, alpha))
+    write_file(path, writer(path, pixels, alpha))
 
 
 def writer(path: Path, pixels: Pixels, alpha: Alpha | None = None) -> Callable[[BinaryIO], object]:
@@ -189,7 +189,7 @@ def write_original(path: Path, original: Original) -> None:
     if path.suffix.lower() != ".png":
         raise ImageError(f"{path}: pictures are kept to the bit as PNG alone", "End the name in .png.")
     data = encode(original)
-    put(path, lambda file: file.write(data))
+    write_file(path, lambda file: file.write(data))
 
 
 def encode(original: Original) -> bytes:

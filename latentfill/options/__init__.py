@@ -16,7 +16,7 @@ from .bounds import (
 )
 from .completion import COMPLETE_PRESETS, Alignment, CompleteOptions, PhotoOptions, ReadLimits, is_odd, refuse_removed
 from .serving import EngineOptions, ServeOptions
-from .training import GAN_PRESETS, REGRESSION, TRAIN_KINDS, NetworkOptions, RunOptions, TrainOptions, renamed
+from .training import GAN_PRESETS, REGRESSION, TRAIN_KINDS, NetworkOptions, RunOptions, TrainOptions, update_names
 
 __all__ = [
     "COMPLETE_PRESETS",
@@ -46,5 +46,5 @@ __all__ = [
     "Widths",
     "is_odd",
     "refuse_removed",
-    "renamed",
+    "update_names",
 ]

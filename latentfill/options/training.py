@@ -43,7 +43,7 @@ class NetworkOptions:
     """residual: kinds of pictures that the generator can be asked for; 0 if it is not told any"""
 
 
-def renamed(fields: Mapping[str, Any]) -> dict[str, Any]:
+def update_names(fields: Mapping[str, Any]) -> dict[str, Any]:
     """What an older file says of its networks, in today's words."""
     told = dict(fields)
     if "batch_norm" in told:  # when there were two kinds of norm

@@ -105,14 +105,14 @@ def fill_content_aware(values: Values, hole: Hole, avoid: Hole | None = None, se
     wide = gap | (ndimage.binary_dilation(gap) & usable)  # what is found for known pixels tells how its tone differs
     levels = [_Level(part, wide, usable & ~wide)]
     while levels[-1].is_large:
-        levels.append(levels[-1].halved())
+        levels.append(levels[-1].halve())
     if not levels[-1].sources().any():
         return fill(values, hole)
     found = _inpaint(levels[-1], seed)
     if len(levels) > 1:
         shifts = _ShiftMap.of(found, levels[-1].missing, levels[-1].sources(), seed)
         for level in levels[-2::-1]:
-            shifts = shifts.doubled(level.values, level.missing, level.sources())
+            shifts = shifts.double(level.values, level.missing, level.sources())
         found = shifts.values()
     found = found + solve_laplace((part - found).clip(-TONE, TONE), gap, ~wide)
     result = values.copy()
@@ -127,7 +127,7 @@ def is_smooth(values: Values, hole: Hole, avoid: Hole | None = None) -> bool:
     rows, columns = ndimage.find_objects(missing.astype(np.uint8))[0]
     box = Box(rows.start, columns.start, rows.stop, columns.stop)
     width = int(np.clip(max(box.shape) / 4, 6, RIM))
-    box = box.grown(width, *missing.shape)
+    box = box.expand(width, *missing.shape)
     part, known, missing = values[box.slices], known[box.slices], missing[box.slices]
     rim = known & (ndimage.distance_transform_edt(~missing) <= width)
     if not rim.any():
@@ -152,7 +152,7 @@ class _Level(NamedTuple):
     def is_large(self) -> bool:
         return bool(self.missing.sum() > LARGEST_HOLE or self.missing.size > LARGEST_PICTURE)
 
-    def halved(self) -> "_Level":
+    def halve(self) -> "_Level":
         """Means of 2x2 pixels; one that misses any of them is missing, and is not copied from."""
         odd = [(0, side % 2) for side in self.missing.shape]
         values = np.pad(self.values, [*odd, (0, 0)], mode="edge")
@@ -173,7 +173,7 @@ def _surroundings(missing: Where, box: Box, height: int, width: int) -> Box:
     """Where patches are looked for, in a photo of this size, for what is missing in a box of it."""
     rows, columns = np.flatnonzero(missing.any(1)) + box.top, np.flatnonzero(missing.any(0)) + box.left
     hole = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
-    return hole.grown(max(NEAREST, int(REACH * max(hole.shape))), height, width)
+    return hole.expand(max(NEAREST, int(REACH * max(hole.shape))), height, width)
 
 
 def _inpaint(level: _Level, seed: int) -> Values:
@@ -215,7 +215,7 @@ class _ShiftMap:
     @staticmethod
     def of(filled: Values, missing: Where, sources: Where, seed: int) -> "_ShiftMap":
         """Of a picture whose hole was filled with patches around the `sources`: each is looked up."""
-        made = _framed(filled, missing, sources)
+        made = _pad_map(filled, missing, sources)
         rng = philox(Stream.PATCHES.key(seed))
         from_ = np.flatnonzero(made.sources)
         if len(from_) > SOURCES:
@@ -228,9 +228,9 @@ class _ShiftMap:
         made._search(sweeps=SWEEPS)
         return made
 
-    def doubled(self, values: Values, missing: Where, sources: Where) -> "_ShiftMap":
+    def double(self, values: Values, missing: Where, sources: Where) -> "_ShiftMap":
         """The map of a picture of twice the size, searched near what the small one says."""
-        made = _framed(values, missing, sources)
+        made = _pad_map(values, missing, sources)
         rows, columns = np.divmod(made.inside, made.width)
         small = (rows - RADIUS) // 2 + RADIUS, (columns - RADIUS) // 2 + RADIUS
         at = small[0] * self.width + small[1]
@@ -280,12 +280,12 @@ class _ShiftMap:
         new = (shifts != 0) & (shifts != self.shifts[at])
         at, shifts = at[new], shifts[new]
         found = self._compare(at, shifts)
-        better = found + apart * self._disagree(at, shifts) < differences[at] + apart * self._disagree(
-            at, self.shifts[at]
-        )
+        better = found + apart * self._count_disagreements(at, shifts) < differences[
+            at
+        ] + apart * self._count_disagreements(at, self.shifts[at])
         self.shifts[at[better]], differences[at[better]] = shifts[better], found[better]
 
-    def _disagree(self, at: Numbers, shifts: Numbers) -> Numbers:
+    def _count_disagreements(self, at: Numbers, shifts: Numbers) -> Numbers:
         """How many neighbours in the hole are shifted otherwise."""
         others = [self.shifts[at + y * self.width + x] for y, x in NEIGHBOURS]
         return np.asarray(np.sum([(other != 0) & (other != shifts) for other in others], 0))
@@ -308,7 +308,7 @@ class _ShiftMap:
         return [numbers[i : i + CHUNK] for i in range(0, len(numbers), CHUNK)]
 
 
-def _framed(values: Values, missing: Where, sources: Where) -> _ShiftMap:
+def _pad_map(values: Values, missing: Where, sources: Where) -> _ShiftMap:
     frame = [(RADIUS, RADIUS)] * 2
     pixels = np.pad(values, [*frame, (0, 0)], mode="edge").reshape(-1, 3)
     inside = np.flatnonzero(np.pad(missing, frame))

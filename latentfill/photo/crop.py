@@ -21,7 +21,7 @@ from ..images.photos import Original
 from ..images.pixels import central_square
 from ..options import Alignment, PhotoOptions
 from ..types import Hole, Pixels
-from .locate import describe_doubts, find_faces, seen_by, upright
+from .locate import covered_share, describe_doubts, find_faces, place_upright
 from .observed import Measurement, crop_operator, fill_hidden, read_measurement
 from .outside import diffuse
 from .tint import find_tint
@@ -55,7 +55,7 @@ class Cut:
     faces: tuple[Box, ...] = ()
 
     @property
-    def sights(self) -> tuple[Operator, ...]:
+    def operators(self) -> tuple[Operator, ...]:
         """How each square shows what it does, if the photo is an observation."""
         return tuple(crop_operator(self.observed.sight, p) for p in self.placements) if self.observed else ()
 
@@ -88,7 +88,7 @@ def cut(
         original, hole, (left, top) = extend(original, hole, options.extend, name, most)
         (height, width), given = hole.shape, given + np.array([left, top])
     hole, pixels = _grow(hole, options), original.photo().pixels
-    hidden, told = hidden_in(original, hole), original.notes
+    hidden, told = hidden_pixels(original, hole), original.notes
     if gan.network.channels == 1 and original.values.shape[2] == 3 and find_tint(pixels, hidden == 0, hole > 0) is None:
         told = (*told, "the model draws grey pictures: what it finds in a colour photo has no colours of its own")
     if (height, width) == (gan.network.size, gan.network.size):
@@ -105,7 +105,7 @@ def cut(
     known = min((1 - np.count_nonzero(gap) / gap.size for _, gap in pairs), default=1.0)
     if known < LITTLE:
         notes = (*notes, f"the model is shown only {100 * known:.0f} % of a square: what it finds could be anybody")
-    seen = seen_by(placements, hole) if hole.any() else 1.0
+    seen = covered_share(placements, hole) if hole.any() else 1.0
     if observed is not None:
         notes = (*notes, *_measurement_notes(observed, placements, hole, gan, name))
     if seen < 1:
@@ -136,7 +136,7 @@ def cut_observed(
     if options.extend:
         raise HoleError(f"{name}: only seen so, it has no margins", "Leave --extend or --observe out.")
     hole, options = _grow(hole, options), replace(options, grow=0)
-    hidden = hidden_in(original, hole) if hole.shape == original.values.shape[:2] else np.zeros_like(hole)
+    hidden = hidden_pixels(original, hole) if hole.shape == original.values.shape[:2] else np.zeros_like(hole)
     observed = read_measurement(fill_hidden(original, hidden), sight, gan.network.size, name, most)
     times = observed.shown.values.shape[0] / original.values.shape[0]
     points = np.asarray(landmarks, float) * times if len(landmarks) else landmarks
@@ -185,11 +185,11 @@ def _place(
     if options.place == "center" or (options.place == "auto" and alignment is None and not len(given)):
         left, top, right, _ = central_square(*hole.shape)
         middle = Placement.square(float(left), float(top), float(right - left), size)
-        return ((middle,) if seen_by([middle], hole) else ()), (), ()
+        return ((middle,) if covered_share([middle], hole) else ()), (), ()
     alignment = alignment or Alignment()
-    squares = [upright(points, size, alignment) for points in given]
-    squares = [square for square in squares if seen_by([square], hole)]
-    if squares and seen_by(squares, hole) == 1:
+    squares = [place_upright(points, size, alignment) for points in given]
+    squares = [square for square in squares if covered_share([square], hole)]
+    if squares and covered_share(squares, hole) == 1:
         return tuple(squares), (), ()
     found = find_faces(pixels, hole, hidden, size, alignment, upsample=options.upsample)
     # beside landmarks only faces beyond doubt count, and not those that the landmarks are of; and where all of a photo
@@ -198,7 +198,7 @@ def _place(
     if hole.all() and any(face.score >= SURE for face in found.faces):
         least = SURE
     certain = [(f, p) for f, p in zip(found.faces, found.placements, strict=True) if f.score >= least]
-    squares += [p for _, p in certain if not any(_same(p, square) for square in squares)]
+    squares += [p for _, p in certain if not any(_is_same_square(p, square) for square in squares)]
     if squares:
         return tuple(squares), describe_doubts([face for face, _ in certain], found.turned), found.boxes
     if not found.elsewhere and (options.place == "faces" or hole.all()):
@@ -213,8 +213,8 @@ def _measurement_notes(
     observed: Measurement, placements: Sequence[Placement], hole: Hole, gan: Gan, name: str
 ) -> tuple[str, ...]:
     """What the model can do for an observed photo. Raises ImageError if that is nothing."""
-    sights = [crop_operator(observed.sight, placement) for placement in placements]
-    if sights and not hole.any() and all(sight == Operator(LinearOperator()) for sight in sights):
+    operators = [crop_operator(observed.sight, placement) for placement in placements]
+    if operators and not hole.any() and all(sight == Operator(LinearOperator()) for sight in operators):
         side = round(max(p.scale for p in placements) * gan.network.size / observed.sight.linear.factor)
         raise ImageError(
             f"{name}: what the model could add is there already, its square being {side} pixels wide",
@@ -247,14 +247,14 @@ def _grow(hole: Hole, options: PhotoOptions) -> Hole:
     return grow(to_hole(to_missing(hole)), options.grow)
 
 
-def hidden_in(original: Original, hole: Hole) -> Hole:
+def hidden_pixels(original: Original, hole: Hole) -> Hole:
     """The hole, and what is transparent: files keep any colour there."""
     if original.alpha is None:
         return hole
     return np.where(is_transparent(original.photo().alpha), np.uint8(255), hole)  # type: ignore[arg-type]
 
 
-def _same(one: Placement, other: Placement) -> bool:
+def _is_same_square(one: Placement, other: Placement) -> bool:
     """Whether the middle of one square is well inside of the other."""
     middle = np.full((1, 2), one.size / 2)
     return bool(np.abs(other.to_crop(one.to_photo(middle)) - middle).max() < one.size / 4)

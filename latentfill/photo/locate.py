@@ -33,7 +33,7 @@ STEEP = 1.3  # faces sheared more than this were not in the training data: their
 
 @final
 @dataclass(frozen=True, eq=False)
-class Found:
+class FaceSearch:
     """The faces at a hole, best first, their squares, and how many more there are in the photo.
 
     `boxes` are where all of them are. `turned` says by how many degrees the photo is turned to the left, going by them.
@@ -46,7 +46,9 @@ class Found:
     boxes: tuple[Box, ...] = ()
 
 
-def find_faces(photo: Pixels, hole: Hole, hidden: Hole, size: int, alignment: Alignment, *, upsample: int = 1) -> Found:
+def find_faces(
+    photo: Pixels, hole: Hole, hidden: Hole, size: int, alignment: Alignment, *, upsample: int = 1
+) -> FaceSearch:
     """Look for the faces whose squares the hole [H, W] touches, in a photo [H, W, 3], as `size` pixels each.
 
     `hidden` [H, W] is the hole and what else of the photo does not count, such as what is transparent.
@@ -116,8 +118,8 @@ def _search(photo: Pixels, hole: Hole, hidden: Hole, size: int, alignment: Align
     for threshold in THRESHOLDS:
         for view, doublings in zip(views, (0, upsample), strict=True):
             found = [face for face in view.faces(alignment.landmarks, doublings) if face.score >= threshold]
-            faces = _with_new(faces, found, hole, size, alignment, threshold < 0)
-            if seen_by([upright(face.points, size, alignment) for face in faces], hole) >= SEEN:
+            faces = _add_new(faces, found, hole, size, alignment, threshold < 0)
+            if covered_share([place_upright(face.points, size, alignment) for face in faces], hole) >= SEEN:
                 return faces
     return faces
 
@@ -134,13 +136,13 @@ def describe_doubts(faces: Sequence[Face], turned: int) -> tuple[str, ...]:
     return (f"the face at the hole is doubtful (score {least:.2f}), and may be none: {cure}",)
 
 
-def seen_by(placements: Sequence[Placement], hole: Hole) -> float:
+def covered_share(placements: Sequence[Placement], hole: Hole) -> float:
     """The share of the hole that lies in any of the squares, 0 to 1; 0 of no hole."""
     total = np.count_nonzero(hole)
     return float(np.count_nonzero(_cover(placements, hole)) / total) if total else 0.0
 
 
-def upright(points: Points, size: int, alignment: Alignment) -> Placement:
+def place_upright(points: Points, size: int, alignment: Alignment) -> Placement:
     """The square of a face by its landmarks; without shear where they would shear it strongly."""
     placement = place(points, size, alignment)
     return placement if shear(placement) <= STEEP else place(points, size, replace(alignment, similarity=True))
@@ -158,14 +160,14 @@ class _View:
     def faces(self, landmarks: LandmarkSet, upsample: int) -> list[Face]:
         """All that may be faces in either, best first, in the coordinates of the photo."""
         if self._faces is None:
-            pixels, gap = self._shrunk()
+            pixels, gap = self._downscale()
             found = detect_faces(diffuse(pixels, gap), landmarks, upsample=upsample, threshold=THRESHOLDS[-1])
             as_it_is = detect_faces(pixels, landmarks, upsample=upsample, threshold=THRESHOLDS[-1] + DOUBT)
             found += [replace(face, score=face.score - DOUBT) for face in as_it_is]
-            self._faces = [self._in_photo(face, pixels) for face in suppress(found)]
+            self._faces = [self._to_photo(face, pixels) for face in suppress(found)]
         return self._faces
 
-    def _shrunk(self) -> tuple[Pixels, Hole]:
+    def _downscale(self) -> tuple[Pixels, Hole]:
         part, gap = Image.fromarray(self._photo), Image.fromarray(self._hole)
         if self._shrink > 1:
             side = ceil(part.width / self._shrink), ceil(part.height / self._shrink)
@@ -173,7 +175,7 @@ class _View:
             gap = gap.convert("F").resize(side, Image.Resampling.BOX)
         return np.asarray(part), np.where(np.asarray(gap) > 0, 255, 0).astype(np.uint8)
 
-    def _in_photo(self, face: Face, pixels: Pixels) -> Face:
+    def _to_photo(self, face: Face, pixels: Pixels) -> Face:
         across, down = (whole / part for whole, part in zip(self._hole.shape[::-1], pixels.shape[1::-1], strict=True))
         x, y = self._box.left, self._box.top
         at, scale = np.array([x, y]), np.array([across, down])
@@ -207,27 +209,27 @@ def _box(face: Face, height: int, width: int) -> Box:
     return Box(top, left, bottom, right)
 
 
-def _with_new(
+def _add_new(
     faces: list[Face], found: list[Face], hole: Hole, size: int, alignment: Alignment, doubtful: bool
 ) -> list[Face]:
     """The faces and the found ones that are not among them; of doubtful ones only the best that holds enough."""
     new = [face for face in found if face in suppress([*faces, face]) and len(suppress([*faces, face])) > len(faces)]
     if doubtful:
-        new = [f for f in new if seen_by([upright(f.points, size, alignment)], hole) >= OWN][:1]
+        new = [f for f in new if covered_share([place_upright(f.points, size, alignment)], hole) >= OWN][:1]
     return [*faces, *new]
 
 
-def _choose(faces: Sequence[Face], hole: Hole, size: int, alignment: Alignment) -> Found:
+def _choose(faces: Sequence[Face], hole: Hole, size: int, alignment: Alignment) -> FaceSearch:
     """Those of the faces, best first, that hold a part of the hole that no better one holds."""
     chosen: list[tuple[Face, Placement]] = []
     covered = np.zeros(hole.shape, bool)
     for face in sorted(faces, key=lambda face: -face.rank):
-        placement = upright(face.points, size, alignment)
+        placement = place_upright(face.points, size, alignment)
         own = _cover([placement], hole) & ~covered
         if own.any():
             chosen.append((face, placement))
             covered |= own
-    return Found(tuple(f for f, _ in chosen), tuple(p for _, p in chosen), len(faces) - len(chosen))
+    return FaceSearch(tuple(f for f, _ in chosen), tuple(p for _, p in chosen), len(faces) - len(chosen))
 
 
 def _cover(placements: Sequence[Placement], hole: Hole) -> np.ndarray:

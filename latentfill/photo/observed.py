@@ -155,7 +155,7 @@ def read_measurement(
         raise ImageError(what, "Give a part of it, or a smaller factor.")
     shown = original
     if factor > 1:
-        decoded = _decoded(sight.noise, seen)
+        decoded = _decode(sight.noise, seen)
         flat = decoded.mean((2, 3), keepdim=True).expand(-1, -1, height, width)
         large = impose(Operator(LinearOperator(factor=factor)), flat, decoded, torch.ones_like(decoded[:, :1]))
         alpha = original.alpha
@@ -183,7 +183,7 @@ def degrade(original: Original, sight: Operator, seed: int, name: str = "the pho
     alpha = original.photo().alpha
     clear = original if alpha is None else fill_hidden(original, to_hole(is_transparent(alpha)))
     images = original_to_image(clear)[:, :, : height * factor, : width * factor]
-    seen = _decoded(sight.noise, simulate(sight, images, [seed]))
+    seen = _decode(sight.noise, simulate(sight, images, [seed]))
     alpha = None if original.alpha is None else original.alpha[factor // 2 :: factor, factor // 2 :: factor]
     alpha = None if alpha is None else np.ascontiguousarray(alpha[:height, :width])
     values = image_to_values(seen, original)
@@ -209,7 +209,7 @@ def crop_operator(sight: Operator, placement: Placement) -> Operator:
     return Operator(view, GaussianNoise(2 ** (round(2 * log2(max(1.0, sigma))) / 2))) if sigma else Operator(view)
 
 
-def _decoded(reading: NoiseModel, seen: Images) -> Images:
+def _decode(reading: NoiseModel, seen: Images) -> Images:
     h, w = seen.shape[2:]
     return reading.decode(reading.measure(pad_to_blocks(seen, reading.side)))[:, :, :h, :w]
 

@@ -91,7 +91,7 @@ def _continue_smoothly(values: Values, known: Known) -> Values:
     picture of means and then enlarged.
     """
     rows, columns = ndimage.find_objects((~known).astype(np.uint8))[0]
-    box = Box(rows.start, columns.start, rows.stop, columns.stop).grown(1, *known.shape)
+    box = Box(rows.start, columns.start, rows.stop, columns.stop).expand(1, *known.shape)
     missing = ~known[box.slices]
     framed = np.pad(missing, 1)
     edge = sum(np.count_nonzero(a != b) for a, b in ((framed[1:], framed[:-1]), (framed[:, 1:], framed[:, :-1])))

@@ -118,7 +118,7 @@ def _parts(hole: Hole, known: Where) -> Iterator[tuple[Box, Where]]:
         part = inside[y : y + own.shape[0], x : x + own.shape[1]]
         part = part & own[: part.shape[0], : part.shape[1]]
         inner = Box(top + y, left + x, top + y + part.shape[0], left + x + part.shape[1])
-        box = inner.grown(MARGIN, *hole.shape)
+        box = inner.expand(MARGIN, *hole.shape)
         box = box if known[box.slices].any() else Box(0, 0, *hole.shape)
         gap = np.zeros(box.shape, bool)
         gap[inner.top - box.top : inner.bottom - box.top, inner.left - box.left : inner.right - box.left] = part
@@ -132,7 +132,7 @@ def _compose(pieces: Sequence[Piece], box: Box) -> tuple[Values, Where, Where, P
     shown = []
     for piece in pieces:
         at = piece.placement
-        around = at.box(box.bottom, box.right).grown(BEYOND, box.bottom, box.right)
+        around = at.box(box.bottom, box.right).expand(BEYOND, box.bottom, box.right)
         inner = Box(max(around.top, box.top), max(around.left, box.left), around.bottom, around.right)
         if inner.top >= inner.bottom or inner.left >= inner.right:
             continue
@@ -146,7 +146,7 @@ def _compose(pieces: Sequence[Piece], box: Box) -> tuple[Values, Where, Where, P
     for piece, inner, here, weight in shown:
         share = np.divide(weight, total[here], out=weight, where=weight > 0)
         scale[here] += share * np.float32(piece.placement.scale)
-        values[here] += piece.placement.back(piece.values, inner) * share[..., None]
+        values[here] += piece.placement.uncrop(piece.values, inner) * share[..., None]
     return values, total > 0, covered, scale
 
 

@@ -21,7 +21,7 @@ from ..options import CompleteOptions, PhotoOptions
 from ..types import Hole, Pixels
 from ..uncertainty.predict import Uncertainty
 from .content_aware import Filler
-from .crop import Cut, hidden_in
+from .crop import Cut, hidden_pixels
 from .paste import Piece, paste
 from .restore import restore
 from .tint import GREY, Tint, find_tint
@@ -113,7 +113,7 @@ def _tint(question: Cut) -> Tint | None:
     values, observed = question.original.values, question.observed
     rgb = values if values.shape[2] == 3 else np.repeat(values, 3, 2)
     if observed is None:
-        return find_tint(rgb, hidden_in(question.original, question.hole) == 0, question.hole > 0)
+        return find_tint(rgb, hidden_pixels(question.original, question.hole) == 0, question.hole > 0)
     grey = not observed.sight.linear.grey and not np.ptp(rgb, axis=2).any()
     return GREY if grey else None
 
@@ -130,7 +130,7 @@ def _join(
     how = ("overlay" if whole else "poisson") if options.blend == "auto" else options.blend
     values = original.values
     rgb = values if values.shape[2] == 3 else np.repeat(values, 3, 2)
-    hidden = hidden_in(original, hole)
+    hidden = hidden_pixels(original, hole)
     if question.observed is not None:
         rgb = restore(question.observed, hole, pieces)
     filled = paste(

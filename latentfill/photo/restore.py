@@ -45,7 +45,7 @@ def propagate_colour(values: Levels, sure: Plane, boxes: Sequence[Box], sides: S
     given = values - luma[..., None]
     total, weights = np.zeros_like(values), np.zeros_like(luma)
     for box, side in zip(boxes, sides, strict=True):
-        around = box.grown(round(BEYOND * side), *sure.shape)
+        around = box.expand(round(BEYOND * side), *sure.shape)
         known, guide = sure[around.slices], ndimage.gaussian_filter(luma[around.slices], 1.0)  # grain is no edge
         carried = _filter(np.dstack([given[around.slices], known]), guide, max(1.0, REACH * side))
         window = _window(around, BEYOND * side / 2, sure.shape)
@@ -128,7 +128,7 @@ def restore(observed: Measurement, hole: Hole, pieces: Sequence[Piece]) -> Value
         box = _align_to_blocks(piece.placement.box(height, width), unit)
         rows, columns = box.slices
         part = np.s_[..., rows, columns]
-        drawn = levels_to_image(piece.placement.back(piece.values, box))
+        drawn = levels_to_image(piece.placement.uncrop(piece.values, box))
         depth = torch.from_numpy(piece.placement.depth(box))
         share = torch.ones_like(depth) if whole else (depth / (FADE * piece.placement.size)).clamp(0, 1)
         share = share * share * (3 - 2 * share)  # without a kink at either end

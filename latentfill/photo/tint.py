@@ -68,14 +68,14 @@ def find_tint(values: Values, known: Known, wanted: Known) -> Tint | None:
     hole = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
     for side in SIDES:
         everywhere = _blocks(values, known, Box(0, 0, *known.shape), side)
-        around = _blocks(values, known, hole.grown(max(*hole.shape, AROUND * side), *known.shape), side)
+        around = _blocks(values, known, hole.expand(max(*hole.shape, AROUND * side), *known.shape), side)
         if len(everywhere[0]) >= ENOUGH[0] and len(around[0]) >= ENOUGH[1]:
             break
     else:
         return None
     curve = _fit(*everywhere)
     for blocks, share in ((everywhere, FAR), (around, NEAR)):
-        if np.quantile(_off(*blocks, curve), 1 - max(share, 1 / len(blocks[0]))) > TOLERANCE:
+        if np.quantile(_curve_error(*blocks, curve), 1 - max(share, 1 / len(blocks[0]))) > TOLERANCE:
             return None
     low, high = np.flatnonzero(everywhere[0].sum(0) > FAR)[[0, -1]] * (255 / (KNOTS - 1))
     return Tint(curve, (float(low), float(high)))
@@ -114,12 +114,12 @@ def _fit(weights: Weights, colours: Colours) -> Float[np.ndarray, "k 3"]:
     bend = np.diff(np.eye(KNOTS), 2, axis=0)
     stiff = len(weights) * (STIFF * bend.T @ bend + 1e-9 * np.eye(KNOTS))
     curve = np.linalg.solve(weights.T @ weights + stiff, weights.T @ colours)
-    off = _off(weights, colours, curve)
+    off = _curve_error(weights, colours, curve)
     kept = off <= np.quantile(off, 1 - FAR)
     weights, colours = weights[kept], colours[kept]
     return np.asarray(np.linalg.solve(weights.T @ weights + stiff, weights.T @ colours))
 
 
-def _off(weights: Weights, colours: Colours, curve: Float[np.ndarray, "k 3"]) -> Float[np.ndarray, " n"]:
+def _curve_error(weights: Weights, colours: Colours, curve: Float[np.ndarray, "k 3"]) -> Float[np.ndarray, " n"]:
     """How far the colours of blocks are off the curve, in the channel that is farthest."""
     return np.asarray(np.abs(colours - weights @ curve).max(-1))

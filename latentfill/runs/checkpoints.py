@@ -50,14 +50,14 @@ def save(folder: Path, images_seen: int, state: dict[str, Any], keep: int, besid
             "Make room on that disk; the same command goes on from the checkpoint before, which is whole.",
         ) from error
     _sync(folder)
-    older = [other for other in listed(folder) if other.name < path.name]
+    older = [other for other in list_checkpoints(folder) if other.name < path.name]
     spared = [other for other in older if int(other.stem) == besides]
-    for other in set(listed(folder)) - {path, *older[: keep - 1], *spared}:
+    for other in set(list_checkpoints(folder)) - {path, *older[: keep - 1], *spared}:
         other.unlink(missing_ok=True)
     return path
 
 
-def newest(
+def read_newest(
     folder: Path, accepted: Callable[[int], bool] = lambda images_seen: True
 ) -> tuple[dict[str, Any] | None, tuple[Path, ...]]:
     """The newest checkpoint that can be read, or None where there are none; and the newer ones, which cannot.
@@ -67,7 +67,7 @@ def newest(
     Plain tensors and numbers only: loading runs no code. Raises RunError when there are some and all are broken.
     """
     broken: list[Path] = []
-    for path in filter(lambda path: accepted(int(path.stem)), listed(folder)):
+    for path in filter(lambda path: accepted(int(path.stem)), list_checkpoints(folder)):
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             int(state["images_seen"])
@@ -84,7 +84,7 @@ def newest(
     return None, ()
 
 
-def listed(folder: Path) -> list[Path]:
+def list_checkpoints(folder: Path) -> list[Path]:
     """All checkpoints, the newest first."""
     return sorted(folder.glob(f"*{SUFFIX}"), reverse=True)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..gan.layers import use_process_group
 from ..options import RunOptions, TrainOptions
-from .checkpoints import listed
+from .checkpoints import list_checkpoints
 from .data import Dataset
 from .distributed import SINGLE_PROCESS, DistributedContext
 from .record import Progress
@@ -52,7 +52,7 @@ def dry_run(
     weights = sum(_bytes(part) for part in networks.values())
     kept = sum(map(_bytes, state.values()))
     peak = max(0, _peak(device) - before)
-    begun = max((int(path.stem) for path in listed(folder / "checkpoints")), default=0)
+    begun = max((int(path.stem) for path in list_checkpoints(folder / "checkpoints")), default=0)
     left = max(0, options.images_seen - begun)
     sheets = left // run.sample_every * SHEET * (images.shape[-1] ** 2 if images.numel() else 64**2) // 2
     snapshots = left // run.snapshot_every if run.snapshot_every else 0

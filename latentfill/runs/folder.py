@@ -14,9 +14,9 @@ from pydantic import TypeAdapter
 from ..errors import LatentfillError, RunError, explain
 from ..files import records
 from ..files.locks import lock_holder, try_lock
-from ..options import Kind, NetworkOptions, RunOptions, TrainOptions, renamed
+from ..options import Kind, NetworkOptions, RunOptions, TrainOptions, update_names
 from ..version import __version__
-from .checkpoints import MAKING, listed
+from .checkpoints import MAKING, list_checkpoints
 from .data import Dataset
 
 HISTORY = "history.jsonl"
@@ -95,7 +95,7 @@ def check_unused(options: TrainOptions, who: str, cure: str, *, besides: Set[str
 def count_held_out(folder: Path, wanted: int) -> int:
     """As many pictures as a run was begun without, else `wanted`: what was learnt from cannot be judged by later."""
     path = folder / "options.json"
-    if not listed(folder / "checkpoints") or not path.exists():
+    if not list_checkpoints(folder / "checkpoints") or not path.exists():
         return wanted
     try:
         return int(json.loads(path.read_text()).get("data", {}).get("held_out", 0))
@@ -106,7 +106,7 @@ def count_held_out(folder: Path, wanted: int) -> int:
 def check_same(folder: Path, subject: Subject, options: TrainOptions) -> None:
     """Raise RunError when the checkpoints in the folder are of something else, or of another stream of images."""
     path = folder / "options.json"
-    if not listed(folder / "checkpoints") or not path.exists():
+    if not list_checkpoints(folder / "checkpoints") or not path.exists():
         return
     now = {**subject.options, "train": {name: getattr(options, name) for name in FIXED}}
     try:
@@ -114,7 +114,7 @@ def check_same(folder: Path, subject: Subject, options: TrainOptions) -> None:
         pairs = [("kind", was.get("kind", "gan"), subject.kind)]  # the first runs did not say
         if was.get("kind", "gan") == subject.kind:
             # What was not told was not yet to be chosen.
-            told = {**was, "network": {**asdict(NetworkOptions()), **renamed(was.get("network", {}))}}
+            told = {**was, "network": {**asdict(NetworkOptions()), **update_names(was.get("network", {}))}}
             told.setdefault("labels", {})
             told.setdefault("data", {"held_out": 0})
             pairs = [

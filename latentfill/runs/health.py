@@ -248,11 +248,11 @@ class Watchdog:
     def __init__(self, options: TrainOptions, run: RunOptions, real: Images | None) -> None:
         self.options, self.run, self.real = options, run, real
         self.memory, self._sums = WatchdogState(), cast(Tensor | None, None)
-        self.remember(None, 0)
+        self.load_state_dict(None, 0)
         self._told = False  # of copies; asked for now and then, so it is not remembered
 
     @property
-    def tired(self) -> bool:
+    def is_exhausted(self) -> bool:
         """Whether it has gone back as often as it may."""
         return self.memory.rollbacks >= ROLLBACKS
 
@@ -264,9 +264,9 @@ class Watchdog:
             self._sums = before.to(seen.device) + seen
             self.memory = replace(self.memory, batches=self.memory.batches + 1)
 
-    def look(self, now: int, sheets: Mapping[str, Images]) -> Symptom | None:
+    def check(self, now: int, sheets: Mapping[str, Images]) -> Symptom | None:
         """What is wrong, if the same was wrong at the looks before. Call it at multiples of `sample_every` only."""
-        found = self._found(now, sheets)
+        found = self._find_symptoms(now, sheets)
         strikes: dict[str, int] = {sign.trouble: self.memory.strikes.get(sign.trouble, 0) + 1 for sign in found}
         clean = self.memory.clean if found else now
         self.memory = replace(self.memory, strikes=strikes, clean=clean, sums=(), batches=0)
@@ -280,7 +280,7 @@ class Watchdog:
         told, self._told = self._told, sign is not None
         return None if told else sign
 
-    def good(self, checkpoints: Sequence[int], step: int, trouble: Trouble | None = None) -> int | None:
+    def choose_checkpoint(self, checkpoints: Sequence[int], step: int, trouble: Trouble | None = None) -> int | None:
         """Which of the checkpoints, named by images seen, in steps of so many, nothing wrong followed: the newest.
 
         One of the schedule if there is any, so that it does not matter where somebody stopped the run. As long as it
@@ -292,7 +292,7 @@ class Watchdog:
         fallback = checkpoints if trouble == "numbers" else ()
         return max(scheduled or clean or fallback, default=None)
 
-    def answer(self, sign: Symptom, exact: bool) -> str:
+    def adjust(self, sign: Symptom, exact: bool) -> str:
         """Change a setting, and say which. `exact` says that layers compute in float32 already."""
         o, changes = self.options, self.memory.changes
         if sign.trouble == "numbers" and not exact:
@@ -308,7 +308,7 @@ class Watchdog:
         return done
 
     @property
-    def changed(self) -> TrainOptions:
+    def options_in_force(self) -> TrainOptions:
         """The options in force."""
         return self.memory.changes.of(self.options)
 
@@ -322,7 +322,7 @@ class Watchdog:
         sums = self.memory.sums if self._sums is None else tuple(self._sums.tolist())
         return asdict(replace(self.memory, sums=sums))
 
-    def remember(self, state: Mapping[str, Any] | None, images_seen: int) -> None:
+    def load_state_dict(self, state: Mapping[str, Any] | None, images_seen: int) -> None:
         """What a checkpoint says, but for what was changed and counted under other options than those given now.
 
         One without a watchdog is taken for good.
@@ -334,7 +334,7 @@ class Watchdog:
             same = dict(kept.given) == dict(blank.given)  # else somebody took the cure
             self.memory = kept if same else replace(blank, clean=kept.clean)
 
-    def _found(self, now: int, sheets: Mapping[str, Images]) -> list[Symptom]:
+    def _find_symptoms(self, now: int, sheets: Mapping[str, Images]) -> list[Symptom]:
         if not all(bool(images.isfinite().all()) for images in sheets.values()):
             return [not_finite()]
         if now < LIMITS.youth:

@@ -44,13 +44,13 @@ class CheckpointManager:
         state = trainer.state_dict()
         if self.watch.run.watch:
             state["watchdog"] = self.watch.state_dict()
-        good = self.watch.good(self._seen(), trainer.images_per_step)
+        good = self.watch.choose_checkpoint(self._images_seen(), trainer.images_per_step)
         checkpoints.save(self.checkpoints, trainer.images_seen, state, self.keep, good)
 
-    def good(self, trainer: Learner, trouble: Trouble) -> dict[str, Any] | None:
+    def read_good(self, trainer: Learner, trouble: Trouble) -> dict[str, Any] | None:
         """The checkpoint to go back to after such trouble, or None: then from the beginning."""
-        seen = self.watch.good(self._seen(), trainer.images_per_step, trouble)
-        return checkpoints.newest(self.checkpoints, lambda one: one == seen)[0]
+        seen = self.watch.choose_checkpoint(self._images_seen(), trainer.images_per_step, trouble)
+        return checkpoints.read_newest(self.checkpoints, lambda one: one == seen)[0]
 
     def save_models(self, trainer: Learner, name: str = "model") -> None:
         """The model files, by the name they begin with."""
@@ -68,12 +68,12 @@ class CheckpointManager:
 
     def models_are_stale(self, trainer: Learner) -> bool:
         """Whether the model files are older than the newest checkpoint, or not there."""
-        last = checkpoints.listed(self.checkpoints)[0].stat().st_mtime_ns
+        last = checkpoints.list_checkpoints(self.checkpoints)[0].stat().st_mtime_ns
         paths = [self.folder / f"model{kind}.safetensors" for kind in trainer.suffixes]
         return not all(path.exists() and path.stat().st_mtime_ns >= last for path in paths)
 
-    def _seen(self) -> list[int]:
-        return [int(path.stem) for path in checkpoints.listed(self.checkpoints)]
+    def _images_seen(self) -> list[int]:
+        return [int(path.stem) for path in checkpoints.list_checkpoints(self.checkpoints)]
 
 
 DRAWS = ("gan", "vae", "lapgan")  # kinds whose sheets are samples of the model
@@ -103,9 +103,9 @@ class Loop:
         self.watch = Watchdog(options, run, sample_by_class(data, COMPARED) if draws and data else None)
         self.keeper = CheckpointManager(folder, data, run.keep_checkpoints, self.watch)
         self.quality = Validation(folder, data, held_out, context.scorer, draws, options.seed)
-        state, self.broken = self.distributed.on_rank_zero(lambda: checkpoints.newest(folder / "checkpoints"))
+        state, self.broken = self.distributed.on_rank_zero(lambda: checkpoints.read_newest(folder / "checkpoints"))
         if state:
-            self.watch.remember(state.get("watchdog"), state["images_seen"])
+            self.watch.load_state_dict(state.get("watchdog"), state["images_seen"])
         self._take(state)
         self.resumed_from = self.trainer.images_seen
         if (
@@ -155,10 +155,10 @@ class Loop:
         self.told += write_options(self.folder, self.subject, self.options, self.run, facts, self.data)
         write_rejected(self.folder / "rejected.csv", self.data.rejected if self.data else ())
         if not self.saved:
-            self.quality.forget()
+            self.quality.reset()
         self._begin()
         if not self.saved and (graph := self.trainer.graph()):
-            self._recorded().graph(*graph)
+            self._get_record().graph(*graph)
 
     def _begin(self) -> None:
         """Record what follows, from the trainer's place on."""
@@ -177,11 +177,11 @@ class Loop:
         r = self.run
         every = (r.log_every, r.sample_every, r.score_every, r.checkpoint_every, r.snapshot_every)
         if not self.losses or any(self._due(one, seen) for one in every):
-            self.losses = self.distributed.on_rank_zero(lambda: self._look_after(values, seen))
+            self.losses = self.distributed.on_rank_zero(lambda: self._process_step(values, seen))
 
-    def _look_after(self, values: Mapping[str, Tensor], seen: int) -> dict[str, float]:
+    def _process_step(self, values: Mapping[str, Tensor], seen: int) -> dict[str, float]:
         """Record, watch, judge and save what is due; returns the losses to be told."""
-        trainer, run, record = self.trainer, self.run, self._recorded()
+        trainer, run, record = self.trainer, self.run, self._get_record()
         now = trainer.images_seen
         due = self._due(run.log_every, seen)
         if due or not self.losses:
@@ -192,12 +192,12 @@ class Loop:
         measured: dict[str, float] = {}
         if self._due(run.sample_every, seen):
             exhibit = trainer.summary(values)
-            if run.watch and _due(run.sample_every, seen, now) and (sign := self.watch.look(now, exhibit.sheets)):
+            if run.watch and _due(run.sample_every, seen, now) and (sign := self.watch.check(now, exhibit.sheets)):
                 raise alarm(sign, now, self.saved)
             record.show(now, exhibit)
             measured = dict(exhibit.scores)
         if self.quality.is_due(run.score_every, seen, now, self.done):
-            measured |= self._judge(measured)
+            measured |= self._validate(measured)
         self.scores |= measured
         if due:
             pace = {"images_per_second": self.clock.lap(now), "learning_rate": trainer.learning_rate}
@@ -231,18 +231,21 @@ class Loop:
     def _due(self, every: int, seen: int) -> bool:
         return self.done or _due(every, seen, self.trainer.images_seen)
 
-    def _judge(self, known: Mapping[str, float]) -> Mapping[str, float]:
-        now, found = self.trainer.images_seen, self.quality.judge(self.trainer, self.keeper.about(self.trainer), known)
+    def _validate(self, known: Mapping[str, float]) -> Mapping[str, float]:
+        now, found = (
+            self.trainer.images_seen,
+            self.quality.validate(self.trainer, self.keeper.about(self.trainer), known),
+        )
         for name, images in found.sheets.items():
-            self._recorded().sheet(name, now, images)
+            self._get_record().sheet(name, now, images)
         distances = found.distances
-        if distances is not None and (sign := self.watch.check_copies(now, distances, self.quality.usual())):
-            self._tell(sign, now, CURES["copies"])
+        if distances is not None and (sign := self.watch.check_copies(now, distances, self.quality.usual_distance())):
+            self._report(sign, now, CURES["copies"])
         return found.scores
 
     def _take(self, state: dict[str, Any] | None) -> None:
         """A trainer with the settings in force, as it was in a checkpoint, or one that has learnt nothing."""
-        self.trainer = self.make(self.device, self.watch.changed)
+        self.trainer = self.make(self.device, self.watch.options_in_force)
         if state:
             try:
                 self.trainer.load_state_dict(state)
@@ -256,18 +259,18 @@ class Loop:
     def _go_back(self, alarm: Alarm) -> None:
         """Go on from the last good checkpoint with a changed setting; if that was tried often enough, stop there."""
         self.whole = False
-        now, tired = self.trainer.images_seen, self.watch.tired
+        now, tired = self.trainer.images_seen, self.watch.is_exhausted
 
         def decide() -> tuple[str, dict[str, Any] | None, WatchdogState]:
             exact = self.trainer.precision == torch.float32
-            done = "nothing helps, and the training stops" if tired else self.watch.answer(alarm.sign, exact)
-            return done, self.keeper.good(self.trainer, alarm.sign.trouble), self.watch.memory
+            done = "nothing helps, and the training stops" if tired else self.watch.adjust(alarm.sign, exact)
+            return done, self.keeper.read_good(self.trainer, alarm.sign.trouble), self.watch.memory
 
         def tell() -> None:
             self._save()
-            self._recorded().close()
+            self._get_record().close()
             self._begin()
-            self._tell(alarm.sign, now, f"back to {self.saved:,} images, {done}")
+            self._report(alarm.sign, now, f"back to {self.saved:,} images, {done}")
 
         done, state, self.watch.memory = self.distributed.on_rank_zero(decide)
         self._take(state)
@@ -278,17 +281,17 @@ class Loop:
             raise RunError(f"{alarm.what}; going back {ROLLBACKS} times did not help", alarm.cure)
         self.whole = True
 
-    def _recorded(self) -> Record:
+    def _get_record(self) -> Record:
         return cast(Record, self.record)  # who leads has one as soon as it has begun
 
-    def _tell(self, sign: Symptom, now: int, done: str) -> None:
-        self._recorded().warn(self.saved, {"images_seen": now, **asdict(sign), "done": done})
+    def _report(self, sign: Symptom, now: int, done: str) -> None:
+        self._get_record().warn(self.saved, {"images_seen": now, **asdict(sign), "done": done})
         self.told.append(f"at {now:,} images: {sign.saw} (limit {sign.limit:.3g}); {done}")
 
     def _save(self) -> None:
         self._check_numbers(self.trainer.is_finite())
         try:
-            self._recorded().flush()
+            self._get_record().flush()
         finally:  # curves are worth less than the model
             self.keeper.save(self.trainer)
             self.saved = self.trainer.images_seen
@@ -351,7 +354,7 @@ def run_training(
             lock.close()
 
 
-def in_images(options: TrainOptions, pictures: int) -> TrainOptions:
+def epochs_to_images(options: TrainOptions, pictures: int) -> TrainOptions:
     """The same options with epochs turned into images seen, so many for all pictures once."""
     return replace(options, images_seen=max(1, round(options.epochs * pictures))) if options.epochs else options
 
@@ -366,4 +369,4 @@ def prepare_pictures(
     pictures, kept = split(data, held_out)
     pictures = pictures or data
     check_pictures(pictures, size, channels, options.batch_size, options.batch_size)
-    return pictures, kept, in_images(options, len(pictures))
+    return pictures, kept, epochs_to_images(options, len(pictures))

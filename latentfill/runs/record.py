@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ..images.photos import put
+from ..images.photos import write_file
 from ..images.pixels import grid, to_pixels
 from ..types import Images, Pixels
 from .checkpoints import MAKING
@@ -109,7 +109,7 @@ class Record:
         self._board.add_image(name, sheet, images_seen, dataformats="HWC")
 
     def _draw(self, name: str, sheet: Pixels) -> None:
-        put(self.folder / "samples" / f"{name}.png", lambda file: Image.fromarray(sheet).save(file, "PNG"))
+        write_file(self.folder / "samples" / f"{name}.png", lambda file: Image.fromarray(sheet).save(file, "PNG"))
 
     def warn(self, images_seen: int, warning: Mapping[str, Any]) -> None:
         """One line of warnings.jsonl, which no later start drops, and a text in TensorBoard."""

@@ -48,11 +48,11 @@ def fetch(
 
     Raises DataError where it cannot be listed or read, or comes cut short, and ExtraError for a missing package.
     """
-    return [_fetched(place, cache, tell) if is_remote(place) else Path(place) for place in places]
+    return [_fetch_url(place, cache, tell) if is_remote(place) else Path(place) for place in places]
 
 
-def _fetched(url: str, cache: Path | None, tell: Callable[[str], None]) -> Path:
-    system, found, single = _listed(url)
+def _fetch_url(url: str, cache: Path | None, tell: Callable[[str], None]) -> Path:
+    system, found, single = _list_remote(url)
     folder = cache_path(f"store-{hashlib.sha256(url.encode()).hexdigest()[:24]}", cache)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def _fetched(url: str, cache: Path | None, tell: Callable[[str], None]) -> Path:
     return folder / found[0].name if single else folder
 
 
-def _listed(url: str) -> tuple[Any, list[Remote], bool]:
+def _list_remote(url: str) -> tuple[Any, list[Remote], bool]:
     """The file system, what is to be fetched, and whether that is a single file."""
     try:
         from fsspec.core import url_to_fs

@@ -70,7 +70,7 @@ class Neighbours:
             distances.append(exact[best].min())
         return Nearest(torch.stack(found), torch.stack(distances))
 
-    def usual(self, held_out: Images | None, count: int) -> PerImage:
+    def usual_distance(self, held_out: Images | None, count: int) -> PerImage:
         """How far pictures are from the nearest training picture that the model never saw; of training pictures, other
         than themselves, where none are held out."""
         if held_out is not None and len(held_out) >= count // 4:
@@ -132,21 +132,21 @@ class Validation:
         affordable = not self.last or self.spent + self.last <= SHARE * elapsed  # the first shows what it takes
         return before // every < now // every and affordable
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Forget the best model of another training."""
         self.path.unlink(missing_ok=True)
         self.best = None
 
-    def judge(self, trainer: Trainer, about: Mapping[str, Any], known: Mapping[str, float]) -> ValidationResult:
+    def validate(self, trainer: Trainer, about: Mapping[str, Any], known: Mapping[str, float]) -> ValidationResult:
         """Score the model as it is, and keep it if it is the best so far; `known` are scores that it has of its own."""
         began = time.perf_counter()
         try:
-            return self._judge(trainer.models(about)[""], about, known)
+            return self._score(trainer.models(about)[""], about, known)
         finally:
             self.last = time.perf_counter() - began
             self.spent += self.last
 
-    def _judge(
+    def _score(
         self, model: Gan | ContextEncoder, about: Mapping[str, Any], known: Mapping[str, float]
     ) -> ValidationResult:
         scores: dict[str, float] = {}
@@ -156,7 +156,7 @@ class Validation:
             samples = sample_evenly(self.data, 0)
             if self.draws:
                 samples = _draw(select_class(model).generator, self.seed, model.device)
-                nearest = self._near_to().nearest(samples[:AT_ONCE])
+                nearest = self._find_neighbours().nearest(samples[:AT_ONCE])
                 sheets["nearest"], distances = _pairs(samples, nearest), nearest.distances
             if self.scorer and self.held_out is not None:
                 found = self.scorer(model, samples, self.held_out, sample_evenly(self.data, SAMPLES))
@@ -171,13 +171,13 @@ class Validation:
             checkpoint.save(replace(model, about={**model.about, **about, "score": score}), self.path)
         return ValidationResult(scores, sheets, distances)
 
-    def usual(self) -> torch.Tensor:
+    def usual_distance(self) -> torch.Tensor:
         """How far unseen pictures are from the nearest training picture."""
         if self._usual is None:
-            self._usual = self._near_to().usual(self.held_out, AT_ONCE)
+            self._usual = self._find_neighbours().usual_distance(self.held_out, AT_ONCE)
         return self._usual
 
-    def _near_to(self) -> Neighbours:
+    def _find_neighbours(self) -> Neighbours:
         if self._neighbours is None:
             if self.data is None:
                 raise ValueError("without pictures none is near")
@@ -187,7 +187,7 @@ class Validation:
 
 def sample_evenly(data: Dataset, count: int) -> Images:
     """So many pictures, from all over the collection."""
-    return batch_to_images(data.pixels[_spread(np.arange(len(data)), count)])
+    return batch_to_images(data.pixels[_choose_evenly(np.arange(len(data)), count)])
 
 
 def sample_by_class(data: Dataset, count: int) -> Images:
@@ -199,10 +199,10 @@ def sample_by_class(data: Dataset, count: int) -> Images:
         return sample_evenly(data, count)
     classes = [np.flatnonzero(data.labels == label) for label in range(len(data.classes))]
     share = min(max(1, count // len(classes)), *map(len, classes))
-    return batch_to_images(data.pixels[np.concatenate([_spread(places, share) for places in classes])])
+    return batch_to_images(data.pixels[np.concatenate([_choose_evenly(places, share) for places in classes])])
 
 
-def _spread(places: Int64[np.ndarray, " n"], count: int) -> Int64[np.ndarray, " m"]:
+def _choose_evenly(places: Int64[np.ndarray, " n"], count: int) -> Int64[np.ndarray, " m"]:
     """So many of the places, from all over them; all if there are fewer."""
     chosen = np.linspace(0, len(places) - 1, min(count, len(places))).round().astype(np.int64)
     return places[np.unique(chosen)]

@@ -71,10 +71,10 @@ def augment(images: Images, numbers: AugmentationDraws, probability: float = 1.0
         return images
     numbers = numbers.to(images)
     made = numbers[:, :5] < probability
-    return _moved_and_cut(_coloured(images, numbers[:, 5:8], made[:, :3]), numbers[:, 8:], made[:, 3:])
+    return _translate_and_cut(_change_colours(images, numbers[:, 5:8], made[:, :3]), numbers[:, 8:], made[:, 3:])
 
 
-def _coloured(images: Images, numbers: Float[Tensor, "n 3"], made: Tensor) -> Images:
+def _change_colours(images: Images, numbers: Float[Tensor, "n 3"], made: Tensor) -> Images:
     """Brightness, saturation and contrast, which together are one affine map of the pixel and of two means."""
     brightness, saturation, contrast = (
         torch.where(chosen, drawn, usual)[:, None, None, None]
@@ -90,12 +90,12 @@ def _coloured(images: Images, numbers: Float[Tensor, "n 3"], made: Tensor) -> Im
     return contrast * saturation * images + (contrast * (1 - saturation) * grey + (1 - contrast) * mean + brightness)
 
 
-def _moved_and_cut(images: Images, numbers: Float[Tensor, "n 4"], made: Tensor) -> Images:
+def _translate_and_cut(images: Images, numbers: Float[Tensor, "n 4"], made: Tensor) -> Images:
     h, w = images.shape[2:]
     sizes = numbers.new_tensor([h, w])
     farthest = (sizes * FARTHEST + 0.5).floor()
     moves = (numbers[:, :2] * (2 * farthest + 1)).floor() - farthest
-    moved: Images = _Moved.apply(images, (moves * made[:, :1]).long())  # type: ignore[no-untyped-call]
+    moved: Images = _Translation.apply(images, (moves * made[:, :1]).long())  # type: ignore[no-untyped-call]
     cut = (sizes * CUT + 0.5).floor()
     # Its middle may be any pixel, so it may hang over the edge.
     start = (numbers[:, 2:] * (sizes + 1 - cut % 2)).floor() - (cut / 2).floor()
@@ -109,7 +109,7 @@ def _moved_and_cut(images: Images, numbers: Float[Tensor, "n 4"], made: Tensor) 
 
 
 @final
-class _Moved(Function):
+class _Translation(Function):
     """Each image moved down and right by whole pixels, 0 where nothing came. Its transpose moves back."""
 
     @staticmethod
@@ -125,7 +125,7 @@ class _Moved(Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (moves,) = ctx.saved_tensors
-        back: Tensor = _Moved.apply(grads[0], -moves)  # type: ignore[no-untyped-call]
+        back: Tensor = _Translation.apply(grads[0], -moves)  # type: ignore[no-untyped-call]
         return back, None
 
 

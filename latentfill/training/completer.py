@@ -172,11 +172,11 @@ class CompleterTrainer(NetworksTrainer):
         self.d.require_gradients(False)  # it passes gradients through to the completions all the same
         with torch.no_grad():
             on_real = self.completer.judge(real, known)
-        on_fake = self.completer.judge(completed, _twice(known))
-        adversarial = LOSSES["relativistic"].generator(_twice(on_real), on_fake).mean()
+        on_fake = self.completer.judge(completed, _repeat(known))
+        adversarial = LOSSES["relativistic"].generator(_repeat(on_real), on_fake).mean()
         hole, difference = _errors(real, known, completed)
         around = F.avg_pool2d(1 - known, WINDOW, stride=1, padding=WINDOW // 2)
-        kept = ((_twice(real) - drawn).abs() * _twice(known * (FAR + NEAR * around))).mean()
+        kept = ((_repeat(real) - drawn).abs() * _repeat(known * (FAR + NEAR * around))).mean()
         grid = _grid(drawn)
         loss = adversarial + HOLE_WEIGHT * (hole - REWARD * difference) + KNOWN_WEIGHT * kept + GRID_WEIGHT * grid
         descend(loss, self.g)
@@ -215,7 +215,7 @@ class CompleterTrainer(NetworksTrainer):
         drawn = self.completer.draw(
             self.completer.latents(condition, self._noise(Stream.COMPLETER_NOISE, noise)), condition
         )
-        return drawn, poisson_like(_twice(real), _twice(known), drawn)
+        return drawn, poisson_like(_repeat(real), _repeat(known), drawn)
 
     def _update_critic(self, real: Images, known: Known, completed: Others) -> dict[str, Tensor]:
         """One update of the critic: which of a picture and its first completion is real?"""
@@ -253,7 +253,7 @@ def _grid(images: Images) -> Tensor:
     return torch.stack([F.avg_pool2d(fine * one, GRID_CELL).abs().mean() for one in patterns]).sum()
 
 
-def _twice(x: Tensor) -> Tensor:
+def _repeat(x: Tensor) -> Tensor:
     """All rows, and all again."""
     return torch.cat([x] * COMPLETIONS)
 

@@ -24,7 +24,7 @@ from ..runs.trainer import DEFAULT_CONTEXT, TrainingContext
 from ..seeds import Stream
 from ..types import Images, Known
 from .completions import HOLE_STREAM, SCORES, STATISTICS_STREAM, check_hole, draw_known, score_completions
-from .losses import cross_entropy, mistaken_for_fake
+from .losses import cross_entropy, real_loss
 from .optimiser import TrainedNetwork, descend, descend_alone, frozen_average, regression_network, regression_rate
 from .trainer import NetworksTrainer
 
@@ -111,7 +111,7 @@ class ContextTrainer(NetworksTrainer):
             d.set_rate(SLOWER * regression_rate(self.options, self.images_seen), d.betas)
             descend(discriminator_loss.mean(), d)
             d.require_gradients(False)
-            adversarial = mistaken_for_fake(d.network(completed))  # frozen, it passes gradients through
+            adversarial = real_loss(d.network(completed))  # frozen, it passes gradients through
         error = weighted_mean(squared, self._weights(known))
         loss = (1 - share) * error + share * adversarial.mean()
         descend_alone(self.module, self.options, loss, self.images_seen)

@@ -25,7 +25,7 @@ from ..options import RunOptions, TrainOptions
 from ..options.training import EncoderOptions
 from ..runs.data import Dataset, check_pictures, split
 from ..runs.folder import Subject, check_options, check_unused
-from ..runs.loop import in_images, run_training
+from ..runs.loop import epochs_to_images, run_training
 from ..runs.record import PACE, Curve, Curves, Progress, Summary
 from ..runs.trainer import DEFAULT_CONTEXT, TrainingContext
 from ..seeds import Stream
@@ -68,7 +68,7 @@ def train_encoder(
     learnt = learnt if real_images else None
     if learnt:
         check_pictures(learnt, network.size, network.channels, options.batch_size, real_images)
-        options = in_images(options, len(learnt) * options.batch_size // real_images)
+        options = epochs_to_images(options, len(learnt) * options.batch_size // real_images)
     elif options.epochs:
         raise ValueError("epochs are counted in pictures, of which there are none")
 

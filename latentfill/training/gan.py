@@ -19,13 +19,13 @@ from ..gan import checkpoint
 from ..gan import checkpoint as building
 from ..gan.completer import build_completer
 from ..gan.gan import Gan
-from ..gan.residual import Uncritical
+from ..gan.residual import ConstantDiscriminator
 from ..options import TRAIN_KINDS, NetworkOptions, RunOptions, TrainOptions
 from ..options.training import EncoderOptions
 from ..runs import checkpoints
 from ..runs.data import Dataset, check_pictures, label_by_folder, split
 from ..runs.folder import Subject, check_options, count_held_out
-from ..runs.loop import in_images, run_training
+from ..runs.loop import epochs_to_images, run_training
 from ..runs.record import Progress
 from ..runs.trainer import DEFAULT_CONTEXT, TrainingContext
 from .augment import check_regularisers, resolve_augment
@@ -92,7 +92,7 @@ def _read(folder: Path) -> Gan:
 
     That encoder describes what G drew then, so it serves as a beginning alone.
     """
-    gan, (state, _) = checkpoint.load(folder / KEPT[0]), checkpoints.newest(folder / "checkpoints")
+    gan, (state, _) = checkpoint.load(folder / KEPT[0]), checkpoints.read_newest(folder / "checkpoints")
     if gan.completer is not None or not state or "averaged_encoder" not in state:
         return gan
     encoder = building.build_residual_encoder(gan.network)
@@ -159,7 +159,7 @@ def train(
             load_weights(begin, generator, discriminator, encoder)
         return GanTrainer(generator, discriminator, resolve_augment(options, len(learnt)), network, encoder)
 
-    options, images = split_options(in_images(warm_start_options(options, begin), len(learnt)), network)
+    options, images = split_options(epochs_to_images(warm_start_options(options, begin), len(learnt)), network)
     samples, processes = (
         options.batch_size - round(options.redrawn_share * options.batch_size),
         context.distributed.group.size,
@@ -186,7 +186,7 @@ def warm_start_options(options: TrainOptions, begin: Gan | None) -> TrainOptions
     One that has played need not learn to redraw first, which blurs what it draws; and one that has played at this size
     bears no more than a small rate, as its D would see nothing.
     """
-    if begin is None or isinstance(begin.discriminator, Uncritical):
+    if begin is None or isinstance(begin.discriminator, ConstantDiscriminator):
         return options
     rate = options.learning_rate or (BEGUN_RATE if "images_seen" in begin.about else 0.0)
     return replace(options, redraw_first=0, learning_rate=rate)

@@ -28,7 +28,7 @@ from ..runs.record import PACE, Curve, Curves, Progress, Summary
 from ..runs.trainer import DEFAULT_CONTEXT, TrainingContext
 from ..seeds import Stream
 from ..types import Images, Latents
-from .losses import LOSSES, mistaken_for_fake, mistaken_for_real
+from .losses import LOSSES, fake_loss, real_loss
 from .optimiser import TrainedNetwork, average_decay, descend, frozen_generator, schedule
 from .trainer import CURVES, LATENT_STREAM, SAMPLE_STREAM, SAMPLES, STATISTICS_STREAM, GanGraph, NetworksTrainer
 
@@ -159,8 +159,8 @@ def _metrics(
         "generator": prices.mean(),
         "real": real.mean(0),
         "fake": fake.mean(0),
-        "discriminator_real": mistaken_for_fake(real.flatten()),
-        "discriminator_fake": mistaken_for_real(fake.flatten()),
+        "discriminator_real": real_loss(real.flatten()),
+        "discriminator_fake": fake_loss(fake.flatten()),
         **levels,
     }
 

@@ -36,19 +36,19 @@ class AdversarialLoss(NamedTuple):
     """whether G's loss looks at real images too"""
 
 
-def mistaken_for_fake(real: PerImage) -> PerImage:
+def real_loss(real: PerImage) -> PerImage:
     """-log D(x): what each real image costs D, the first half of the post's loss."""
     return softplus(-real)
 
 
-def mistaken_for_real(fake: PerImage) -> PerImage:
+def fake_loss(fake: PerImage) -> PerImage:
     """-log(1 - D(G(z))): what each fake one costs it, the second half."""
     return softplus(fake)
 
 
 def cross_entropy(real: PerImage, fake: PerImage) -> PerImage:
     """D's loss in the post, and in Goodfellow et al. (2014), equation 1."""
-    return mistaken_for_fake(real) + mistaken_for_real(fake)
+    return real_loss(real) + fake_loss(fake)
 
 
 LOSSES: dict[LossName, AdversarialLoss] = {
@@ -67,7 +67,7 @@ LOSSES: dict[LossName, AdversarialLoss] = {
 
 def logit_metrics(real: PerImage, fake: PerImage) -> dict[str, PerImage]:
     """What a step tells of D's logits: them, and what each would cost D by the post's loss, whatever the loss is."""
-    costs = {"discriminator_real": mistaken_for_fake(real), "discriminator_fake": mistaken_for_real(fake)}
+    costs = {"discriminator_real": real_loss(real), "discriminator_fake": fake_loss(fake)}
     return {"real": real, "fake": fake, **costs}
 
 

@@ -54,7 +54,7 @@ def schedule(options: TrainOptions, seen: int) -> Schedule:
         # A D that has begun with steps of no scale does not come back from them.
         risen = seen - (0 if phase == "redraw" else first) + o.batch_size
         rate *= min(1.0, risen / short_warm_up(o))
-    return Schedule(rate, beta2, penalty, _young(half_life, seen), phase)
+    return Schedule(rate, beta2, penalty, _shorten_half_life(half_life, seen), phase)
 
 
 def short_warm_up(options: TrainOptions) -> float:
@@ -77,10 +77,10 @@ def average_decay(images: int, half_life: float) -> float:
 
 def regression_decay(options: TrainOptions, images: int, seen: int) -> float:
     """The same for an average whose half-life does not change by itself, after `seen` images."""
-    return average_decay(images, _young(float(options.average_half_life), seen))
+    return average_decay(images, _shorten_half_life(float(options.average_half_life), seen))
 
 
-def _young(half_life: float, seen: int) -> float:
+def _shorten_half_life(half_life: float, seen: int) -> float:
     """While a run is young its past is not worth keeping: the half-life grows with it (Karras et al. 2020)."""
     return min(half_life, 0.05 * seen)
 

@@ -14,7 +14,7 @@ from ..gan.checkpoint import AnyGenerator
 from ..gan.encoder import ResidualEncoder
 from ..gan.gan import Gan
 from ..gan.layers import own_numbers, process_group
-from ..gan.residual import Uncritical
+from ..gan.residual import ConstantDiscriminator
 from ..options import NetworkOptions, RunOptions, TrainOptions
 from ..runs.data import Dataset
 from ..runs.folder import Subject, check_options, check_unused
@@ -113,11 +113,11 @@ class VaeTrainer(NetworksTrainer):
 
     def summary(self, values: Mapping[str, Tensor]) -> Summary:
         """Samples of the prior, and how held-out pictures are completed."""
-        generator, encoder = self._averaged()
+        generator, encoder = self._average_networks()
         device = next(generator.parameters()).device
         seeds = [self._seed(SAMPLE_STREAM, n) for n in range(SAMPLES)]
 
-        def completed(images: Images, known: Known) -> Images:
+        def complete_images(images: Images, known: Known) -> Images:
             drawn: Images = generator(encoder(images, known))
             return drawn
 
@@ -125,16 +125,16 @@ class VaeTrainer(NetworksTrainer):
             samples = generator(generator.prior.sample(seeds).to(device))
             if self.held_out is None:
                 return Summary({"": samples})
-            shown = score_completions(completed, self.held_out.to(device))
+            shown = score_completions(complete_images, self.held_out.to(device))
         return replace(shown, sheets={"": samples, "-completed": shown.sheets[""]})
 
     def models(self, about: Mapping[str, Any]) -> dict[str, Gan]:
         """G with its encoder, both averaged; nothing judges."""
         facts = {**about, "options": asdict(self.options), "averaged": True}
-        generator, encoder = self._averaged()
-        return {"": Gan(generator, Uncritical(), self.network, facts, encoder)}
+        generator, encoder = self._average_networks()
+        return {"": Gan(generator, ConstantDiscriminator(), self.network, facts, encoder)}
 
-    def _averaged(self) -> tuple[AnyGenerator, ResidualEncoder]:
+    def _average_networks(self) -> tuple[AnyGenerator, ResidualEncoder]:
         """Ready to use: batch norm, if there is any, has statistics of the averaged weights."""
         seeds = [self._seed(STATISTICS_STREAM, n) for n in range(1024)]
         return frozen_generator(self.g.averaged, seeds), self.e.averaged

@@ -158,7 +158,7 @@ def _draw_deviation(request: CompletionRequest, deviation: torch.Tensor) -> np.n
         box = placement.box(*hole.shape)
         if 0 in box.shape:
             continue
-        part = np.where(placement.covers(box), placement.back(values.transpose(1, 2, 0), box)[..., 0], 0)
+        part = np.where(placement.covers(box), placement.uncrop(values.transpose(1, 2, 0), box)[..., 0], 0)
         drawn[box.slices] = np.maximum(drawn[box.slices], part)
     return np.where(hole > 0, np.clip(BRIGHTER * drawn, 0, 255), 0).astype(np.uint8)[..., None]
 

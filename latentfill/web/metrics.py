@@ -6,7 +6,7 @@ from typing import final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
-from ..batch.workers import lives
+from ..batch.workers import is_alive
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where the processes of one server put their counts together
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -58,5 +58,5 @@ def remove_dead(folder: Path) -> None:
     """Remove the gauges of processes that have ended: they have no present."""
     for path in folder.glob("gauge_live*_*.db"):
         pid = path.stem.rsplit("_", 1)[1]
-        if pid.isdigit() and not lives(int(pid)):
+        if pid.isdigit() and not is_alive(int(pid)):
             path.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latentfill.batch.records import Records, Row, assign_stems, blank, crop_names
+from latentfill.batch.records import Records, Row, assign_stems, crop_names, new_row
 from latentfill.files.naming import LONGEST
 from latentfill.images.photos import Source
 
@@ -100,7 +100,10 @@ def test_a_moved_photo_is_known_and_one_of_the_same_name_and_size_is_not(tmp_pat
 
 def test_a_photo_is_known_by_its_place_and_bytes(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"123")
-    assert blank(Source("a.jpg", tmp_path / "a.jpg")).bytes == 3
-    assert blank(Source("t.tar/a.jpg", tmp_path / "t.tar", "a.jpg", 512, 7)).place == (str(tmp_path / "t.tar"), "a.jpg")
-    assert blank(Source("no.jpg", tmp_path / "no.jpg")).bytes == -1
-    assert replace(blank(Source("x", tmp_path, problem="broken"))).bytes == -1
+    assert new_row(Source("a.jpg", tmp_path / "a.jpg")).bytes == 3
+    assert new_row(Source("t.tar/a.jpg", tmp_path / "t.tar", "a.jpg", 512, 7)).place == (
+        str(tmp_path / "t.tar"),
+        "a.jpg",
+    )
+    assert new_row(Source("no.jpg", tmp_path / "no.jpg")).bytes == -1
+    assert replace(new_row(Source("x", tmp_path, problem="broken"))).bytes == -1

@@ -13,7 +13,9 @@ def row(path, member=""):
 
 def test_nobody_is_in_both_parts_and_the_share_is_about_right():
     split = Split(0.2)
-    parts = {part: {split.who(name) for name in NAMES if split.part(name) == part} for part in ("train", "test")}
+    parts = {
+        part: {split.identity_of(name) for name in NAMES if split.part(name) == part} for part in ("train", "test")
+    }
     assert not parts["train"] & parts["test"]
     assert 60 <= len(parts["test"]) <= 100
 
@@ -36,7 +38,7 @@ def test_a_picture_stays_where_it_is_when_others_come_and_the_share_grows():
     ],
 )
 def test_the_identity_is_the_folder_or_what_an_expression_matches(identity, name, who):
-    assert Split(0.5, identity).who(name) == who
+    assert Split(0.5, identity).identity_of(name) == who
 
 
 def test_an_expression_that_is_none_is_named():
@@ -46,13 +48,13 @@ def test_an_expression_that_is_none_is_named():
 
 def test_a_person_in_two_shards_is_one_identity():
     one, other = row("1.tar/anna/1.jpg", "./anna/1.jpg"), row("2.tar/anna/2.jpg", "anna/2.jpg")
-    assert inner_name(one) == "anna/1.jpg" and Split(0.5).who(inner_name(other)) == "anna"
+    assert inner_name(one) == "anna/1.jpg" and Split(0.5).identity_of(inner_name(other)) == "anna"
     naming = Naming(split=Split(0.5))
     assert naming.stem(one).split("/")[0] == naming.stem(other).split("/")[0]
 
 
 def test_counts_are_told():
-    told = Split(0.2).told([*NAMES, "alone.jpg"])
+    told = Split(0.2).describe([*NAMES, "alone.jpg"])
     assert told.count("identities") == 2 and "1 names tell no identity" in told
 
 

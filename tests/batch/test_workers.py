@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from latentfill.batch.workers import Killed, run_in_pool
+from latentfill.batch.workers import KilledTask, run_in_pool
 from latentfill.errors import LatentfillError
 from latentfill.stopping import StopSignal
 
@@ -26,7 +26,7 @@ def test_a_killed_process_costs_its_task_alone_and_says_why():
     tasks = ["1", KILL, "2", LEAVE, "3", KILL, "4"]
     done = list(run_in_pool(eval, tasks, 2))
     assert sorted(value for _, value in done if isinstance(value, int)) == [1, 2, 3, 4]
-    lost = sorted((task, value.reason) for task, value in done if isinstance(value, Killed))
+    lost = sorted((task, value.reason) for task, value in done if isinstance(value, KilledTask))
     assert [task for task, _ in lost] == sorted([KILL, KILL, LEAVE])
     reasons = {task: reason for task, reason in lost}
     assert "SIGKILL" in reasons[KILL] and "memory" in reasons[KILL] and "ended with 3" in reasons[LEAVE]

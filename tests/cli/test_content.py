@@ -204,7 +204,7 @@ def test_a_kill_between_metadata_and_picture_leaves_neither_old_nor_new_taken_fo
     save("a.png", 0)
     assert complete("a.png", "--out", "out") == 0
     save("a.png", 1)
-    real = photos.put
+    real = photos.write_file
 
     def put(path, fill, **more):
         if path.name == "a.png":
@@ -212,7 +212,7 @@ def test_a_kill_between_metadata_and_picture_leaves_neither_old_nor_new_taken_fo
         real(path, fill, **more)
 
     with monkeypatch.context() as patched:
-        patched.setattr(photos, "put", put)
+        patched.setattr(photos, "write_file", put)
         assert complete("a.png", "--out", "out") == 130
     capsys.readouterr()
     assert complete("a.png", "--out", "out") == 0

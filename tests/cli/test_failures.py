@@ -141,7 +141,7 @@ def test_a_full_disk_behind_standard_output_is_not_laid_at_the_results_door(comp
 
 def refuse(monkeypatch, number, name=""):
     """Let files be refused whose paths hold a name."""
-    real = photos.put
+    real = photos.write_file
 
     def put(path, fill):
         def full(file):
@@ -150,7 +150,7 @@ def refuse(monkeypatch, number, name=""):
         real(path, full if name in str(path) else fill)
 
     for module in (photos,):
-        monkeypatch.setattr(module, "put", put)
+        monkeypatch.setattr(module, "write_file", put)
 
 
 def test_a_stream_that_nobody_reads_is_known_though_nothing_of_it_waits():
@@ -240,7 +240,7 @@ def test_a_batch_that_kills_its_worker_is_halved_until_the_one_is_found(complete
     def share_out(work, tasks, workers_, preload):
         for task in tasks:
             bad = any(item.source.name == "005.png" for item in task)
-            yield task, workers.Killed("its process was killed by SIGKILL") if bad else work(task)
+            yield task, workers.KilledTask("its process was killed by SIGKILL") if bad else work(task)
 
     monkeypatch.setattr("latentfill.batch.complete.run_in_pool", share_out)
     assert complete("--batch-size", 4, "--workers", 2) == 1

@@ -121,7 +121,7 @@ def test_composed_and_decomposed_letters_are_the_same_name_everywhere(tmp_path_f
         lambda name: answers.hole_seed(1, name),
         lambda name: benchmark.hole_seed(1, name),
         split.part,
-        split.who,
+        split.identity_of,
         Split(0.5, "no").part,
         lambda name: points[name][0].tolist(),
         lambda name: find_file(parse(str(here / "holes")), name),

@@ -245,8 +245,8 @@ def test_a_full_disk_stops_the_work_and_is_no_pictures_fault(tmp_path, model, mo
     def full(file, data):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    real = photos.put
-    monkeypatch.setattr(photos, "put", lambda path, fill: real(path, lambda file: full(file, fill)))
+    real = photos.write_file
+    monkeypatch.setattr(photos, "write_file", lambda path, fill: real(path, lambda file: full(file, fill)))
     with pytest.raises(LatentfillError, match="No space left"):
         run_block(one.make()(), one.blocks(1)[0], AttemptLog(tmp_path / "tries"))
     assert not list(one.manifest.parts.glob("*")) and not list((tmp_path / "out").glob(".*making"))

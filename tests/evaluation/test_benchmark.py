@@ -109,7 +109,7 @@ def test_answers_can_be_forgotten_and_a_damaged_file_is_no_answer(tmp_path):
     steps, _ = finished(tmp_path, task, damaged)
     assert steps[0] in (2, 4) and steps[-1] == 6
     store = ResultStore(tmp_path, "white", damaged.method, task)
-    store.forget()
+    store.clear()
     assert next(iter(store.fill(4))) == 0
 
 

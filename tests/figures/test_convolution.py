@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from latentfill.figures.curves import save, to_pixels
-from latentfill.figures.post import CONVOLUTION, FRACTIONAL, frames, still
+from latentfill.figures.post import CONVOLUTION, FRACTIONAL, draw_frame, frames
 
 
 def tensor(cells):
@@ -28,7 +28,7 @@ def test_the_fractionally_strided_one_is_torchs():
 
 @pytest.mark.parametrize("example", [CONVOLUTION, FRACTIONAL])
 def test_the_images_own_cells_are_told_from_the_zeros_put_there(example):
-    padded = example.padded()
+    padded = example.pad()
     own = [padded[i, j] for i, j in np.ndindex(padded.shape) if example.is_image(i, j)]
     np.testing.assert_array_equal(np.reshape(own, example.image.shape), example.image)
     assert padded.sum() == sum(own)
@@ -44,13 +44,13 @@ def test_every_frame_differs_from_the_one_before_but_the_last_stays():
 def test_nothing_is_cropped():
     for example in (CONVOLUTION, FRACTIONAL):
         for done in (1, example.output().size):
-            picture = to_pixels(still(example, done))
+            picture = to_pixels(draw_frame(example, done))
             border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
             assert (border == 255).all()
 
 
 def test_the_unhappy_word_is_not_used(tmp_path):
-    (path,) = save(still(FRACTIONAL, 13), tmp_path / "still", ("svg",))
+    (path,) = save(draw_frame(FRACTIONAL, 13), tmp_path / "still", ("svg",))
     text = path.read_text()
     assert "fractionally-strided" in text
     assert "deconvolution" not in text.lower()

@@ -9,7 +9,7 @@ from latentfill.figures.samples import (
     best,
     draw,
     enlarge,
-    forth_and_back,
+    ping_pong_frames,
     show,
     sweeps,
 )
@@ -70,7 +70,7 @@ def test_enlarging_repeats_pixels():
 def test_a_sweep_has_a_row_per_component_and_plays_forth_and_back():
     rows = sweeps(GAN, GAN.generator.prior.sample([0]), [1, 4, 2], 5, CPU)
     assert [len(row) for row in rows] == [5, 5, 5]
-    frames = list(forth_and_back(rows))
+    frames = list(ping_pong_frames(rows))
     assert len(frames) == 8
     np.testing.assert_array_equal(frames[1], frames[-1])
     np.testing.assert_array_equal(frames[3], frames[-3])

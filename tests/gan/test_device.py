@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from latentfill.device import bf16_pays, choose_device, choose_precision, has_bf16, made_by_intel
+from latentfill.device import bf16_pays, choose_device, choose_precision, has_bf16, is_intel
 from latentfill.errors import LatentfillError
 
 
@@ -41,7 +41,7 @@ def test_bf16_is_chosen_only_where_it_is_faster(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
-    monkeypatch.setattr("latentfill.device.made_by_intel", lambda: intel)
+    monkeypatch.setattr("latentfill.device.is_intel", lambda: intel)
     cpu = torch.device("cpu")
     assert bf16_pays(cpu) is pays
     assert choose_precision("auto", cpu) is (torch.bfloat16 if pays else torch.float32)
@@ -51,8 +51,8 @@ def test_bf16_is_chosen_only_where_it_is_faster(
 def test_the_maker_is_read_from_what_the_system_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = tmp_path / "cpuinfo"
     told.write_bytes(b"processor: 0\nvendor_id\t: GenuineIntel\nmodel name\t: \xff\n")
-    assert made_by_intel(told)
+    assert is_intel(told)
     told.write_text("vendor_id\t: AuthenticAMD\n")
-    assert not made_by_intel(told)
+    assert not is_intel(told)
     monkeypatch.setattr("platform.processor", lambda: "Intel64 Family 6 Model 85 Stepping 7, GenuineIntel")
-    assert made_by_intel(tmp_path / "none")
+    assert is_intel(tmp_path / "none")

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from latentfill import load
 from latentfill.cli.main import run
-from latentfill.cli.training import grown_once
+from latentfill.cli.training import grow_cached
 from latentfill.errors import ModelError
 from latentfill.gan import growing
 from latentfill.gan.checkpoint import build, build_residual_encoder, digest_weights, save
@@ -81,15 +81,15 @@ def test_networks_that_have_no_twin_are_refused() -> None:
 
 def test_it_grows_once_and_a_damaged_file_is_made_again(small: Gan, tmp_path: Path) -> None:
     told: list[int] = []
-    gan = grown_once(small, 128, 0, tmp_path, 2, lambda done, total: told.append(done))
+    gan = grow_cached(small, 128, 0, tmp_path, 2, lambda done, total: told.append(done))
     assert told == [1, 2]
-    again = grown_once(small, 128, 0, tmp_path, 2, lambda done, total: told.append(done))
+    again = grow_cached(small, 128, 0, tmp_path, 2, lambda done, total: told.append(done))
     assert told == [1, 2] and digest_weights(again.generator, again.encoder) == digest_weights(
         gan.generator, gan.encoder
     )
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:1000])
-    grown_once(small, 128, 0, tmp_path, 2, lambda done, total: told.append(done))
+    grow_cached(small, 128, 0, tmp_path, 2, lambda done, total: told.append(done))
     assert told == [1, 2, 1, 2]
 
 

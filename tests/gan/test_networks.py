@@ -9,7 +9,15 @@ from torch.nn import functional as F
 from latentfill.gan.checkpoint import build, build_networks, build_residual_encoder
 from latentfill.gan.fused import fuse
 from latentfill.gan.gan import NormalPrior
-from latentfill.gan.residual import Block, ResidualGenerator, Uncritical, double, halve, initialise, stage_maps
+from latentfill.gan.residual import (
+    Block,
+    ConstantDiscriminator,
+    ResidualGenerator,
+    double,
+    halve,
+    initialise,
+    stage_maps,
+)
 from latentfill.options import NetworkOptions, Scale, Size
 
 TINY = NetworkOptions(size=16, networks="residual", latent=6, prior="normal")
@@ -122,7 +130,7 @@ def test_larger_images_begin_narrower_so_that_none_costs_many_times_more() -> No
 
 def test_who_has_no_discriminator_calls_nothing_false() -> None:
     gan = build(NetworkOptions(size=8, networks="residual", critic=False))
-    assert isinstance(gan.discriminator, Uncritical)
+    assert isinstance(gan.discriminator, ConstantDiscriminator)
     images = noise(2, 3, 8, 8).requires_grad_()
     logits = gan.discriminator(images)
     assert logits.tolist() == [0, 0]

@@ -83,9 +83,9 @@ def test_exact_squares_are_copies():
     assert np.array_equal(crop, ASTRONAUT[200:264, 100:164])
     assert np.array_equal(placement.crop_hole(hole), 255 * hole[200:264, 100:164])
     values = crop + 0.3
-    assert np.array_equal(placement.back(values, Box(200, 100, 264, 164)), values.astype(np.float32))
-    assert np.array_equal(placement.back(values, Box(210, 120, 230, 160)), values[10:30, 20:60].astype(np.float32))
-    assert np.array_equal(placement.back(values, Box(199, 99, 265, 165))[1:-1, 1:-1], values.astype(np.float32))
+    assert np.array_equal(placement.uncrop(values, Box(200, 100, 264, 164)), values.astype(np.float32))
+    assert np.array_equal(placement.uncrop(values, Box(210, 120, 230, 160)), values[10:30, 20:60].astype(np.float32))
+    assert np.array_equal(placement.uncrop(values, Box(199, 99, 265, 165))[1:-1, 1:-1], values.astype(np.float32))
     assert not Placement.square(100.5, 200, 64, 64).exact and not placed(1, 100, 200, 1e-3).exact
 
 
@@ -162,7 +162,7 @@ def test_an_untouched_crop_gives_a_smooth_photo_back(scale):
     placement = placed(scale, 250, 40, 0.35, 0.15, 32)
     photo = picture(900, 1000, length)
     box = placement.box(900, 1000)
-    error = np.abs(placement.back(placement.crop(photo).astype(float), box) - photo[box.slices]).max(-1)
+    error = np.abs(placement.uncrop(placement.crop(photo).astype(float), box) - photo[box.slices]).max(-1)
     assert error[placement.depth(box) > 1].max() < 2 and error[placement.covers(box)].mean() < 0.7
 
 
@@ -170,7 +170,7 @@ def test_an_untouched_crop_gives_a_smooth_photo_back(scale):
 def test_a_crop_finer_than_the_photo_gives_any_photo_back(angle, shear):
     placement = placed(1 / 3, 215, 120, angle, shear)
     box = placement.box(512, 512)
-    error = np.abs(placement.back(placement.crop(ASTRONAUT).astype(float), box) - ASTRONAUT[box.slices]).max(-1)
+    error = np.abs(placement.uncrop(placement.crop(ASTRONAUT).astype(float), box) - ASTRONAUT[box.slices]).max(-1)
     assert error[placement.depth(box) > 6].max() < 1 and error[placement.covers(box)].max() < 3
 
 
@@ -185,21 +185,21 @@ def test_a_slope_stays_where_it_is(scale):
     u, v = centres(20, 20).T
     box = placement.box(260, 260)
     there = placement.to_crop(centres(*box.shape) + np.array([box.left, box.top])).reshape(*box.shape, 2)
-    back = placement.back(np.stack([u, v], -1).reshape(20, 20, 2), box)
+    back = placement.uncrop(np.stack([u, v], -1).reshape(20, 20, 2), box)
     np.testing.assert_allclose(back[placement.covers(box)], there[placement.covers(box)], atol=0.08)
 
 
 def test_far_enlarged_no_grid_of_pixels_shows():
     stripes = np.zeros((64, 64, 1)) + (np.arange(64) % 2 * 40 + 100)[:, None]
-    assert np.ptp(placed(12, 0, 0).back(stripes, Box(100, 100, 600, 600))) < 1
-    assert np.ptp(placed(1.5, 0, 0).back(stripes, Box(20, 20, 60, 60))) > 30
+    assert np.ptp(placed(12, 0, 0).uncrop(stripes, Box(100, 100, 600, 600))) < 1
+    assert np.ptp(placed(1.5, 0, 0).uncrop(stripes, Box(20, 20, 60, 60))) > 30
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 200])
 def test_squares_of_any_size_come_and_go(size):
     placement = placed(64 / size, 230, 100, 0.1, 0, size)
     crop = placement.crop(ASTRONAUT)
-    back = placement.back(crop.astype(float), placement.box(512, 512))
+    back = placement.uncrop(crop.astype(float), placement.box(512, 512))
     covered = placement.covers(placement.box(512, 512))
     assert crop.shape == (size, size, 3)
     assert abs(back[covered].mean() - crop.mean()) < 8

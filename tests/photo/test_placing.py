@@ -5,12 +5,12 @@ from PIL import Image
 
 from latentfill.faces.placement import Placement
 from latentfill.options import Alignment
-from latentfill.photo.locate import find_faces, seen_by, upright
+from latentfill.photo.locate import covered_share, find_faces, place_upright
 
 ASTRONAUT = np.asarray(skimage.data.astronaut())
 FACE = Alignment()
 LANDMARKS = np.array([[212.5, 104.5], [237.5, 106.5], [222.5, 156.5]])
-TRUE = upright(LANDMARKS, 64, FACE)
+TRUE = place_upright(LANDMARKS, 64, FACE)
 
 
 def ellipse(shape, x, y, across, down):
@@ -64,7 +64,7 @@ def test_of_two_faces_the_one_that_the_hole_touches_is_placed():
     hole = ellipse((300, 700), 224 - 80 + 400, 130, 15, 15)
     found = find_faces(two_faces(), hole, hole, 64, FACE)
     assert len(found.placements) == 1 and found.elsewhere == 1
-    assert off(found.placements[0], upright(LANDMARKS + np.array([320, 0]), 64, FACE)) < 2
+    assert off(found.placements[0], place_upright(LANDMARKS + np.array([320, 0]), 64, FACE)) < 2
 
 
 def test_a_hole_over_two_faces_has_both():
@@ -72,7 +72,7 @@ def test_a_hole_over_two_faces_has_both():
     hole[125:135, 100:600] = 255
     found = find_faces(two_faces(), hole, hole, 64, FACE)
     assert len(found.placements) == 2 and found.elsewhere == 0
-    assert 0.2 < seen_by(found.placements, hole) < 0.5
+    assert 0.2 < covered_share(found.placements, hole) < 0.5
 
 
 def test_a_hole_over_none_has_none_but_knows_of_them():
@@ -93,7 +93,7 @@ def test_a_face_in_a_large_photo_is_found_in_its_coordinates():
     large = np.asarray(Image.fromarray(ASTRONAUT).resize((3072, 3072), Image.Resampling.BICUBIC))
     hole = ellipse((3072, 3072), 224 * 6, 140 * 6, 90, 90)
     found = find_faces(large, hole, hole, 64, FACE)
-    assert off(found.placements[0], upright(LANDMARKS * 6, 64, FACE)) < 2
+    assert off(found.placements[0], place_upright(LANDMARKS * 6, 64, FACE)) < 2
 
 
 def test_a_small_face_in_a_large_photo_is_found_near_the_hole():
@@ -102,22 +102,26 @@ def test_a_small_face_in_a_large_photo_is_found_near_the_hole():
     large[1500:1884, 2500:2884] = small
     hole = ellipse((3000, 4000), 2500 + 224 * 0.75, 1500 + 150 * 0.75, 14, 10)
     found = find_faces(blanked(large, hole), hole, hole, 64, FACE)
-    assert off(found.placements[0], upright(LANDMARKS * 0.75 + (2500, 1500), 64, FACE)) < 6
+    assert off(found.placements[0], place_upright(LANDMARKS * 0.75 + (2500, 1500), 64, FACE)) < 6
 
 
 def test_the_share_that_squares_see_is_counted_once():
     hole = np.full((10, 20), 255, np.uint8)
     left, middle = Placement.square(0.0, 0.0, 10.0, 8), Placement.square(5.0, 0.0, 10.0, 8)
-    assert seen_by([left], hole) == 0.5 and seen_by([left, middle], hole) == 0.75 and seen_by([], hole) == 0
-    assert seen_by([left], np.zeros((10, 20), np.uint8)) == 0
+    assert (
+        covered_share([left], hole) == 0.5
+        and covered_share([left, middle], hole) == 0.75
+        and covered_share([], hole) == 0
+    )
+    assert covered_share([left], np.zeros((10, 20), np.uint8)) == 0
 
 
 def test_landmarks_that_would_shear_a_face_do_not():
     sheared = LANDMARKS + np.array([(0, 0), (0, 0), (40, 0)])
-    linear = np.array(upright(sheared, 64, FACE).matrix)[:, :2]
+    linear = np.array(place_upright(sheared, 64, FACE).matrix)[:, :2]
     assert np.allclose(linear @ linear.T, np.eye(2) * np.linalg.det(linear))
     template = np.array([[0.363785, 0.177947], [0.618963, 0.172778], [0.500204, 0.750584]]) * 64 + 0.25
-    assert np.allclose(upright(LANDMARKS, 64, FACE).to_crop(LANDMARKS), template, atol=0.01)
+    assert np.allclose(place_upright(LANDMARKS, 64, FACE).to_crop(LANDMARKS), template, atol=0.01)
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
@@ -130,7 +134,7 @@ def test_a_face_in_a_photo_on_its_side_is_found_where_it_is(quarters):
     for i in range(quarters):
         points = np.stack([points[:, 1], (400 if i % 2 else 360) - points[:, 0]], 1)
     assert found.turned == 90 * quarters and len(found.placements) == 1
-    assert off(found.placements[0], upright(points, 64, FACE)) < 6
+    assert off(found.placements[0], place_upright(points, 64, FACE)) < 6
 
 
 def test_an_upright_face_is_not_turned():

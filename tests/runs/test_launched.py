@@ -36,7 +36,7 @@ def words(data: str, folder: Path, images: str) -> list[str]:
 
 
 def newest(folder: Path) -> int:
-    return max((int(path.stem) for path in checkpoints.listed(folder / "checkpoints")), default=0)
+    return max((int(path.stem) for path in checkpoints.list_checkpoints(folder / "checkpoints")), default=0)
 
 
 def beyond(images: int, folder: Path, process: "subprocess.Popen[Any]") -> None:
@@ -63,7 +63,7 @@ def test_a_lost_worker_costs_little_and_a_signal_nothing(pictures: Path, tmp_pat
     try:
         beyond(8, folder, process)
         os.kill(children(process.pid)[0], signal.SIGKILL)
-        last = checkpoints.listed(folder / "checkpoints")[0]
+        last = checkpoints.list_checkpoints(folder / "checkpoints")[0]
         os.truncate(last, last.stat().st_size // 2)  # as a machine does that loses power
         seen = newest(folder)
         beyond(seen, folder, process)
@@ -77,7 +77,7 @@ def test_a_lost_worker_costs_little_and_a_signal_nothing(pictures: Path, tmp_pat
     assert f"{last.name} cannot be read and is passed over" in text
     assert f"training continues at {seen - 8:,} images" in text
     assert text.count("Stopped and saved") == 1
-    state, broken = checkpoints.newest(folder / "checkpoints")
+    state, broken = checkpoints.read_newest(folder / "checkpoints")
     assert state and state["images_seen"] > seen and not broken
 
 
@@ -89,7 +89,7 @@ def test_ray_trains_what_one_process_does(pictures: Path, tmp_path: Path, capsys
     assert run(command) == 0
     told = capsys.readouterr()
     assert told.err.count("2 processes, 2 images of a batch each") == 1
-    states = [checkpoints.newest(tmp_path / name / "checkpoints")[0] for name in ("one", "ray")]
+    states = [checkpoints.read_newest(tmp_path / name / "checkpoints")[0] for name in ("one", "ray")]
     assert states[0] and states[1]
     for name, weights in states[0]["generator"].items():
         torch.testing.assert_close(states[1]["generator"][name], weights, atol=1e-5, rtol=1e-4)

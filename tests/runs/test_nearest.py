@@ -20,6 +20,6 @@ def test_a_copy_is_found_mirrored_too_and_shown_as_the_sample_is() -> None:
 def test_unseen_pictures_tell_what_is_usual_and_without_any_training_pictures_but_for_themselves() -> None:
     near = Neighbours(DATA)
     unseen = torch.zeros(8, 3, 8, 8)
-    assert torch.allclose(near.usual(unseen, 8), near.nearest(unseen).distances)
-    own = near.usual(None, 10)
+    assert torch.allclose(near.usual_distance(unseen, 8), near.nearest(unseen).distances)
+    own = near.usual_distance(None, 10)
     assert len(own) == 10 and bool((own > 0.3).all()) and bool(own.isfinite().all())

@@ -102,7 +102,7 @@ def test_samples_are_shown_over_their_nearest_training_pictures(tmp_path: Path) 
 def test_scoring_leaves_the_training_as_it_is(tmp_path: Path, equal: Any) -> None:
     go(tmp_path / "scored", Scorer(1.0, 2.0, 3.0))
     list(train(DATA, tmp_path / "not", NETWORK, TRAIN, replace(RUN, score_every=0), held_out=16))
-    states = [checkpoints.newest(tmp_path / name / "checkpoints")[0] for name in ("scored", "not")]
+    states = [checkpoints.read_newest(tmp_path / name / "checkpoints")[0] for name in ("scored", "not")]
     assert equal(*states) and not (tmp_path / "not" / "best.safetensors").exists()
 
 

@@ -86,7 +86,7 @@ def test_a_run_in_two_processes_writes_what_one_writes(tmp_path: Path, both: Bot
         assert ours.split(",")[0] == theirs.split(",")[0]
     values = [[float(x) for x in row[-1].split(",")[:5]] for row in rows]
     assert values[0] == pytest.approx(values[1], abs=1e-4)
-    states = [checkpoints.newest(tmp_path / name / "checkpoints")[0] for name in ("one", "two")]
+    states = [checkpoints.read_newest(tmp_path / name / "checkpoints")[0] for name in ("one", "two")]
     assert states[0] and states[1] and states[0].keys() == states[1].keys()
 
 
@@ -101,7 +101,7 @@ def test_when_the_leader_goes_back_all_do_with_the_same_settings(tmp_path: Path,
 def test_who_wishes_to_stop_stops_all_after_the_same_batch(tmp_path: Path, both: Both) -> None:
     first, second = both(go, tmp_path, "wish")
     assert first["images"] == second["images"] == 20
-    state, broken = checkpoints.newest(tmp_path / "checkpoints")
+    state, broken = checkpoints.read_newest(tmp_path / "checkpoints")
     assert state and state["images_seen"] == 20 and not broken
     first, second = both(go, tmp_path)
     assert first["images"] == 40 and np.array_equal(first["weights"], second["weights"])

@@ -47,7 +47,7 @@ def told(folder: Path) -> list[dict[str, Any]]:
 
 
 def state(folder: Path) -> dict[str, Any]:
-    found, _ = checkpoints.newest(folder / "checkpoints")
+    found, _ = checkpoints.read_newest(folder / "checkpoints")
     assert found
     return found
 
@@ -147,19 +147,23 @@ def test_another_learning_rate_is_tried_as_if_nothing_had_been(tmp_path: Path, m
 def test_penalties_in_use_are_doubled_and_numbers_cost_precision_first() -> None:
     watch = Watchdog(replace(TRAIN, r1=0.5, precision="bf16"), RUN, None)
     sign = watchdog.Symptom("collapse", "", 0.0, 0.1)
-    assert watch.answer(sign, exact=False) == "the learning rate is halved to 0.0001, r1 doubled"
-    assert (watch.changed.learning_rate, watch.changed.r1, watch.changed.r2) == (1e-4, 1.0, 0.0)
-    assert watch.answer(replace(sign, trouble="numbers"), exact=False) == "layers compute in float32"
-    assert (watch.changed.precision, watch.changed.learning_rate) == ("fp32", 1e-4)
-    assert watch.answer(replace(sign, trouble="numbers"), exact=True).startswith("the learning rate is halved")
+    assert watch.adjust(sign, exact=False) == "the learning rate is halved to 0.0001, r1 doubled"
+    assert (watch.options_in_force.learning_rate, watch.options_in_force.r1, watch.options_in_force.r2) == (
+        1e-4,
+        1.0,
+        0.0,
+    )
+    assert watch.adjust(replace(sign, trouble="numbers"), exact=False) == "layers compute in float32"
+    assert (watch.options_in_force.precision, watch.options_in_force.learning_rate) == ("fp32", 1e-4)
+    assert watch.adjust(replace(sign, trouble="numbers"), exact=True).startswith("the learning rate is halved")
 
 
 def test_a_rate_by_the_length_of_the_training_is_halved_too() -> None:
     watch = Watchdog(replace(TRAIN, learning_rate=0.0, images_seen=300_000), RUN, None)
-    assert watch.changed.learning_rate == 0.0 and watch.changed.rate == pytest.approx(8e-4)
+    assert watch.options_in_force.learning_rate == 0.0 and watch.options_in_force.rate == pytest.approx(8e-4)
     sign = watchdog.Symptom("saturation", "", 0.0, 0.1)
-    assert watch.answer(sign, exact=False) == "the learning rate is halved to 0.0004"
-    assert watch.changed.rate == pytest.approx(4e-4)
+    assert watch.adjust(sign, exact=False) == "the learning rate is halved to 0.0004"
+    assert watch.options_in_force.rate == pytest.approx(4e-4)
 
 
 def test_the_good_checkpoint_stays_while_something_is_suspected(
@@ -171,7 +175,10 @@ def test_the_good_checkpoint_stays_while_something_is_suspected(
     for step in steps:
         if step.images_seen == 40:
             break
-    assert [path.stem for path in checkpoints.listed(tmp_path / "checkpoints")] == ["0000000040", "0000000016"]
+    assert [path.stem for path in checkpoints.list_checkpoints(tmp_path / "checkpoints")] == [
+        "0000000040",
+        "0000000016",
+    ]
     steps.close()  # type: ignore[attr-defined]
     go(tmp_path)
     assert told(tmp_path)[0]["done"].startswith("back to 16 images")
@@ -207,13 +214,15 @@ def test_unwatched_it_goes_on_and_remembers_nothing(tmp_path: Path, monkeypatch:
 def test_other_sheets_are_no_samples() -> None:
     one = torch.zeros(8, 3, 8, 8)
     watch = Watchdog(TRAIN, RUN, torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
-    assert [watch.look(seen, {"-completed": one}) for seen in (4, 8, 12)] == [None] * 3
-    assert [watch.look(seen, {"-raw": one}) for seen in (4, 8)][1] is not None
+    assert [watch.check(seen, {"-completed": one}) for seen in (4, 8, 12)] == [None] * 3
+    assert [watch.check(seen, {"-raw": one}) for seen in (4, 8)][1] is not None
 
 
 def test_a_good_checkpoint_is_one_of_the_schedule_if_there_is_any() -> None:
     watch = Watchdog(TRAIN, replace(RUN, checkpoint_every=10), None)
     watch.restart(24)
-    assert watch.good([24, 20, 12, 28], step=4) == 20  # 12 was due too, 24 is where somebody stopped, 28 is suspect
-    assert watch.good([24, 28], step=4) == 24 and watch.good([28], step=4) is None
-    assert watch.good([28], step=4, trouble="numbers") == 28
+    assert (
+        watch.choose_checkpoint([24, 20, 12, 28], step=4) == 20
+    )  # 12 was due too, 24 is where somebody stopped, 28 is suspect
+    assert watch.choose_checkpoint([24, 28], step=4) == 24 and watch.choose_checkpoint([28], step=4) is None
+    assert watch.choose_checkpoint([28], step=4, trouble="numbers") == 28

@@ -36,7 +36,7 @@ def test_one_command_gives_a_model_with_a_completer_of_its_finished_game(tmp_pat
     told = go(tmp_path)
     assert [seen for seen, _, _ in told] == list(range(4, 65, 4)) and {total for _, total, _ in told[12:]} == {64}
     made, own = (checkpoint.load(at / "model.safetensors") for at in (tmp_path, tmp_path / "completer-48"))
-    game, completer = (checkpoints.newest(at / "checkpoints")[0] for at in (tmp_path, tmp_path / "completer-48"))
+    game, completer = (checkpoints.read_newest(at / "checkpoints")[0] for at in (tmp_path, tmp_path / "completer-48"))
     assert game and completer and game["images_seen"] == 48 and completer["images_seen"] == 16
     assert made.completer and made.encoder is None and own.completer
     for name, tensor in cast(nn.Module, made.generator).state_dict().items():
@@ -57,7 +57,7 @@ def test_it_begins_with_the_encoder_that_learnt_before_the_game(
 
     monkeypatch.setattr(after, "train_completer", lambda *given: (step for step in watch(*given)))
     go(tmp_path)
-    state = checkpoints.newest(tmp_path / "checkpoints")[0]
+    state = checkpoints.read_newest(tmp_path / "checkpoints")[0]
     assert state and begun[0].encoder is None
     own = begun[0].completer.encoder.state_dict()
     assert all(torch.equal(t, state["averaged_encoder"][name]) for name, t in own.items())
@@ -73,7 +73,7 @@ def test_stopped_anywhere_and_continued_is_as_never_stopped(
     assert (checkpoint.load(stopped / "model.safetensors").completer is not None) == (batches > 12)
     assert go(stopped)[0][2] == 4 * batches
     for part in (".", "completer-48"):
-        assert equal(*(checkpoints.newest(at / part / "checkpoints")[0] for at in (straight, stopped)))
+        assert equal(*(checkpoints.read_newest(at / part / "checkpoints")[0] for at in (straight, stopped)))
     assert checkpoint.have_same_weights(straight / "model.safetensors", stopped / "model.safetensors")
     assert go(stopped) == []
 

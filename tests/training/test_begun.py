@@ -11,7 +11,7 @@ import torch
 from latentfill.gan.checkpoint import build_networks, build_residual_encoder
 from latentfill.gan.completer import build_completer
 from latentfill.gan.gan import Gan
-from latentfill.gan.residual import Uncritical
+from latentfill.gan.residual import ConstantDiscriminator
 from latentfill.options import GAN_PRESETS, NetworkOptions, RunOptions
 from latentfill.runs.data import Dataset
 from latentfill.training.gan import BEGUN_RATE, load_weights, train
@@ -26,7 +26,9 @@ DATA = Dataset(PIXELS, [str(i) for i in range(20)], [])
 def model(*, critic: bool = True, played: bool = True) -> Gan:
     generator, discriminator = build_networks(NETWORK, 5)
     about = {"images_seen": 7} if played else {}
-    return Gan(generator, discriminator if critic else Uncritical(), NETWORK, about, build_residual_encoder(NETWORK))
+    return Gan(
+        generator, discriminator if critic else ConstantDiscriminator(), NETWORK, about, build_residual_encoder(NETWORK)
+    )
 
 
 @pytest.mark.parametrize(("begin", "rate", "redraws", "highest"), [

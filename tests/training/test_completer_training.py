@@ -50,7 +50,7 @@ def real(i: int) -> Tensor:
 
 
 def state(folder: Path) -> dict[str, Any]:
-    found, _ = checkpoints.newest(folder / "checkpoints")
+    found, _ = checkpoints.read_newest(folder / "checkpoints")
     assert found
     return found
 

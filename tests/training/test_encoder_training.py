@@ -64,7 +64,7 @@ def context(folder: Path, options: TrainOptions = TRAIN, run: RunOptions = RUN, 
 
 
 def state(folder: Path) -> dict[str, Any]:
-    found, _ = checkpoints.newest(folder / "checkpoints")
+    found, _ = checkpoints.read_newest(folder / "checkpoints")
     assert found
     return found
 

@@ -46,7 +46,7 @@ for progress in train(data, Path(sys.argv[1]), {NETWORK!r}, {TRAIN!r}, {RUN!r}):
 def finish(folder: Path, images: int) -> dict[str, Any]:
     for _ in train(DATA, folder, NETWORK, replace(TRAIN, images_seen=images), RUN):
         pass
-    state, broken = checkpoints.newest(folder / "checkpoints")
+    state, broken = checkpoints.read_newest(folder / "checkpoints")
     assert state and not broken
     return state
 
@@ -74,7 +74,7 @@ def test_a_killed_training_goes_on_to_the_bit(tmp_path: Path, monkeypatch: pytes
         os.kill(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         process.stdout.close()
-        state, broken = checkpoints.newest(folder / "checkpoints")
+        state, broken = checkpoints.read_newest(folder / "checkpoints")
         assert state and not broken
         seen = state["images_seen"]
         assert seen >= kill_at

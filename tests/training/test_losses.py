@@ -2,7 +2,7 @@
 
 import torch
 
-from latentfill.training.losses import LOSSES, mistaken_for_fake, mistaken_for_real
+from latentfill.training.losses import LOSSES, fake_loss, real_loss
 
 REAL, FAKE = torch.tensor([-2.0, 0.0, 3.0], dtype=torch.float64), torch.tensor([1.0, -4.0, 0.5], dtype=torch.float64)
 
@@ -15,13 +15,13 @@ def test_non_saturating_is_the_posts_cross_entropy() -> None:
 
 
 def test_its_two_halves_add_up() -> None:
-    halves = mistaken_for_fake(REAL) + mistaken_for_real(FAKE)
+    halves = real_loss(REAL) + fake_loss(FAKE)
     torch.testing.assert_close(halves, LOSSES["non-saturating"].discriminator(REAL, FAKE))
 
 
 def test_sure_logits_cost_what_they_are_and_never_infinity() -> None:
     sure = torch.tensor([1000.0])
-    assert mistaken_for_real(sure).item() == 1000.0 and mistaken_for_real(-sure).item() == 0.0
+    assert fake_loss(sure).item() == 1000.0 and fake_loss(-sure).item() == 0.0
 
 
 def test_minimax_is_the_games_own_formula() -> None:

@@ -45,7 +45,7 @@ def go(folder: Path, images: int = 48, data: Dataset = DATA, run: RunOptions = R
 
 
 def state(folder: Path) -> dict[str, Any]:
-    found, _ = checkpoints.newest(folder / "checkpoints")
+    found, _ = checkpoints.read_newest(folder / "checkpoints")
     assert found
     return found
 
@@ -192,7 +192,7 @@ def test_what_killed_processes_left_is_swept(tmp_path: Path) -> None:
 def test_a_checkpoint_cut_in_half_is_passed_over_said_and_made_up_for(tmp_path: Path, equal: Any) -> None:
     go(tmp_path / "straight")
     go(tmp_path / "cut", 24, run=replace(RUN, checkpoint_every=12))
-    newest, older = checkpoints.listed(tmp_path / "cut" / "checkpoints")
+    newest, older = checkpoints.list_checkpoints(tmp_path / "cut" / "checkpoints")
     newest.write_bytes(newest.read_bytes()[:5000])
     told = go(tmp_path / "cut")
     assert told[0].resumed_from == 12 and told[0].broken == (newest,) and newest.name > older.name
@@ -201,7 +201,7 @@ def test_a_checkpoint_cut_in_half_is_passed_over_said_and_made_up_for(tmp_path: 
 
 def test_with_all_checkpoints_broken_nothing_is_overwritten(tmp_path: Path) -> None:
     go(tmp_path, 12)
-    (path,) = checkpoints.listed(tmp_path / "checkpoints")
+    (path,) = checkpoints.list_checkpoints(tmp_path / "checkpoints")
     path.write_bytes(b"half")
     with pytest.raises(RunError, match="none of the checkpoints can be read"):
         go(tmp_path)
@@ -353,7 +353,7 @@ def test_a_run_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
 
 def test_options_may_change_until_something_was_learnt(tmp_path: Path) -> None:
     go(tmp_path, 4)
-    for path in checkpoints.listed(tmp_path / "checkpoints"):
+    for path in checkpoints.list_checkpoints(tmp_path / "checkpoints"):
         path.unlink()
     told = list(train(DATA, tmp_path, replace(NETWORK, base=3), replace(TRAIN, images_seen=4), RUN))
     assert told[0].resumed_from == 0
@@ -401,5 +401,5 @@ def test_a_model_file_says_how_its_pictures_were_aligned_if_they_were(tmp_path: 
 
 def test_only_so_many_checkpoints_are_kept(tmp_path: Path) -> None:
     go(tmp_path, 24, run=replace(RUN, checkpoint_every=4, keep_checkpoints=3))
-    names = [path.stem for path in checkpoints.listed(tmp_path / "checkpoints")]
+    names = [path.stem for path in checkpoints.list_checkpoints(tmp_path / "checkpoints")]
     assert names == ["0000000024", "0000000020", "0000000016"]

@@ -11,7 +11,7 @@ import torch
 
 from latentfill.errors import LatentfillError, RunError
 from latentfill.gan.checkpoint import build_networks, build_residual_encoder, load
-from latentfill.gan.residual import Uncritical
+from latentfill.gan.residual import ConstantDiscriminator
 from latentfill.options import GAN_PRESETS, TRAIN_KINDS, NetworkOptions, RunOptions
 from latentfill.runs import checkpoints
 from latentfill.runs.data import Dataset
@@ -37,7 +37,7 @@ def go(folder: Path, images: int = 48, **options: Any) -> None:
 def test_it_learns_to_redraw_what_it_sees_and_what_it_does_not(tmp_path: Path) -> None:
     go(tmp_path, 3200, learning_rate=4e-3, batch_size=16)
     gan = load(tmp_path / "model.safetensors")
-    assert isinstance(gan.discriminator, Uncritical) and gan.encoder is not None
+    assert isinstance(gan.discriminator, ConstantDiscriminator) and gan.encoder is not None
     images = torch.linspace(-0.7, 0.7, 5)[:, None, None, None].expand(5, 3, 8, 8)
     known = torch.ones(5, 1, 8, 8)
     known[:, :, :4] = 0
@@ -63,7 +63,7 @@ def test_the_posts_generator_with_batch_norm_can_be_one_too(tmp_path: Path) -> N
     options = replace(TRAIN, images_seen=2400, batch_size=32, learning_rate=4e-3)
     list(train_vae(shades(), tmp_path, network, options, RUN))
     gan = load(tmp_path / "model.safetensors")
-    assert gan.encoder and isinstance(gan.discriminator, Uncritical)
+    assert gan.encoder and isinstance(gan.discriminator, ConstantDiscriminator)
     images = torch.linspace(-0.7, 0.7, 5)[:, None, None, None].expand(5, 3, 8, 8)
     error = (gan.generator(gan.encoder(images, torch.ones(5, 1, 8, 8))) - images).abs().mean()
     assert error < 0.2
@@ -95,7 +95,7 @@ def test_resumed_it_is_as_if_never_interrupted(tmp_path: Path, equal: Callable[[
     for images in (12, 28, 48):  # the rate does not fall before the end of each
         go(tmp_path / "parts", images, decay=0.0)
     go(tmp_path / "whole", decay=0.0)
-    states = [checkpoints.newest(tmp_path / name / "checkpoints")[0] for name in ("parts", "whole", "straight")]
+    states = [checkpoints.read_newest(tmp_path / name / "checkpoints")[0] for name in ("parts", "whole", "straight")]
     assert equal(states[0], states[1]) and not equal(states[1], states[2])
 
 

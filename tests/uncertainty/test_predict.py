@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentfill.batch.calibrate import draw_tasks, draw_test_hole, gather
+from latentfill.batch.calibrate import draw_tasks, draw_test_hole, gather_evidence
 from latentfill.completion.complete import complete
 from latentfill.completion.operators import parse_operator
 from latentfill.gan import checkpoint as building
@@ -28,7 +28,7 @@ def gan():
     encoder = building.build_encoder(network, 4, 8).requires_grad_(False).eval()
     gan = replace(building.build(network), encoder=encoder)
     pictures = draw(80)
-    found = [evidence for _, evidence in gather(gan, pictures, draw_tasks(80, 5, SIZE), OPTIONS)]
+    found = [evidence for _, evidence in gather_evidence(gan, pictures, draw_tasks(80, 5, SIZE), OPTIONS)]
     return replace(gan, about=write_calibrations(gan, {"fast": calibrate(join_evidence(found), OPTIONS)}))
 
 

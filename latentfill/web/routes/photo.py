@@ -16,7 +16,7 @@ from ...faces.detector import detect_faces
 from ...images.hole_pictures import DrawnHole, interpret_alpha
 from ...images.photos import Original, encode
 from ...photo.crop import alignment_of
-from ...photo.locate import find_turned, upright
+from ...photo.locate import find_turned, place_upright
 from ..engine import ServerState, State
 from ..errors import RequestError
 from ..events import data_url, outline, png_url
@@ -90,7 +90,7 @@ def find_faces(state: State, form: FacesForm, slot: QueueSlot) -> dict[str, Any]
     if alignment is not None and not found:
         found, _ = find_turned(pixels, np.zeros(pixels.shape[:2], np.uint8), alignment.landmarks)
     squares = [
-        {"outline": outline(upright(face.points, gan.network.size, alignment)), "score": round(face.score, 3)}
+        {"outline": outline(place_upright(face.points, gan.network.size, alignment)), "score": round(face.score, 3)}
         for face in found
         if alignment is not None
     ]
