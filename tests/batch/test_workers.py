@@ -91,13 +91,13 @@ def test_the_second_signal_is_not_held_back():
 
 PARENT = """
 import sys
-from latentfill.batch.workers import share_out
+from latentfill.batch.workers import run_in_pool
 from latentfill.stopping import stoppable
 tasks = ["__import__('time').sleep(0.2) or __import__('os').getpid()"] * 2
 undone = "import time\\ntry:\\n while True: time.sleep(0.01)\\nfinally:\\n open(%r, 'w').close()" % sys.argv[1]
 tasks += ["all(True for _ in iter(int, 1))", f"exec({undone!r})"]
 with stoppable():
-    for _, pid in share_out(eval, tasks, 2):
+    for _, pid in run_in_pool(eval, tasks, 2):
         print(pid, flush=True)
 """
 

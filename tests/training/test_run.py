@@ -150,7 +150,7 @@ def test_an_error_between_two_steps_saves_exactly_once(tmp_path: Path, monkeypat
 def test_a_step_torn_apart_is_not_saved_and_the_rest_is_to_the_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    after = GanTrainer._after
+    after = GanTrainer._finish
 
     def torn(self: GanTrainer, *told: Any) -> Any:
         if self.images_seen == 8:
@@ -159,7 +159,7 @@ def test_a_step_torn_apart_is_not_saved_and_the_rest_is_to_the_bit(
 
     go(tmp_path / "straight")
     with monkeypatch.context() as patch:
-        patch.setattr(GanTrainer, "_after", torn)
+        patch.setattr(GanTrainer, "_finish", torn)
         with pytest.raises(KeyboardInterrupt):
             go(tmp_path / "torn", average_half_life=0, run=replace(RUN, checkpoint_every=8))
     assert state(tmp_path / "torn")["images_seen"] == 8
@@ -225,7 +225,7 @@ def test_what_is_no_longer_a_number_stops_the_training_and_is_never_saved(
 
 
 def test_weights_are_looked_at_before_they_are_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    after = GanTrainer._after
+    after = GanTrainer._finish
 
     def ruin(self: GanTrainer, *told: Any) -> Any:
         values = after(self, *told)
@@ -234,7 +234,7 @@ def test_weights_are_looked_at_before_they_are_saved(tmp_path: Path, monkeypatch
         return values
 
     go(tmp_path, 12)
-    monkeypatch.setattr(GanTrainer, "_after", ruin)
+    monkeypatch.setattr(GanTrainer, "_finish", ruin)
     with pytest.raises(RunError, match="broke down near 24 images"):
         go(tmp_path, run=replace(ALONE, checkpoint_every=24))
     assert state(tmp_path)["images_seen"] == 12
