@@ -239,6 +239,14 @@ class DecodeForm(Fields):
     """JSON [width, height] of the photo that the hole is for"""
 
 
+@final
+class SelectForm(Fields):
+    """A photo, and an object in it."""
+
+    photo: bytes = Field(description=f"the picture: {READ}")
+    hole: bytes = Field(description="a picture of the same size, white where someone has painted over the object")
+
+
 class CompleteForm(Fields):
     """A photo, and what of it is to be found."""
 

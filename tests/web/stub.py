@@ -43,6 +43,7 @@ class Stub:
     pause: float = 0.02  # seconds between two steps
     slow: float = 0.0  # seconds that samples of the first model take
     faces: bool = True
+    nothing: bool = False  # no object is found
     max_pixels: int = 1_000_000
     asked: list[dict[str, Any]] = field(default_factory=list)
     left: threading.Event = field(default_factory=threading.Event)  # a client has gone before the end
@@ -91,6 +92,13 @@ def create(stub: Stub) -> FastAPI:
         photo, _, _ = await question(request)
         height, width = photo.shape[:2]
         return {"size": [width, height], "faces": [{"outline": outline(photo), "score": 1.0}] if stub.faces else []}
+
+    @app.post("/api/v1/select")
+    async def select(request: Request) -> Response:
+        _, hole, _ = await question(request)
+        if stub.nothing:
+            return JSONResponse({"error": "no object stands out there", "cure": "Paint more of it."}, 422)
+        return JSONResponse({"size": [*hole.shape[::-1]], "hole": data_url(box_of(hole))})
 
     @app.post("/api/v1/complete/stream")
     async def stream(request: Request) -> Response:
@@ -179,6 +187,14 @@ def outline(photo: np.ndarray) -> list[list[float]]:
     """The middle half of a photo."""
     height, width = photo.shape[:2]
     return [[x * width, y * height] for x, y in ((0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75))]
+
+
+def box_of(hole: np.ndarray) -> np.ndarray:
+    """The box around a stroke, for the outline of an object: uint8, 255 in it."""
+    rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
+    box = np.zeros(hole.shape, np.uint8)
+    box[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = 255
+    return box
 
 
 def filled(photo: np.ndarray, hole: np.ndarray, more: int) -> np.ndarray:

@@ -224,6 +224,27 @@ def hole_of(page):
     return saved[..., 0] > 0
 
 
+def test_an_object_is_selected_by_a_stroke_as_one_step(page, stub):
+    from .stub import box_of
+
+    open_photo(page)
+    page.locator("#hole-menu summary").click()
+    select = page.get_by_role("button", name="Select object", exact=True)
+    expecting(select).to_be_disabled()
+    stroke(page, (20, 20), (50, 50))
+    before = hole_of(page)
+    select.click()
+    expecting(page.locator("#said")).to_have_text("The object is selected.")
+    assert np.array_equal(hole_of(page), box_of(before) > 0)
+    page.keyboard.press("Control+z")
+    assert np.array_equal(hole_of(page), before)
+    stub.of.nothing = True
+    page.keyboard.press("s")
+    expecting(page.locator("#notice")).to_contain_text("No object stands out there. Paint more of it.")
+    expecting(select).to_be_enabled()
+    assert np.array_equal(hole_of(page), before)
+
+
 def test_a_photo_is_opened_painted_completed_and_downloaded(page, stub):
     original = photo()
     open_photo(page, original)

@@ -225,8 +225,8 @@ export class Completing {
     $("run-words").textContent = running ? "Stop" : this.results.any ? "Complete again" : "Complete";
     $("undo").disabled = running || !painting?.canUndo;
     $("redo").disabled = running || !painting?.canRedo;
-    for (const id of ["clear", "invert", "load-hole"]) $(id).disabled = running;
-    $("clear").disabled ||= empty;
+    for (const id of ["clear", "invert", "load-hole", "select"]) $(id).disabled = running;
+    for (const id of ["clear", "select"]) $(id).disabled ||= empty;
     $("save-hole").disabled = empty;
     $("open").disabled = running;
     const scene = { photo: this.#photo, hole: painting?.hole, faces: this.stage.faces, faceless: this.#faceless };

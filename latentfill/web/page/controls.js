@@ -16,6 +16,7 @@ export function connect(completing, changed) {
     peek: () => completing.peek(),
     "load-hole": () => $("hole-file").click(),
     "save-hole": () => completing.holes.save(),
+    select: () => completing.holes.select(),
     download: () => completing.download(),
     gif: () => completing.saveAnimation(),
     "go-on": () => completing.goOn(),

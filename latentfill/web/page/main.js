@@ -100,6 +100,7 @@ function shortcuts() {
     ["Ctrl+Shift+z Ctrl+y", "redo", change("redo")],
     ["Delete Backspace", "clear the hole", change("clear")],
     ["i", "invert the hole", change("invert")],
+    ["s", "select the object that is painted over", onStage(() => completing.holes.select())],
     ["p", "show or hide the hole", onStage(() => completing.peek())],
     ["+ =", "zoom in; Ctrl and the wheel do it, too", onStage(() => completing.zoom(1.4))],
     ["-", "zoom out", onStage(() => completing.zoom(1 / 1.4))],

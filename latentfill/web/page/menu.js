@@ -3,7 +3,7 @@
 import { sentence } from "./api.js";
 import { $, save } from "./elements.js";
 import { complain, notice, say, silence } from "./messages.js";
-import { readHole } from "./opening.js";
+import { readHole, selectObject } from "./opening.js";
 
 const WIDEST = 200; // pixels
 
@@ -13,6 +13,7 @@ export class HoleMenu {
   #edit;
   #photo = null;
   #painting = null;
+  #selecting = false;
 
   constructor(api, edit) {
     this.#api = api;
@@ -49,6 +50,29 @@ export class HoleMenu {
       if (read.notes.length) this.#tell("Please look at the hole.", read);
     } catch (error) {
       complain(error);
+    }
+  }
+
+  /** Replace the paint by the outline of the object below it, as one step of the history. */
+  async select() {
+    const photo = this.#photo, painting = this.#painting;
+    if (!photo || painting.hole.isEmpty || this.#selecting || !this.#edit()) return;
+    const { hole } = painting, before = hole.cells.slice();
+    this.#selecting = true;
+    $("select").textContent = "Selecting…";
+    try {
+      const outline = await selectObject(photo, hole, this.#api);
+      if (photo !== this.#photo) return;
+      const repainted = before.some((cell, i) => cell !== hole.cells[i]);
+      if (repainted || !this.#edit()) return notice("The paint has changed meanwhile.", { more: "Select the object again." });
+      silence();
+      painting.once((hole) => hole.read(outline));
+      say("The object is selected.");
+    } catch (error) {
+      complain(error);
+    } finally {
+      this.#selecting = false;
+      $("select").textContent = "Select object";
     }
   }
 

@@ -48,6 +48,14 @@ async function decode(api, form) {
   return { ...told, bitmap: image && (await pictureOf(image)), hole: hole && (await pictureOf(hole)) };
 }
 
+/** The outline of the object in a photo that its hole roughly covers. */
+export async function selectObject({ file }, hole, api) {
+  const form = new FormData();
+  form.set("photo", file, file.name || "photo");
+  form.set("hole", await hole.file(), "hole.png");
+  return pictureOf((await api.json("select", { form })).hole);
+}
+
 /** The problem that a photo is too large, with a way to make it smaller where the browser can read it. */
 async function withSmaller(problem, file, { max_pixels: pixels = MOST_PIXELS, max_bytes: bytes = Infinity }) {
   const bitmap = await createImageBitmap(file).catch(() => null);

@@ -1,4 +1,4 @@
-"""A photo before anything is painted: as the server sees it, which a browser may turn or refuse; and its faces."""
+"""A photo before it is completed: as the server sees it, which a browser may turn or refuse; its faces and objects."""
 
 import io
 import json
@@ -15,12 +15,13 @@ from starlette.responses import Response
 from ...faces.detector import detect_faces
 from ...images.hole_pictures import DrawnHole, interpret_alpha
 from ...images.photos import Original, encode
+from ...images.select import select_object
 from ...photo.crop import alignment_of
 from ...photo.locate import find_turned, place_upright
 from ..engine import ServerState, State
 from ..errors import RequestError
 from ..events import data_url, outline, png_url
-from ..forms import MULTIPART, DecodeForm, FacesForm, FormRoute, read_hole, read_photo
+from ..forms import MULTIPART, DecodeForm, FacesForm, FormRoute, SelectForm, read_hole, read_photo
 from ..scheduler import QueueSlot
 from ..streaming import run_while_connected
 from .complete import JSON
@@ -51,6 +52,17 @@ async def faces(
     In a photo without an upright face they may lie on their side. Doubtful ones are not among them.
     """
     return await _read(request, state, partial(find_faces, state, form))
+
+
+@router.post("/select", responses={200: {"content": {JSON: {}}}}, response_class=Response)
+async def select(
+    request: Request, form: Annotated[SelectForm, Form(media_type=MULTIPART)], state: ServerState
+) -> Response:
+    """The outline of the object that someone has roughly painted over, or drawn a box or a line around.
+
+    `hole` is a PNG of the photo's size, white on the object.
+    """
+    return await _read(request, state, partial(find_object, state, form))
 
 
 async def _read(request: Request, state: State, describe: Callable[[QueueSlot], dict[str, Any]]) -> Response:
@@ -95,6 +107,14 @@ def find_faces(state: State, form: FacesForm, slot: QueueSlot) -> dict[str, Any]
         if alignment is not None
     ]
     return {"size": [pixels.shape[1], pixels.shape[0]], "faces": squares}
+
+
+def find_object(state: State, form: SelectForm, slot: QueueSlot) -> dict[str, Any]:
+    """The object under a stroke. Raises LatentfillError for what cannot be read, and if no object is found."""
+    pixels = read_photo(form.photo, state.options, weigh=slot.weigh).photo().opaque()
+    height, width = pixels.shape[:2]
+    stroke = read_hole(form.hole, state.options, (height, width)).hole
+    return {"size": [width, height], "hole": png_url(select_object(pixels, stroke)[..., None])}
 
 
 def _describe_hole(picture: DrawnHole) -> dict[str, Any]:

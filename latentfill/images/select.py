@@ -1,0 +1,124 @@
+"""The outline of an object that someone has roughly painted over, by OpenCV's GrabCut (Rother et al., 2004)."""
+
+from threading import Lock
+
+import numpy as np
+from jaxtyping import UInt8
+from scipy.ndimage import binary_fill_holes, distance_transform_edt, label
+
+from ..errors import ExtraError, HoleError
+from ..types import Hole, Pixels
+from .hole_pictures import check_size, to_hole, to_missing
+from .shapes import Missing
+
+SIDE = 600  # pixels of the longer side of what GrabCut sees at last
+COARSE = 200  # and first: on large pictures its first guess takes half a minute
+ITERATIONS, LAST_ITERATIONS = 5, 1
+EDGE = 6  # pixels of the large picture beside the outline of the small one that are decided anew
+SEED = 4
+CLICK = 4  # pixels around a stroke that also count as painted, in what GrabCut sees: a click is a stroke
+REACH = 0.5  # how far beyond a stroke its object may go, in longer sides of the stroke
+LEAST_REACH = 0.1  # the same for short strokes, in shorter sides of the photo
+GROUND = 0.3  # how far around that the ground is looked at, in longer sides of the stroke
+CORE = 0.6  # of a stroke's greatest depth: from there on a pixel is surely the object's
+SPECK = 0.05  # of the largest part: smaller ones are left out
+GROUND_LABEL, OBJECT_LABEL, MAYBE_GROUND, MAYBE_OBJECT = range(4)  # cv2.GC_BGD, GC_FGD, GC_PR_BGD, GC_PR_FGD
+_lock = Lock()  # OpenCV's random numbers may be global
+
+
+def select_object(photo: Pixels, stroke: Hole) -> Hole:
+    """The object under a rough stroke, without gaps: uint8 [H, W], 255 on the object and 0 elsewhere.
+
+    `photo` is uint8 [H, W, 3], `stroke` uint8 [H, W], painted where it is 128 and above. A box holds the whole object;
+    beyond any other stroke it may reach by half the stroke's size. GrabCut sees the surroundings with at most 600
+    pixels a side. A closed line stands for all that it encloses. Equal arguments give equal results.
+
+    Raises HoleError for a stroke of another size, of nothing or of all, and if no object stands out; ExtraError
+    without OpenCV.
+    """
+    check_size(stroke.shape, photo.shape[:2], "the stroke", "the photo")
+    painted = to_missing(stroke)
+    if not painted.any() or painted.all():
+        how = "all" if painted.any() else "nothing"
+        raise HoleError(f"the stroke covers {how} of the photo", "Paint roughly over one object, or a box around it.")
+    rows, columns = np.flatnonzero(painted.any(1)), np.flatnonzero(painted.any(0))
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    sides = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
+    least = LEAST_REACH * min(painted.shape)
+    painted[box] = binary_fill_holes(painted[box])
+    is_box = bool(painted[box].all())  # a brush, which is round, paints none
+    reach = 0.0 if is_box else max(least, REACH * max(sides))
+    more = int(reach + max(least, GROUND * max(sides))) + 1
+    window = tuple(slice(max(0, one.start - more), one.stop + more) for one in box)
+    selected = np.zeros_like(painted)
+    selected[window] = _select(photo[window], painted[window], reach, is_box=is_box)
+    if not selected.any():
+        raise HoleError("no object stands out there", "Paint more of it, or draw a box around it with some ground.")
+    return to_hole(selected)
+
+
+def _select(photo: Pixels, painted: Missing, reach: float, *, is_box: bool) -> Missing:
+    """The object in a window of a photo, perhaps nothing."""
+    try:
+        import cv2
+    except ImportError as error:
+        cure = "Install it: pip install 'latentfill[faces]'."
+        raise ExtraError("selecting an object needs OpenCV, which is not installed", cure) from error
+
+    def shrink(side: int) -> tuple[Pixels, Missing, float]:
+        scale = min(1.0, side / max(painted.shape))
+        size = max(1, round(painted.shape[1] * scale)), max(1, round(painted.shape[0] * scale))
+        small = cv2.resize(np.ascontiguousarray(photo), size, interpolation=cv2.INTER_AREA)
+        share = cv2.resize(painted.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        return np.asarray(small), np.asarray(share > (0.5 if is_box else 0)), scale
+
+    def resize(found: Missing, shape: tuple[int, int]) -> Missing:
+        large = cv2.resize(found.astype(np.float32), shape[::-1], interpolation=cv2.INTER_LINEAR)
+        return np.asarray(large >= 0.5)
+
+    def cut(small: Pixels, labels: UInt8[np.ndarray, "_ _"], iterations: int) -> Missing:
+        with _lock:
+            cv2.setRNGSeed(SEED)
+            try:
+                cv2.grabCut(small, labels, None, None, None, iterations, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
+            except cv2.error:  # fewer pixels than it has clusters, on one of the sides
+                return np.zeros(labels.shape, bool)
+        return np.asarray((labels == OBJECT_LABEL) | (labels == MAYBE_OBJECT))
+
+    small, stroke, scale = shrink(COARSE)
+    found = _clean(cut(small, _label(stroke, reach * scale, is_box=is_box), ITERATIONS), stroke)
+    if found.any() and scale < 1:
+        small, stroke, _ = shrink(SIDE)
+        found = resize(found, stroke.shape)
+        found = _clean(cut(small, _label_edge(found), LAST_ITERATIONS), stroke)
+    return resize(found, painted.shape)
+
+
+def _label(stroke: Missing, reach: float, *, is_box: bool) -> UInt8[np.ndarray, "_ _"]:
+    """GrabCut's first guess."""
+    if is_box:
+        return np.where(stroke, np.uint8(MAYBE_OBJECT), np.uint8(GROUND_LABEL))
+    around = distance_transform_edt(~stroke)
+    stroke = around <= CLICK
+    depth = distance_transform_edt(stroke)
+    labels = np.where(around <= max(reach, CLICK + 1), np.uint8(MAYBE_GROUND), np.uint8(GROUND_LABEL))
+    labels[stroke] = MAYBE_OBJECT
+    labels[depth >= CORE * depth.max()] = OBJECT_LABEL
+    return labels
+
+
+def _label_edge(found: Missing) -> UInt8[np.ndarray, "_ _"]:
+    """What is left to decide once the object has been found in a smaller picture."""
+    labels = np.where(found, np.uint8(MAYBE_OBJECT), np.uint8(MAYBE_GROUND))
+    labels[distance_transform_edt(found) > EDGE] = OBJECT_LABEL
+    labels[distance_transform_edt(~found) > EDGE] = GROUND_LABEL
+    return labels
+
+
+def _clean(found: Missing, stroke: Missing) -> Missing:
+    """What of an object is connected with its stroke, without specks and gaps."""
+    parts, count = label(found)
+    touched = np.unique(parts[stroke & found])
+    areas = np.bincount(parts.ravel(), minlength=count + 1)
+    kept = touched[areas[touched] >= SPECK * areas[touched].max(initial=0)]
+    return np.asarray(binary_fill_holes(np.isin(parts, kept)))

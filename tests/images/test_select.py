@@ -1,0 +1,99 @@
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+from scipy.ndimage import gaussian_filter
+
+from latentfill.errors import ExtraError, HoleError
+from latentfill.images.select import select_object
+
+pytest.importorskip("cv2")
+STROKES = {
+    "zigzag": lambda draw, k: draw.line([90 * k, 55 * k, 60 * k, 60 * k, 90 * k, 80 * k, 60 * k, 90 * k], 255, 12 * k),
+    "box": lambda draw, k: draw.rectangle([30 * k, 30 * k, 125 * k, 120 * k], 255),
+    "lasso": lambda draw, k: draw.ellipse([32 * k, 32 * k, 125 * k, 120 * k], 255),
+    "line around": lambda draw, k: draw.ellipse([32 * k, 32 * k, 125 * k, 120 * k], outline=255, width=5 * k),
+}
+
+
+def scene(height=150, width=160):
+    """A disc of one texture on a ground of another, uint8 [H, W, 3], and where it is."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:height, :width]
+    disc = (y - height / 2) ** 2 + (x - width * 0.48) ** 2 < (height / 4) ** 2
+    texture = 150 * gaussian_filter(rng.standard_normal((height, width)), 2)[..., None]
+    photo = np.where(disc[..., None], (190, 110, 60), (90, 120, 70)) + texture
+    return photo.clip(0, 255).astype(np.uint8), disc
+
+
+def paint(stroke, photo, times=1):
+    picture = Image.new("L", photo.shape[1::-1])
+    STROKES[stroke](ImageDraw.Draw(picture), times)
+    return np.asarray(picture)
+
+
+def iou(found, disc):
+    assert found.dtype == np.uint8 and set(np.unique(found)) == {0, 255}
+    return ((found > 0) & disc).sum() / ((found > 0) | disc).sum()
+
+
+@pytest.mark.parametrize("stroke", STROKES)
+def test_a_disc_on_a_textured_ground_is_found_from_a_rough_stroke(stroke):
+    photo, disc = scene()
+    painted = paint(stroke, photo)
+    assert iou(painted, disc) < 0.8
+    assert iou(select_object(photo, painted), disc) > 0.9
+
+
+def test_a_large_photo_is_reduced_and_its_outline_has_the_size_of_the_photo():
+    photo, disc = scene(900, 960)
+    assert iou(select_object(photo, paint("lasso", photo, 6)), disc) > 0.97
+
+
+def test_equal_strokes_have_equal_outlines_in_any_thread():
+    photo, _ = scene()
+    painted = paint("zigzag", photo)
+    first = select_object(photo, painted)
+    with ThreadPoolExecutor(3) as pool:
+        for other in pool.map(lambda _: select_object(photo, painted), range(4)):
+            assert np.array_equal(other, first)
+
+
+def test_an_object_at_the_border_is_whole_and_has_no_gaps():
+    photo, disc = scene()
+    photo, disc = photo[70:, 70:], disc[70:, 70:].copy()
+    photo[5:9, 5:9] = 90, 120, 70  # a gap as the ground is
+    painted = np.zeros(disc.shape, np.uint8)
+    painted[:25, :25] = 255
+    painted[18:, 18:] = 0  # else it would be a box, which the object does not leave
+    found = select_object(photo, painted)
+    assert iou(found, disc) > 0.9 and found[5:9, 5:9].all()
+
+
+@pytest.mark.parametrize(
+    ("value", "size", "told"),
+    [
+        (0, (150, 160), "covers nothing of the photo"),
+        (255, (150, 160), "covers all of the photo"),
+        (255, (160, 150), "the stroke is 150 x 160 pixels, but the photo is 160 x 150"),
+    ],
+)
+def test_a_stroke_of_nothing_or_all_or_another_size_is_refused(value, size, told):
+    with pytest.raises(HoleError, match=told):
+        select_object(scene()[0], np.full(size, value, np.uint8))
+
+
+def test_where_no_object_stands_out_that_is_told():
+    painted = np.zeros((2, 3), np.uint8)
+    painted[0, 0] = 255
+    with pytest.raises(HoleError, match="no object stands out there"):
+        select_object(np.zeros((2, 3, 3), np.uint8), painted)
+
+
+def test_without_opencv_its_cure_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    photo, _ = scene()
+    with pytest.raises(ExtraError, match=r"latentfill\[faces\]"):
+        select_object(photo, paint("box", photo))
