@@ -20,7 +20,7 @@ CLICK = 4  # pixels around a stroke that also count as painted, in what GrabCut 
 REACH = 0.5  # how far beyond a stroke its object may go, in longer sides of the stroke
 LEAST_REACH = 0.1  # the same for short strokes, in shorter sides of the photo
 GROUND = 0.3  # how far around that the ground is looked at, in longer sides of the stroke
-CORE = 0.6  # of a stroke's greatest depth: from there on a pixel is surely the object's
+CORE = 0.5  # of a stroke's greatest depth: from there on a pixel is surely the object's
 SPECK = 0.05  # of the largest part: smaller ones are left out
 GROUND_LABEL, OBJECT_LABEL, MAYBE_GROUND, MAYBE_OBJECT = range(4)  # cv2.GC_BGD, GC_FGD, GC_PR_BGD, GC_PR_FGD
 _lock = Lock()  # OpenCV's random numbers may be global
@@ -100,7 +100,7 @@ def _label(stroke: Missing, reach: float, *, is_box: bool) -> UInt8[np.ndarray, 
         return np.where(stroke, np.uint8(MAYBE_OBJECT), np.uint8(GROUND_LABEL))
     around = distance_transform_edt(~stroke)
     stroke = around <= CLICK
-    depth = distance_transform_edt(stroke)
+    depth = distance_transform_edt(np.pad(stroke, 1))[1:-1, 1:-1]
     labels = np.where(around <= max(reach, CLICK + 1), np.uint8(MAYBE_GROUND), np.uint8(GROUND_LABEL))
     labels[stroke] = MAYBE_OBJECT
     labels[depth >= CORE * depth.max()] = OBJECT_LABEL

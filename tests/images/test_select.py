@@ -64,12 +64,11 @@ def test_equal_strokes_have_equal_outlines_in_any_thread():
 def test_an_object_at_the_border_is_whole_and_has_no_gaps():
     photo, disc = scene()
     photo, disc = photo[70:, 70:], disc[70:, 70:].copy()
-    photo[5:9, 5:9] = 90, 120, 70  # a gap as the ground is
+    photo[5:9, 28:32] = photo[60:64, 60:64]  # a gap as the ground is
     painted = np.zeros(disc.shape, np.uint8)
-    painted[:25, :25] = 255
-    painted[18:, 18:] = 0  # else it would be a box, which the object does not leave
+    painted[:14, :30] = painted[:30, :12] = 255
     found = select_object(photo, painted)
-    assert iou(found, disc) > 0.9 and found[5:9, 5:9].all()
+    assert iou(found, disc) > 0.9 and found[5:9, 28:32].all()
 
 
 @pytest.mark.parametrize(
