@@ -1,4 +1,4 @@
-"""What a user can cause and mend. The command line prints these in two lines and leaves with 2."""
+"""Errors that a user can cause and mend. The command line prints these in two lines and leaves with 2."""
 
 import re
 from collections.abc import Iterator
@@ -65,7 +65,7 @@ class ExtraError(LatentfillError):
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether memory that could not be had, the machine's or a GPU's, made this happen; threads need some too."""
+    """True if memory that could not be had, the machine's or a GPU's, made this happen; threads need some too."""
     while error is not None:
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == ENOMEM):
             return True
@@ -76,7 +76,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
 
 def is_full(error: BaseException | None) -> bool:
-    """Whether it is a disk without room that made this happen."""
+    """True if it is a disk without room that made this happen."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in FULL:
             return True
@@ -96,7 +96,7 @@ def name_place(place: object) -> Iterator[None]:
 
 
 def explain(error: OSError, place: object, kind: type[LatentfillError] = LatentfillError) -> LatentfillError:
-    """What the system refused, of which file, and the cure for that; of `place` where the error names no file."""
+    """Say what the system refused, of which file, and the cure; of `place` where the error names no file."""
     where = error.filename2 or error.filename or place
     where = where.decode(errors="surrogateescape") if isinstance(where, bytes) else where
     what = "cannot be written to" if error.errno in WRITING else "cannot be used"
@@ -104,5 +104,5 @@ def explain(error: OSError, place: object, kind: type[LatentfillError] = Latentf
 
 
 def cure(error: OSError) -> str:
-    """What helps against an error of the system."""
+    """The cure for an error of the system."""
     return CURES.get(error.errno or 0, "See that it is there and whole, or choose another place.")

@@ -97,7 +97,7 @@ class Step:
 @final
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What a search has found for a batch after so many seconds; nothing where no model was needed."""
+    """The result of a search for a batch after so many seconds; nothing where no model was needed."""
 
     batch: tuple[Placed, ...]
     completion: Completion | None = None

@@ -12,7 +12,7 @@ import numpy as np
 @final
 @unique
 class Stream(Enum):
-    """What is drawn at random: the area that draws it, and its number in the keys of that area.
+    """A stream of random numbers: the area that draws it, and its number in the keys of that area.
 
     Results depend on the numbers, so they stay as they are; a new stream takes one that its area lacks. Areas share
     numbers, since what they draw is never compared. Modules that draw the same import it from one of them.

@@ -67,13 +67,13 @@ class StopSignal:
 
 
 def stop(number: int, frame: FrameType | None) -> None:
-    """What Python itself does at Ctrl-C, at any signal."""
+    """Raise Stopped at a signal, as Python raises KeyboardInterrupt at Ctrl-C."""
     _leave_terminal(number)
     raise Stopped(number)
 
 
 def _leave_terminal(number: int) -> None:
-    """What is said to a terminal that is gone is an error, which must not cost what is to be saved."""
+    """Silence output to a terminal that is gone: its errors must not cost what is to be saved."""
     if number != getattr(signal, "SIGHUP", None):
         return
     for handle in (1, 2):

@@ -1,7 +1,6 @@
-"""What becomes of one photo: its faces found, brought to their places, and cut out.
+"""The alignment of photos: find their faces, bring them to their places, cut them out.
 
-The work of `align` on one output folder: what is to be done, what was done, and what shows it.
-"""
+A folder of results has records of what was done, and pictures that show it."""
 
 import json
 import os
@@ -101,7 +100,7 @@ class Cropper:
         return replace(row, crops=len(crops), signatures=signatures)
 
     def file(self, name: str) -> Path:
-        """Where a crop lies."""
+        """The path of a crop."""
         return self.out / f"{name}{self.suffix}"
 
     def _crops(self, photo: Pixels, name: str) -> list[Pixels]:
@@ -180,7 +179,7 @@ def find_photos(places: Sequence[Path], out: Path) -> listing.Listing:
 def check_same(
     out: Path, sources: Sequence[photos.Source], layout: Choices, choices: Choices, *, overwrite: bool
 ) -> bool:
-    """Whether photos that were rejected before would be rejected again: the choices are those of before.
+    """True if photos rejected before would be rejected again: the choices are those of before.
 
     Raises LatentfillError if the crops that are there were cut in another way, unless all of them are made anew.
     """
@@ -302,7 +301,7 @@ def read_crops(paths: Iterable[Path], size: int) -> Iterator[Pixels]:
 
 
 def summary(rows: Sequence[Row], *, faces: bool, everyone: bool) -> str:
-    """How many photos were aligned, and how many were not, by the reason."""
+    """The numbers of photos that were aligned, and of those that were not, by the reason."""
     kinds = Counter(row.kind for row in rows)
     cut = f"{kinds[ALIGNED]:,} {'aligned' if faces else 'cropped'}"
     cut += f" ({sum(row.crops for row in rows):,} faces)" if everyone else ""

@@ -1,4 +1,4 @@
-"""How wrong are completions? Covers parts of whole pictures, completes them, and compares."""
+"""Evidence for a calibration: cover parts of whole pictures, complete them, compare."""
 
 from collections.abc import Iterator, Sequence
 

@@ -112,7 +112,7 @@ class BatchWorker:
         self._loaded: tuple[Plan, Gan, Mapping[str, str]] | None = None
 
     def __call__(self, inputs: Sequence[Input]) -> list[tuple[Input, Path | str]]:
-        """What became of each. Raises LatentfillError for what stops all others too."""
+        """Complete inputs and return the outcome of each. Raises LatentfillError for what stops all others too."""
         self._loaded = self._loaded or self._load()
         plan, gan, model = self._loaded
         results = complete(plan, gan, inputs, model=model)
@@ -128,7 +128,7 @@ class BatchWorker:
 
 
 def reason(item: Input, error: LatentfillError) -> str:
-    """Why an input cannot be completed, in one line."""
+    """The reason why an input cannot be completed, in one line."""
     return f"{error.what.removeprefix(f'{item.source.name}: ')}. {error.cure}"
 
 
@@ -171,7 +171,7 @@ def metadata(done: Done) -> dict[str, Any]:
 
 
 def _hidden_share(cut: Cut, hole: Hole) -> float:
-    """How much is to be found: of an observed photo all, for what was seen of it need not be what it is."""
+    """The share to be found: of an observed photo all, for what was seen of it need not be what it is."""
     return float((hole > 0).mean()) if cut.observed is None else 1.0
 
 

@@ -38,7 +38,7 @@ AT_ONCE = 2**18  # pairs compared in one step: 64 MB
 
 
 def signature(crop: Pixels) -> Signature:
-    """What a crop [H, W, 3] looks like, whatever its size, brightness and contrast."""
+    """The signature of a crop [H, W, 3], independent of its size, brightness and contrast."""
     grey = Image.fromarray(crop).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
     spectrum = WAVES @ np.asarray(grey, float) @ WAVES.T
     values = spectrum[ROWS, COLUMNS] * (ROWS + COLUMNS)  # amplitudes fall off as one over the frequency

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class Plan:
-    """What one command of `complete` does to every input: its options, with hole, operator and landmarks read once."""
+    """The plan of one `complete` command for every input: its options, and hole, operator and landmarks, read once."""
 
     options: "CompleteCommand"
     hole: HoleSpec
@@ -70,5 +70,5 @@ class Plan:
         return replace(item, photo=digest(data)), request
 
     def digest_contents(self, item: Input) -> Contents:
-        """What the result of an input is made of."""
+        """Digest all that the result of an input depends on."""
         return digest_contents(item, self.hole, self.landmarks)

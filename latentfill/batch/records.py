@@ -1,4 +1,4 @@
-"""What `align` knows of every photo it has met, a line of JSON each: where its crops are, or why there are none."""
+"""The records of `align`, a line of JSON for each photo: where its crops are, or why there are none."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def crop_names(stem: str, crops: int) -> list[str]:
 
 
 def new_row(source: Source) -> Row:
-    """What is known of a photo before it is opened."""
+    """The row of a photo before it is opened."""
     try:
         size = source.size if source.size >= 0 or source.problem else source.path.stat().st_size
     except OSError:
@@ -78,7 +78,7 @@ class Records:
         self._file.write("\n" if path.stat().st_size else "")  # the last line may have been cut short
 
     def known(self, new: Row, digest: Callable[[Row], str]) -> Row | None:
-        """What was found out about this photo, also if it has been moved since. None if it is new, or has changed.
+        """The row of this photo, also if it has been moved since. None if it is new, or has changed.
 
         Its content is compared by `digest`, unless its file has the stamp that it had.
         """
@@ -169,7 +169,7 @@ def _numbered(stem: str) -> str:
 
 
 def _is_same(row: Row, new: Row, digest: Callable[[Row], str]) -> bool:
-    """Whether a photo is the one that a row is of. Early rows kept its size alone."""
+    """True if a photo is the one that a row is of. Early rows kept its size alone."""
     if row.bytes != new.bytes or not row.sha256:
         return row.bytes == new.bytes
     return (row.stamp != "" and row.stamp == new.stamp) or row.sha256 == digest(new)

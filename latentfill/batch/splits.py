@@ -1,4 +1,4 @@
-"""Where a photo's crops go: into its folders or one, and into train or test so that nobody is in both."""
+"""The places of a photo's crops: in its folders or one, and in train or test so that nobody is in both."""
 
 import hashlib
 import re
@@ -19,7 +19,7 @@ BETWEEN = "--"  # stands for the slash in a name that is flattened
 @final
 @dataclass(frozen=True)
 class Split:
-    """Which share of the identities is kept for testing, and how a picture's name tells whose it is.
+    """The share of identities kept for testing, and the way a picture's name tells whose it is.
 
     `identity` is `folder`, or a regular expression: its first group counts, or all that it matches if it has none.
     """
@@ -52,7 +52,7 @@ class Split:
         return TEST if int.from_bytes(digest[:8], "little") / 2**64 < self.share else TRAIN
 
     def describe(self, names: Iterable[str]) -> str:
-        """How many pictures and identities are in each part."""
+        """Describe the numbers of pictures and identities in each part."""
         pictures: dict[str, list[str]] = {TRAIN: [], TEST: []}
         for name in names:
             pictures[self.part(name)].append(name)
@@ -71,7 +71,7 @@ class Split:
 @final
 @dataclass(frozen=True)
 class Naming:
-    """What the crops of a photo should be called."""
+    """The rule by which the crops of a photo are named."""
 
     flatten: bool = False
     split: Split | None = None

@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 5.0  # for a process to end by itself, before it is killed
 @final
 @dataclass(frozen=True)
 class KilledTask:
-    """What is had of a task whose process was killed, by a lack of memory say."""
+    """The outcome of a task whose process was killed, by a lack of memory say."""
 
     reason: str
 
@@ -58,7 +58,7 @@ def cores() -> int:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this machine has that number."""
+    """True if a process of this machine has that number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -142,7 +142,7 @@ class _Pool(Generic[T, R]):
         return here
 
     def _remove_dead(self, connection: Connection) -> str:
-        """How a process ended."""
+        """Remove a process that has ended, and say how it did."""
         process = self._all.pop(connection)
         connection.close()
         process.join(PATIENCE_SECONDS)

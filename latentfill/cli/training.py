@@ -1,7 +1,4 @@
-"""What a training is given: pictures, on each machine decoded once, and perhaps a model to begin with.
-
-What `latentfill train` does, in one process or in each of several: read the pictures, learn, and show how far.
-"""
+"""The training command, in one process or in each of several: read the pictures, train, show the progress."""
 
 import os
 import sys
@@ -103,7 +100,7 @@ def open_pictures(options: "TrainCommand", distributed: "DistributedContext") ->
 
 
 def fetch_pictures(options: "TrainCommand", distributed: "DistributedContext") -> list[Path]:
-    """Where the pictures lie, on this machine once they have been fetched."""
+    """Fetch the pictures to this machine if they lie in a store, and return their places."""
     from ..runs.store import fetch
 
     tell = (lambda line: print(line, file=sys.stderr)) if not distributed.local else (lambda line: None)
@@ -311,7 +308,7 @@ def _load_finished(options: "TrainCommand", model: str) -> "Gan":
 
 
 def _training_context(data: "Dataset | None", distributed: "DistributedContext", wish: Wish) -> "TrainingContext":
-    """What a training is lent: the command as it was given, the machine, and how to score a model."""
+    """The context of a training: the command as it was given, the machine, and how to score a model."""
     from ..evaluation.feature_spaces import find_file
     from ..evaluation.validation import CompleterScorer, CompletionScorer
     from ..runs.trainer import TrainingContext

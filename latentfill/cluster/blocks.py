@@ -135,7 +135,7 @@ class LatentfillWorker:
 
 @final
 class AttemptLog:
-    """What was begun of a block, a line each, so that the successor of a killed worker knows it."""
+    """A log of what was begun of a block, a line each, so that the successor of a killed worker knows it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -143,7 +143,7 @@ class AttemptLog:
 
     @property
     def tries(self) -> int:
-        """How often the whole block was begun."""
+        """The number of times that the whole block was begun."""
         return self._lines.count("all")
 
     @property

@@ -109,7 +109,7 @@ class ConditionalGenerator:
 
     @property
     def prior(self) -> Prior:
-        """That of the completer's latents."""
+        """The prior of the completer's latents."""
         return self.completer.prior
 
     def __call__(self, z: Latents) -> Images:

@@ -61,7 +61,7 @@ class MapMoves:
 
     @property
     def prior(self) -> Prior:
-        """That of the latents."""
+        """The prior of the latents."""
         return self.generator.prior
 
     def __call__(self, z: Moves) -> Images:

@@ -1,7 +1,4 @@
-"""The benchmark's report: JSON, and from it CSV and tables.
-
-What the benchmark found, to look at: a page that needs no other file, and one picture of all methods.
-"""
+"""The benchmark's report: JSON, CSV and tables, a page that needs no other file, and one picture of all methods."""
 
 import base64
 import csv

@@ -110,7 +110,7 @@ def suppress(faces: Iterable[Face]) -> list[Face]:
 
 
 def _scales(pixels: int, upsample: int, everyone: bool, max_pixels: int) -> list[float]:
-    """How much to enlarge a photo for each look, the quickest first; each sees faces half as wide as the one before.
+    """The scales of a photo to search, the quickest first; each finds faces half as wide as the one before.
 
     When everyone is wanted, the last look and the one before: what falls between the steps of one shows in the other.
     """
@@ -122,7 +122,7 @@ def _scales(pixels: int, upsample: int, everyone: bool, max_pixels: int) -> list
 
 
 def _detect(photo: Pixels, scale: float, threshold: float, colours: str) -> list[Sighting]:
-    """What the detector sees in the photo at a scale, in the photo's coordinates.
+    """Detect faces in the photo at a scale; boxes are in the photo's coordinates.
 
     In grey (`L`) it takes a sixth less time, and its scores are lower by 0.1: of 499 faces 8 are lost at 0.
     """
@@ -163,7 +163,7 @@ def _face(photo: Pixels, box: Corners, score: float, landmarks: LandmarkSet) -> 
 
 
 def _keep_surest(sightings: Sequence[Sighting]) -> list[int]:
-    """Which to keep of those that show the same face: the surest; their places in the list, best first."""
+    """Keep the surest of those that show the same face; returns their places in the list, best first."""
     kept: list[int] = []
     for i in sorted(range(len(sightings)), key=lambda i: -sightings[i][1]):
         if all(_overlap(sightings[i][0], sightings[j][0]) <= SAME for j in kept):

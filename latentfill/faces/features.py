@@ -24,7 +24,7 @@ FOREHEAD = 0.6  # how far a face goes on above its brows, in lengths from there 
 
 
 def draw(landmarks: Landmarks, feature: str, height: int, width: int) -> Where:
-    """Where a part of a face lies in a photo of this size; left and right are its halves as the picture shows them."""
+    """Draw a part of a face in a photo of this size; left and right are its halves as the picture shows them."""
     outlines, wider = OUTLINES[feature]
     apart = landmarks[42:48].mean(0) - landmarks[36:42].mean(0)
     drawn = np.zeros((height, width), bool)

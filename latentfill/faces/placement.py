@@ -1,4 +1,4 @@
-"""Where in a photo a crop was taken, and so where it has to go back. All geometry is here.
+"""Placements: where in a photo a crop was taken, and so where it has to go back. All geometry is here.
 
 Coordinates are continuous: the pixel in column 0 and row 0 covers the square from (0, 0) to (1, 1), its centre is
 (0.5, 0.5). Points are x, y.
@@ -47,7 +47,7 @@ class Box:
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """What cuts it from an array [H, W, ...]."""
+        """The slices that cut it from an array [H, W, ...]."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def expand(self, by: int, height: int, width: int) -> "Box":
@@ -81,7 +81,7 @@ class Placement:
 
     @property
     def exact(self) -> bool:
-        """Whether each pixel of the crop is one pixel of the photo, so that nothing is resampled."""
+        """True if each pixel of the crop is one pixel of the photo, so that nothing is resampled."""
         return np.array_equal(self._linear, np.eye(2)) and all(float(v).is_integer() for v in self._shift)
 
     def to_photo(self, points: Points) -> Points:
@@ -128,7 +128,7 @@ class Placement:
         return np.asarray(np.asarray(image).reshape(self.size, times, self.size, times).max((1, 3)))
 
     def depth(self, box: Box) -> Plane:
-        """How far the centre of each pixel of a box is inside the square, in pixels of the crop; outside negative."""
+        """The depth of each pixel's centre of a box inside the square, in pixels of the crop; outside negative."""
         columns, rows = np.arange(box.left, box.right) + 0.5, np.arange(box.top, box.bottom) + 0.5
         inverse, half = np.linalg.inv(self._linear), self.size / 2
         middle = inverse @ self._shift + half
@@ -136,7 +136,7 @@ class Placement:
         return np.asarray(half - np.maximum(np.abs(off[0]), np.abs(off[1])), np.float32)
 
     def covers(self, box: Box) -> Covered:
-        """Which pixels of the box have their centres in the square."""
+        """The pixels of the box that have their centres in the square."""
         return np.asarray(self.depth(box) >= 0)
 
     def uncrop(self, crop: Values, box: Box) -> Values:
@@ -189,13 +189,13 @@ class Placement:
         return self.exact and self.box(height, width).shape == (self.size, self.size)
 
     def _source_box(self, height: int, width: int) -> tuple[Box, int]:
-        """What of a photo is looked at, and the side of the blocks that are averaged first."""
+        """The box of the photo that is read, and the side of the blocks that are averaged first."""
         blocks = max(1, int(self._steepest / COARSE))
         box = self.box(height, width)
         return (box if 0 in box.shape else box.expand(REACH * blocks, height, width)), blocks
 
     def _samples_per_side(self, blocks: int) -> int:
-        """How many samples along a side of a pixel pass over none of the photo's, or of its blocks."""
+        """The samples along a side of a pixel that pass over none of the photo's, or of its blocks."""
         steepest = self._steepest / blocks
         return ceil(steepest * (2 if steepest < SPARSE else 1)) if self._shrinks else 1
 

@@ -1,4 +1,4 @@
-"""Where OpenFace's template wants the landmarks of a face, and the square of the photo that brings them there."""
+"""OpenFace's template of a face's landmarks, and the square of the photo that brings them there."""
 
 import numpy as np
 from jaxtyping import Bool, Complex, Float
@@ -36,7 +36,7 @@ FLAT = 1e-3  # of the longer side of a triangle: narrower ones say nothing of th
 
 
 def points_of(landmarks: LandmarkSet, of: int = 68) -> tuple[int, int, int]:
-    """Which of dlib's 68 or 5 landmarks, counted from 0, make up a set. The 5 have no inner eyes and lips."""
+    """The ones of dlib's 68 or 5 landmarks, counted from 0, that make up a set. The 5 have no inner eyes and lips."""
     if (landmarks, of) not in POINTS:
         raise ValueError(
             f"expected a set and how many points it is taken from, one of {[*POINTS]}, got {landmarks, of}"
@@ -45,7 +45,7 @@ def points_of(landmarks: LandmarkSet, of: int = 68) -> tuple[int, int, int]:
 
 
 def template(size: int, alignment: Alignment) -> Three:
-    """Where the three points of a face belong in a crop of `size` pixels, in continuous coordinates."""
+    """The places of a face's three points in a crop of `size` pixels, in continuous coordinates."""
     middle = np.array(TEMPLATES[alignment.landmarks]) + OFFSET - 0.5
     return np.asarray(size * (0.5 + middle / alignment.margin))
 
@@ -68,7 +68,7 @@ def place(points: Three, size: int, alignment: Alignment) -> Placement:
 
 
 def shear(placement: Placement) -> float:
-    """How much more the photo is stretched along one direction of the crop than along the other; 1 for a similarity.
+    """The stretch of the photo along one direction of the crop over that along the other; 1 for a similarity.
 
     The ratio of the singular values. The shipped model saw no faces above 1.3.
     """
@@ -77,7 +77,7 @@ def shear(placement: Placement) -> float:
 
 
 def three_of_five(five: Fives, landmarks: LandmarkSet) -> Threes:
-    """Where a set's three points are in photos, going by CelebA's five: eyes, nose, corners of the mouth; left first.
+    """A set's three points in photos, from CelebA's five: eyes, nose, corners of the mouth; left first.
 
     The mean face is turned, scaled and shifted onto the five. On 600 photographs the three came within 1.7 pixels of
     64 of dlib's; an affine map onto the five did no better (1.75), and shears.
@@ -88,13 +88,13 @@ def three_of_five(five: Fives, landmarks: LandmarkSet) -> Threes:
 
 
 def are_flat(points: Threes) -> Bool[np.ndarray, " n"]:
-    """Whether three points are on one line, or nearly."""
+    """True if three points are on one line, or nearly."""
     longest = np.square(points[:, 1:] - points[:, :1]).sum(-1).max(-1)
     return np.asarray(np.abs(_signed_areas(points)) <= FLAT * longest)
 
 
 def are_mirrored(points: Threes) -> Bool[np.ndarray, " n"]:
-    """Whether the first of the eyes is not the one on the picture's left, however the face is turned."""
+    """True if the first of the eyes is not the one on the picture's left, however the face is turned."""
     return np.asarray(_signed_areas(points) < 0)
 
 

@@ -38,7 +38,7 @@ PIPES = (PIPE, Path("/dev/stdin"), Path("/dev/fd/0"))
 
 
 def is_pipe(place: Path) -> bool:
-    """Whether a place is a pipe, which can be read only once: `-`, /dev/stdin, or a shell's <(...)."""
+    """True if a place is a pipe, which can be read only once: `-`, /dev/stdin, or a shell's <(...)."""
     try:
         return place in PIPES or place.parent == Path("/dev/fd") or place.is_fifo() or place.is_char_device()
     except OSError:  # too long a name, for one
@@ -199,11 +199,11 @@ class _Walk:
         return metadata
 
     def _is_metadata(self, path: Path, names: set[str]) -> bool:
-        """Whether a file is the metadata of a completion, or lies beside a picture of its name."""
+        """True if a file is the metadata of a completion, or lies beside a picture of its name."""
         return path.suffix == ".json" and (f"{path.stem}.png" in names or read_metadata(path) is not None)
 
     def _is_result(self, path: Path) -> bool:
-        """Whether a file is as its record has it, and a sheet, or of a folder of results below the place."""
+        """True if a file is as its record has it, and a sheet, or of a folder of results below the place."""
         for entry in read_entries(path.parent)[path.name]:
             root = None if entry.root is None else os.path.realpath(path.parent / entry.root)
             above = os.path.realpath(self._place)

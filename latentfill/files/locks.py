@@ -50,6 +50,6 @@ def lock_folder(out: Path) -> TextIO:
 
 
 def lock_holder(path: Path) -> str:
-    """Who wrote itself into a lock file."""
+    """The process that wrote itself into a lock file."""
     found = path.read_text(encoding="utf-8", errors="replace").strip()
     return found if found.startswith(HOLDER) else "another process"

@@ -55,7 +55,7 @@ def digest_file(path: Path) -> str:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether the file in this place is, byte for byte, one that its folder's record names.
+    """True if the file in this place is, byte for byte, one that its folder's record names.
 
     Without a record, it is if an earlier version wrote it.
     """
@@ -130,12 +130,12 @@ def claim_run(out: Path) -> Path:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder called `_run` is one that `claim_run`, or an earlier version, has made; an empty one is."""
+    """True if a folder called `_run` is one that `claim_run`, or an earlier version, has made; an empty one is."""
     return os.path.exists(folder / RECORD) or is_earlier_run(folder)
 
 
 def is_training(folder: Path) -> bool:
-    """Whether a training was begun in a folder."""
+    """True if a training was begun in a folder."""
     return BY_TRAINING in _read(folder) or has_history(folder)
 
 
@@ -176,7 +176,7 @@ def parse_metadata(data: bytes) -> dict[str, Any] | None:
 
 
 def fits_metadata(picture: Path, metadata: Mapping[str, Any]) -> bool:
-    """Whether a picture is the one that the metadata beside it were written for; of an earlier version's it is."""
+    """True if a picture is the one that the metadata beside it were written for; of an earlier version's it is."""
     digests = picture_digests(metadata)
     return digests is None or digest_file(picture) in digests
 
@@ -188,13 +188,13 @@ def picture_digests(metadata: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def is_completion(picture: Path) -> bool:
-    """Whether a picture is a completion that `complete` wrote, and unchanged."""
+    """True if a picture is a completion that `complete` wrote, and unchanged."""
     metadata = read_metadata(picture.with_suffix(".json")) if picture.suffix == ".png" else None
     return metadata is not None and fits_metadata(picture, metadata)
 
 
 def can_replace(picture: Path, metadata: Mapping[str, Any] | None) -> bool:
-    """Whether an answer, of which these are the metadata, is as it was written, or is not there any more."""
+    """True if an answer, of which these are the metadata, is as it was written, or is not there any more."""
     return metadata is not None and (not os.path.lexists(picture) or fits_metadata(picture, metadata))
 
 
@@ -252,7 +252,7 @@ OF_CROPS = ("rejected.csv", "alignment.json")
 
 
 def is_earlier_run(folder: Path) -> bool:
-    """Whether a folder called `_run` is one that `complete`, `align` or `evaluate` kept; an empty one is."""
+    """True if a folder called `_run` is one that `complete`, `align` or `evaluate` kept; an empty one is."""
     try:
         names = {path.name for path in folder.iterdir()}
         if not names or not names.isdisjoint(KEPT):
@@ -264,7 +264,7 @@ def is_earlier_run(folder: Path) -> bool:
 
 
 def has_history(folder: Path) -> bool:
-    """Whether a training was begun in a folder."""
+    """True if a training was begun in a folder."""
     try:
         with (folder / HISTORY).open("rb") as file:
             return b'"latentfill"' in file.read(200)
@@ -273,7 +273,7 @@ def has_history(folder: Path) -> bool:
 
 
 def is_earlier_result(path: Path) -> bool:
-    """Whether a verb wrote the file of this name into its folder; of `sample`, `figures` and `export` nothing tells."""
+    """True if a verb wrote the file of this name into its folder; of `sample`, `figures` and `export` nothing tells."""
     if path.name in OF_TRAININGS and has_history(path.parent):
         return True
     for folder in path.parents:

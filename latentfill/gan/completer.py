@@ -33,7 +33,7 @@ class ResidualCompleter(nn.Module):
 
     @property
     def prior(self) -> Prior:
-        """That of the latents."""
+        """The prior of the latents."""
         return self.generator.prior
 
     @property

@@ -30,7 +30,7 @@ UNREADABLE = (OSError, RuntimeError, EOFError, KeyError, zipfile.BadZipFile, zli
 @final
 @dataclass(frozen=True)
 class Source:
-    """Where one picture lies: a file, or a part of an archive. `name` is unique within a listing.
+    """The source of one picture: a file, or a part of an archive. `name` is unique within a listing.
 
     A place that cannot be read has a `problem` instead: asking it for a picture raises, the others go on. What was
     handed over from elsewhere, such as a table, has its `data`, of as many bytes as `size`.
@@ -68,7 +68,7 @@ class Source:
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file of this name is taken for a picture."""
+    """True if a file of this name is taken for a picture."""
     return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
@@ -164,12 +164,12 @@ def _zip(path: Path, stamp: tuple[int, ...], process: int) -> zipfile.ZipFile:
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file of this name is taken for an archive."""
+    """True if a file of this name is taken for an archive."""
     return name.lower().endswith((".tar", ".zip", *COMPRESSED))
 
 
 def is_visible(name: str) -> bool:
-    """Whether a file or folder is neither hidden nor one that macOS adds to archives."""
+    """True if a file or folder is neither hidden nor one that macOS adds to archives."""
     return not name.startswith(".") and name != "__MACOSX"
 
 

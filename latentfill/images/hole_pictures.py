@@ -67,7 +67,7 @@ def growth_to_reach(hole: Missing, targets: Missing, most: int) -> int:
 
 
 def _distances(hole: Missing, most: int) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
-    """How far each pixel is from the hole, in bands of rows; those farther than `most` may be left out."""
+    """The distance of each pixel from the hole, in bands of rows; those farther than `most` may be left out."""
     rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
     if not most or not len(rows):
         return
@@ -138,7 +138,7 @@ def interpret_array(values: np.ndarray) -> DrawnHole:
 
 
 def interpret_alpha(alpha: Alpha, *, invert: bool = False) -> DrawnHole:
-    """What is transparent in a photo as its hole; with `invert`, what is opaque."""
+    """Read what is transparent in a photo as its hole; with `invert`, what is opaque."""
     missing = is_transparent(alpha) ^ invert
     half = (alpha > 0) & (alpha < WHITE) if invert else (alpha >= WHITE) & (alpha < 255)
     kind = f"half transparent (alpha {f'1 to {WHITE - 1}' if invert else f'{WHITE} to 254'})"

@@ -1,4 +1,4 @@
-"""What a picture file says beside its pixels: EXIF data, ICC profile, resolution, texts."""
+"""Metadata of a picture file beside its pixels: EXIF data, ICC profile, resolution, texts."""
 
 import re
 import struct
@@ -71,7 +71,7 @@ def read_icc(image: Image.Image, channels: int) -> tuple[bytes | None, str]:
 
 
 def profile_fits(icc: bytes, channels: int) -> bool:
-    """Whether a profile is of such a picture, as far as it says what it is of."""
+    """True if a profile is of such a picture, as far as it says what it is of."""
     return icc[16:20] == SPACES[channels] or icc[16:20] not in OTHERS
 
 

@@ -218,7 +218,7 @@ def _bytes(source: Source, limits: ReadLimits) -> bytes:
 
 
 def _decode(data: bytes, name: str, limits: ReadLimits, *, exact: bool) -> Original:
-    """What lies beside the pixels never costs them: if need be the file is decoded without it."""
+    """Decode a file, if need be without its metadata: what lies beside the pixels never costs them."""
     if not data:
         raise ImageError(f"{name}: the file is empty", "Make or fetch the file again.")
     try:

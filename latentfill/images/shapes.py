@@ -54,7 +54,7 @@ class Shape:
 @final
 @dataclass(frozen=True)
 class Brush:
-    """How LaMa draws a hole: broken lines, or boxes. Lengths in `PARTS` of the shorter side, bounds included."""
+    """LaMa's drawing of a hole: broken lines, or boxes. Lengths in `PARTS` of the shorter side, bounds included."""
 
     lines: tuple[int, int]
     length: int

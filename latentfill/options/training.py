@@ -44,7 +44,7 @@ class NetworkOptions:
 
 
 def update_names(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What an older file says of its networks, in today's words."""
+    """Give the networks' options of an older file their names of today."""
     told = dict(fields)
     if "batch_norm" in told:  # when there were two kinds of norm
         told.setdefault("norm", "batch" if told.pop("batch_norm") else "none")

@@ -121,7 +121,7 @@ def fill_content_aware(values: Values, hole: Hole, avoid: Hole | None = None, se
 
 
 def is_smooth(values: Values, hole: Hole, avoid: Hole | None = None) -> bool:
-    """Whether a smooth surface goes on all around the hole [h, w]: sky, a wall, whatever is far out of focus."""
+    """True if a smooth surface goes on all around the hole [h, w]: sky, a wall, whatever is far out of focus."""
     missing = hole > 0
     known = ~missing if avoid is None else ~missing & (avoid == 0)
     rows, columns = ndimage.find_objects(missing.astype(np.uint8))[0]
@@ -170,7 +170,7 @@ class _Level(NamedTuple):
 
 
 def _surroundings(missing: Where, box: Box, height: int, width: int) -> Box:
-    """Where patches are looked for, in a photo of this size, for what is missing in a box of it."""
+    """The box of a photo of this size in which patches are looked for, for what is missing in a box of it."""
     rows, columns = np.flatnonzero(missing.any(1)) + box.top, np.flatnonzero(missing.any(0)) + box.left
     hole = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
     return hole.expand(max(NEAREST, int(REACH * max(hole.shape))), height, width)
@@ -286,7 +286,7 @@ class _ShiftMap:
         self.shifts[at[better]], differences[at[better]] = shifts[better], found[better]
 
     def _count_disagreements(self, at: Numbers, shifts: Numbers) -> Numbers:
-        """How many neighbours in the hole are shifted otherwise."""
+        """Count the neighbours in the hole that are shifted otherwise."""
         others = [self.shifts[at + y * self.width + x] for y, x in NEIGHBOURS]
         return np.asarray(np.sum([(other != 0) & (other != shifts) for other in others], 0))
 

@@ -56,7 +56,7 @@ class Cut:
 
     @property
     def operators(self) -> tuple[Operator, ...]:
-        """How each square shows what it does, if the photo is an observation."""
+        """The measurement operator of each square, if the photo is an observation."""
         return tuple(crop_operator(self.observed.sight, p) for p in self.placements) if self.observed else ()
 
 
@@ -172,7 +172,7 @@ def extend(
 
 
 def alignment_of(gan: Gan) -> Alignment | None:
-    """How the model's pictures were aligned, if they are faces; else None."""
+    """The alignment of the model's pictures, if they are faces; else None."""
     about = gan.about.get("alignment")
     names = Alignment.__dataclass_fields__
     return Alignment(**{key: value for key, value in about.items() if key in names}) if about else None
@@ -212,7 +212,7 @@ def _place(
 def _measurement_notes(
     observed: Measurement, placements: Sequence[Placement], hole: Hole, gan: Gan, name: str
 ) -> tuple[str, ...]:
-    """What the model can do for an observed photo. Raises ImageError if that is nothing."""
+    """Notes on what the model can do for an observed photo. Raises ImageError if that is nothing."""
     operators = [crop_operator(observed.sight, placement) for placement in placements]
     if operators and not hole.any() and all(sight == Operator(LinearOperator()) for sight in operators):
         side = round(max(p.scale for p in placements) * gan.network.size / observed.sight.linear.factor)
@@ -255,7 +255,7 @@ def hidden_pixels(original: Original, hole: Hole) -> Hole:
 
 
 def _is_same_square(one: Placement, other: Placement) -> bool:
-    """Whether the middle of one square is well inside of the other."""
+    """True if the middle of one square is well inside of the other."""
     middle = np.full((1, 2), one.size / 2)
     return bool(np.abs(other.to_crop(one.to_photo(middle)) - middle).max() < one.size / 4)
 

@@ -75,7 +75,7 @@ def blend(incomplete: Incomplete, completion: Completion, how: str) -> Images:
 
 
 def _keep_tint(incomplete: Incomplete, joined: Images) -> Images:
-    """What was found in a crop of one colour has that colour."""
+    """Give what was found in a crop of one colour that colour."""
     for row, pixels in enumerate(to_pixels(joined) if joined.shape[1] == 3 else []):
         hole = incomplete.known[row, 0].cpu().numpy() == 0
         tint = find_tint(pixels, ~hole, hole)

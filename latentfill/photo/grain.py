@@ -81,7 +81,7 @@ def _amplitude(grey: Plane, known: Where) -> Plane:
 
 
 def _calmer(found: Plane, measured: Bool[np.ndarray, "_ _"]) -> Plane:
-    """What the calmer of a measured block and its neighbours have: a single block may hold nothing but an edge."""
+    """The grain of the calmer of a block and its neighbours: a single block may hold nothing but an edge."""
     rows, columns = found.shape
     padded = np.pad(np.where(measured, found, np.float32(np.inf)), 1, constant_values=np.inf)
     around = np.stack([padded[i : i + rows, j : j + columns] for i in range(3) for j in range(3)], -1)
@@ -97,7 +97,7 @@ def _blocks(pixels: np.ndarray) -> np.ndarray:
 
 
 def _spectrum(values: Values, known: Where) -> Spectrum | None:
-    """What plain windows have in common; None if no window is known that has any grain."""
+    """The mean spectrum of plain windows; None if no window is known that has any grain."""
     half = WINDOW // 2
     height, width = (side // half for side in known.shape)
     small = np.asarray(known[: height * half, : width * half].reshape(height, half, width, half).all((1, 3)))

@@ -1,4 +1,4 @@
-"""Which squares of a photo the model is asked about: those of the faces that the hole touches, half-hidden ones too."""
+"""The squares of a photo for the model: those of the faces that the hole touches, half-hidden ones too."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -69,7 +69,7 @@ def find_faces(
 
 
 def draw_feature(photo: Pixels, feature: str, name: str) -> np.ndarray:
-    """Where a part of each face lies in a photo [H, W, 3]: bool [H, W]. Raises HoleError if it has no face."""
+    """Draw a part of each face in a photo [H, W, 3]: bool [H, W]. Raises HoleError if it has no face."""
     height, width = photo.shape[:2]
     nothing = np.zeros((height, width), np.uint8)
     view = _View(photo, nothing, Box(0, 0, height, width), WHOLE_PIXELS)
@@ -125,7 +125,7 @@ def _search(photo: Pixels, hole: Hole, hidden: Hole, size: int, alignment: Align
 
 
 def describe_doubts(faces: Sequence[Face], turned: int) -> tuple[str, ...]:
-    """What a user should know of faces that a model is asked about, in a photo turned so to the left."""
+    """Notes for the user on faces for the model, in a photo turned so to the left."""
     least = min((face.score for face in faces), default=0.0)
     if faces and turned:
         lies = "stand on its head" if turned == 180 else "lie on its side"

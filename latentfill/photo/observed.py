@@ -94,7 +94,7 @@ JPEG_SHARE = 0.05  # of the mean divisor: the deviation of a JPEG's pixels, whic
 @final
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """What was seen of a photo: its numbers [1, c', h', w'] in [-1, 1], and how.
+    """The measurement of a photo: its numbers [1, c', h', w'] in [-1, 1], and the operator.
 
     `shown` is the same in the size and the colours that are wanted of it, enlarged smoothly: what is looked at.
     """
@@ -172,7 +172,7 @@ def read_measurement(
 
 
 def degrade(original: Original, sight: Operator, seed: int, name: str = "the photo") -> Original:
-    """What of a whole photo would be seen, as a photo: to try things out. Its sides are cut to whole blocks.
+    """Measure a whole photo, as a photo: to try things out. Its sides are cut to whole blocks.
 
     `seed`, 0 to 2^64 - 1, is that of the noise. Raises ImageError for a photo smaller than a block.
     """
@@ -192,7 +192,7 @@ def degrade(original: Original, sight: Operator, seed: int, name: str = "the pho
 
 
 def crop_operator(sight: Operator, placement: Placement) -> Operator:
-    """How a square that was cut from the photo shows what it does.
+    """The measurement operator of a square that was cut from the photo.
 
     The same if its pixels are the photo's; else noise becomes less where they are means of several, what is small is
     less so in a larger photo, and what bins hide counts as noise. Factors and noises are rounded, so that squares
@@ -215,7 +215,7 @@ def _decode(reading: NoiseModel, seen: Images) -> Images:
 
 
 def _deviation(reading: NoiseModel) -> float:
-    """How far off single pixels are, in grey levels."""
+    """The deviation of single pixels, in grey levels."""
     if isinstance(reading, GaussianNoise):
         return reading.grey_levels
     if isinstance(reading, Quantization):

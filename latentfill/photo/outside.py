@@ -1,4 +1,4 @@
-"""What fills the part of a hole that no model sees: smooth continuations of what is around it, by name."""
+"""Fillings of the part of a hole that no model sees: smooth continuations of what is around it, by name."""
 
 from typing import Literal
 

@@ -30,7 +30,7 @@ BEYOND = 1  # pixels, of the photo and of the crop, that a piece goes on beyond 
 @final
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """What was generated for one square of the photo: RGB in 0..255, not yet rounded, at the square's `size`.
+    """A generated square of the photo: RGB in 0..255, not yet rounded, at the square's `size`.
 
     Raises ValueError unless the values fit the placement.
     """
@@ -126,7 +126,7 @@ def _parts(hole: Hole, known: Where) -> Iterator[tuple[Box, Where]]:
 
 
 def _compose(pieces: Sequence[Piece], box: Box) -> tuple[Values, Where, Where, Plane]:
-    """What the pieces show in a box; where that means anything, where a piece covers it, and their scale there."""
+    """Compose the pieces in a box; returns also where that means anything, where they cover it, and their scale."""
     total, scale = np.zeros(box.shape, np.float32), np.zeros(box.shape, np.float32)
     values, covered = np.zeros((*box.shape, 3), np.float32), np.zeros(box.shape, bool)
     shown = []
@@ -151,7 +151,7 @@ def _compose(pieces: Sequence[Piece], box: Box) -> tuple[Values, Where, Where, P
 
 
 def _fill_beyond(beyond: Beyond | None, box: Box, values: Values, wanted: Where) -> tuple[Values, float]:
-    """What `beyond` says of the pixels that are wanted, and its scale."""
+    """The values of `beyond` at the pixels to fill, and its scale."""
     if beyond is None:
         raise ValueError("no piece covers all of the hole, and there is no `beyond` for the rest")
     found, scale = beyond(box, values, np.where(wanted, np.uint8(255), np.uint8(0)))

@@ -61,7 +61,7 @@ class _Cells(NamedTuple):
 
 
 class _Nodes(NamedTuple):
-    """Which pixels are unknowns. Those in the middle of a larger cell's side hang between its ends."""
+    """The pixels that are unknowns. Those in the middle of a larger cell's side hang between its ends."""
 
     free: Numbers
     hanging: Numbers
@@ -144,7 +144,7 @@ def _assemble(
 
 
 def _add_cells(stiffness: Entries, cells: list[_Cells], nodes: _Nodes) -> None:
-    """What the springs in a cell, bilinearly moved by its corners, amount to; those on its sides count half."""
+    """Add up the springs in a cell, bilinearly moved by its corners; those on its sides count half."""
     for side, corners in cells:
         along, across = 1 / 3 + 1 / (6 * side**2), 1 / 6 - 1 / (6 * side**2)
         weights = np.full((4, 4), across - along)

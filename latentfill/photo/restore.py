@@ -89,7 +89,7 @@ def _window(around: Box, width: float, shape: tuple[int, ...]) -> Plane:
 
 
 def _room(luma: Plane, colours: Levels) -> Plane:
-    """What share of the colours can be had without leaving 0..255."""
+    """The share of the colours that fits into 0..255."""
     room = np.where(colours > 0, 255 - luma[..., None], luma[..., None])
     share = np.divide(room, np.abs(colours), out=np.ones_like(colours), where=np.abs(colours) > room)
     return np.asarray(share.min(2).clip(0, 1))

@@ -39,7 +39,7 @@ class Tint:
     lumas: tuple[float, float] = (0.0, 255.0)
 
     def covers(self, values: UInt8[np.ndarray, "n 3"] | UInt16[np.ndarray, "n 3"]) -> bool:
-        """Whether the known pixels say anything of such RGB: a white wall does not, of who stands before it."""
+        """True if the known pixels say anything of such RGB: a white wall does not, of who stands before it."""
         low, high = self.lumas
         luma = values @ (LUMA * 255 / np.iinfo(values.dtype).max)
         return high - low >= WIDE or bool(np.mean((luma < low - SLACK) | (luma > high + SLACK)) <= BEYOND)
@@ -57,7 +57,7 @@ GREY = Tint(np.zeros((KNOTS, 3)))
 
 
 def find_tint(values: Values, known: Known, wanted: Known) -> Tint | None:
-    """How the colour of a photo [h, w, 3] follows from its luma, by its known pixels; None if it does not.
+    """Fit how the colour of a photo [h, w, 3] follows from its luma, by its known pixels; None if it does not.
 
     Judged of all of the photo, and more strictly near to what is wanted: skin in front of a grey wall is colour. One
     block may always be off.
@@ -121,5 +121,5 @@ def _fit(weights: Weights, colours: Colours) -> Float[np.ndarray, "k 3"]:
 
 
 def _curve_error(weights: Weights, colours: Colours, curve: Float[np.ndarray, "k 3"]) -> Float[np.ndarray, " n"]:
-    """How far the colours of blocks are off the curve, in the channel that is farthest."""
+    """The distance of blocks' colours from the curve, in the channel that is farthest."""
     return np.asarray(np.abs(colours - weights @ curve).max(-1))

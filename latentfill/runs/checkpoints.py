@@ -1,4 +1,4 @@
-"""What a run needs to go on, written so that a kill at any moment leaves the previous one whole."""
+"""Checkpoints to go on from, written so that a kill at any moment leaves the previous one whole."""
 
 import os
 import pickle

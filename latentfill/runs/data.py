@@ -1,7 +1,4 @@
-"""Decoded pictures, kept on disk: a folder with one memory map of uint8 and the names that belong to it.
-
-Pictures of one size, and the endless stream of batches that training draws from them.
-"""
+"""Training pictures: decoded once into a memory map on disk, and drawn from it as an endless stream of batches."""
 
 import hashlib
 import json
@@ -47,7 +44,7 @@ About = tuple[list[str], list[tuple[str, str]]]  # names of the pictures, and wh
 @final
 @dataclass(frozen=True)
 class PictureCache:
-    """What one list of pictures becomes at one size. The folder appears all at once."""
+    """The decoded pictures of one list at one size. The folder appears all at once."""
 
     folder: Path
     size: int
@@ -165,7 +162,7 @@ def cache_path(name: str, cache: Path | None) -> Path:
 
 
 def default_cache() -> Path:
-    """Where decoded pictures are kept: $XDG_CACHE_HOME/latentfill, or ~/.cache/latentfill."""
+    """The folder of decoded pictures: $XDG_CACHE_HOME/latentfill, or ~/.cache/latentfill."""
     given = os.environ.get("XDG_CACHE_HOME")
     return (Path(given) if given else Path(os.path.expanduser("~")) / ".cache") / "latentfill"
 

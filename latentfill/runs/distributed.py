@@ -1,7 +1,4 @@
-"""How processes that were started together find each other, and nothing that an earlier start left behind.
-
-The processes of one training: one of them leads, writes and decides, and all learn.
-"""
+"""The processes of one training: their rendezvous, and one that leads, writes and decides while all learn."""
 
 import hashlib
 import os
@@ -91,11 +88,11 @@ class DistributedContext:
 
     @property
     def rows(self) -> slice:
-        """Which images of a batch are this process's."""
+        """The images of a batch that are this process's."""
         return slice(self.group.rank, None, self.group.size)
 
     def on_rank_zero(self, act: Callable[[], T]) -> T:
-        """What the leader's act returns or raises, in all processes. The others wait for it, as long as it takes."""
+        """Run an act on rank zero; all processes return or raise what it does, and wait for it as long as it takes."""
         if self.group.size == 1:
             return act()
         told: list[Any] = [None, None]
@@ -131,7 +128,7 @@ class DistributedContext:
         return found[0] if found else act()
 
     def gather_metrics(self, values: Mapping[str, Tensor], wish: bool) -> tuple[dict[str, Tensor], bool]:
-        """What a step of the whole batch measured, given this process's part; and whether anybody wishes to stop.
+        """Join all processes' measurements of a step, and tell whether anybody wishes to stop.
 
         Numbers are means, vectors have one value for each image in the order of the images.
         """
@@ -171,7 +168,7 @@ class DistributedContext:
             )
 
     def explain_loss(self, error: RuntimeError) -> RuntimeError | ProcessLostError:
-        """What to raise for an error of a step: plain words if it says that another process is gone."""
+        """The exception for an error of a step: plain words if it says that another process is gone."""
         text = str(error)
         if self.group.size > 1 and (isinstance(error, dist.DistError) or "gloo" in text or "NCCL" in text):
             return ProcessLostError(f"another process of this training was lost ({text.splitlines()[0]})", LOST)

@@ -33,7 +33,7 @@ def dry_run(
     device: torch.device,
     distributed: DistributedContext = SINGLE_PROCESS,
 ) -> Progress:
-    """What a training would take: told, not written. The bytes of gradients and activations are what steps added."""
+    """Estimate what a training would take. The bytes of gradients and activations are what steps added."""
     before = _peak(device)
     last = options.reconstruct_last if options.completes else 0
     trainer = make(device, replace(options, redraw_first=0, reconstruct_last=last))  # of the slowest part: all play

@@ -45,7 +45,7 @@ SHARED_OPTIONS = {
 @final
 @dataclass(frozen=True)
 class Subject:
-    """What a run trains: its kind, and in groups the options that cannot be changed once it has begun."""
+    """The subject of a run: its kind, and in groups the options that cannot be changed once it has begun."""
 
     kind: Kind
     options: Mapping[str, Mapping[str, Any]]
@@ -159,7 +159,7 @@ def _last_digest(folder: Path) -> str | None:
 
 
 def origin() -> dict[str, str]:
-    """When, and with which versions, something was made."""
+    """The time and the versions with which something was made."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "latentfill": __version__,

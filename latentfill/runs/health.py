@@ -1,7 +1,6 @@
-"""Signs of a training gone wrong: each compares one measured number with what no healthy training reaches.
+"""The watchdog of a training: health checks, and from where and with which settings to go on.
 
-The watchdog: it notices what is wrong, and says from where and with which settings the training should go on.
-"""
+Each check compares one measured number with what no healthy training reaches."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -27,7 +26,7 @@ VARIED = 0.02  # spread of real images, of a range of 2, below which there is no
 @final
 @dataclass(frozen=True)
 class Limits:
-    """Where health ends: far from what healthy trainings show; see docs/explanation/training.md."""
+    """Limits of health: far from what healthy trainings show; see docs/explanation/training.md."""
 
     youth: int = 20_000
     """images seen before which all samples look alike, and nothing is concluded from them"""
@@ -55,7 +54,7 @@ class Limits:
 @final
 @dataclass(frozen=True)
 class Symptom:
-    """What was seen, in plain words, with the number and its limit."""
+    """A symptom in plain words, with the number and its limit."""
 
     trouble: Trouble
     saw: str
@@ -138,7 +137,7 @@ def logit_statistics(real: PerImage, fake: Usual) -> Tensor:
 
 
 def check_saturation(seen: Tensor, critic: bool, limits: Limits) -> Symptom | None:
-    """What `judged` found on average: D never errs by far, so that G learns nothing; or D sees no difference at all.
+    """Check mean logit statistics: D never errs by far, so that G learns nothing; or D sees no difference.
 
     `critic` says that the logits of this loss have no scale of their own.
     """
@@ -204,7 +203,7 @@ class Alarm(RunError):
 
 
 def alarm(sign: Symptom, images_seen: int, saved: int) -> Alarm:
-    """What breaks a training off unless it goes back; `saved` images had been seen at the last checkpoint."""
+    """The alarm that ends a training unless it goes back; `saved` images had been seen at the last checkpoint."""
     last = f"the checkpoint at {saved:,} images is whole" if saved else "nothing was saved"
     return Alarm(sign, f"training broke down near {images_seen:,} images: {sign.saw}; {last}", CURES[sign.trouble])
 
@@ -212,7 +211,7 @@ def alarm(sign: Symptom, images_seen: int, saved: int) -> Alarm:
 @final
 @dataclass(frozen=True)
 class Adjustments:
-    """What the watchdog has changed: factors of the learning rate and of the penalties, and the precision."""
+    """The watchdog's changes: factors of the learning rate and of the penalties, and the precision."""
 
     rate: float = 1.0
     penalties: float = 1.0
@@ -253,11 +252,11 @@ class Watchdog:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether it has gone back as often as it may."""
+        """True if it has gone back as often as it may."""
         return self.memory.rollbacks >= ROLLBACKS
 
     def add(self, values: Mapping[str, Tensor]) -> None:
-        """What one step measured; nothing waits for the device."""
+        """Add what one step measured; nothing waits for the device."""
         if self.run.watch and "real" in values and "fake" in values:
             seen = logit_statistics(values["real"], values["fake"])
             before = torch.tensor(self.memory.sums or [0.0] * 4) if self._sums is None else self._sums
@@ -265,7 +264,7 @@ class Watchdog:
             self.memory = replace(self.memory, batches=self.memory.batches + 1)
 
     def check(self, now: int, sheets: Mapping[str, Images]) -> Symptom | None:
-        """What is wrong, if the same was wrong at the looks before. Call it at multiples of `sample_every` only."""
+        """The symptom, if the checks before found it too. Call this at multiples of `sample_every` only."""
         found = self._find_symptoms(now, sheets)
         strikes: dict[str, int] = {sign.trouble: self.memory.strikes.get(sign.trouble, 0) + 1 for sign in found}
         clean = self.memory.clean if found else now
@@ -275,13 +274,13 @@ class Watchdog:
         return last[0] if last else None
 
     def check_copies(self, now: int, distances: Tensor, usual: Tensor) -> Symptom | None:
-        """Whether samples copy training pictures; told once, and again after they did not."""
+        """The symptom of samples that copy training pictures; told once, and again after they did not."""
         sign = check_copies(distances, usual, LIMITS) if self.run.watch and now >= LIMITS.youth else None
         told, self._told = self._told, sign is not None
         return None if told else sign
 
     def choose_checkpoint(self, checkpoints: Sequence[int], step: int, trouble: Trouble | None = None) -> int | None:
-        """Which of the checkpoints, named by images seen, in steps of so many, nothing wrong followed: the newest.
+        """The newest checkpoint, named by images seen, that nothing wrong followed; a step has so many images.
 
         One of the schedule if there is any, so that it does not matter where somebody stopped the run. As long as it
         was numbers that broke down any will do, since what is saved is finite.
@@ -323,7 +322,7 @@ class Watchdog:
         return asdict(replace(self.memory, sums=sums))
 
     def load_state_dict(self, state: Mapping[str, Any] | None, images_seen: int) -> None:
-        """What a checkpoint says, but for what was changed and counted under other options than those given now.
+        """Load a checkpoint's state, but for what was changed and counted under other options than those given now.
 
         One without a watchdog is taken for good.
         """

@@ -1,9 +1,7 @@
-"""What of a trainer is kept in its run's folder: checkpoints to go on from, and model files to use.
+"""The loop of a run: learn from a batch, record, save, and go back when the watchdog says so.
 
-The loop of a run: learn from a batch, record, save, and go back when the watchdog says so.
-
-A run is a folder: its options, its losses, its samples, its checkpoints. The same command continues it.
-"""
+A run is a folder: its options, its losses, its samples, its checkpoints and model files. The same command continues
+it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
@@ -58,7 +56,7 @@ class CheckpointManager:
             checkpoint.save(model, self.folder / f"{name}{kind}.safetensors")
 
     def about(self, trainer: Learner) -> Mapping[str, Any]:
-        """How a model was made."""
+        """The description of how a model was made."""
         about: dict[str, Any] = {"images_seen": trainer.images_seen, "pictures": len(self.data or ()), **origin()}
         if self.data and self.data.alignment is not None:
             about |= {"alignment": dict(self.data.alignment)}
@@ -67,7 +65,7 @@ class CheckpointManager:
         return about
 
     def models_are_stale(self, trainer: Learner) -> bool:
-        """Whether the model files are older than the newest checkpoint, or not there."""
+        """True if the model files are older than the newest checkpoint, or not there."""
         last = checkpoints.list_checkpoints(self.checkpoints)[0].stat().st_mtime_ns
         paths = [self.folder / f"model{kind}.safetensors" for kind in trainer.suffixes]
         return not all(path.exists() and path.stat().st_mtime_ns >= last for path in paths)

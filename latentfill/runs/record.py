@@ -1,4 +1,4 @@
-"""What a run tells: means of its losses and its pace, metrics.csv, TensorBoard, and sample grids."""
+"""The record of a run: means of its losses and its pace, metrics.csv, TensorBoard, and sample grids."""
 
 import csv
 import json
@@ -40,7 +40,7 @@ PACE = {
 @final
 @dataclass(frozen=True)
 class Summary:
-    """What is looked at now and then: sheets of images by the ending of their file's name, histograms, scores."""
+    """A summary for people: sheets of images by the ending of their file's name, histograms, scores."""
 
     sheets: Mapping[str, Images]
     histograms: Mapping[str, torch.Tensor] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Summary:
 @final
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands. `losses` are means over the batches before the last row of metrics.csv."""
+    """The progress of a run. `losses` are means over the batches before the last row of metrics.csv."""
 
     images_seen: int
     total: int

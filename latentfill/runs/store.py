@@ -37,7 +37,7 @@ class Remote(NamedTuple):
 
 
 def is_remote(place: str) -> bool:
-    """Whether a place lies in a store."""
+    """True if a place lies in a store."""
     return URL.match(place) is not None
 
 

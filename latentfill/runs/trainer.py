@@ -1,4 +1,4 @@
-"""What a run trains, and what its context lends it that the training must not know itself."""
+"""The interface of trainers, and the context that lends them what training must not know itself."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from .record import Curves, Summary
 
 @runtime_checkable
 class Trainer(Protocol):
-    """What a run trains, one batch after another. It knows no files."""
+    """A trainer: learns from one batch after another, and knows no files."""
 
     images_seen: int
 
@@ -28,11 +28,11 @@ class Trainer(Protocol):
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """How the names of its model files end."""
+        """The endings of the names of its model files."""
 
     @property
     def real_images(self) -> int:
-        """How many real images a step takes."""
+        """The number of real images in a step."""
 
     @property
     def images_per_step(self) -> int:
@@ -48,7 +48,7 @@ class Trainer(Protocol):
         """Learn from one batch, of no real images if it takes none; returns what was measured, for plain means."""
 
     def is_finite(self) -> bool:
-        """Whether every weight still is a number."""
+        """True if every weight still is a number."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -57,10 +57,10 @@ class Trainer(Protocol):
     def graph(self) -> tuple[nn.Module, tuple[Tensor, ...]] | None: ...
 
     def summary(self, values: Mapping[str, Tensor]) -> Summary:
-        """What people look at, given what the last step measured."""
+        """The summary for people, given what the last step measured."""
 
     def models(self, about: Mapping[str, Any]) -> Mapping[str, Gan | ContextEncoder]:
-        """What the model files should hold, by suffix."""
+        """The contents of the model files, by suffix."""
 
 
 Make = Callable[[torch.device, TrainOptions], Trainer]  # a trainer that has learnt nothing; options may change in a run
@@ -68,7 +68,7 @@ Make = Callable[[torch.device, TrainOptions], Trainer]  # a trainer that has lea
 
 @runtime_checkable
 class Scorer(Protocol):
-    """How good a model is: a search for completions and distances of collections, which a training does not know."""
+    """A score of models: a search for completions and distances of collections, which a training does not know."""
 
     @property
     def curves(self) -> Curves:
@@ -85,7 +85,7 @@ class Scorer(Protocol):
 @final
 @dataclass(frozen=True)
 class TrainingContext:
-    """What starts a training, and what it brings along."""
+    """The command and machine that start a training, and what they lend it."""
 
     command: str = ""
     """as it was given, for the report"""
@@ -100,7 +100,7 @@ class TrainingContext:
     """whether somebody wishes the training to be saved and left"""
 
     def facts(self) -> dict[str, Any]:
-        """What of this a run notes."""
+        """The facts that a run notes."""
         return {"processes": self.distributed.group.size, "command": self.command, "machine": self.machine}
 
 

@@ -1,7 +1,4 @@
-"""The training picture nearest to each sample: to see, and to measure, whether a model has learnt pictures by heart.
-
-How good the model is while it learns: scores by a scorer, the best model, what is learnt by heart.
-"""
+"""Validation of a model while it learns: scores, the best model, and samples too near to a training picture."""
 
 import time
 from collections.abc import Mapping
@@ -71,7 +68,7 @@ class Neighbours:
         return Nearest(torch.stack(found), torch.stack(distances))
 
     def usual_distance(self, held_out: Images | None, count: int) -> PerImage:
-        """How far pictures are from the nearest training picture that the model never saw; of training pictures, other
+        """Distances of pictures to the nearest training picture that the model never saw; of training pictures, other
         than themselves, where none are held out."""
         if held_out is not None and len(held_out) >= count // 4:
             return self.nearest(held_out[:count]).distances
@@ -121,11 +118,11 @@ class Validation:
 
     @property
     def curves(self) -> Curves:
-        """What it adds to metrics.csv."""
+        """The columns that it adds to metrics.csv."""
         return self.scorer.curves if self.scorer else {}
 
     def is_due(self, every: int, before: int, now: int, done: bool) -> bool:
-        """Whether to judge: at each multiple of `every` while it keeps to its share of the time, and at the end."""
+        """True if it is time to validate: at multiples of `every` within its share of the time, and at the end."""
         if done or not every:
             return 0 < every <= now
         elapsed = time.perf_counter() - self.start
@@ -172,7 +169,7 @@ class Validation:
         return ValidationResult(scores, sheets, distances)
 
     def usual_distance(self) -> torch.Tensor:
-        """How far unseen pictures are from the nearest training picture."""
+        """The distances of unseen pictures to the nearest training picture."""
         if self._usual is None:
             self._usual = self._find_neighbours().usual_distance(self.held_out, AT_ONCE)
         return self._usual
@@ -221,7 +218,7 @@ def _draw(generator: Generator, seed: int, device: torch.device) -> Images:
 
 
 def _score_of(path: Path) -> tuple[float | None, str | None]:
-    """What the best model so far has in its header: its score, and the phase of the training that it is of."""
+    """The score of the best model so far, from its header, and the phase of the training that it is of."""
     about = checkpoint.read_about(path) if path.exists() else {}
     score = about.get("score")
     return float(score) if score is not None else None, about.get("phase")

@@ -1,14 +1,11 @@
 """Regularisers of D's input: instance noise, augmentation, and the reference batches of virtual batch norm.
 
-Sønderby et al. (2017), "Amortised MAP inference for image super-resolution" (instance noise), and Arjovsky and Bottou
-(2017), "Towards principled methods for training generative adversarial networks".
-
-Augmentation of reals and fakes alike before D sees them, so that few pictures are not learnt by heart.
-
-Zhao et al. (2020), "Differentiable augmentation for data-efficient GAN training" (DiffAugment): colour, translation and
-cutout, with their ranges. G learns through them, and penalties differentiate twice. Only changes that G could not copy
-into its images without D noticing are of use: each is drawn at random, so "none" stays the most probable of each kind.
-"""
+Instance noise is of Sønderby et al. (2017), "Amortised MAP inference for image super-resolution", and of Arjovsky and
+Bottou (2017), "Towards principled methods for training generative adversarial networks". Augmentation changes reals and
+fakes alike before D sees them, so that few pictures are not learnt by heart: colour, translation and cutout with the
+ranges of Zhao et al. (2020), "Differentiable augmentation for data-efficient GAN training" (DiffAugment). G learns
+through them, and penalties differentiate twice. Only changes that G could not copy into its images without D noticing
+are of use: each is drawn at random, so "none" stays the most probable of each kind."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -212,14 +209,14 @@ class Regularisers:
         return {"augment": real.new_tensor(self.probability)} if self.options.augment == "adaptive" else {}
 
     def state_dict(self) -> dict[str, Any]:
-        """What the next step depends on, if anything."""
+        """The state that the next step depends on, if any."""
         state: dict[str, Any] = {"probability": self.probability} if self.options.augment == "adaptive" else {}
         if isinstance(self.discriminator, DcganDiscriminator) and self.discriminator.reference is not None:
             state["reference"] = self.discriminator.reference
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """What an earlier run did not have begins anew."""
+        """Load a state; what an earlier run did not have begins anew."""
         if self.options.augment == "adaptive":
             self.probability = float(state.get("probability", 0.0))
         if "reference" in state and isinstance(self.discriminator, DcganDiscriminator):
@@ -230,5 +227,5 @@ class Regularisers:
 
 
 def _has_targets(options: TrainOptions) -> bool:
-    """Whether D is to give logits of 1 and 0, and not just larger ones to pictures."""
+    """True if D is to give logits of 1 and 0, and not just larger ones to pictures."""
     return LOSSES[options.loss].discriminator is cross_entropy

@@ -1,13 +1,9 @@
-"""The holes that a completer learns to fill: those that people make in photos, and all that an encoder learns from.
+"""The training of a completer for a finished GAN: G, the encoder and what joins them against a critic with the hole.
 
-The training of a completer, one batch at a time: G, the encoder and what joins them against a critic with the hole.
-
-Each picture is completed twice, with two noises, and joined with its known pixels as a completion is. The critic says
-which of a picture and its completion is real, seeing the hole. The completer is to please it, to have the mean of two
-completions near the picture, while they differ as far as the truth may from their mean, and to draw what is known.
-
-The training of a completer as a run: for a finished GAN, from its encoder and generator or from its completer on.
-"""
+Its holes are those that people make in photos, and all that an encoder learns from. Each picture is completed twice,
+with two noises, and joined with its known pixels as a completion is. The critic says which of a picture and its
+completion is real, seeing the hole. The completer is to please it, to have the mean of two completions near the
+picture, while they differ as far as the truth may from their mean, and to draw what is known."""
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -187,7 +183,7 @@ class CompleterTrainer(NetworksTrainer):
         return values | {name: value.detach() for name, value in measured.items()}
 
     def summary(self, values: Mapping[str, Tensor]) -> Summary:
-        """How held-out pictures are completed by the average: most probably, and once more with noise."""
+        """Held-out pictures completed by the average: most probably, and once more with noise."""
         if self.held_out is None:
             return Summary({})
 
@@ -208,7 +204,7 @@ class CompleterTrainer(NetworksTrainer):
         return {"": replace(self.gan, completer=completer, about=facts)}
 
     def _complete(self, real: Images, known: Known, numbers: range) -> tuple[Others, Others]:
-        """What is drawn of all images, and then of all again with other noise; and the same joined with the known."""
+        """Complete all images, and then all again with other noise; returns these, and them joined with the known."""
         condition = self.completer.encode(real, known)
         condition = condition.select(torch.arange(len(real), device=real.device).repeat(COMPLETIONS))
         noise = [COMPLETIONS * number + again for again in range(COMPLETIONS) for number in numbers]
@@ -246,7 +242,7 @@ def _errors(real: Images, known: Known, completed: Others) -> tuple[Tensor, Tens
 
 
 def _grid(images: Images) -> Tensor:
-    """How strongly every second pixel differs, by rows, by columns and as a chequerboard; means over small cells."""
+    """The strength of grid artefacts, by rows, by columns and as a chequerboard; means over small cells."""
     fine = images - F.avg_pool2d(images, 3, 1, 1, count_include_pad=False)
     signs = torch.tensor([1.0, -1.0]).to(images).repeat(images.shape[-1] // 2)
     patterns = (signs.expand(len(signs), -1), signs[:, None].expand(-1, len(signs)), signs * signs[:, None])

@@ -70,7 +70,7 @@ def check_hole(hole: str, size: int) -> None:
 
 
 def score_completions(completed: Complete, images: Images, *others: Complete) -> Summary:
-    """How well images are completed that were never learnt from: PSNR and detail in the hole, and a sheet to look at.
+    """Score completions of images that were never learnt from: PSNR and detail in the hole, and a sheet.
 
     The sheet has a column for each of the first images: as it is, then for each kind of hole what was known, as grey
     in the hole, and the completion; then those of the `others`, which are only shown.

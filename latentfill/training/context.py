@@ -124,7 +124,7 @@ class ContextTrainer(NetworksTrainer):
         return frozen_average(self.module, self._statistics_batch, images)
 
     def summary(self, values: Mapping[str, Tensor]) -> Summary:
-        """How held-out pictures are completed by the averaged network."""
+        """Held-out pictures completed by the averaged network."""
         if self.held_out is None:
             return Summary({})
         return score_completions(self.averaged_module(512), self.held_out.to(self.device))

@@ -95,7 +95,7 @@ def copy_to(gan: Gan, device: torch.device) -> Gan:
 
 
 def fingerprint(gan: Gan) -> str:
-    """What tells one generator from another."""
+    """A digest that tells one generator from another."""
     if not isinstance(gan.generator, nn.Module):
         raise TypeError(f"expected a generator with weights, not {type(gan.generator)}")
     digest = hashlib.sha256()
@@ -130,7 +130,7 @@ class EncoderTrainer(NetworksTrainer):
 
     @property
     def real_images(self) -> int:
-        """How many real images a step takes; samples of G fill the batch."""
+        """The number of real images in a step; samples of G fill the batch."""
         return round(self.special.real_share * self.options.batch_size) if self.data else 0
 
     def step(self, real: Images) -> dict[str, Tensor]:
@@ -154,7 +154,7 @@ class EncoderTrainer(NetworksTrainer):
         return frozen_average(self.encoder, self._statistics_batch, images)
 
     def summary(self, values: Mapping[str, Tensor]) -> Summary:
-        """How held-out pictures are completed by the averaged encoder and G."""
+        """Held-out pictures completed by the averaged encoder and G."""
         encoder = fuse(replace(self.gan, encoder=self.averaged_encoder(512)), self.precision).encoder
         if encoder is None:
             raise TypeError("fusing an encoder leaves one")

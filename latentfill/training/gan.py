@@ -1,7 +1,6 @@
-"""After the game a completer learns, by the same command: RUN/model.safetensors has G, D and then the completer too.
+"""The training of a GAN as a run: its networks, fresh or from a model, one batch after another, then a completer.
 
-The training of a GAN as a run: its networks, fresh or from a model, and then one batch after another.
-"""
+The completer learns by the same command: RUN/model.safetensors has G, D and then the completer too."""
 
 import os
 import shutil
@@ -88,7 +87,7 @@ def train_with_completer(
 
 
 def _read(folder: Path) -> Gan:
-    """What was learnt in the game, with a completer to go on from: its own, or of the encoder that learnt before it.
+    """Read the finished game, with a completer to go on from: its own, or of the encoder that learnt before it.
 
     That encoder describes what G drew then, so it serves as a beginning alone.
     """

@@ -127,7 +127,7 @@ class PyramidTrainer(NetworksTrainer):
         return game, (self._draw(SAMPLE_STREAM, range(2)),)
 
     def summary(self, values: Mapping[str, Tensor]) -> Summary:
-        """What the averaged and the last generator make of fixed latents; how the last batch was spread."""
+        """Images of fixed latents by the averaged and the last generator; how the last batch was spread."""
         z = self._draw(SAMPLE_STREAM, range(SAMPLES)).to(next(self.generator.parameters()).device)
         with torch.no_grad():
             sheets = {"": self.averaged_generator(1024)(z), "-raw": self.raw_generator()(z)}
@@ -135,7 +135,7 @@ class PyramidTrainer(NetworksTrainer):
         return Summary(sheets, {"D/real": real.sigmoid(), "D/fake": fake.sigmoid()})
 
     def models(self, about: Mapping[str, Any]) -> dict[str, Gan]:
-        """What model files should hold, by the ending of their names: the averaged generator, and the last one."""
+        """The contents of model files, by the ending of their names: the averaged generator, and the last one."""
         generators = {"": self.averaged_generator(), "-raw": self.raw_generator()}
         facts = dict(about) | {"options": asdict(self.options)}
         return {

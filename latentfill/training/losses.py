@@ -1,11 +1,8 @@
-"""Adversarial losses, as functions of the logits of real and fake images; of one signature, so they can be swapped.
+"""Losses: adversarial ones of the logits of real and fake images, penalties on D's slopes, and further terms.
 
-What D's gradient with respect to images may cost it. Each is differentiable again, for D's weights.
-
-Salimans et al. (2016), "Improved techniques for training GANs": three of its terms (sections 3.1, 3.3 and 3.4).
-
-Minibatch discrimination and virtual batch norm, its other two, are layers: `gan/layers`.
-"""
+Adversarial losses have one signature, so they can be swapped. Each penalty is differentiable again, for D's weights.
+Three terms are of Salimans et al. (2016), "Improved techniques for training GANs" (sections 3.1, 3.3 and 3.4); its other
+two, minibatch discrimination and virtual batch norm, are layers: `gan/layers`."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, final
@@ -28,7 +25,7 @@ class LogitLoss(Protocol):
 
 
 class AdversarialLoss(NamedTuple):
-    """What the two players minimise."""
+    """The losses that the two players minimise."""
 
     discriminator: LogitLoss
     generator: LogitLoss
@@ -66,7 +63,7 @@ LOSSES: dict[LossName, AdversarialLoss] = {
 
 
 def logit_metrics(real: PerImage, fake: PerImage) -> dict[str, PerImage]:
-    """What a step tells of D's logits: them, and what each would cost D by the post's loss, whatever the loss is."""
+    """Metrics of D's logits: them, and what each would cost D by the post's loss, whatever the loss is."""
     costs = {"discriminator_real": real_loss(real), "discriminator_fake": fake_loss(fake)}
     return {"real": real, "fake": fake, **costs}
 
@@ -109,7 +106,7 @@ Features = Float[Tensor, "_ d"]
 
 
 def label_smoothing(real: PerImage, amount: float) -> PerImage:
-    """What D pays more per real image when its target is 1 - amount: cross-entropy is linear in the target.
+    """D's extra loss per real image when its target is 1 - amount: cross-entropy is linear in the target.
 
     One-sided: that of fakes stays 0, or D would reward G for staying where it is.
     """
@@ -117,7 +114,7 @@ def label_smoothing(real: PerImage, amount: float) -> PerImage:
 
 
 def feature_distance(real: Features, fake: Features) -> Float[Tensor, ""]:
-    """What G pays: the squared distance of the mean features of a batch of fakes from those of reals.
+    """G's loss: the squared distance of the mean features of a batch of fakes from those of reals.
 
     Theirs is the sum over the features; this is their mean, as in their code, so that a weight fits every width.
     """

@@ -22,7 +22,7 @@ FIRST_BETA2, LAST_RATE, LAST_PENALTY = 0.9, 0.25, 0.1  # Huang et al. (2024), ap
 
 
 class Schedule(NamedTuple):
-    """What is in force at one moment."""
+    """The settings in force at one moment."""
 
     learning_rate: float
     beta2: float
@@ -34,7 +34,7 @@ class Schedule(NamedTuple):
 
 
 def schedule(options: TrainOptions, seen: int) -> Schedule:
-    """What is in force after `seen` images."""
+    """The settings in force after `seen` images."""
     o = options
     quarter = o.images_seen // 4
     first = min(o.redraw_first, quarter) if o.encodes else 0
@@ -175,12 +175,12 @@ class TrainedNetwork(Generic[Network]):
         return float(self.optimizer.param_groups[0]["lr"])
 
     def set_rate(self, learning_rate: float, betas: tuple[float, float]) -> None:
-        """How the optimiser steps from now on."""
+        """Set the learning rate from now on."""
         for group in self.optimizer.param_groups:
             group["lr"], group["betas"] = learning_rate, betas
 
     def require_gradients(self, wanted: bool) -> None:
-        """Whether gradients are computed for the parameters; they pass through to images all the same."""
+        """Set whether gradients are computed for the parameters; they pass through to images all the same."""
         for parameter in self.parameters:
             parameter.requires_grad_(wanted)
 
@@ -204,7 +204,7 @@ class TrainedNetwork(Generic[Network]):
             blend_parameters(self.averaged, self.network, decay)
 
     def is_finite(self) -> bool:
-        """Whether every number of the network and its average still is one; infinite and NaN never heal."""
+        """True if every number of the network and its average still is one; infinite and NaN never heal."""
         tensors = [*self.network.state_dict().values(), *self.averaged.state_dict().values()]
         return all(bool(t.isfinite().all()) for t in tensors if t.is_floating_point())
 

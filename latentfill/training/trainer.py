@@ -1,4 +1,4 @@
-"""What trainers of all kinds share, and the training of a GAN, one batch at a time. No files, no printing."""
+"""The parts that trainers of all kinds share, and that of a GAN, one batch at a time. No files, no printing."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -71,7 +71,7 @@ class ConditionalGenerator:
 
     @property
     def prior(self) -> Prior:
-        """That of the network."""
+        """The prior of the network."""
         network: Any = self.network
         found: Prior = network.prior
         return found
@@ -129,7 +129,7 @@ class NetworksTrainer(Trainer, Protocol):
 
     @property
     def real_images(self) -> int:
-        """How many real images a step takes."""
+        """The number of real images in a step."""
         return self.options.batch_size
 
     @property
@@ -139,7 +139,7 @@ class NetworksTrainer(Trainer, Protocol):
 
     @property
     def precision(self) -> torch.dtype:
-        """What the layers compute in."""
+        """The precision that the layers compute in."""
         precision: torch.dtype = self.networks[0].network.precision
         return precision
 
@@ -149,7 +149,7 @@ class NetworksTrainer(Trainer, Protocol):
         return self.networks[0].learning_rate
 
     def is_finite(self) -> bool:
-        """Whether every number of all networks and of their averages still is one."""
+        """True if every number of all networks and of their averages still is one."""
         return all(network.is_finite() for network in self.networks)
 
     def state_dict(self) -> dict[str, Any]:
@@ -259,7 +259,7 @@ class GanTrainer(NetworksTrainer):
 
     @property
     def real_images(self) -> int:
-        """How many real images a step takes."""
+        """The number of real images in a step."""
         return self.options.batch_size * self.options.discriminator_steps
 
     @property
@@ -291,7 +291,7 @@ class GanTrainer(NetworksTrainer):
         return game, (self.generator.prior.sample([0, 1]),)
 
     def summary(self, values: Mapping[str, Tensor]) -> Summary:
-        """What the averaged and the last generator make of the fixed latents; how the last batch was spread."""
+        """Images of the fixed latents by the averaged and the last generator; how the last batch was spread."""
         z = self.fixed_latents(SAMPLES).to(next(self.generator.parameters()).device)
         with torch.no_grad():
             labels = class_labels(SAMPLES, self.network.classes, z.device)
@@ -302,7 +302,7 @@ class GanTrainer(NetworksTrainer):
         return Summary(sheets, {"z": self.latents(last), **shown})
 
     def models(self, about: Mapping[str, Any]) -> dict[str, Gan]:
-        """What model files should hold, by the ending of their names: the averaged generator, and the last one."""
+        """The contents of model files, by the ending of their names: the averaged generator, and the last one."""
         generators = {"": self.averaged_generator(), "-raw": self.raw_generator()}
         phase = schedule(self.options, self.images_seen).phase
         e = None if phase == "game" else self.e  # in a game that it has no part in, it falls behind G
