@@ -1,6 +1,7 @@
 """The alignment of photos: find their faces, bring them to their places, cut them out.
 
-A folder of results has records of what was done, and pictures that show it."""
+A folder of results has records of what was done, and pictures that show it.
+"""
 
 import json
 import os

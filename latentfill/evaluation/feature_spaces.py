@@ -2,7 +2,8 @@
 
 That is 128 numbers, near each other for pictures of one person. The network is that of dlib (King 2017,
 `dnn_face_recognition_ex.cpp`), its numbers are read from dlib's own file. Here torch computes it, thirty times as fast
-as the dlib of the Python packages, which comes without a fast matrix product."""
+as the dlib of the Python packages, which comes without a fast matrix product.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """The watchdog of a training: health checks, and from where and with which settings to go on.
 
-Each check compares one measured number with what no healthy training reaches."""
+Each check compares one measured number with what no healthy training reaches.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace

@@ -1,7 +1,8 @@
 """The loop of a run: learn from a batch, record, save, and go back when the watchdog says so.
 
 A run is a folder: its options, its losses, its samples, its checkpoints and model files. The same command continues
-it."""
+it.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace

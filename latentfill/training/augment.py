@@ -5,7 +5,8 @@ Bottou (2017), "Towards principled methods for training generative adversarial n
 fakes alike before D sees them, so that few pictures are not learnt by heart: colour, translation and cutout with the
 ranges of Zhao et al. (2020), "Differentiable augmentation for data-efficient GAN training" (DiffAugment). G learns
 through them, and penalties differentiate twice. Only changes that G could not copy into its images without D noticing
-are of use: each is drawn at random, so "none" stays the most probable of each kind."""
+are of use: each is drawn at random, so "none" stays the most probable of each kind.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -3,7 +3,8 @@
 Its holes are those that people make in photos, and all that an encoder learns from. Each picture is completed twice,
 with two noises, and joined with its known pixels as a completion is. The critic says which of a picture and its
 completion is real, seeing the hole. The completer is to please it, to have the mean of two completions near the
-picture, while they differ as far as the truth may from their mean, and to draw what is known."""
+picture, while they differ as far as the truth may from their mean, and to draw what is known.
+"""
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy

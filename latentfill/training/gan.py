@@ -1,6 +1,7 @@
 """The training of a GAN as a run: its networks, fresh or from a model, one batch after another, then a completer.
 
-The completer learns by the same command: RUN/model.safetensors has G, D and then the completer too."""
+The completer learns by the same command: RUN/model.safetensors has G, D and then the completer too.
+"""
 
 import os
 import shutil

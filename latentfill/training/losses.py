@@ -1,8 +1,9 @@
 """Losses: adversarial ones of the logits of real and fake images, penalties on D's slopes, and further terms.
 
 Adversarial losses have one signature, so they can be swapped. Each penalty is differentiable again, for D's weights.
-Three terms are of Salimans et al. (2016), "Improved techniques for training GANs" (sections 3.1, 3.3 and 3.4); its other
-two, minibatch discrimination and virtual batch norm, are layers: `gan/layers`."""
+Three terms are of Salimans et al. (2016), "Improved techniques for training GANs" (sections 3.1, 3.3 and 3.4); its
+other two, minibatch discrimination and virtual batch norm, are layers: `gan/layers`.
+"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, final
