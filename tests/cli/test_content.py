@@ -143,17 +143,17 @@ def simulate_ray(monkeypatch):
     """The driver's and the actors' work in this process, without Ray."""
     pytest.importorskip("ray")
     from latentfill.cluster import drive as driving
-    from latentfill.cluster.blocks import Diary, do
+    from latentfill.cluster.blocks import AttemptLog, run_block
     from latentfill.cluster.fleet import Fleet
 
     def spread(make, blocks, fleet, notes):
         notes.mkdir(parents=True, exist_ok=True)
         for block in blocks:
-            yield block.name, do(make(), block, Diary(notes / f"{block.name}.tries"))
+            yield block.name, run_block(make(), block, AttemptLog(notes / f"{block.name}.tries"))
 
     monkeypatch.setattr(driving, "connect", lambda *_: Fleet(1, 1, 0.5, 0))
     monkeypatch.setattr(driving, "disconnect", lambda: None)
-    monkeypatch.setattr(driving, "spread", spread)
+    monkeypatch.setattr(driving, "run_blocks", spread)
 
 
 def test_landmarks_are_part_of_what_was_asked(here, capsys):
