@@ -10,13 +10,14 @@ from ..errors import ExtraError, LatentfillError, is_full, is_out_of_memory
 from ..figures.samples import edit_sheet
 from ..gan.gan import Gan
 from ..images import photos
+from ..images.formats import encode_as
 from ..images.hole_pictures import describe
 from ..models import load
 from ..photo.crop import Cut
 from ..pipeline import Done, Failed, Placed, Request, Split, Step, out_of_memory, run
 from ..types import Hole
 from .inputs import Plan
-from .outputs import Input, digest_model, write_result
+from .outputs import Input, digest_model, is_same_kind, write_result
 from .sheets import BatchFolder, write_candidates
 from .workers import KilledTask, cores, run_in_pool
 
@@ -260,9 +261,15 @@ class _Recorder:
             sheet = edit_sheet(self._gan, placed.incomplete, completion, options.edits, how)
             if sheet is not None:
                 photos.write(self._run_file("edits", item), sheet)
-        notes = (*self._agreement(placed), *done.filled.notes)
+        photo = placed.request.photo
+        data, lost = encode_as(done.filled.candidates[0], item.suffix, photo if isinstance(photo, bytes) else b"")
+        if options.format == "same" and not is_same_kind(item):
+            lost = (*lost, "files of its kind are not written: it is kept as PNG")
+        for note in lost:
+            print(f"{item.source.name}: {note}", file=sys.stderr)
+        notes = (*self._agreement(placed), *done.filled.notes, *lost)
         facts = {**metadata(done), "notes": notes, **self._model}
-        contents, data = self._plan.digest_contents(item), photos.encode(done.filled.candidates[0])
+        contents = self._plan.digest_contents(item)
         return write_result(item, options, contents, facts, data)
 
     def _agreement(self, placed: Placed) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, final
 from unicodedata import normalize
 
@@ -19,6 +19,7 @@ from ..files.records import ForeignFileError
 from ..gan.checkpoint import digest_weights as digest_networks
 from ..gan.gan import Gan
 from ..images import photos
+from ..images.archives import RESULT_SUFFIXES
 from ..images.holes import HoleSpec
 from ..options import CompleteOptions
 
@@ -26,16 +27,18 @@ if TYPE_CHECKING:
     from ..options.commands import CompleteCommand
 
 ANEW = "Give another --out, or --overwrite to make it anew."
-LEFT_ALONE: dict[str, Any] = {"observe": None, "degrade": None, "hole_threshold": 128}
+LEFT_ALONE: dict[str, Any] = {"observe": None, "degrade": None, "hole_threshold": 128, "format": "png"}
 OF_MODEL = {"weights": "its weights have", "calibration": "its calibration or alignment has"}
 WHOLE, CHANGED = "whole", "changed"
 INVERTED = " inverted"
+FORMATS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}  # of --format
+JPEGS = {".jpe": ".jpg", ".jfif": ".jpg"}
 
 
 @final
 @dataclass(frozen=True)
 class Input:
-    """One input and where its result goes: `stem`.png and `stem`.json. `hole` is a picture of its own hole, encoded.
+    """One input and where its result goes: `stem` with `suffix`, and `stem`.json. `hole` is a picture of its own hole, encoded.
 
     `photo` is the SHA-256 of its file, "" until that is computed; `moved` the name that its result would have, if
     another file had not been there.
@@ -47,21 +50,52 @@ class Input:
     hole: bytes | None = None
     photo: str = ""
     moved: str = ""
+    suffix: str = ".png"
+
+    @property
+    def picture(self) -> Path:
+        """Where its result goes."""
+        return self.file(self.suffix)
 
     def file(self, suffix: str) -> Path:
         return self.stem.with_name(self.stem.name + suffix)
 
 
-def list_pictures(places: Sequence[Path], out: Path, roles: Roles, read: Sequence[str] = ()) -> Listing:
+def result_suffixes(form: str) -> Sequence[str]:
+    """The suffixes that results may have with `--format`."""
+    return RESULT_SUFFIXES if form == "same" else (FORMATS[form],)
+
+
+def choose_suffix(form: str, name: str) -> str:
+    """The suffix of the result of a picture; with `same` its own, or .png if such files are not written."""
+    if form != "same":
+        return FORMATS[form]
+    end = PurePosixPath(name).suffix.lower()
+    end = JPEGS.get(end, end)
+    return end if end in RESULT_SUFFIXES else ".png"
+
+
+def is_same_kind(item: Input) -> bool:
+    """Whether the result has the suffix of its picture."""
+    return item.suffix != ".png" or PurePosixPath(item.source.name).suffix.lower() in (".png", "")
+
+
+def list_pictures(
+    places: Sequence[Path],
+    out: Path,
+    roles: Roles,
+    read: Sequence[str] = (),
+    written: Sequence[str] = (".png",),
+) -> Listing:
     """Every picture in `places` but what lies in `out`. Raises LatentfillError if the pictures themselves do.
 
-    Files with a suffix in `read` are the caller's, and not counted as left out.
+    Files with a suffix in `read` are the caller's, and not counted as left out; `written` are those of results.
     """
     here = Path(os.path.realpath(out))
     listed = list_sources(places, {**roles, out: f"in {out}, the folder for the results"}, read)
     real = (Path(os.path.realpath(source.path)) for source in listed.sources)  # of links in circles, too
     own = {path for path in real if path.parent == here}
-    if any(place.is_dir() and place.resolve() == here for place in places) or any(p.suffix == ".png" for p in own):
+    if any(place.is_dir() and place.resolve() == here for place in places) or any(p.suffix in written for p in own):
         raise LatentfillError(
             f"{out} holds the pictures to complete", "Give another --out: originals are not replaced."
         )
@@ -74,12 +108,20 @@ def name_inputs(
     results: Results,
     *,
     anew: bool = False,
+    form: str = "png",
     digest: Callable[[photos.Source], str] = digest_photo,
 ) -> list[Input]:
     """An input for each source, numbered from 1, with a name of its own in `out`; `anew` if all are to be made."""
     names = name_results(sources, results, digest, anew=anew)
     return [
-        Input(source, number, out / name.stem, photo=name.photo, moved=name.moved)
+        Input(
+            source,
+            number,
+            out / name.stem,
+            photo=name.photo,
+            moved=name.moved,
+            suffix=choose_suffix(form, source.name),
+        )
         for number, (source, name) in enumerate(zip(sources, names, strict=True), 1)
     ]
 
@@ -118,6 +160,7 @@ def choices(options: "CompleteCommand") -> dict[str, Any]:
         "edits": options.edits,
         "every": options.every,
         "gif": options.gif,
+        "format": options.format,
     }
 
 
@@ -143,7 +186,8 @@ def list_unfinished(
     left: list[Input] = []
     notes: list[str] = []
     for item in inputs:
-        metadata, picture = records.read_metadata(item.file(".json")), item.file(".png")
+        metadata = records.read_metadata(item.file(".json"))
+        picture = item.file(records.result_suffix(metadata))
         state = "" if metadata is None else _state_of(picture, metadata)
         if options.overwrite or metadata is None or not state:
             left.append(item)
@@ -203,23 +247,35 @@ def digest_weights(gan: Gan) -> str:
 def write_result(
     item: Input, options: "CompleteCommand", contents: Contents, facts: Mapping[str, Any], picture: bytes
 ) -> Path:
-    """Write one completion, a PNG file, and before it its metadata, by which it is known as ours and as answered.
+    """Write one completion, a picture file, and before it its metadata, by which it is known as ours and as answered.
 
     Raises ForeignFileError if something else is in its place, or was put there since, by another command too.
     """
-    path, about = item.file(".png"), item.file(".json")
+    path, about = item.picture, item.file(".json")
     before = records.read_metadata(about)
+    stale = [] if before is None else _in_other_formats(item, before)
     if (about.exists() or path.exists()) and not records.can_replace(path, before):
         raise ForeignFileError(f"{path} was not written by latentfill, or was changed since", records.MOVE)
     was = before.get("made_of", {}) if before else {}
     if was.get("photo", contents["photo"]) != contents["photo"] and was.get("place") != contents["place"]:
         raise ForeignFileError(f"{path} was meanwhile written for another photo", "Give the same command again.")
-    output = {"sha256": records.digest(picture), "before": [records.digest_file(path)] if path.exists() else []}
+    old = [records.digest_file(one) for one in (path, *stale) if one.exists()]
+    output = {"sha256": records.digest(picture), "before": old, "suffix": item.suffix}
     metadata = {"image": item.source.name, **choices(options), **facts, "made_of": contents, "output": output}
     text = json.dumps(records.seal(metadata), indent=1) + "\n"
     photos.write_file(about, lambda file: file.write(text.encode()))
     photos.write_file(path, lambda file: file.write(picture))
+    for one in stale:
+        one.unlink(missing_ok=True)
     return path
+
+
+def _in_other_formats(item: Input, metadata: Mapping[str, Any]) -> list[Path]:
+    """Our pictures of the same name, unchanged, that a result in another format takes the place of."""
+    others = [item.file(end) for end in RESULT_SUFFIXES if end != item.suffix]
+    known = records.picture_digests(metadata)
+    ours = {item.file(".png")} if known is None else {one for one in others if one.is_file()}
+    return [one for one in others if one in ours and one.is_file() and records.fits_metadata(one, metadata)]
 
 
 def _state_of(picture: Path, metadata: Mapping[str, Any]) -> str:

@@ -94,16 +94,18 @@ def _complete(options: Options, gan: "Gan") -> int:
     """The same in this process, or in several of this machine."""
     from ..batch.complete import worker_count
     from ..batch.inputs import Plan
-    from ..batch.outputs import list_pictures, list_unfinished, name_inputs
+    from ..batch.outputs import list_pictures, list_unfinished, name_inputs, result_suffixes
     from ..files.contents import hole_roles
     from ..files.listing import print_omissions
     from ..files.naming import FolderResults
 
     plan = Plan.of(options, gan)
     (options.out / "_run" / "rejected.csv").unlink(missing_ok=True)
-    listed = list_pictures(options.images, options.out, hole_roles(plan.hole, options.images, options.out))
+    roles, written = hole_roles(plan.hole, options.images, options.out), result_suffixes(options.format)
+    listed = list_pictures(options.images, options.out, roles, written=written)
     print_omissions(listed)
-    inputs = name_inputs(listed.sources, options.out, FolderResults(options.out), anew=options.overwrite)
+    results = FolderResults(options.out, written)
+    inputs = name_inputs(listed.sources, options.out, results, anew=options.overwrite, form=options.format)
     if not inputs:
         raise LatentfillError(
             f"no pictures in {', '.join(map(str, options.images))}", "Give pictures, or folders of them."
@@ -113,7 +115,7 @@ def _complete(options: Options, gan: "Gan") -> int:
     if done := len(inputs) - len(unfinished):
         print(f"{done} of {len(inputs)} are done already (--overwrite makes them anew)", file=sys.stderr)
     moved = [
-        f"{one.source.name}: goes to {one.file('.png')}, since there is another {one.moved}.png"
+        f"{one.source.name}: goes to {one.picture}, since there is another {one.moved}{one.suffix}"
         for one in unfinished
         if one.moved
     ]

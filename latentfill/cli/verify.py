@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, final
@@ -15,6 +15,8 @@ from ..options import CompleteOptions, PhotoOptions, ReadLimits
 from ..options.bounds import Widening
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ..files.listing import Roles
     from ..images.archives import Source
     from ..images.holes import HoleSpec
@@ -26,11 +28,12 @@ NOTHING_LOST = "Complete it again, or give the file that `latentfill complete` w
 
 @dataclass(frozen=True)
 class Options:
-    """Count the known pixels that differ between photos and their completions, to the bit.
+    """Count the known pixels that differ between photos and their completions, and say by how much at most.
 
     Compares all that lies outside the hole, in 8 or 16 bits, with its transparency, and the colour profile and EXIF
     data of the files (a rotation that EXIF asks for is applied, and its thumbnail is left out, before). Ends with 0 if
-    nothing has changed, with 1 if something has or a pair could not be read.
+    nothing has changed, with 1 if something has or a pair could not be read: so it does for JPEGs, which change known
+    pixels by some levels ("as JPEG does").
     """
 
     before: Annotated[Positional[Path], arg(metavar="BEFORE")]
@@ -57,15 +60,34 @@ class Options:
 @final
 @dataclass(frozen=True)
 class Difference:
-    """The number of known pixels that differ, and notes on what else does."""
+    """The number of known pixels that differ, by how many levels at most, and notes on what else does.
+
+    `largest` counts levels of `bits` bits; it is None where sizes differ. `jpeg` says that the completion is a JPEG.
+    """
 
     known: int
     changed: int
     notes: tuple[str, ...] = ()
+    largest: int | None = 0
+    bits: int = 8
+    jpeg: bool = False
 
     def __str__(self) -> str:
+        from ..images.formats import count_levels
+
         counted = f"{self.changed:,} of {self.known:,} known pixels differ"
+        if self.changed and self.largest is not None:
+            counted += f", {'as JPEG does: ' if self.jpeg else 'by '}at most {count_levels(self.largest, self.bits)}"
         return "; ".join((counted, *self.notes))
+
+
+def _sum(differences: Collection[Difference]) -> Difference:
+    """The same of all pairs."""
+    bits = max((d.bits for d in differences), default=8)
+    sizes = [d.largest * (257 if d.bits < bits else 1) for d in differences if d.largest is not None]
+    largest = max(sizes, default=0) if len(sizes) == len(differences) else None
+    known, changed = sum(d.known for d in differences), sum(d.changed for d in differences)
+    return Difference(known, changed, (), largest, bits, changed > 0 and all(d.jpeg for d in differences if d.changed))
 
 
 def run(options: Options) -> int:
@@ -87,7 +109,7 @@ def run(options: Options) -> int:
         else:
             if not options.json:
                 print(f"{source.name}: {found[source.name]}", flush=True)
-    total = Difference(sum(d.known for d in found.values()), sum(d.changed for d in found.values()))
+    total = _sum(found.values())
     if options.json:
         pairs = [{"path": name, **asdict(difference)} for name, difference in found.items()]
         report = {**asdict(total), "pairs": pairs, "failed": [{"path": n, "reason": r} for n, r in failed.items()]}
@@ -100,17 +122,18 @@ def run(options: Options) -> int:
     return 1 if failed or any(d.changed or d.notes for d in found.values()) else 0
 
 
-def compare(before: "Original", after: "Original", hole: "Hole") -> Difference:
-    """Compare all outside the hole [H, W], and the files as a whole."""
+def compare(before: "Original", after: "Original", hole: "Hole", *, jpeg: bool = False) -> Difference:
+    """Compare all outside the hole [H, W], and the files as a whole. `jpeg` tells that the completion is a JPEG."""
     import numpy as np
 
+    from ..images import metadata
     from ..images.hole_pictures import to_missing
 
     known = ~to_missing(hole)
     count = int(known.sum())
     (height, width, channels), (height_after, width_after, channels_after) = before.values.shape, after.values.shape
     if (height, width) != (height_after, width_after):
-        return Difference(count, count, (f"{width} x {height} pixels became {width_after} x {height_after}",))
+        return Difference(count, count, (f"{width} x {height} pixels became {width_after} x {height_after}",), None)
     notes = []
     if before.bits != after.bits:
         notes.append(f"{before.bits} bits per channel became {after.bits}")
@@ -125,9 +148,19 @@ def compare(before: "Original", after: "Original", hole: "Hole") -> Difference:
     if before.alpha is not None or after.alpha is not None:
         changed |= _opaque(before) != _opaque(after)
     for what, old, new in (("colour profile", before.icc, after.icc), ("EXIF", before.exif, after.exif)):
-        if old != new:
+        if old != new and not (what == "EXIF" and old and new and metadata.same_exif(old, new)):
             notes.append(f"its {what} data {'are new' if old is None else 'are gone' if new is None else 'differ'}")
-    return Difference(count, int((changed & known).sum()), tuple(notes))
+    off = np.abs(_deepen(before.values) - _deepen(after.values)).max(-1)
+    if before.alpha is not None or after.alpha is not None:
+        off = np.maximum(off, np.abs(_deepen(_opaque(before)) - _deepen(_opaque(after))))
+    bits = max(before.bits, after.bits)
+    largest = int(off[known].max(initial=0)) // (1 if bits == 16 else 257)
+    return Difference(count, int((changed & known).sum()), tuple(notes), largest, bits, jpeg)
+
+
+def _deepen(values: "np.ndarray") -> "np.ndarray":
+    """The values in levels of 16 bits."""
+    return values.astype("int32") * (257 if values.dtype.itemsize == 1 else 1)
 
 
 def _is_opaque(original: "Original") -> bool:
@@ -150,6 +183,7 @@ def _verify(source: "Source", after: Path, spec: "HoleSpec", options: Options) -
     from ..images import holes, photos
     from ..images.archives import Source
     from ..images.hole_pictures import grow
+    from ..images.metadata import JPEG
     from ..photo.crop import extend
     from ..photo.locate import draw_feature
 
@@ -168,7 +202,8 @@ def _verify(source: "Source", after: Path, spec: "HoleSpec", options: Options) -
     if options.extend:
         before, hole, _ = extend(before, hole, options.extend, source.name)
     hole = grow(hole, options.grow)
-    return compare(before, photos.read_original(Source(str(after), after), options.limits), hole)
+    completion, jpeg = Source(str(after), after), after.read_bytes()[:2] == JPEG
+    return compare(before, photos.read_original(completion, options.limits), hole, jpeg=jpeg)
 
 
 def _pairs(before: Path, after: Path, roles: "Roles") -> "Iterator[tuple[Source, Path]]":
@@ -176,6 +211,8 @@ def _pairs(before: Path, after: Path, roles: "Roles") -> "Iterator[tuple[Source,
     from ..batch.outputs import list_pictures, name_inputs
     from ..files.listing import find_pictures, print_omissions
     from ..files.naming import FolderResults
+    from ..files.records import read_metadata, result_suffix
+    from ..images.archives import RESULT_SUFFIXES
 
     if not after.exists():
         raise LatentfillError(f"{after}: no such file or folder", "Name the folder that `latentfill complete` wrote.")
@@ -185,7 +222,9 @@ def _pairs(before: Path, after: Path, roles: "Roles") -> "Iterator[tuple[Source,
         questions = name_inputs(listed.sources, after, FolderResults(after))
         for question in questions:
             name, plain = after / question.source.name, question.moved or question.stem.relative_to(after).as_posix()
-            ways = (question.file(".png"), after / f"{plain}.png", name.with_suffix(".png"), name)
+            recorded = result_suffix(read_metadata(question.file(".json")))
+            ways = [question.file(recorded), after / f"{plain}.png", name.with_suffix(".png"), name]
+            ways += [after / f"{plain}{end}" for end in RESULT_SUFFIXES]
             yield question.source, next((way for way in ways if way.is_file()), ways[0])
         count = len(questions)
     else:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, final
 
 from ..batch.complete import complete, reason
@@ -73,7 +73,7 @@ def _keep_only(shard: Path, pictures: Set[str]) -> None:
 
 
 def _beside(name: str) -> str:
-    return f"{name.removesuffix('.png')}.json"
+    return str(PurePosixPath(name).with_suffix(".json"))
 
 
 BATCHES = 4  # of a search in a block: packed well, and little is lost with a worker
@@ -144,7 +144,7 @@ class Completer:
 
     def _row(self, item: Input, stem: Path) -> Row:
         metadata = json.loads(item.file(".json").read_text())
-        return make_row(item, metadata, stem.as_posix(), item.file(".png").stat().st_size)
+        return make_row(item, metadata, stem.as_posix(), item.picture.stat().st_size)
 
     def _pack(self, name: str, rows: list[Row]) -> list[Row]:
         """The rows, with their pictures and stories in a shard."""
@@ -239,7 +239,7 @@ class Job:
         output: str = row["output"]
         if output not in self._sizes or not row["member"]:
             try:
-                path = self.options.out / output if row["member"] or item is None else item.file(".png")
+                path = self.options.out / output if row["member"] or item is None else item.picture
                 self._sizes[output] = path.stat().st_size
             except OSError:
                 self._sizes[output] = -1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..batch.complete import write_rejected
 from ..batch.inputs import Plan
-from ..batch.outputs import digest_model
+from ..batch.outputs import digest_model, result_suffixes
 from ..errors import LatentfillError
 from ..files.contents import hole_roles
 from ..files.locks import lock_folder
@@ -40,9 +40,15 @@ def complete(options: "CompleteCommand", gan: Gan, watch: Watch) -> tuple[dict[s
     plan = Plan.of(options, gan)  # raises for options that go ill together, before anything is started
     lock = lock_folder(options.out)
     try:
-        results = Manifest(options.out) if options.write == "tar" else FolderResults(options.out)
+        results = (
+            Manifest(options.out)
+            if options.write == "tar"
+            else FolderResults(options.out, result_suffixes(options.format))
+        )
         roles = hole_roles(plan.hole, options.images, options.out)
-        inputs, left_out = list_inputs(options.images, options.out, results, roles, anew=options.overwrite)
+        inputs, left_out = list_inputs(
+            options.images, options.out, results, roles, anew=options.overwrite, form=options.format
+        )
         print(*(f"{line}\n" for line in left_out), sep="", end="", file=sys.stderr)
         inputs = inputs[: options.max_images]
         if not inputs:

@@ -10,7 +10,7 @@ from typing import Any, final
 import pyarrow
 from pyarrow import ipc, parquet
 
-from ..batch.outputs import Input, list_pictures, name_inputs
+from ..batch.outputs import Input, list_pictures, name_inputs, result_suffixes
 from ..errors import DataError
 from ..files.contents import digest_photo
 from ..files.listing import Listing, Omissions, Roles
@@ -24,7 +24,7 @@ CURE = "Write columns path (text) and bytes (binary), and if wanted hole (binary
 
 
 def list_inputs(
-    places: Sequence[Path], out: Path, results: Results, roles: Roles, *, anew: bool = False
+    places: Sequence[Path], out: Path, results: Results, roles: Roles, *, anew: bool = False, form: str = "png"
 ) -> tuple[list[Input], tuple[str, ...]]:
     """Every picture in the places, of which some may be Parquet files or folders of them; and what was left out.
 
@@ -33,7 +33,7 @@ def list_inputs(
     tables = [place for place in places if place.suffix.lower() == SUFFIX]
     inner = [path for place in places if place.is_dir() for path in _below(place, {**roles, out: ""})]
     others = [place for place in places if place not in tables]
-    listed = list_pictures(others, out, roles, (SUFFIX,)) if others else Listing(())
+    listed = list_pictures(others, out, roles, (SUFFIX,), result_suffixes(form)) if others else Listing(())
     sources = list(listed.sources)
     sources += [source for path in tables for source in _list_rows(path)]
     for path in inner:
@@ -47,7 +47,7 @@ def list_inputs(
         if path in seen:
             raise DataError(f"{source.path}: the path {source.name!r} is there twice", "Give every picture its own.")
         seen[path] = source.name
-    return name_inputs(sources, out, results, anew=anew, digest=_digest), listed.left_out
+    return name_inputs(sources, out, results, anew=anew, form=form, digest=_digest), listed.left_out
 
 
 def fetch(asked: Iterable[Input]) -> list[Input]:
@@ -164,7 +164,7 @@ def make_row(item: Input, metadata: Mapping[str, Any], stem: str, size: int) -> 
         "seconds": metadata["seconds"],
         "model": metadata["model"],
         "model_hash": metadata["weights"],
-        "output": f"{stem}.png",
+        "output": f"{stem}{item.suffix}",
         "member": "",
         "output_bytes": size,
         "notes": [*map(to_text, metadata["notes"])],

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, final
 
 from ..errors import DataError, ImageError
 from ..images.archives import (
+    RESULT_SUFFIXES,
     SUFFIXES,
     Archive,
     Source,
@@ -30,6 +31,7 @@ from .records import (
     picture_digests,
     read_entries,
     read_metadata,
+    result_suffix,
 )
 from .writing import RUN
 
@@ -142,7 +144,7 @@ def split_archive(archive: Archive, left_out: Omissions) -> tuple[list[Source], 
     """The pictures in an archive, and the completions."""
     completed: list[Completed] = []
     for part in archive.pictures:
-        if (beside := archive.beside.get(part.name)) and (metadata := _parse(beside)):
+        if (beside := archive.beside.get(part.name)) and (metadata := _parse(beside, part)):
             completed.append((part, picture_digests(metadata)))
     left_out.suffixes.update(archive.others - Counter({".json": len(completed)}))
     names = {part.name for part, _ in completed}
@@ -192,9 +194,13 @@ class _Walk:
 
     def _metadata_of(self, path: Path, names: set[str]) -> dict[str, Any] | None:
         """Of a completion; somebody else's file of that name is counted as one that is not read."""
-        if path.suffix != ".png" or f"{path.stem}.json" not in names:
+        if path.suffix not in RESULT_SUFFIXES or f"{path.stem}.json" not in names:
             return None
         metadata = read_metadata(path.with_suffix(".json"))
+        if path.suffix != ".png":  # a camera's or a collection's, often, and counted already
+            return metadata if metadata and result_suffix(metadata) == path.suffix else None
+        if metadata and result_suffix(metadata) != path.suffix:
+            return None
         self._left_out.suffixes[".json"] += metadata is None
         return metadata
 
@@ -215,11 +221,13 @@ class _Walk:
         self.problems.append((Path(str(error.filename)), reason(error)))
 
 
-def _parse(beside: Source) -> dict[str, Any] | None:
+def _parse(beside: Source, picture: Source) -> dict[str, Any] | None:
+    """The metadata in a file, if they are a completion's that bears the picture's name."""
     try:
-        return parse_metadata(beside.bytes())
+        metadata = parse_metadata(beside.bytes())
     except ImageError:
         return None
+    return metadata if metadata and picture.name.endswith(result_suffix(metadata)) else None
 
 
 def _is_one_of(picture: Source, digests: tuple[str, ...]) -> bool:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, final, runtime_checkable
 from unicodedata import normalize
 
 from ..images.archives import Source
-from .records import can_replace, read_metadata
+from .records import can_replace, read_metadata, result_suffix
 from .writing import RUN
 
 LONGEST = 200  # bytes of a file's name; most systems allow 255, and temporary names and suffixes need some
@@ -99,10 +99,13 @@ def name_results(
 
 @final
 class FolderResults:
-    """The answers of `complete` in a folder as it is now: NAME.png, and NAME.json beside it."""
+    """The answers of `complete` in a folder as it is now: NAME.png, and NAME.json beside it.
 
-    def __init__(self, out: Path) -> None:
-        self._out = out
+    `suffixes` are those of the answers that are to be written.
+    """
+
+    def __init__(self, out: Path, suffixes: Sequence[str] = (".png",)) -> None:
+        self._out, self._ends = out, (*suffixes, ".json")
         self._names: dict[Path, set[str]] = {}
 
     def find(self, stem: str) -> Result | None:
@@ -116,10 +119,11 @@ class FolderResults:
         folder = (self._out / stem).parent
         if folder not in self._names:
             self._names[folder] = {fold(name) for name in (os.listdir(folder) if folder.is_dir() else ())}
-        return not any(fold(f"{PurePosixPath(stem).name}{end}") in self._names[folder] for end in (".png", ".json"))
+        return not any(fold(f"{PurePosixPath(stem).name}{end}") in self._names[folder] for end in self._ends)
 
     def can_replace(self, stem: str) -> bool:
-        return can_replace(self._out / f"{stem}.png", read_metadata(self._out / f"{stem}.json"))
+        metadata = read_metadata(self._out / f"{stem}.json")
+        return can_replace(self._out / f"{stem}{result_suffix(metadata)}", metadata)
 
 
 def fold(name: str) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, final
 
 from ..errors import LatentfillError
+from ..images.archives import RESULT_SUFFIXES
 from .writing import RECORD, RUN, write_csv, write_file
 
 FORMAT = 1
@@ -187,10 +188,15 @@ def picture_digests(metadata: Mapping[str, Any]) -> tuple[str, ...] | None:
     return None if output is None else (output["sha256"], *output["before"])
 
 
+def result_suffix(metadata: Mapping[str, Any] | None) -> str:
+    """The end of the name of the picture that metadata were written for."""
+    return str(((metadata or {}).get("output") or {}).get("suffix", ".png"))
+
+
 def is_completion(picture: Path) -> bool:
     """True if a picture is a completion that `complete` wrote, and unchanged."""
-    metadata = read_metadata(picture.with_suffix(".json")) if picture.suffix == ".png" else None
-    return metadata is not None and fits_metadata(picture, metadata)
+    metadata = read_metadata(picture.with_suffix(".json")) if picture.suffix in RESULT_SUFFIXES else None
+    return metadata is not None and result_suffix(metadata) == picture.suffix and fits_metadata(picture, metadata)
 
 
 def can_replace(picture: Path, metadata: Mapping[str, Any] | None) -> bool:

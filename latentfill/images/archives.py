@@ -19,6 +19,7 @@ SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp"}
     | {".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif", ".hif"}
 )
+RESULT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")  # what `complete` may write
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
 IN_A_RUN = tuple(f"{RUN}/{name}" for name in (".latentfill", ".lock", "rejected.csv", "photos.jsonl"))
 MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # how gzip, bzip2, xz and zstd files begin
@@ -91,7 +92,7 @@ def _read_stored(source: Source, size: int) -> bytes:
 class Archive(NamedTuple):
     """The pictures in an archive, what is wrong with it, if anything, and the suffixes of what is no picture.
 
-    `beside` has what may tell of a picture `NAME.png`, its `NAME.json`, by the picture's name.
+    `beside` has what may tell of a picture `NAME.png` (or `.jpg` and so on), its `NAME.json`, by the picture's name.
     """
 
     pictures: list[Source]
@@ -123,7 +124,8 @@ def read_archive(path: Path, name: str) -> Archive:
             else:
                 others[suffix(inner)] += 1
                 if inner.endswith(".json"):
-                    texts[f"{name}/{inner.removesuffix('.json')}.png"] = replace(part, name=f"{name}/{inner}")
+                    text = replace(part, name=f"{name}/{inner}")
+                    texts |= {f"{name}/{inner.removesuffix('.json')}{end}": text for end in RESULT_SUFFIXES}
     except (*UNREADABLE, tarfile.TarError, ValueError) as error:
         problem = f"a broken archive ({reason(error)})"
     kept = [part for inner, part in parts.items() if not inner.startswith(tuple(runs))]

@@ -12,7 +12,9 @@ from .png import LARGEST_TEXT, SIGNATURE, Chunk
 
 KEPT = (b"cHRM", b"gAMA", b"sRGB", b"cICP", b"pHYs", b"tEXt", b"zTXt", b"iTXt", b"tIME")  # true of changed pixels too
 RAW = (b"Raw profile type", b"XML:com.adobe.xmp")  # ImageMagick's and Adobe's texts: EXIF and XMP, with thumbnails
-ORIENTATION = 0x0112
+XMP = b"XML:com.adobe.xmp\0\0\0\0\0"  # the head of PNG's text of it
+PICTURES = (b"Thumbnail", b"GImg", b"GImage", b"GDepth")  # in XMP: Adobe's, and Google's of the photo as it was
+ORIENTATION, INTEROP = 0x0112, 0xA005
 WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}  # bytes of each EXIF type
 DESCRIBES = {  # of a TIFF's tags, those that describe the picture; the others say where its parts are stored
     *(0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x8298),
@@ -39,10 +41,11 @@ def read_exif(image: Image.Image) -> tuple[bytes | None, str]:
 
 def read_chunks(image: Image.Image, data: bytes) -> tuple[tuple[Chunk, ...], str]:
     """Resolution, texts and, of a PNG, what its numbers mean as colours; and what could not be kept of them."""
-    lost = "XMP data, which may hold a thumbnail" if "xmp" in image.info else ""
+    xmp, lost = _read_xmp(image)
+    beside = [] if xmp is None else [(b"iTXt", XMP + xmp)]
     if image.format == "PNG":
         kept = [chunk for chunk in png.read_chunks(data) if chunk[0] in KEPT]
-        return tuple(chunk for chunk in kept if not chunk[1].startswith(RAW)), lost
+        return (*(chunk for chunk in kept if not chunk[1].startswith(RAW)), *beside), lost
     chunks: list[Chunk] = []
     dpi = image.info.get("dpi")
     if dpi and all(isfinite(float(v)) and 0 < float(v) < 10**6 for v in dpi):
@@ -50,7 +53,39 @@ def read_chunks(image: Image.Image, data: bytes) -> tuple[tuple[Chunk, ...], str
     comment = image.info.get("comment")
     if isinstance(comment, bytes) and comment.strip(b"\0"):
         chunks.append((b"tEXt", b"Comment\0" + comment.replace(b"\0", b"")[:LARGEST_TEXT]))
-    return tuple(chunks), lost
+    return (*chunks, *beside), lost
+
+
+def xmp_of(chunk: Chunk) -> bytes:
+    """The XMP data in a chunk; empty if it is another."""
+    return chunk[1].removeprefix(XMP) if chunk[0] == b"iTXt" and chunk[1].startswith(XMP) else b""
+
+
+def same_exif(one: bytes, other: bytes) -> bool:
+    """Whether EXIF data, however they are stored, say the same of a picture."""
+    try:
+        return _describe(one) == _describe(other)
+    except Exception:  # any bytes may stand there
+        return False
+
+
+def _describe(data: bytes) -> tuple[object, ...]:
+    exif = Image.Exif()
+    exif.load(b"Exif\0\0" + data)
+    own = {tag: exif[tag] for tag in DESCRIBES & set(exif)}
+    return own, *({k: v for k, v in exif.get_ifd(inner).items() if k != INTEROP} for inner in DIRECTORIES)
+
+
+def _read_xmp(image: Image.Image) -> tuple[bytes | None, str]:
+    """The XMP data for an upright picture, and why they could not be kept. Pictures in them show what was there."""
+    found: Any = image.info.get("xmp") or b""
+    xmp = found.encode() if isinstance(found, str) else bytes(found)
+    xmp = xmp.strip(b"\0")
+    if any(word in xmp for word in PICTURES):
+        return None, "XMP data, which hold a picture"
+    if len(xmp) > LARGEST_TEXT:
+        return None, f"XMP data of more than {LARGEST_TEXT:,} bytes"
+    return re.sub(rb"(tiff:Orientation(?:\s*=\s*[\"']|>)\s*)[1-8]", rb"\g<1>1", xmp) or None, ""
 
 
 def repair(data: bytes) -> tuple[bytes, list[str]]:

@@ -121,6 +121,8 @@ class CompleteCommand:
     """complete only the first so many pictures"""
     fit: bool = False
     """crop photos to their central square and resize them to the model's size, instead of putting back what is found"""
+    format: Literal["png", "same", "jpeg", "webp", "tiff"] = "png"
+    """kind of file to write; same is the photo's own. A JPEG changes known pixels a little; webp is without loss"""
     batch_size: Annotated[int, Gt(0)] = 64
     """pictures searched side by side"""
     every: Annotated[int, Ge(0)] = 50

@@ -50,7 +50,9 @@ def test_what_changes_in_the_hole_alone_does_not_count_and_one_level_outside_doe
     assert capsys.readouterr().out == out
     put(tmp_path / "after.png", completed(before, draw(), at=(7, 9, channels - 1)))
     assert run(words) == 1
-    assert capsys.readouterr().out.startswith("cat.png: 1 of 68 known pixels differ\n")
+    assert capsys.readouterr().out.startswith(
+        f"cat.png: 1 of 68 known pixels differ, by at most 1 level{' of 65,535' if bits == 16 else ''}\n"
+    )
     assert run([*words, "--invert"]) == 1
     assert "12 of 12 known pixels differ" in capsys.readouterr().out
 
@@ -87,7 +89,9 @@ def test_a_known_pixel_whose_transparency_changes_is_changed():
 def test_another_kind_of_picture_is_told(after, changed, note):
     found = compare(picture(), after, draw())
     assert (found.known, found.changed, found.notes) == (68, changed, (note,))
-    assert str(found) == f"{changed} of 68 known pixels differ; {note}"
+    size = "x" in note or not changed
+    assert str(found).startswith(f"{changed} of 68 known pixels differ{';' if size else ', by at most '}")
+    assert str(found).endswith(f"; {note}")
 
 
 def test_an_alpha_that_is_full_everywhere_is_no_change():
@@ -131,7 +135,9 @@ def test_a_folder_is_paired_as_complete_names_its_answers(tmp_path, capsys):
     out, errors = capsys.readouterr()
     told = json.loads(out)
     assert (told["known"], told["changed"]) == (68, 0)
-    assert told["pairs"] == [{"path": "cat.png", "known": 68, "changed": 0, "notes": []}]
+    assert told["pairs"] == [
+        {"path": "cat.png", "known": 68, "changed": 0, "notes": [], "largest": 0, "bits": 8, "jpeg": False}
+    ]
     assert [failed["path"] for failed in told["failed"]] == ["deep/cat.png", "deep/dog.jpg"]
     assert "deep/dog.jpg: its completion" in errors and "deep/cat.png: not a picture" in errors
 

@@ -333,11 +333,11 @@ def test_a_resolution_is_turned_with_its_picture(tmp_path):
 def test_what_colours_mean_in_a_png_is_kept_and_what_may_show_more_is_not(tmp_path):
     kept = [(b"gAMA", struct.pack(">I", 45455)), (b"sRGB", b"\0"), (b"tEXt", b"Title\0A cat")]
     dropped = [(b"bKGD", b"\0\0\0\0\0\0"), (b"tEXt", b"Raw profile type exif\0\nexif\n8\n")]
-    dropped.append((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x/>"))
+    dropped.append((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<xmp:Thumbnails/>"))
     (tmp_path / "a.png").write_bytes(png(noise(4, 4, 3), 2, *kept, *dropped))
     found = read(source(tmp_path / "a.png"))
     assert found.chunks == tuple(kept)
-    assert "not kept: XMP data, which may hold a thumbnail" in found.notes
+    assert "not kept: XMP data, which hold a picture" in found.notes
     assert_equal(again(tmp_path, found), found)
     kinds = [kind for kind, _ in read_chunks((tmp_path / "again.png").read_bytes())]
     assert kinds == [b"IHDR", b"gAMA", b"sRGB", b"tEXt", b"IDAT", b"IEND"]

@@ -1,0 +1,170 @@
+"""Completed pictures as JPEG, WebP and TIFF files, with their EXIF data, colour profile, XMP and resolution."""
+
+import io
+import struct
+import zlib
+from typing import Any, final
+
+import numpy as np
+from PIL import Image, JpegImagePlugin, TiffImagePlugin
+
+from ..errors import ImageError
+from . import metadata, png
+from .photos import Original, Values, encode
+
+KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WebP", ".tif": "TIFF", ".tiff": "TIFF"}
+EXACT = ("PNG", "TIFF")  # kinds that keep 16 bits
+SEGMENT = 65_533  # bytes that a segment of a JPEG holds
+LARGEST = {"JPEG": 65_500, "WebP": 16_383}  # pixels a side
+QUALITY: dict[str, Any] = {"quality": 95, "subsampling": 0}
+HEADER = b"II\x2a\0\0\0\0\0"  # of a TIFF, little-endian
+
+
+@final
+class _Beside:
+    """What is written beside the pixels, and notes on what could not be."""
+
+    def __init__(self, original: Original) -> None:
+        self.icc, self.exif, self.notes = original.icc or b"", original.exif or b"", list[str]()
+        self.xmp = next((metadata.xmp_of(chunk) for chunk in original.chunks if metadata.xmp_of(chunk)), b"")
+        scales = [struct.unpack(">IIB", data) for kind, data in original.chunks if kind == b"pHYs"]
+        self.dpi = next(((x * 0.0254, y * 0.0254) for x, y, unit in scales if unit == 1), None)
+
+    def limit_to_jpeg(self) -> None:
+        for name, head in (("exif", b"Exif\0\0"), ("xmp", b"http://ns.adobe.com/xap/1.0/\0")):
+            if len(getattr(self, name)) + len(head) > SEGMENT:
+                setattr(self, name, b"")
+                self.notes.append(f"not kept: {name.upper()} data of more than {SEGMENT:,} bytes, as JPEG holds")
+
+    def settings(self) -> dict[str, Any]:
+        found = {"icc_profile": self.icc, "xmp": self.xmp, "dpi": self.dpi}
+        found["exif"] = b"Exif\0\0" + self.exif if self.exif else b""
+        return {name: value for name, value in found.items() if value}
+
+
+def encode_as(original: Original, suffix: str, source: bytes = b"") -> tuple[bytes, tuple[str, ...]]:
+    """A file of the kind that `suffix` names, and notes on what it could not keep.
+
+    A JPEG has the quantisation tables and subsampling of `source`, the input's file, if that is a JPEG too; else
+    quality 95 in full colour. WebP and TIFF are written without loss. Raises ImageError for a picture too large.
+    """
+    kind = KINDS[suffix]
+    if kind == "PNG":
+        return encode(original), ()
+    height, width = original.values.shape[:2]
+    if max(height, width) > (most := LARGEST.get(kind, 2**32)):
+        what = f"{width} x {height} pixels are too many for {kind}, which holds {most:,} a side"
+        raise ImageError(what, "Give --format png.")
+    beside = _Beside(original)
+    if kind == "TIFF":
+        return _encode_tiff(original, beside), tuple(beside.notes)
+    if original.bits == 16:
+        beside.notes.append(f"{kind} holds 8 bits per channel: of 16 the upper 8 are kept")
+    image = _to_image(original, kind, beside.notes)
+    file = io.BytesIO()
+    if kind == "WebP":
+        image.save(file, "WEBP", lossless=True, exact=True, **beside.settings())
+        return file.getvalue(), tuple(beside.notes)
+    beside.limit_to_jpeg()
+    image.save(file, "JPEG", **_jpeg_settings(source, image.mode), **beside.settings())
+    off = np.abs(np.asarray(Image.open(file)).astype(np.int16) - np.asarray(image)).max()
+    beside.notes.append(f"JPEG changes pixels outside the hole too: by at most {count_levels(int(off))}")
+    return file.getvalue(), tuple(beside.notes)
+
+
+def count_levels(number: int, bits: int = 8) -> str:
+    """A difference of values, in words."""
+    return f"{number:,} level{'s' * (number != 1)}" + (" of 65,535" if bits == 16 else "")
+
+
+def _to_image(original: Original, kind: str, notes: list[str]) -> Image.Image:
+    """The picture in 8 bits, as that kind of file holds it."""
+    values, alpha = (_to_8_bits(plane) for plane in (original.values, original.alpha))
+    if alpha is not None and (alpha == 255).all():
+        alpha = None
+    if alpha is not None and kind == "JPEG":
+        notes.append("JPEG holds no transparency: it is shown on white")
+        share = alpha[..., None].astype(np.uint32)
+        values, alpha = ((values * share + 255 * (255 - share) + 127) // 255).astype(np.uint8), None
+    if values.shape[2] == 1 and kind == "WebP":
+        notes.append("WebP holds no grey pictures: it is stored as equal colours")
+        values = np.repeat(values, 3, 2)
+    return Image.fromarray(
+        np.dstack([values, alpha]) if alpha is not None else values.squeeze(2) if values.shape[2] == 1 else values
+    )
+
+
+def _to_8_bits(plane: Any) -> Any:
+    return plane if plane is None or plane.dtype == np.uint8 else (plane >> 8).astype(np.uint8)
+
+
+def _jpeg_settings(source: bytes, mode: str) -> dict[str, Any]:
+    """How a JPEG was compressed: its tables for brightness and colours, and how coarse its colours are."""
+    if not source.startswith(metadata.JPEG):
+        return QUALITY
+    try:
+        with Image.open(io.BytesIO(source), formats=["JPEG"]) as image:
+            if not isinstance(image, JpegImagePlugin.JpegImageFile):
+                return QUALITY
+            used = [image.quantization[layer[3]] for layer in image.layer[: 1 if mode == "L" else 2]]
+            sampling = JpegImagePlugin.get_sampling(image) if len(image.layer) == 3 else 0
+            progressive = bool(image.info.get("progressive"))
+    except (OSError, KeyError, IndexError, ValueError):  # what is damaged was read nevertheless
+        return QUALITY
+    settings = {"qtables": used, "optimize": True, "progressive": progressive}
+    return settings if mode == "L" else {**settings, "subsampling": max(sampling, 0)}
+
+
+def _encode_tiff(original: Original, beside: _Beside) -> bytes:
+    """A TIFF of one deflated strip: Pillow writes no 16-bit colour."""
+    values, alpha = original.values, original.alpha
+    if alpha is not None and original.bits == 16 and values.shape[2] == 1:
+        beside.notes.append("grey of 16 bits with transparency is stored as equal colours")
+        values = np.repeat(values, 3, 2)
+    photometric = 1 if values.shape[2] == 1 else 2
+    if alpha is not None:
+        values = np.dstack([values, alpha])
+    strip = _compress(values)
+    height, width, channels = values.shape
+    tags = TiffImagePlugin.ImageFileDirectory_v2(HEADER)
+    if beside.exif:
+        _add_exif(tags, beside)
+    layout = {256: width, 257: height, 258: (original.bits,) * channels, 259: 8, 262: photometric, 277: channels}
+    places = {273: 0, 278: height, 279: len(strip), 284: 1, 317: 2}
+    for tag, value in {**layout, **places}.items():
+        tags[tag] = value
+    if alpha is not None:
+        tags[338] = 2
+    if beside.dpi is not None:
+        tags[282], tags[283], tags[296] = *beside.dpi, 2
+    for tag, kind, data in ((700, 1, beside.xmp), (34675, 7, beside.icc)):
+        if data:
+            tags.tagtype[tag] = kind
+            tags[tag] = data
+    file = io.BytesIO()
+    tags.save(file)
+    return file.getvalue() + strip
+
+
+def _add_exif(tags: Any, beside: _Beside) -> None:
+    """Add the tags that describe the picture; without what cannot be understood."""
+    try:
+        exif = Image.Exif()
+        exif.load(b"Exif\0\0" + beside.exif)
+        for tag in sorted(metadata.DESCRIBES & set(exif)):
+            tags[tag] = exif[tag]
+        for directory in metadata.DIRECTORIES:
+            if inner := exif.get_ifd(directory):
+                tags[directory] = dict(inner)
+        tags.tobytes()
+    except Exception:  # any bytes may stand there
+        beside.notes.append("not kept: EXIF data that cannot be written into a TIFF")
+        for tag in [*tags]:
+            del tags[tag]
+
+
+def _compress(values: Values) -> bytes:
+    """Rows as differences to the pixel on the left (predictor 2), deflated."""
+    rows = values.astype(values.dtype.newbyteorder("<"), copy=True)
+    rows[:, 1:] -= values[:, :-1]
+    return zlib.compress(rows.tobytes(), 6)
