@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -261,8 +262,7 @@ class _Recorder:
             sheet = edit_sheet(self._gan, placed.incomplete, completion, options.edits, how)
             if sheet is not None:
                 photos.write(self._run_file("edits", item), sheet)
-        photo = placed.request.photo
-        data, lost = encode_as(done.filled.candidates[0], item.suffix, photo if isinstance(photo, bytes) else b"")
+        data, lost = encode_as(done.filled.candidates[0], item.suffix, self._read_jpeg(item))
         if options.format == "same" and not is_same_kind(item):
             lost = (*lost, "files of its kind are not written: it is kept as PNG")
         for note in lost:
@@ -271,6 +271,14 @@ class _Recorder:
         facts = {**metadata(done), "notes": notes, **self._model}
         contents = self._plan.digest_contents(item)
         return write_result(item, options, contents, facts, data)
+
+    def _read_jpeg(self, item: Input) -> bytes:
+        """The file of an input whose result is a JPEG as well, to compress it alike; empty if it is gone."""
+        if item.suffix not in (".jpg", ".jpeg"):
+            return b""
+        with suppress(LatentfillError):
+            return item.source.bytes(self._options.limits.max_bytes)
+        return b""
 
     def _agreement(self, placed: Placed) -> tuple[str, ...]:
         operator = self._plan.operator

@@ -38,7 +38,9 @@ JPEGS = {".jpe": ".jpg", ".jfif": ".jpg"}
 @final
 @dataclass(frozen=True)
 class Input:
-    """One input and where its result goes: `stem` with `suffix`, and `stem`.json. `hole` is a picture of its own hole, encoded.
+    """One input and where its result goes: `stem` with `suffix`, and `stem`.json.
+
+    `hole` is a picture of its own hole, encoded.
 
     `photo` is the SHA-256 of its file, "" until that is computed; `moved` the name that its result would have, if
     another file had not been there.

@@ -148,7 +148,7 @@ def compare(before: "Original", after: "Original", hole: "Hole", *, jpeg: bool =
     if before.alpha is not None or after.alpha is not None:
         changed |= _opaque(before) != _opaque(after)
     for what, old, new in (("colour profile", before.icc, after.icc), ("EXIF", before.exif, after.exif)):
-        if old != new and not (what == "EXIF" and old and new and metadata.same_exif(old, new)):
+        if old != new and not (what == "EXIF" and metadata.same_exif(old, new)):
             notes.append(f"its {what} data {'are new' if old is None else 'are gone' if new is None else 'differ'}")
     off = np.abs(_deepen(before.values) - _deepen(after.values)).max(-1)
     if before.alpha is not None or after.alpha is not None:

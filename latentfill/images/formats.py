@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
 from ..errors import ImageError
-from . import metadata, png
+from . import metadata
 from .photos import Original, Values, encode
 
 KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WebP", ".tif": "TIFF", ".tiff": "TIFF"}
@@ -89,9 +89,9 @@ def _to_image(original: Original, kind: str, notes: list[str]) -> Image.Image:
     if values.shape[2] == 1 and kind == "WebP":
         notes.append("WebP holds no grey pictures: it is stored as equal colours")
         values = np.repeat(values, 3, 2)
-    return Image.fromarray(
-        np.dstack([values, alpha]) if alpha is not None else values.squeeze(2) if values.shape[2] == 1 else values
-    )
+    if alpha is not None:
+        return Image.fromarray(np.dstack([values, alpha]))
+    return Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
 
 
 def _to_8_bits(plane: Any) -> Any:

@@ -20,6 +20,7 @@ DESCRIBES = {  # of a TIFF's tags, those that describe the picture; the others s
     *(0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x8298),
     *range(0x9C9B, 0x9CA0),
 }
+RESOLUTION = {0x011A, 0x011B, 0x0128}  # files have it elsewhere as well
 JPEG = b"\xff\xd8"
 JPEG_BESIDE = {*range(0xE0, 0xF0), 0xFE} - {0xE1, 0xEE}  # application data and comments, but EXIF and what YCCK needs
 SPACES = {1: b"GRAY", 3: b"RGB "}  # what profiles are of, by the channels of the picture
@@ -61,18 +62,19 @@ def xmp_of(chunk: Chunk) -> bytes:
     return chunk[1].removeprefix(XMP) if chunk[0] == b"iTXt" and chunk[1].startswith(XMP) else b""
 
 
-def same_exif(one: bytes, other: bytes) -> bool:
-    """Whether EXIF data, however they are stored, say the same of a picture."""
+def same_exif(one: bytes | None, other: bytes | None) -> bool:
+    """Whether EXIF data, however they are stored, say the same of a picture, its resolution aside."""
     try:
         return _describe(one) == _describe(other)
     except Exception:  # any bytes may stand there
         return False
 
 
-def _describe(data: bytes) -> tuple[object, ...]:
+def _describe(data: bytes | None) -> tuple[object, ...]:
     exif = Image.Exif()
-    exif.load(b"Exif\0\0" + data)
-    own = {tag: exif[tag] for tag in DESCRIBES & set(exif)}
+    if data is not None:
+        exif.load(b"Exif\0\0" + data)
+    own = {tag: exif[tag] for tag in (DESCRIBES - RESOLUTION) & set(exif)}
     return own, *({k: v for k, v in exif.get_ifd(inner).items() if k != INTEROP} for inner in DIRECTORIES)
 
 
