@@ -19,7 +19,7 @@ from machine import heading, table
 
 from latentfill.batch import align as cutting
 from latentfill.batch.align import Cropper, Task
-from latentfill.batch.records import new_row
+from latentfill.batch.align_records import new_row
 from latentfill.batch.splits import Naming
 from latentfill.batch.workers import cores
 from latentfill.faces import detector

@@ -28,7 +28,7 @@ from latentfill.images import photos
 from latentfill.images.pixels import grid
 from latentfill.options import GAN_PRESETS, NetworkOptions, RunOptions, Size, TrainOptions
 from latentfill.runs.data import Dataset, open_dataset
-from latentfill.training.gan import train
+from latentfill.training.gan_run import train
 
 FOLDERS = ("faces", "flowers", "shapes", "few", "digits")
 FACES = ("faces", "few")  # whose pictures dlib knows

@@ -16,7 +16,7 @@ from latentfill.gan.fused import fuse
 from latentfill.gan.gan import Generator
 from latentfill.images import photos
 from latentfill.options import COMPLETE_PRESETS
-from latentfill.photo.crops import pose
+from latentfill.photo.model_sized import pose
 from latentfill.types import Images, Known, Latents
 
 GREY_LEVEL = 2 / 255

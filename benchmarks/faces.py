@@ -16,7 +16,7 @@ from latentfill.gan.gan import Gan
 from latentfill.images import holes, photos
 from latentfill.images.pixels import fit, to_pixels
 from latentfill.options import CompleteOptions
-from latentfill.photo.crops import blend, pose
+from latentfill.photo.model_sized import blend, pose
 from latentfill.types import Pixels
 
 ALIGNED = 1.0  # the margin of the faces that the scripts are given

@@ -26,7 +26,7 @@ from latentfill.images.archives import Source
 from latentfill.images.holes import draw, parse
 from latentfill.options import PhotoOptions
 from latentfill.photo.crop import cut
-from latentfill.photo.crops import pose
+from latentfill.photo.model_sized import pose
 from latentfill.photo.put_back import put_back
 
 WIDTH, HEIGHT = 4000, 3000

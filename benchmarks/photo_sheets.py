@@ -27,7 +27,7 @@ from latentfill.images import holes, photos
 from latentfill.images.pixels import grid, to_grey
 from latentfill.options import COMPLETE_PRESETS, Alignment, PhotoOptions
 from latentfill.photo.crop import cut
-from latentfill.photo.crops import pose
+from latentfill.photo.model_sized import pose
 from latentfill.photo.put_back import put_back
 from latentfill.types import Hole
 

@@ -26,8 +26,8 @@ from latentfill.images import photos
 from latentfill.images.pixels import grid
 from latentfill.options import Alignment, PhotoOptions
 from latentfill.photo.crop import cut
-from latentfill.photo.crops import pose
 from latentfill.photo.locate import place_upright
+from latentfill.photo.model_sized import pose
 from latentfill.photo.put_back import put_back
 from latentfill.types import Hole
 

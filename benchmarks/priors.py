@@ -17,11 +17,11 @@ from faces import HOLES, face_space
 from machine import heading, table
 
 from latentfill import load
-from latentfill.evaluation import statistics as bootstrap
+from latentfill.evaluation import distances as bootstrap
+from latentfill.evaluation.benchmark import Trial, read_pictures
+from latentfill.evaluation.distances import Estimate, frechet, kernel_terms, unit_of
 from latentfill.evaluation.feature_spaces import IDENTITY, Space, pixels
 from latentfill.evaluation.methods import Resources, search_method
-from latentfill.evaluation.statistics import Estimate, frechet, kernel_terms, unit_of
-from latentfill.evaluation.trial import Trial, read_pictures
 from latentfill.files import listing
 from latentfill.gan.checkpoint import digest_weights
 from latentfill.gan.gan import Gan

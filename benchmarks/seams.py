@@ -30,8 +30,8 @@ from latentfill.files import listing
 from latentfill.images import photos
 from latentfill.images.pixels import grid, to_grey, to_levels
 from latentfill.options import Alignment
-from latentfill.photo.crops import pose
 from latentfill.photo.locate import place_upright
+from latentfill.photo.model_sized import pose
 from latentfill.photo.paste import Piece, paste
 from latentfill.types import Hole, Pixels
 

@@ -12,14 +12,14 @@ from machine import heading, table
 
 from latentfill import load
 from latentfill.completion.complete import complete
+from latentfill.evaluation.distances import mean
 from latentfill.evaluation.metrics import psnr
-from latentfill.evaluation.statistics import mean
 from latentfill.gan.gan import Gan
 from latentfill.images.incomplete import Incomplete
 from latentfill.images.pixels import to_pixels
 from latentfill.models import DEFAULT
 from latentfill.options import COMPLETE_PRESETS, CompleteOptions
-from latentfill.photo.crops import blend, pose
+from latentfill.photo.model_sized import blend, pose
 from latentfill.types import PixelBatch
 
 HOLES = ("center", "pattern", "random:0.8", "half", "thin")

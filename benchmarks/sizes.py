@@ -19,15 +19,15 @@ from torch.nn import functional as F
 
 from latentfill import Gan, load
 from latentfill.completion.complete import complete
-from latentfill.evaluation import statistics as bootstrap
+from latentfill.evaluation import distances as bootstrap
+from latentfill.evaluation.distances import Estimate, frechet
 from latentfill.evaluation.metrics import Scores, Where, psnr
-from latentfill.evaluation.statistics import Estimate, frechet
 from latentfill.images import photos
 from latentfill.images.blending import poisson
 from latentfill.images.incomplete import Incomplete
 from latentfill.images.pixels import batch_to_images, fit, grid, to_pixels
 from latentfill.options import COMPLETE_PRESETS, CompleteOptions
-from latentfill.photo.crops import pose
+from latentfill.photo.model_sized import pose
 from latentfill.types import Hole, PixelBatch, Pixels
 
 AT_ONCE = 32

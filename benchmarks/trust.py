@@ -17,7 +17,7 @@ from latentfill.gan.gan import Gan
 from latentfill.images.pixels import GREY_LEVEL, fit
 from latentfill.models import DEFAULT
 from latentfill.options import COMPLETE_PRESETS
-from latentfill.photo.crops import blend, pose
+from latentfill.photo.model_sized import blend, pose
 from latentfill.seeds import philox
 from latentfill.types import Hole, Pixels
 from latentfill.uncertainty.fitting import rank_correlation

@@ -16,8 +16,8 @@ from faces import face_space
 from machine import heading, table
 from scipy.spatial.distance import pdist, squareform
 
+from latentfill.evaluation.distances import Features, frechet
 from latentfill.evaluation.feature_spaces import Space, pixels
-from latentfill.evaluation.statistics import Features, frechet
 from latentfill.gan.gan import Gan
 from latentfill.images.pixels import batch_to_images, to_pixels
 from latentfill.runs import health as signs

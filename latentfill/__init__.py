@@ -22,9 +22,9 @@ if TYPE_CHECKING:  # what a type checker sees; `_HOME` is what happens: nothing 
     from .options import CompleteOptions as CompleteOptions
     from .options import PhotoOptions as PhotoOptions
     from .options import TrainOptions as TrainOptions
-    from .photo.crops import blend as blend
-    from .photo.crops import fill_crops as fill_crops
-    from .photo.crops import pose as pose
+    from .photo.model_sized import blend as blend
+    from .photo.model_sized import fill_crops as fill_crops
+    from .photo.model_sized import pose as pose
     from .photo.put_back import Filled as Filled
     from .pipeline import fill as fill
 
@@ -38,7 +38,7 @@ _HOME = {
     "images.incomplete": ["Incomplete"],
     "models": ["from_pretrained", "load"],
     "options": ["COMPLETE_PRESETS", "CompleteOptions", "PhotoOptions", "TrainOptions"],
-    "photo.crops": ["blend", "fill_crops", "pose"],
+    "photo.model_sized": ["blend", "fill_crops", "pose"],
     "photo.put_back": ["Filled"],
     "pipeline": ["fill"],
 }

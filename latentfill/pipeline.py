@@ -26,9 +26,9 @@ from .images.pixels import fit, fit_hole
 from .models import load
 from .options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ReadLimits
 from .photo.crop import INVENTED, Cut, cut, cut_observed
-from .photo.crops import pose
 from .photo.locate import draw_hole
-from .photo.observed import degrade
+from .photo.measurement import degrade
+from .photo.model_sized import pose
 from .photo.put_back import Filled, put_back
 from .types import Hole, Pixels
 from .uncertainty.predict import Uncertainty, predict_error

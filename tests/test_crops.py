@@ -7,7 +7,7 @@ from latentfill.completion.operators import parse_operator
 from latentfill.gan.checkpoint import build
 from latentfill.images.pixels import to_images
 from latentfill.options import NetworkOptions
-from latentfill.photo.crops import pose
+from latentfill.photo.model_sized import pose
 
 GAN = build(NetworkOptions(size=16, base=4, latent=6))
 GREY = build(NetworkOptions(size=16, base=4, latent=6, channels=1))

@@ -7,16 +7,16 @@ from PIL import Image
 from latentfill import fill
 from latentfill.batch import sheets
 from latentfill.batch.align import Cropper, Task
-from latentfill.batch.records import Row
+from latentfill.batch.align_records import Row
 from latentfill.completion.operators import parse_operator
-from latentfill.evaluation import trial
+from latentfill.evaluation import benchmark as trial
 from latentfill.files.listing import find_pictures
 from latentfill.gan.checkpoint import build
 from latentfill.images import photos
 from latentfill.images.photos import Original, open_photo
 from latentfill.options import CompleteOptions, NetworkOptions, PhotoOptions, ReadLimits
 from latentfill.photo.crop import Cut
-from latentfill.photo.observed import degrade
+from latentfill.photo.measurement import degrade
 from latentfill.photo.put_back import Filled, put_back
 from latentfill.runs.data import open_dataset
 from latentfill.web.routes.edit import shrink

@@ -20,7 +20,7 @@ from ..errors import ImageError, LatentfillError, is_full, is_out_of_memory
 from ..faces.detector import detect_faces
 from ..faces.templates import place, shear
 from ..files import listing
-from ..files.contents import digest_photo
+from ..files.digests import digest_photo
 from ..files.records import ForeignFileError, check_free, digest, is_ours, remove, save, save_table
 from ..images import photos
 from ..images.photos import write_file
@@ -28,8 +28,8 @@ from ..images.pixels import fit, grid
 from ..options import Alignment, ReadLimits
 from ..types import Pixels
 from ..version import __version__
+from .align_records import ALIGNED, Records, Row, assign_stems, crop_names, new_row
 from .duplicates import signature
-from .records import ALIGNED, Records, Row, assign_stems, crop_names, new_row
 from .workers import KilledTask, run_in_pool
 
 NO_MEMORY = "there is not enough memory for it"

@@ -6,7 +6,7 @@ from ..completion.complete import complete
 from ..gan.gan import Gan
 from ..images import holes
 from ..options import CompleteOptions
-from ..photo.crops import blend, pose
+from ..photo.model_sized import blend, pose
 from ..seeds import Stream, philox
 from ..types import Hole, PixelBatch
 from ..uncertainty.features import extract_features

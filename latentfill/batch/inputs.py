@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, final
 
 from ..completion.operators import Operator
 from ..errors import LatentfillError
-from ..faces import landmarks
-from ..files.contents import Contents, check_apart
+from ..faces import landmark_files as landmarks
+from ..files.digests import Contents, check_apart
 from ..files.records import digest
 from ..gan.gan import Gan
 from ..images import holes

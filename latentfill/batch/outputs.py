@@ -12,7 +12,7 @@ from unicodedata import normalize
 from ..completion.operators import Operator, parse_operator
 from ..errors import LatentfillError
 from ..files import records
-from ..files.contents import Contents, Landmarks, describe_changes, digest_hole, digest_landmarks, digest_photo
+from ..files.digests import Contents, Landmarks, describe_changes, digest_hole, digest_landmarks, digest_photo
 from ..files.listing import Listing, Roles, list_sources
 from ..files.naming import Results, location, name_results
 from ..files.records import ForeignFileError

@@ -19,7 +19,7 @@ from ..images import photos
 from ..images.incomplete import BLOCK
 from ..images.pixels import grid, to_pixels
 from ..photo.crop import Cut
-from ..photo.crops import blend
+from ..photo.model_sized import blend
 from ..photo.put_back import Filled
 from ..pipeline import Found, Step
 from ..types import Hole, Images, Pixels

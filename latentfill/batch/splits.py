@@ -9,7 +9,7 @@ from typing import final
 from unicodedata import normalize
 
 from ..errors import LatentfillError
-from .records import Row
+from .align_records import Row
 
 FOLDER = "folder"
 TRAIN, TEST = "train", "test"

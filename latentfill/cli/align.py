@@ -17,7 +17,7 @@ from .output import name_process, print_results
 
 if TYPE_CHECKING:
     from ..batch.align import Cropper, Share, Task
-    from ..batch.records import Records, Row
+    from ..batch.align_records import Records, Row
     from ..batch.splits import Naming
 
 A_FEW = 8  # photos that one process cuts before another has begun
@@ -81,7 +81,7 @@ class Options:
 def run(options: Options) -> int:
     """Align every photo. Returns 1 if some cannot be read or nothing could be aligned, 128 + the signal if stopped."""
     from ..batch import align as aligning
-    from ..batch.records import Records
+    from ..batch.align_records import Records
     from ..files.listing import print_omissions
     from ..files.locks import lock_folder
     from ..images.photos import remove_partial
@@ -119,7 +119,7 @@ def _check(options: Options) -> Options:
 
 def _cropper(options: Options) -> "Cropper":
     from ..batch.align import Cropper
-    from ..faces.landmarks import read_landmarks
+    from ..faces.landmark_files import read_landmarks
     from ..files.records import digest
 
     o = options

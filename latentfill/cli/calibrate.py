@@ -57,7 +57,7 @@ def run(options: Options) -> int:
     """Calibrate and write. Returns 1 if some pictures could not be read, each named."""
     import torch
 
-    from ..evaluation.trial import read_pictures
+    from ..evaluation.benchmark import read_pictures
     from ..files.listing import list_sources, print_omissions
     from ..gan.checkpoint import have_same_weights, rewrite_about
     from ..models import find, load

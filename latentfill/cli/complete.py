@@ -39,7 +39,7 @@ def run(options: Options) -> int:
             "--edits needs known pixels to keep and a hole to change", "Leave it out, or give --hole."
         )
     if options.where.engine == "ray":
-        from ..cluster.fleet import check_installed
+        from ..cluster.connection import check_installed
 
         check_installed()
     elif options.write == "tar":
@@ -95,7 +95,7 @@ def _complete(options: Options, gan: "Gan") -> int:
     from ..batch.complete import worker_count
     from ..batch.inputs import Plan
     from ..batch.outputs import list_pictures, list_unfinished, name_inputs, result_suffixes
-    from ..files.contents import hole_roles
+    from ..files.digests import hole_roles
     from ..files.listing import print_omissions
     from ..files.naming import FolderResults
 

@@ -16,8 +16,8 @@ from .output import name_process
 from .progress import describe_machine
 
 if TYPE_CHECKING:
+    from ..evaluation.benchmark import Trial
     from ..evaluation.methods import Resources
-    from ..evaluation.trial import Trial
     from ..types import PixelBatch
 
 ALL = "all"
@@ -28,7 +28,7 @@ def run(options: Options) -> int:
     """Try every method on every hole. Returns 1 if some pictures could not be read, each named."""
     import torch
 
-    from ..evaluation.trial import FILES
+    from ..evaluation.benchmark import FILES
     from ..files.records import check_free, claim_run
     from ..images.photos import remove_partial
 
@@ -36,7 +36,7 @@ def run(options: Options) -> int:
     if not options.data:
         raise LatentfillError("no pictures named", "Write latentfill evaluate PICTURES... --out FOLDER.")
     if options.where.engine == "ray":
-        from ..cluster.fleet import check_installed
+        from ..cluster.connection import check_installed
 
         check_installed()
     if options.threads:
@@ -80,7 +80,7 @@ def split_names(text: str) -> list[str]:
 
 def _prepare(options: Options) -> "tuple[Trial, list[tuple[str, str]]]":
     """Prepare the benchmark, and list the pictures that cannot be read. Prints what has to be left out."""
-    from ..evaluation import trial
+    from ..evaluation import benchmark as trial
     from ..evaluation.methods import METHODS, choose
     from ..files.listing import list_sources, print_omissions
 
@@ -127,7 +127,7 @@ def _prepare(options: Options) -> "tuple[Trial, list[tuple[str, str]]]":
 
 def _roles(options: Options) -> dict[Path, str]:
     """Files in the places of the pictures that are none: holes and results."""
-    from ..files.contents import hole_roles
+    from ..files.digests import hole_roles
     from ..images.holes import parse
 
     roles = {options.out: f"in {options.out}, the folder for the results"}

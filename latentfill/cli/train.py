@@ -8,7 +8,7 @@ from ..options.commands import TrainCommand as Options
 
 if TYPE_CHECKING:
     from ..runs.distributed import DistributedContext
-    from .training import Wish
+    from .run_training import Wish
 
 
 def run(options: Options) -> int:
@@ -27,7 +27,7 @@ def run(options: Options) -> int:
             "--workers is for --engine ray; other processes are started by torchrun",
             f"Or write torchrun --standalone --nproc-per-node {options.where.workers} -m -- latentfill train ...",
         )
-    from .training import learn
+    from .run_training import learn
 
     return learn(options)
 
@@ -35,7 +35,7 @@ def run(options: Options) -> int:
 def work(as_given: str, options: Options, distributed: "DistributedContext", wish: "Wish") -> None:
     """Train as one of the workers of a cluster, until done or until one of them wishes to stop."""
     from .option_parsing import command
-    from .training import STEPS, show
+    from .run_training import STEPS, show
 
     command.set(as_given)
     show(options, distributed, STEPS[options.kind](options, distributed, wish))

@@ -92,7 +92,7 @@ def _sum(differences: Collection[Difference]) -> Difference:
 
 def run(options: Options) -> int:
     """Compare every pair. Returns 1 if anything differs or could not be read, each named."""
-    from ..files.contents import hole_roles
+    from ..files.digests import hole_roles
     from ..images import holes
 
     spec = holes.parse(options.hole, invert=options.invert, threshold=options.hole_threshold)
@@ -179,7 +179,7 @@ def _opaque(original: "Original") -> "Hole":
 
 def _verify(source: "Source", after: Path, spec: "HoleSpec", options: Options) -> Difference:
     from ..batch.outputs import hole_seed
-    from ..files.contents import check_apart
+    from ..files.digests import check_apart
     from ..images import holes, photos
     from ..images.archives import Source
     from ..images.hole_pictures import grow

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import final
 
 from ..batch.align import Cropper, Share, Task
-from ..batch.records import Row
+from ..batch.align_records import Row
 from ..batch.workers import KilledTask
 from ..options import EngineOptions
 from .blocks import Block

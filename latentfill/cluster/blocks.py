@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, final
 
 from ..errors import ExtraError, LatentfillError, explain, is_full, is_out_of_memory
-from .fleet import Fleet
+from .connection import Fleet
 
 TRIES = 3  # of a block as a whole; then one item at a time, to find out which of them kills its worker
 MOST_PARTITIONS = 4_096  # of Ray's own, at most: it keeps a list of them

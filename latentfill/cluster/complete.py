@@ -19,11 +19,11 @@ from ..batch.inputs import Plan
 from ..batch.outputs import Input, check_same, choices, digest_model, list_unfinished
 from ..errors import LatentfillError
 from ..files import records
-from ..files.contents import Contents, describe_changes, digest_hole
+from ..files.digests import Contents, describe_changes, digest_hole
 from ..images.photos import write_file
 from ..models import load
 from .blocks import Block
-from .fleet import clear_up
+from .connection import clear_up
 from .tables import Manifest, Row, fetch, make_row, to_text
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ..batch.complete import write_rejected
 from ..batch.inputs import Plan
 from ..batch.outputs import digest_model, result_suffixes
 from ..errors import LatentfillError
-from ..files.contents import hole_roles
+from ..files.digests import hole_roles
 from ..files.locks import lock_folder
 from ..files.naming import FolderResults
 from ..gan.gan import Gan
@@ -21,7 +21,7 @@ from ..options import EngineOptions
 from ..stopping import stop
 from .blocks import Block, BlockWork, run_blocks
 from .complete import Job
-from .fleet import Fleet, connect, disconnect
+from .connection import Fleet, connect, disconnect
 from .tables import Manifest, Row, list_inputs
 
 if TYPE_CHECKING:

@@ -5,14 +5,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 from ..errors import LatentfillError
-from ..evaluation.benchmark import ResultStore, TimedBatch, run_method, warm_up
 from ..evaluation.methods import Resources, choose
+from ..evaluation.results import ResultStore, TimedBatch, run_method, warm_up
 from ..files.locks import lock_folder
 from .blocks import Block
 from .drive import run_on_ray
 
 if TYPE_CHECKING:
-    from ..evaluation.trial import Trial
+    from ..evaluation.benchmark import Trial
     from ..options.commands import EvaluateCommand
 
 

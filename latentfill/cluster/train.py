@@ -16,8 +16,8 @@ from ..errors import LatentfillError, RunError, explain
 from ..options.commands import TrainCommand
 from ..runs.checkpoints import list_checkpoints
 from ..runs.distributed import DistributedContext, ProcessLostError, current_context
-from ..runs.store import is_remote
-from .fleet import Fleet, connect, disconnect
+from ..runs.object_store import is_remote
+from .connection import Fleet, connect, disconnect
 
 Work = Callable[[TrainCommand, DistributedContext, Callable[[], bool]], None]
 IN_VAIN = 3  # restarts without a new checkpoint between them, after which nothing is expected of another

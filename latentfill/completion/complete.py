@@ -13,9 +13,9 @@ from ..images.incomplete import Incomplete
 from ..options import COMPLETE_PRESETS, CompleteOptions, refuse_removed
 from ..seeds import Stream
 from ..types import Known, Latents, PerImage
+from .completer import uses_completer, watch_conditional
 from .completion import Completion as Completion
 from .completion import best_of, standard_deviation
-from .conditional import uses_completer, watch_conditional
 from .held_out import hide_pixels, hold_out, rmse
 from .hmc import hmc
 from .ilo import LATENT_STEP, optimise_maps

@@ -1,250 +1,177 @@
-"""Complete many pictures by many methods, and keep every result: nothing is computed twice."""
+"""All methods on all holes: read the pictures, have them completed, score the results, and write the report."""
 
-import hashlib
 import json
-import re
-import sys
-import time
-import zipfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, final
-from unicodedata import normalize
+from typing import Any, Literal, final
 
 import numpy as np
-from jaxtyping import Float
-from numpy import ndarray
 
-from ..errors import HoleError
-from ..images import holes as kinds
+from ..errors import DataError, ImageError, LatentfillError
+from ..gan.gan import Gan
 from ..images import photos
-from ..images.holes import HoleSpec
-from ..images.photos import DEFAULT_LIMITS
-from ..images.pixels import fit_hole
+from ..images.holes import parse
+from ..images.pixels import fit, to_grey
 from ..options import ReadLimits
-from ..types import Hole, PixelBatch
+from ..seeds import Stream, philox
+from ..types import Pixels
+from . import judge as classifier
+from .feature_spaces import SPACES, Space
 from .methods import Method
-from .metrics import Where
+from .report import SHOWN, Gallery, build_report, describe_metrics, write_page, write_report, write_sheet
+from .results import Pictures, Results, ResultStore, Task, make_task
+from .scores import MethodScores, score_once
 
-# The four of Yeh et al. 2017, and the three of Suvorov et al. 2021. A new one is one more; all that `parse` takes.
-HOLES = ("center", "pattern", "random:0.8", "half", "thin", "medium", "thick")
-UNKNOWABLE = ("alpha", "colour", "lowres")  # what is missing is not in the picture, or more than pixels is given
-GREY = 128  # what methods see in a hole
-QUICK_SECONDS = 1.0  # a method that takes no longer for one picture is warmed up with a whole batch
-ARRAYS = {"keys", "pixels", "seconds", "processor"}  # of a file of results
-FORMAT = 1  # raise it when the same method would be given other inputs
+FILES = ("report.json", "report.csv", "report.md", "report.html", "contact.png")
+Part = Literal["all", "test", "choose"]
+Progress = tuple[int, int, str]  # done, of how many, and a label
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class Pictures:
-    """Test pictures: uint8 [n, size, size, 3], the name of each, and the height and width it had before."""
+def read_pictures(
+    sources: Sequence[photos.Source], gan: Gan, count: int, part: Part = "all", limits: ReadLimits | None = None
+) -> tuple[Pictures, list[tuple[str, str]]]:
+    """The first `count` pictures that can be read, in a shuffled order that never changes; and the bad ones, with why.
 
-    pixels: PixelBatch
-    names: Sequence[str]
-    shapes: Sequence[tuple[int, int]]
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Task:
-    """Pictures [n, size, size, 3] and their holes of one kind [n, size, size]."""
-
-    hole: str
-    original: PixelBatch
-    holes: Where
-    names: Sequence[str]
-
-    @property
-    def shown(self) -> PixelBatch:
-        """The inputs of a method: grey in the hole, so that nothing behind it is seen."""
-        return np.where(self.holes[..., None] > 0, np.uint8(GREY), self.original)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class TimedBatch:
-    """One completed batch, and how long all of it took."""
-
-    pixels: PixelBatch
-    seconds: float
-    processor_seconds: float
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Results:
-    """The completed pictures, and the seconds that each took: as a clock counts, and of a processor's work."""
-
-    pixels: PixelBatch
-    seconds: Float[ndarray, " n"]
-    processor_seconds: Float[ndarray, " n"]
-    batch_sizes: tuple[int, ...]
-
-
-def make_task(hole: str, pictures: Pictures, seed: int, limits: ReadLimits = DEFAULT_LIMITS) -> Task:
-    """The pictures with a hole, without those of which nothing is missing. A hole depends on seed and name alone.
-
-    A picture of a hole, read within the limits, has the size of its picture, or the model's. Raises HoleError for a
-    hole that cannot be had, or that hides what no picture tells.
+    `test` and `choose` are halves without a common picture. Central squares, at the model's size and in its colours.
+    Raises DataError if there is none.
     """
-    spec = kinds.parse(hole)
-    if spec.kind in UNKNOWABLE:
-        raise HoleError(f"{hole}: what was there is not known", "Choose a hole that hides pixels of the pictures.")
-    size = pictures.pixels.shape[1]
-    holes = [
-        _draw_hole(spec, size, shape, hole_seed(seed, name), name, limits)
-        for shape, name in zip(pictures.shapes, pictures.names, strict=True)
-    ]
-    rows = [i for i, one in enumerate(holes) if one.any()]
-    if not rows:
-        raise HoleError(f"{hole}: nothing is missing in any of the pictures", "White is what is to be found.")
-    names = [pictures.names[i] for i in rows]
-    return Task(hole, pictures.pixels[rows], np.stack([holes[i] for i in rows]), names)
+    order = philox(Stream.TRIAL_ORDER.key()).permutation(len(sources))
+    middle = len(sources) // 2
+    chosen = {"all": order, "test": order[:middle], "choose": order[middle:]}[part]
+    pixels: list[Pixels] = []
+    names: list[str] = []
+    shapes: list[tuple[int, int]] = []
+    rejected: list[tuple[str, str]] = []
+    for source in (sources[i] for i in chosen):
+        if len(pixels) == count:
+            break
+        try:
+            photo = photos.read(source, limits or ReadLimits()).opaque()
+            square = fit(photo, gan.network.size)
+        except ImageError as error:
+            rejected.append((source.name, error.what.removeprefix(f"{source.name}: ")))
+            continue
+        except MemoryError:
+            rejected.append((source.name, "there is not enough memory for it"))
+            continue
+        pixels.append(square if gan.network.channels == 3 else np.repeat(to_grey(square), 3, 2))
+        names.append(source.name)
+        shapes.append((photo.shape[0], photo.shape[1]))
+    if not pixels:
+        why = f"; the first: {': '.join(rejected[0])}" if rejected else ""
+        raise DataError(f"no pictures that can be read{why}", "Give others.")
+    return Pictures(np.stack(pixels), names, shapes), rejected
 
 
-def hole_seed(seed: int, name: str) -> int:
-    """The seed of a picture's hole, so that neither its neighbours nor their order matter."""
-    text = normalize("NFC", f"{seed} {name}")  # some systems take letters and their accents apart
-    return int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:8], "little")
+def spaces(gan: Gan) -> tuple[dict[str, Space], dict[str, LatentfillError]]:
+    """The feature spaces of this model and installation, and for the others the error that says why not."""
+    available: dict[str, Space] = {}
+    lacking: dict[str, LatentfillError] = {}
+    for name, make in SPACES.items():
+        try:
+            available[name] = make(gan)
+        except LatentfillError as error:
+            lacking[name] = error
+    return available, lacking
 
 
 @final
-class ResultStore:
-    """The results of one method for one kind of hole, in a folder of batches, by a digest of the inputs."""
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Methods and kinds of hole to try in a folder. `complete` comes first, then `score`, then there is a `report`.
 
-    def __init__(self, folder: Path, name: str, method: Method, task: Task) -> None:
-        self.folder = folder / name / _file_name(task.hole)
-        self._method, self._task = method, task
-        about = hashlib.sha256(json.dumps([FORMAT, method.about], sort_keys=True).encode()).digest()
-        self._keys = [
-            hashlib.sha256(about + picture.tobytes() + hole.tobytes()).hexdigest()[:24]
-            for picture, hole in zip(task.original, task.holes, strict=True)
-        ]
-        self._kept: dict[str, tuple[Path, int]] = {}
-        self._seen: set[Path] = set()
+    `model` tells the model's file by its contents; `about` is what the report begins with.
+    """
 
-    def clear(self) -> None:
-        """Remove all results, those of other options too."""
-        for path in self.folder.glob("*.npz"):
-            path.unlink()
+    folder: Path
+    pictures: Pictures
+    methods: Mapping[str, Method]
+    holes: Sequence[str]
+    spaces: Mapping[str, Space]
+    model: str
+    seed: int = 0
+    batch_size: int = 64
+    about: Mapping[str, Any] = field(default_factory=dict)
+    limits: ReadLimits = field(default_factory=ReadLimits)
 
-    def fill(self, batch_size: int) -> Iterator[int]:
-        """Complete what is not there yet; yields how many are done. The first batch is warmed up for, off the clock."""
-        batches = self.missing(batch_size)
-        done = len(self._keys) - sum(map(len, batches))
-        yield done
-        for number, rows in enumerate(batches):
-            shown, holes = self.inputs(rows)
-            if not number:
-                warm_up(self._method, shown, holes)
-            self.save(rows, run_method(self._method, shown, holes))
-            done += len(rows)
-            yield done
+    def __post_init__(self) -> None:
+        for hole in self.holes:
+            parse(hole)  # raises at once for what cannot be understood
+        if not self.holes or not self.methods:
+            raise LatentfillError("nothing to try", "Name holes with --holes and methods with --methods.")
 
-    def missing(self, batch_size: int) -> list[list[int]]:
-        """Rows of the task without a result, in batches."""
-        self._scan()
-        rows = [i for i, key in enumerate(self._keys) if key not in self._kept]
-        return [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
+    def remove_results(self, methods: Sequence[str]) -> None:
+        """Remove the results of these methods, to be computed anew."""
+        for hole in self.holes:
+            task = self._task(hole)
+            for name in methods:
+                self._store(name, task).clear()
 
-    def inputs(self, rows: Sequence[int]) -> tuple[PixelBatch, Where]:
-        """A method's inputs of these rows: the pictures as they are shown, and the holes."""
-        return self._task.shown[rows], self._task.holes[rows]
+    def complete(self) -> Iterator[Progress]:
+        """Complete what is not there yet. It may be stopped at any time: a batch is kept as soon as it is done."""
+        total = len(self.pictures) * len(self.holes) * len(self.methods)
+        before = 0
+        for hole, name, store in self.stores():
+            for done in store.fill(self.batch_size):
+                yield before + done, total, f"{hole}: {name}"
+            before += len(self.pictures)
 
-    def __len__(self) -> int:
-        return len(self._keys)
+    def stores(self) -> Iterator[tuple[str, str, ResultStore]]:
+        """Hole, method, and the store of their results."""
+        for hole in self.holes:
+            task = self._task(hole)
+            for name in self.methods:
+                yield hole, name, self._store(name, task)
 
-    def results(self) -> Results:
-        """All of them, in the order of the task; `fill` comes first. Outside the holes they are the originals."""
-        self._scan()
-        files = {path: _load(path) for path in {path for path, _ in self._kept.values()}}
-        where = [self._kept[key] for key in self._keys]
-        completed = np.stack([files[path]["pixels"][row] for path, row in where])
-        pixels = np.where(self._task.holes[..., None] > 0, completed, self._task.original)
-        wall, processor = (np.array([float(files[p][x][i]) for p, i in where]) for x in ("seconds", "processor"))
-        sizes = {len(files[path]["keys"]) for path, _ in where}
-        return Results(pixels, wall, processor, tuple(sorted(sizes)))
+    def score(self) -> Iterator[Progress]:
+        """Score the results and write the files."""
+        total = len(self.pictures) * len(self.holes) * len(self.methods)
+        lists: dict[str, list[Any]] = {"rows": [], "seconds_per_image": [], "differences": [], "by_area": []}
+        galleries, left_out = [], list(self.about.get("left_out", ()))
+        done = 0
+        for hole in self.holes:
+            task = self._task(hole)
+            real = {name: space.measure(task.original) for name, space in self.spaces.items()}
+            scores: dict[str, MethodScores] = {}
+            results: dict[str, Results] = {}
+            for name in self.methods:
+                results[name] = self._store(name, task).results()
+                place = self.folder / "_run" / "judged"
+                made = results[name].pixels
+                scores[name] = score_once(place, task, made, self.spaces, real, self.seed, self.model)
+                done += len(self.pictures)
+                yield done, total, f"{hole}: {name}"
+            for key, rows in build_report(task, scores, results, self.seed).items():
+                lists[key] += rows
+            if len(task.original) < classifier.LEAST:
+                reason = f"it needs {classifier.LEAST} pictures or more to learn from, not {len(task.original)}"
+                left_out.append({"name": f"trained judge, {hole}", "reason": reason})
+            galleries.append(_gallery(task, scores, results))
+        described = describe_metrics({name: space.about for name, space in self.spaces.items()})
+        report = {**self.about, "left_out": left_out, "metrics": described, **lists}
+        write_report(self.folder, report)
+        write_page(self.folder / FILES[3], report, galleries)
+        write_sheet(self.folder / FILES[4], galleries)
 
-    def _scan(self) -> None:
-        """Read the keys of new files: another process may have written them."""
-        own = set(self._keys)
-        for path in set(self.folder.glob("*.npz")) - self._seen:
-            self._seen.add(path)
-            self._kept |= {key: (path, row) for row, key in enumerate(_keys(path)) if key in own}
+    def report(self) -> dict[str, Any]:
+        """The report.json that `score` wrote."""
+        report: dict[str, Any] = json.loads((self.folder / FILES[0]).read_text())
+        return report
 
-    def save(self, rows: Sequence[int], made: TimedBatch) -> None:
-        """Keep a completed batch."""
-        keys = [self._keys[i] for i in rows]
-        path = self.folder / f"{keys[0]}.npz"
-        arrays: dict[str, Any] = {"keys": np.array(keys), "pixels": made.pixels}
-        times = (made.seconds, made.processor_seconds)
-        arrays["seconds"], arrays["processor"] = (np.full(len(rows), time / len(rows)) for time in times)
-        photos.write_file(path, lambda file: np.savez_compressed(file, **arrays))
-        self._seen.add(path)
-        self._kept |= {key: (path, row) for row, key in enumerate(keys)}
+    def _task(self, hole: str) -> Task:
+        return make_task(hole, self.pictures, self.seed, self.limits)
 
-
-def run_method(method: Method, shown: PixelBatch, holes: Where) -> TimedBatch:
-    """Complete pictures with holes, by the clock."""
-    wall, processor = time.perf_counter(), time.process_time()
-    made = method.complete(shown, holes)
-    wall, processor = time.perf_counter() - wall, time.process_time() - processor
-    if made.shape != shown.shape or made.dtype != np.uint8:
-        raise ValueError(f"expected uint8 {shown.shape} from a method, got {made.dtype} {made.shape}")
-    return TimedBatch(made, wall, processor)
-
-
-def _keys(path: Path) -> list[str]:
-    """The keys of a file's results; none if it is damaged."""
-    try:
-        with np.load(path) as file:
-            return [str(key) for key in file["keys"]] if set(file.files) >= ARRAYS else []
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
-        return []
+    def _store(self, name: str, task: Task) -> ResultStore:
+        return ResultStore(self.folder / "_run", name, self.methods[name], task)
 
 
-def _load(path: Path) -> dict[str, ndarray]:
-    with np.load(path) as file:
-        return dict(file)
-
-
-def warm_up(method: Method, shown: PixelBatch, holes: Where) -> None:
-    """Let a method do what it does only once. The inputs are mirrored: no result may be remembered."""
-    start = time.perf_counter()
-    method.complete(shown[:1, :, ::-1], holes[:1, :, ::-1])
-    if time.perf_counter() - start < QUICK_SECONDS:
-        method.complete(shown[:, :, ::-1], holes[:, :, ::-1])
-
-
-def _draw_hole(spec: HoleSpec, size: int, shape: tuple[int, int], seed: int, name: str, limits: ReadLimits) -> Hole:
-    if spec.kind not in ("file", "folder"):
-        return kinds.draw(spec, (size, size), seed=seed, name=name).hole
-    try:
-        drawn = kinds.draw(spec, shape, seed=seed, name=name, limits=limits)
-        hole = fit_hole(drawn.hole, size)
-    except HoleError:
-        drawn = kinds.draw(spec, (size, size), seed=seed, name=name, limits=limits)
-        hole = drawn.hole
-    for note in drawn.notes:
-        _warn_once(f"{spec.path}: {note}")
-    return hole
-
-
-@lru_cache(maxsize=256)
-def _warn_once(note: str) -> None:
-    """Of a hole that serves for many pictures."""
-    print(note, file=sys.stderr)
-
-
-def _file_name(hole: str) -> str:
-    """A hole's name without what a file's may not hold; long paths are told apart by a digest."""
-    plain = re.sub(r"[^\w.+=-]+", "-", hole)
-    if plain.replace("-", ":") == hole.replace("-", ":") and len(plain) < 60:
-        return plain
-    return f"{plain[-40:]}-{hashlib.sha256(hole.encode(errors='surrogateescape')).hexdigest()[:8]}"
+def _gallery(task: Task, scores: Mapping[str, MethodScores], results: Mapping[str, Results]) -> Gallery:
+    few = slice(SHOWN)
+    return Gallery(
+        task.hole,
+        task.original[few],
+        task.shown[few],
+        {name: r.pixels[few] for name, r in results.items()},
+        {name: s.each["psnr", "hole"][few] for name, s in scores.items()},
+    )

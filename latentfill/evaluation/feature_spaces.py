@@ -25,8 +25,8 @@ from ..gan.gan import Gan
 from ..images.pixels import batch_to_images, to_grey
 from ..types import PixelBatch, Pixels
 from . import mobilenet
+from .distances import Features
 from .metrics import Scores
-from .statistics import Features
 
 Maps = Float[Tensor, "n _ _ _"]
 Embeddings = Float32[np.ndarray, "n 128"]

@@ -20,10 +20,10 @@ from PIL import Image, ImageDraw, ImageFont
 from ..files import records
 from ..images import photos
 from ..types import PixelBatch, Pixels
-from .benchmark import Results, Task
-from .classifier import NETWORKS, STEPS
+from .distances import DRAWINGS, FEW, Estimate
+from .judge import NETWORKS, STEPS
+from .results import Results, Task
 from .scores import METRICS, MethodScores, Name, by_area
-from .statistics import DRAWINGS, FEW, Estimate
 
 COLUMNS = ("method", "hole", "metric", "region", "value", "low", "high", "n", "seconds_per_image")
 INTERVALS = (

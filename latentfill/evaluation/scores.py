@@ -13,12 +13,12 @@ from jaxtyping import Float
 
 from ..images import photos
 from ..types import PixelBatch
-from . import classifier
-from . import statistics as bootstrap
-from .benchmark import Task
+from . import distances as bootstrap
+from . import judge as classifier
+from .distances import Estimate, Features, frechet, kernel_terms, unit_of
 from .feature_spaces import IDENTITY, Space
 from .metrics import Scores, Where, detail, l1, psnr, rim, ssim
-from .statistics import Estimate, Features, frechet, kernel_terms, unit_of
+from .results import Task
 
 Name = tuple[str, str]  # metric, region
 

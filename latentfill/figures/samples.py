@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from ..completion.complete import Completion
-from ..completion.conditional import ConditionalGenerator
+from ..completion.completer import ConditionalGenerator
 from ..gan.directions import Directions, arithmetic, find_edits, nearby, sweep, sweep_values
 from ..gan.fused import fuse
 from ..gan.gan import Gan
 from ..images.incomplete import Incomplete
 from ..images.pixels import grid, to_pixels
-from ..photo.crops import blend
+from ..photo.model_sized import blend
 from ..types import Images, Latents, PerImage, Pixels
 
 BATCH = 16  # latents shown to G at a time, never fewer: a smaller product may be rounded another way

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from ..options import NormName, Size, Widths
 from ..types import Images, Latents, PerImage
+from .batch_layers import MinibatchDiscrimination, VirtualBatchNorm, drop_reference, norm_layer, prepend_reference
 from .gan import Prior
-from .layers import MinibatchDiscrimination, VirtualBatchNorm, drop_reference, norm_layer, prepend_reference
 from .stride2 import down, up
 
 SIZES: tuple[int, ...] = get_args(Size)

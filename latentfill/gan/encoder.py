@@ -21,10 +21,10 @@ from torch.nn import functional as F
 from ..options import Scale
 from ..options.training import ContextOptions
 from ..types import Images, Known, Latents
+from .batch_layers import BatchNorm
 from .dcgan import SLOPE, START, blank, check_shape, convolve, convolve_down, convolve_up, discriminator_maps, linear
 from .dcgan import initialise as initialise_layers
 from .gan import Prior, UniformPrior
-from .layers import BatchNorm
 from .residual import Trunk
 
 BASE, HIDDEN = 64, 1024  # as D's; and numbers between the maps and the latent, ten for each of the usual hundred

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..types import Images, Known, Latents, PerImage
+from .batch_layers import is_virtual
 from .completer import ResidualCompleter
 from .dcgan import SLOPE, START, DcganDiscriminator, DcganGenerator
 from .encoder import DcganEncoder, ResidualEncoder, constrain, encoder_input
 from .gan import Completer, Gan, Prior
-from .layers import is_virtual
 from .residual import ResidualDiscriminator, ResidualGenerator
 from .stride2 import by_patches, down, patches, up
 

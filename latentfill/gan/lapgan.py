@@ -24,10 +24,10 @@ from torch.nn import functional as F
 from ..errors import LatentfillError
 from ..options.bounds import NormName
 from ..types import Images, Latents, PerImage
+from .batch_layers import BatchNorm
 from .dcgan import DcganDiscriminator, DcganGenerator, blank, check_shape, convolve, linear
 from .dcgan import initialise as initialise_layers
 from .gan import NormalPrior, UniformPrior
-from .layers import BatchNorm
 from .residual import double, halve
 
 Sizes = Sequence[Tensor]  # images [n, c, 8, 8], [n, c, 16, 16], ...: the same ones, or parts of them

@@ -21,9 +21,9 @@ from torch.nn import functional as F
 from ..errors import ModelError
 from ..options import Scale
 from ..types import Images, Latents, PerImage
+from .batch_layers import MinibatchDiscrimination
 from .dcgan import SLOPE, START, blank, check_shape, convolve, linear
 from .gan import Gan, Prior
-from .layers import MinibatchDiscrimination
 
 EXPANSION = 2  # inside a block there are so many times the maps
 GROUP = 16  # maps that a 3x3 kernel sees together; fewer are slower for their arithmetic on any processor

@@ -16,9 +16,9 @@ from ..errors import HoleError
 from ..options import ReadLimits
 from ..types import Hole, Pixels
 from .archives import Source
+from .hole_shapes import Missing
 from .photos import DEFAULT_LIMITS, Alpha, Photo, read
 from .pixels import to_grey
-from .shapes import Missing
 
 WHITE = 128  # this and above is white, and opaque
 BLACK, BRIGHT = 32, 224  # what lies between is grey: compression alone hardly reaches so far

@@ -16,11 +16,11 @@ from ..files.naming import fold
 from ..options import ReadLimits
 from ..seeds import Stream, philox
 from ..types import Hole, Known, Pixels
-from . import shapes
+from . import hole_shapes as shapes
 from .archives import Source, is_picture
 from .hole_pictures import WHITE, DrawnHole, check_size, interpret_alpha, inversion_note, read_hole, to_hole, to_missing
+from .hole_shapes import Missing, Shape, brush, ellipses
 from .photos import DEFAULT_LIMITS, Photo
-from .shapes import Missing, Shape, brush, ellipses
 
 KINDS = MappingProxyType(
     {

@@ -9,7 +9,7 @@ from scipy.ndimage import binary_fill_holes, distance_transform_edt, label
 from ..errors import ExtraError, HoleError
 from ..types import Hole, Pixels
 from .hole_pictures import check_size, to_hole, to_missing
-from .shapes import Missing
+from .hole_shapes import Missing
 
 SIDE = 600  # pixels of the longer side of what GrabCut sees at last
 COARSE = 200  # and first: on large pictures its first guess takes half a minute

@@ -22,7 +22,7 @@ from ..images.pixels import central_square
 from ..options import Alignment, PhotoOptions
 from ..types import Hole, Pixels
 from .locate import covered_share, describe_doubts, find_faces, place_upright
-from .observed import Measurement, crop_operator, fill_hidden, read_measurement
+from .measurement import Measurement, crop_operator, fill_hidden, read_measurement
 from .outside import diffuse
 from .tint import find_tint
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import HoleError
-from ..faces import features
+from ..faces import parts as features
 from ..faces.detector import SURE, Face, detect_faces, suppress
 from ..faces.placement import Box, Placement, Points
 from ..faces.templates import place, shear

@@ -23,7 +23,7 @@ from ..uncertainty.predict import Uncertainty
 from .content_aware import Filler
 from .crop import Cut, hidden_pixels
 from .paste import Piece, paste
-from .restore import restore
+from .restore_measurement import restore
 from .tint import GREY, Tint, find_tint
 
 PREVIEW = 320  # pixels a side of what a notebook shows

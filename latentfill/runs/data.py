@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from ..errors import DataError, ImageError, is_out_of_memory
-from ..files.contents import file_stamp
+from ..files.digests import file_stamp
 from ..files.listing import list_sources
 from ..files.locks import try_lock
 from ..files.records import save_table

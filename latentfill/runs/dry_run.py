@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..gan.layers import use_process_group
+from ..gan.batch_layers import use_process_group
 from ..options import RunOptions, TrainOptions
 from .checkpoints import list_checkpoints
 from .data import Dataset
 from .distributed import SINGLE_PROCESS, DistributedContext
-from .record import Progress
-from .trainer import Make, Trainer
+from .interfaces import Make, Trainer
+from .logs import Progress
 
 STEPS, WARM_UP = 8, 1  # steps that are timed, and before them
 SHEET = 3 * 64 * 2  # bytes of samples for each pixel of an image, before compression: 64 images, averaged and last

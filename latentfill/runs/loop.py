@@ -16,7 +16,7 @@ from torch import Tensor
 from ..device import choose_device
 from ..errors import LatentfillError, RunError, explain, is_out_of_memory
 from ..gan import checkpoint
-from ..gan.layers import use_process_group
+from ..gan.batch_layers import use_process_group
 from ..options import RunOptions, TrainOptions
 from ..types import Images
 from . import checkpoints
@@ -24,9 +24,9 @@ from .data import Dataset, check_pictures, split, write_rejected
 from .dry_run import dry_run
 from .folder import Subject, check_same, claim, origin, write_options
 from .health import COMPARED, CURES, ROLLBACKS, Alarm, Symptom, Trouble, Watchdog, WatchdogState, alarm, not_finite
-from .record import Clock, Means, Progress, Record
-from .trainer import DEFAULT_CONTEXT, Make, TrainingContext
-from .trainer import Trainer as Learner
+from .interfaces import DEFAULT_CONTEXT, Make, TrainingContext
+from .interfaces import Trainer as Learner
+from .logs import Clock, Means, Progress, Record
 from .validation import Validation, sample_by_class
 
 

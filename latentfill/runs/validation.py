@@ -21,8 +21,8 @@ from ..seeds import Stream
 from ..types import Images, PerImage
 from .data import Dataset
 from .health import Others
-from .record import Curves
-from .trainer import Scorer, Trainer
+from .interfaces import Scorer, Trainer
+from .logs import Curves
 
 MOST = 100_000  # pictures to look among, evenly spaced: 75 MB of thumbnails
 SIDE = 8  # pixels of a thumbnail, by which the candidates are chosen

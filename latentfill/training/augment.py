@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.autograd import Function
 
 from ..errors import LatentfillError
+from ..gan.batch_layers import gather, is_virtual, process_group
 from ..gan.checkpoint import AnyDiscriminator, AnyGenerator
 from ..gan.dcgan import DcganDiscriminator, DcganGenerator
-from ..gan.layers import gather, is_virtual, process_group
 from ..options import NetworkOptions, TrainOptions
 from ..seeds import Stream, philox
 from ..types import Images, PerImage

@@ -19,26 +19,26 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..device import choose_precision
+from ..gan.batch_layers import own_numbers, process_group
 from ..gan.checkpoint import digest_weights
 from ..gan.completer import ResidualCompleter, build_completer
 from ..gan.gan import Gan, NormalPrior
-from ..gan.layers import own_numbers, process_group
-from ..images import shapes
+from ..images import hole_shapes as shapes
 from ..images.blending import poisson_like
+from ..images.hole_shapes import brush, ellipses
 from ..images.holes import FEATURES
-from ..images.shapes import brush, ellipses
 from ..options import RunOptions, TrainOptions
 from ..options.training import EncoderOptions
 from ..runs.data import Dataset
 from ..runs.folder import Subject, check_options, check_unused
 from ..runs.health import Others
+from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext
+from ..runs.logs import PACE, Curve, Curves, Progress, Summary
 from ..runs.loop import prepare_pictures, run_training
-from ..runs.record import PACE, Curve, Curves, Progress, Summary
-from ..runs.trainer import DEFAULT_CONTEXT, TrainingContext
 from ..seeds import Stream
 from ..types import Images, Known, Latents
-from .completions import ALL, DETAILS, SCORES, Draw, check_hole, draw_any, draw_known, draw_rectangle, score_completions
 from .encoder import copy_to
+from .holes import ALL, DETAILS, SCORES, Draw, check_hole, draw_any, draw_known, draw_rectangle, score_completions
 from .losses import LOSSES, penalty
 from .optimiser import TrainedNetwork, descend, regression_decay, regression_rate, short_warm_up
 from .trainer import NetworksTrainer

@@ -16,21 +16,21 @@ from torch import Tensor, nn
 
 from ..device import choose_precision
 from ..gan import checkpoint as building
+from ..gan.batch_layers import own_share, process_group, weighted_mean
 from ..gan.checkpoint import AnyEncoder
 from ..gan.encoder import ResidualEncoder
 from ..gan.fused import fuse
 from ..gan.gan import Encoder, Gan, Generator
-from ..gan.layers import own_share, process_group, weighted_mean
 from ..options import RunOptions, TrainOptions
 from ..options.training import EncoderOptions
 from ..runs.data import Dataset, check_pictures, split
 from ..runs.folder import Subject, check_options, check_unused
+from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext
+from ..runs.logs import PACE, Curve, Curves, Progress, Summary
 from ..runs.loop import epochs_to_images, run_training
-from ..runs.record import PACE, Curve, Curves, Progress, Summary
-from ..runs.trainer import DEFAULT_CONTEXT, TrainingContext
 from ..seeds import Stream
 from ..types import Images, Known, Latents
-from .completions import HOLE_STREAM, SCORES, STATISTICS_STREAM, check_hole, draw_known, score_completions
+from .holes import HOLE_STREAM, SCORES, STATISTICS_STREAM, check_hole, draw_known, score_completions
 from .optimiser import descend_alone, frozen_average, regression_network
 from .trainer import NetworksTrainer
 

@@ -16,16 +16,16 @@ from torch import Tensor, nn
 from ..device import choose_precision
 from ..errors import LatentfillError
 from ..gan import checkpoint as building
+from ..gan.batch_layers import own_share, process_group
 from ..gan.dcgan import idle_biases
 from ..gan.gan import Gan
 from ..gan.lapgan import PyramidDiscriminator, PyramidGenerator, gaussian_pyramid, pyramid_sizes
-from ..gan.layers import own_share, process_group
 from ..options import NetworkOptions, RunOptions, TrainOptions
 from ..runs.data import Dataset
 from ..runs.folder import Subject, check_options, check_unused
+from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext
+from ..runs.logs import PACE, Curve, Curves, Progress, Summary
 from ..runs.loop import prepare_pictures, run_training
-from ..runs.record import PACE, Curve, Curves, Progress, Summary
-from ..runs.trainer import DEFAULT_CONTEXT, TrainingContext
 from ..seeds import Stream
 from ..types import Images, Latents
 from .losses import LOSSES, fake_loss, real_loss

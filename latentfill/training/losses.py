@@ -13,8 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from ..gan.batch_layers import mean_of_all
 from ..gan.gan import Discriminator
-from ..gan.layers import mean_of_all
 from ..options import LossName, TrainOptions
 from ..types import Images, PerImage
 

@@ -9,8 +9,8 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar, final
 import torch
 from torch import Tensor, nn
 
+from ..gan.batch_layers import average_gradients, is_virtual
 from ..gan.checkpoint import AnyGenerator
-from ..gan.layers import average_gradients, is_virtual
 from ..options import TrainOptions
 from .losses import HistoricalAverage
 

@@ -9,14 +9,14 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from ..gan.batch_layers import is_virtual, own_numbers, own_share, process_group
 from ..gan.checkpoint import AnyDiscriminator, AnyGenerator
 from ..gan.dcgan import idle_biases
 from ..gan.encoder import ResidualEncoder
 from ..gan.gan import Gan, Prior
-from ..gan.layers import is_virtual, own_numbers, own_share, process_group
 from ..options import NetworkOptions, TrainOptions
-from ..runs.record import PACE, Curve, Curves, Summary
-from ..runs.trainer import Trainer
+from ..runs.interfaces import Trainer
+from ..runs.logs import PACE, Curve, Curves, Summary
 from ..seeds import Stream, philox
 from ..types import Images, Latents, PerImage
 from .augment import Regularisers

@@ -10,21 +10,21 @@ from torch import Tensor
 
 from ..device import choose_precision
 from ..gan import checkpoint as building
+from ..gan.batch_layers import own_numbers, process_group
 from ..gan.checkpoint import AnyGenerator
 from ..gan.encoder import ResidualEncoder
 from ..gan.gan import Gan
-from ..gan.layers import own_numbers, process_group
 from ..gan.residual import ConstantDiscriminator
 from ..options import NetworkOptions, RunOptions, TrainOptions
 from ..runs.data import Dataset
 from ..runs.folder import Subject, check_options, check_unused
+from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext
+from ..runs.logs import PACE, Curve, Curves, Progress, Summary
 from ..runs.loop import prepare_pictures, run_training
-from ..runs.record import PACE, Curve, Curves, Progress, Summary
-from ..runs.trainer import DEFAULT_CONTEXT, TrainingContext
 from ..seeds import Stream
 from ..types import Images, Known
-from .completions import SCORES, score_completions
-from .gan import load_weights
+from .gan_run import load_weights
+from .holes import SCORES, score_completions
 from .optimiser import WARM_UP, TrainedNetwork, average_decay, descend, frozen_generator, schedule
 from .reconstruction import check_prior, reconstruct_batch
 from .trainer import SAMPLE_STREAM, SAMPLES, STATISTICS_STREAM, NetworksTrainer

@@ -14,7 +14,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from ..completion.complete import Completion
-from ..completion.conditional import completer_noise, uses_completer
+from ..completion.completer import completer_noise, uses_completer
 from ..completion.held_out import Mask, choose_hidden, for_each_mask, hide_pixels, rmse
 from ..completion.operators import IDENTITY, LinearOperator, Operator
 from ..completion.restarts import uses_encoder

@@ -27,7 +27,8 @@ from .forms import invalid
 from .metrics import Metrics
 from .reference import PATH as REFERENCE
 from .reference import write_page
-from .routes import complete, edit, models, photo, sample
+from .routes import complete, edit, models, sample
+from .routes import upload as photo
 from .security import Guard
 
 FOLDER = Path(__file__).parent / "page"

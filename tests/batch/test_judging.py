@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentfill.evaluation.validation import CompleterScorer, CompletionScorer
+from latentfill.evaluation.training_scores import CompleterScorer, CompletionScorer
 from latentfill.gan.checkpoint import build, build_networks
 from latentfill.gan.completer import build_completer
 from latentfill.gan.gan import Gan

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latentfill.batch.records import Records, Row, assign_stems, crop_names, new_row
+from latentfill.batch.align_records import Records, Row, assign_stems, crop_names, new_row
 from latentfill.files.naming import LONGEST
 from latentfill.images.photos import Source
 

@@ -1,6 +1,6 @@
 import pytest
 
-from latentfill.batch.records import Row
+from latentfill.batch.align_records import Row
 from latentfill.batch.splits import Naming, Split, inner_name
 from latentfill.errors import LatentfillError
 

@@ -144,7 +144,7 @@ def simulate_ray(monkeypatch):
     pytest.importorskip("ray")
     from latentfill.cluster import drive as driving
     from latentfill.cluster.blocks import AttemptLog, run_block
-    from latentfill.cluster.fleet import Fleet
+    from latentfill.cluster.connection import Fleet
 
     def spread(make, blocks, fleet, notes):
         notes.mkdir(parents=True, exist_ok=True)

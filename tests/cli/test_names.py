@@ -102,8 +102,8 @@ def test_any_name_can_be_printed_and_is_read_again_as_it_was(name, encoding):
 def test_composed_and_decomposed_letters_are_the_same_name_everywhere(tmp_path_factory, folder, stem):
     from latentfill.batch import outputs as answers
     from latentfill.batch.splits import Split
-    from latentfill.evaluation import benchmark
-    from latentfill.faces import landmarks
+    from latentfill.evaluation import results as benchmark
+    from latentfill.faces import landmark_files as landmarks
     from latentfill.files.naming import fold
     from latentfill.images.holes import find_file, parse
     from latentfill.runs.data import Dataset, label_by_folder
@@ -134,7 +134,7 @@ def test_composed_and_decomposed_letters_are_the_same_name_everywhere(tmp_path_f
 
 
 def test_landmarks_are_for_names_of_any_bytes(tmp_path):
-    from latentfill.faces import landmarks
+    from latentfill.faces import landmark_files as landmarks
 
     rows = f'path,x1,y1,x2,y2,x3,y3\n{ODD}.jpg,2,4,9,4,6,9\n"a\nb.jpg",2,4,9,4,6,9\n'
     (tmp_path / "p.csv").write_bytes(os.fsencode(rows))

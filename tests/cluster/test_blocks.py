@@ -16,7 +16,7 @@ from latentfill.cluster import drive as driving
 from latentfill.cluster import tables
 from latentfill.cluster.blocks import KILLED, TRIES, AttemptLog, Block, run_block
 from latentfill.cluster.complete import BlockResult, Job
-from latentfill.cluster.fleet import Fleet, _fleet
+from latentfill.cluster.connection import Fleet, _fleet
 from latentfill.cluster.tables import COLUMNS, Manifest
 from latentfill.errors import DataError, LatentfillError
 from latentfill.files.naming import FolderResults

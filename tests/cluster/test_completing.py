@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 
-from latentfill.cluster.fleet import clear_up
+from latentfill.cluster.connection import clear_up
 
 
 def test_what_the_dead_have_left_is_removed_and_nothing_of_the_living(tmp_path):

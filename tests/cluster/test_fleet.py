@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from latentfill.cluster.fleet import DEEPEST, find_cure, short_folder
+from latentfill.cluster.connection import DEEPEST, find_cure, short_folder
 
 SOCKET = "/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from latentfill.cli.main import run
-from latentfill.cluster import fleet
+from latentfill.cluster import connection as fleet
 from latentfill.gan import checkpoint
 from latentfill.gan import checkpoint as building
 from latentfill.options import NetworkOptions

@@ -5,9 +5,10 @@ import pytest
 from PIL import Image
 
 from latentfill.errors import HoleError, LatentfillError
-from latentfill.evaluation import benchmark, methods
-from latentfill.evaluation.benchmark import HOLES, Pictures, ResultStore, make_task
+from latentfill.evaluation import methods
+from latentfill.evaluation import results as benchmark
 from latentfill.evaluation.methods import METHODS, Method, Resources, choose
+from latentfill.evaluation.results import HOLES, Pictures, ResultStore, make_task
 from latentfill.gan.checkpoint import build
 from latentfill.images import holes
 from latentfill.options import COMPLETE_PRESETS, CompleteOptions, NetworkOptions

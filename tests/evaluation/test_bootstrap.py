@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from latentfill.evaluation.statistics import any_number, kernel, kernel_terms, mean, mean_of_pairs, ratio, unit_of
+from latentfill.evaluation.distances import any_number, kernel, kernel_terms, mean, mean_of_pairs, ratio, unit_of
 
 
 def normal(n, seed, deviation=2.0):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 
-from latentfill.evaluation import classifier
-from latentfill.evaluation.classifier import Verdict, classify
+from latentfill.evaluation import judge as classifier
+from latentfill.evaluation.judge import Verdict, classify
 
 N, SIZE = 96, 24
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from latentfill.evaluation.statistics import frechet, kernel, kernel_terms
+from latentfill.evaluation.distances import frechet, kernel, kernel_terms
 
 
 def features(n, f, seed, shift=0.0):

@@ -6,8 +6,8 @@ import torch
 
 from latentfill.errors import LatentfillError
 from latentfill.evaluation import mobilenet
+from latentfill.evaluation.benchmark import spaces
 from latentfill.evaluation.feature_spaces import SPACES
-from latentfill.evaluation.trial import spaces
 from latentfill.gan.checkpoint import build
 from latentfill.options import NetworkOptions
 

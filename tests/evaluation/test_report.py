@@ -8,14 +8,14 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from latentfill.errors import DataError, LatentfillError
-from latentfill.evaluation import classifier, report, scores
+from latentfill.evaluation import judge as classifier
+from latentfill.evaluation import report, scores
 from latentfill.evaluation import report as page
-from latentfill.evaluation.benchmark import Pictures, make_task
+from latentfill.evaluation.benchmark import FILES, Pictures, Trial, make_task, read_pictures, spaces
+from latentfill.evaluation.distances import frechet, kernel
 from latentfill.evaluation.feature_spaces import SPACES
 from latentfill.evaluation.methods import Method
 from latentfill.evaluation.scores import score_method, score_once
-from latentfill.evaluation.statistics import frechet, kernel
-from latentfill.evaluation.trial import FILES, Trial, read_pictures, spaces
 from latentfill.files.listing import find_pictures
 from latentfill.gan.checkpoint import build
 from latentfill.images.pixels import to_grey

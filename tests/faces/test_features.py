@@ -4,7 +4,7 @@ from skimage import data
 
 from latentfill.errors import HoleError
 from latentfill.faces.detector import detect_faces
-from latentfill.faces.features import OUTLINES, draw
+from latentfill.faces.parts import OUTLINES, draw
 from latentfill.images import holes
 from latentfill.photo.locate import draw_feature
 

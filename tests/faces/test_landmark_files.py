@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from latentfill.errors import LatentfillError
-from latentfill.faces.landmarks import read_landmarks
+from latentfill.faces.landmark_files import read_landmarks
 from latentfill.faces.templates import FIVE, place, shear
 from latentfill.options import Alignment, LandmarkSet
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from latentfill.completion.complete import complete
-from latentfill.completion.conditional import ConditionalGenerator
+from latentfill.completion.completer import ConditionalGenerator
 from latentfill.figures.samples import EDIT_STEPS, direction_rows, edit_images, edit_sheet, mean_change, show
 from latentfill.gan.checkpoint import build
 from latentfill.gan.completer import build_completer
@@ -13,7 +13,7 @@ from latentfill.gan.directions import Directions, find_edits
 from latentfill.images.incomplete import Incomplete
 from latentfill.images.pixels import to_pixels
 from latentfill.options import COMPLETE_PRESETS, CompleteOptions, NetworkOptions
-from latentfill.photo.crops import blend
+from latentfill.photo.model_sized import blend
 
 CPU = torch.device("cpu")
 GAN = build(NetworkOptions(size=8, base=4, latent=5), seed=3)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from latentfill import load
 from latentfill.cli.main import run
-from latentfill.cli.training import grow_cached
+from latentfill.cli.run_training import grow_cached
 from latentfill.errors import ModelError
 from latentfill.gan import growing
 from latentfill.gan.checkpoint import build, build_residual_encoder, digest_weights, save

@@ -5,8 +5,8 @@ from math import exp
 import pytest
 import torch
 
+from latentfill.gan.batch_layers import DIMENSIONS, MinibatchDiscrimination
 from latentfill.gan.checkpoint import build, build_networks
-from latentfill.gan.layers import DIMENSIONS, MinibatchDiscrimination
 from latentfill.options import NetworkOptions
 
 

@@ -4,10 +4,10 @@ from scipy.ndimage import distance_transform_edt, label
 
 from latentfill.errors import HoleError
 from latentfill.faces.templates import template
+from latentfill.images.hole_shapes import brush, ellipses
 from latentfill.images.holes import draw, parse
-from latentfill.images.shapes import brush, ellipses
 from latentfill.options import Alignment
-from latentfill.training.completions import check_hole, draw_known
+from latentfill.training.holes import check_hole, draw_known
 
 
 def rng(seed):

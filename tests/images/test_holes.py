@@ -120,7 +120,7 @@ def test_pattern_is_made_of_blobs_as_wide_as_those_of_the_context_encoder():
 
 
 def test_a_pattern_that_cannot_be_is_refused(monkeypatch):
-    monkeypatch.setattr("latentfill.images.shapes.TRIES", 50)
+    monkeypatch.setattr("latentfill.images.hole_shapes.TRIES", 50)
     with pytest.raises(HoleError, match="no pattern covers 20 to 30 % of 1 x 1"):
         hole("pattern", (1, 1))
 

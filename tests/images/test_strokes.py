@@ -3,8 +3,8 @@ import pytest
 from scipy.ndimage import label
 
 from latentfill.errors import HoleError
+from latentfill.images.hole_shapes import BRUSHES, Brush, draw_line, strokes
 from latentfill.images.holes import draw, parse
-from latentfill.images.shapes import BRUSHES, Brush, draw_line, strokes
 
 NAMES = ("thin", "medium", "thick")
 

@@ -13,9 +13,9 @@ from latentfill.images.photos import Original
 from latentfill.images.pixels import to_grey
 from latentfill.options import CompleteOptions, NetworkOptions, PhotoOptions
 from latentfill.photo.crop import cut_observed
-from latentfill.photo.observed import crop_operator, degrade, read_measurement
+from latentfill.photo.measurement import crop_operator, degrade, read_measurement
 from latentfill.photo.paste import Piece
-from latentfill.photo.restore import restore
+from latentfill.photo.restore_measurement import restore
 
 PLAIN = build(NetworkOptions(size=64, base=4, latent=6))
 FACES = replace(

@@ -11,18 +11,18 @@ import torch
 from torch import nn
 
 from latentfill.gan import checkpoint as building
+from latentfill.gan.batch_layers import use_process_group
 from latentfill.gan.completer import build_completer
 from latentfill.gan.dcgan import DcganDiscriminator, initialise
 from latentfill.gan.encoder import ContextModule
 from latentfill.gan.gan import Gan
-from latentfill.gan.layers import use_process_group
 from latentfill.options import GAN_PRESETS, TRAIN_KINDS, NetworkOptions, TrainOptions
 from latentfill.options.training import ContextOptions, EncoderOptions
 from latentfill.runs.data import Dataset
 from latentfill.runs.distributed import SINGLE_PROCESS, DistributedContext
-from latentfill.runs.trainer import Trainer
+from latentfill.runs.interfaces import Trainer
 from latentfill.training.completer import CompleterTrainer, draw_hole
-from latentfill.training.context import ContextTrainer
+from latentfill.training.context_encoder import ContextTrainer
 from latentfill.training.encoder import EncoderTrainer
 from latentfill.training.lapgan import PyramidTrainer
 from latentfill.training.trainer import GanTrainer

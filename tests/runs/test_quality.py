@@ -16,10 +16,10 @@ from latentfill.options import NetworkOptions, RunOptions, TrainOptions
 from latentfill.runs import checkpoints
 from latentfill.runs import validation as quality
 from latentfill.runs.data import Dataset
-from latentfill.runs.record import Curve, Progress, Record, Summary
-from latentfill.runs.trainer import TrainingContext
+from latentfill.runs.interfaces import TrainingContext
+from latentfill.runs.logs import Curve, Progress, Record, Summary
 from latentfill.runs.validation import sample_by_class, sample_evenly
-from latentfill.training.gan import train
+from latentfill.training.gan_run import train
 from latentfill.training.trainer import GanTrainer
 
 NETWORK = NetworkOptions(size=8, base=2, latent=3)

@@ -15,8 +15,8 @@ from latentfill.runs import checkpoints
 from latentfill.runs.data import Dataset
 from latentfill.runs.distributed import SINGLE_PROCESS, DistributedContext, ProcessLostError, join, own_device
 from latentfill.runs.health import Alarm, alarm, not_finite
-from latentfill.runs.trainer import TrainingContext
-from latentfill.training.gan import train
+from latentfill.runs.interfaces import TrainingContext
+from latentfill.training.gan_run import train
 from latentfill.training.trainer import GanTrainer
 
 NETWORK = NetworkOptions(size=8, base=2, latent=3)

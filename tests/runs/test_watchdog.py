@@ -16,8 +16,8 @@ from latentfill.runs import checkpoints
 from latentfill.runs import health as watchdog
 from latentfill.runs.data import Dataset
 from latentfill.runs.health import Limits, Watchdog
-from latentfill.runs.record import Progress, Record
-from latentfill.training.gan import train
+from latentfill.runs.logs import Progress, Record
+from latentfill.training.gan_run import train
 from latentfill.training.trainer import GanTrainer
 
 NETWORK = NetworkOptions(size=8, base=2, latent=3)

@@ -15,8 +15,8 @@ from latentfill.options import GAN_PRESETS, NetworkOptions, RunOptions
 from latentfill.options.training import EncoderOptions
 from latentfill.runs import checkpoints
 from latentfill.runs.data import Dataset
-from latentfill.training import gan as after
-from latentfill.training.gan import split_options, train
+from latentfill.training import gan_run as after
+from latentfill.training.gan_run import split_options, train
 
 NETWORK = NetworkOptions(size=8, networks="residual", latent=3, prior="normal")
 MODERN = replace(GAN_PRESETS["modern"][1], images_seen=64, batch_size=4, redraw_first=8, precision="fp32")

@@ -14,7 +14,7 @@ from latentfill.gan.gan import Gan
 from latentfill.gan.residual import ConstantDiscriminator
 from latentfill.options import GAN_PRESETS, NetworkOptions, RunOptions
 from latentfill.runs.data import Dataset
-from latentfill.training.gan import BEGUN_RATE, load_weights, train
+from latentfill.training.gan_run import BEGUN_RATE, load_weights, train
 
 NETWORK = NetworkOptions(size=8, networks="residual", latent=4, prior="normal")
 MODERN = replace(GAN_PRESETS["modern"][1], images_seen=64, batch_size=4, redraw_first=16, precision="fp32")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from latentfill.errors import LatentfillError, ModelError, RunError
-from latentfill.evaluation.validation import CompleterScorer
+from latentfill.evaluation.training_scores import CompleterScorer
 from latentfill.gan import checkpoint
 from latentfill.gan import checkpoint as building
 from latentfill.gan.completer import ResidualCompleter, build_completer
@@ -25,10 +25,10 @@ from latentfill.options import TRAIN_KINDS, NetworkOptions, RunOptions
 from latentfill.options.training import EncoderOptions
 from latentfill.runs import checkpoints
 from latentfill.runs.data import Dataset
-from latentfill.runs.trainer import TrainingContext
+from latentfill.runs.interfaces import TrainingContext
 from latentfill.seeds import Stream, philox
 from latentfill.training.completer import CompleterTrainer, draw_hole, train_completer
-from latentfill.training.completions import draw_known
+from latentfill.training.holes import draw_known
 
 NETWORK = NetworkOptions(size=8, networks="residual", latent=5, prior="normal")
 GAN = building.build(NETWORK, 3)

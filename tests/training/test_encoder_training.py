@@ -23,11 +23,12 @@ from latentfill.options import REGRESSION, NetworkOptions, RunOptions, TrainOpti
 from latentfill.options.training import ContextOptions, EncoderOptions
 from latentfill.runs import checkpoints
 from latentfill.runs.data import Dataset
-from latentfill.runs.record import Progress
-from latentfill.training import completions, optimiser
-from latentfill.training.completions import draw_known, psnr
-from latentfill.training.context import ContextTrainer, train_context
+from latentfill.runs.logs import Progress
+from latentfill.training import holes as completions
+from latentfill.training import optimiser
+from latentfill.training.context_encoder import ContextTrainer, train_context
 from latentfill.training.encoder import EncoderTrainer, split, train_encoder
+from latentfill.training.holes import draw_known, psnr
 
 NETWORK = NetworkOptions(size=8, base=2, latent=3)
 CONTEXT = ContextOptions(size=8, base=2)
@@ -234,7 +235,7 @@ def test_a_step_weighs_the_error_in_the_hole_against_the_adversary(monkeypatch: 
     error = (((trainer.module.network(real, known) - real) ** 2) * hole).sum() / hole.sum()
     learnt = []
     catch: Any = lambda trained, options, loss, seen: learnt.append((loss.item(), seen))  # noqa: E731
-    monkeypatch.setattr("latentfill.training.context.descend_alone", catch)
+    monkeypatch.setattr("latentfill.training.context_encoder.descend_alone", catch)
     values = trainer.step(real)
     torch.testing.assert_close(values["hole"], error.detach(), atol=1e-5, rtol=1e-4)
     assert learnt == [(pytest.approx(float(0.75 * values["hole"] + 0.25 * values["adversarial"].mean())), 0)]

@@ -16,7 +16,7 @@ import torch
 from latentfill.options import NetworkOptions, RunOptions, TrainOptions
 from latentfill.runs import checkpoints
 from latentfill.runs.data import Dataset
-from latentfill.training.gan import train
+from latentfill.training.gan_run import train
 from latentfill.training.trainer import GanTrainer
 
 NETWORK = NetworkOptions(size=8, base=2, latent=3)
@@ -32,7 +32,7 @@ from pathlib import Path
 import numpy as np
 from latentfill.options import NetworkOptions, RunOptions, TrainOptions
 from latentfill.runs.data import Dataset
-from latentfill.training.gan import train
+from latentfill.training.gan_run import train
 from latentfill.training.trainer import Trainer
 original = Trainer.averaged_generator
 Trainer.averaged_generator = lambda self, images=0: original(self, 64)

@@ -11,7 +11,7 @@ from latentfill.images.blending import poisson_like
 from latentfill.images.pixels import batch_to_images
 from latentfill.options import GAN_PRESETS, RunOptions
 from latentfill.runs.data import Dataset
-from latentfill.training.gan import train
+from latentfill.training.gan_run import train
 
 SIZE, LEARNT = 16, 512
 

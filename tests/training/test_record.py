@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from latentfill.gan.checkpoint import build_networks
 from latentfill.options import NetworkOptions, TrainOptions
-from latentfill.runs.record import Curve, Record, Summary
+from latentfill.runs.logs import Curve, Record, Summary
 from latentfill.training.trainer import CURVES, GanTrainer
 
 

@@ -19,9 +19,9 @@ from latentfill.gan.checkpoint import load
 from latentfill.options import NetworkOptions, RunOptions, TrainOptions
 from latentfill.runs import checkpoints
 from latentfill.runs.data import Dataset
+from latentfill.runs.logs import Record
 from latentfill.runs.loop import Progress
-from latentfill.runs.record import Record
-from latentfill.training.gan import train
+from latentfill.training.gan_run import train
 from latentfill.training.trainer import GanTrainer
 
 NETWORK = NetworkOptions(size=8, base=2, latent=3)

@@ -15,7 +15,7 @@ from latentfill.gan.residual import ConstantDiscriminator
 from latentfill.options import GAN_PRESETS, TRAIN_KINDS, NetworkOptions, RunOptions
 from latentfill.runs import checkpoints
 from latentfill.runs.data import Dataset
-from latentfill.training.gan import train
+from latentfill.training.gan_run import train
 from latentfill.training.vae import VaeTrainer, train_vae
 
 NETWORK = NetworkOptions(size=8, networks="residual", latent=4, prior="normal", critic=False)

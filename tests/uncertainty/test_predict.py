@@ -11,7 +11,7 @@ from latentfill.completion.operators import parse_operator
 from latentfill.gan import checkpoint as building
 from latentfill.images.incomplete import Incomplete
 from latentfill.options import COMPLETE_PRESETS, NetworkOptions
-from latentfill.photo.crops import pose
+from latentfill.photo.model_sized import pose
 from latentfill.pipeline import fill
 from latentfill.uncertainty.calibration import write_calibrations
 from latentfill.uncertainty.fitting import calibrate, join_evidence

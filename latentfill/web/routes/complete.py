@@ -18,9 +18,10 @@ from ...options import COMPLETE_PRESETS, PhotoOptions, ReadLimits, ServeOptions,
 from ...photo.locate import draw_hole
 from ...pipeline import Found, place
 from ...pipeline import Request as PhotoRequest
+from ..disconnects import JsonLines, json_line, run_while_connected
 from ..engine import ServerState, State
 from ..errors import RequestError, out_of_memory, to_json
-from ..events import describe_found, describe_start, describe_step, fill
+from ..event_values import describe_found, describe_start, describe_step, fill
 from ..forms import (
     HOLES_IN_WORDS,
     MULTIPART,
@@ -33,7 +34,6 @@ from ..forms import (
     read_photo,
 )
 from ..scheduler import QueueSlot
-from ..streaming import JsonLines, json_line, run_while_connected
 from ..tasks import CompletionRequest, SearchTask
 
 PNG, JSON, NDJSON = "image/png", "application/json", "application/x-ndjson"

@@ -20,11 +20,11 @@ from ...images.photos import Original, encode
 from ...photo.crop import Cut
 from ...photo.put_back import put_back
 from ...types import Images
+from ..disconnects import run_while_connected
 from ..engine import ServerState, State
 from ..errors import RequestError
-from ..events import data_url, decode_state
+from ..event_values import data_url, decode_state
 from ..forms import MULTIPART, EditsForm, FormRoute
-from ..streaming import run_while_connected
 from ..tasks import CompletionRequest
 from .complete import JSON, PNG, read_request
 

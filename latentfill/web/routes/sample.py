@@ -20,7 +20,7 @@ from ...images.pixels import grid
 from ...types import Latents
 from ..engine import ServerState
 from ..errors import RequestError
-from ..events import png_url
+from ..event_values import png_url
 from ..forms import override, parse_json, preferred_type
 from .complete import JSON, PNG
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from latentfill.images.select import select_object
-from latentfill.web.routes import photo as routes
+from latentfill.web.routes import upload as routes
 
 from .conftest import png
 

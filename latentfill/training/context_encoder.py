@@ -11,19 +11,19 @@ from torch.nn import functional as F
 
 from ..device import choose_precision
 from ..gan import checkpoint as building
+from ..gan.batch_layers import own_share, process_group, weighted_mean
 from ..gan.dcgan import DcganDiscriminator, initialise
 from ..gan.encoder import ContextEncoder, ContextModule
-from ..gan.layers import own_share, process_group, weighted_mean
 from ..options import RunOptions, TrainOptions
 from ..options.training import ContextOptions, EncoderOptions
 from ..runs.data import Dataset
 from ..runs.folder import Subject, check_options, check_unused
+from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext
+from ..runs.logs import PACE, Curve, Curves, Progress, Summary
 from ..runs.loop import prepare_pictures, run_training
-from ..runs.record import PACE, Curve, Curves, Progress, Summary
-from ..runs.trainer import DEFAULT_CONTEXT, TrainingContext
 from ..seeds import Stream
 from ..types import Images, Known
-from .completions import HOLE_STREAM, SCORES, STATISTICS_STREAM, check_hole, draw_known, score_completions
+from .holes import HOLE_STREAM, SCORES, STATISTICS_STREAM, check_hole, draw_known, score_completions
 from .losses import cross_entropy, real_loss
 from .optimiser import TrainedNetwork, descend, descend_alone, frozen_average, regression_network, regression_rate
 from .trainer import NetworksTrainer

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ..options.commands import TrainCommand
     from ..runs.data import Dataset
     from ..runs.distributed import DistributedContext
-    from ..runs.record import Progress
-    from ..runs.trainer import TrainingContext
+    from ..runs.interfaces import TrainingContext
+    from ..runs.logs import Progress
 
 
 def load_initial_model(options: "TrainCommand", distributed: "DistributedContext") -> "Gan | None":
@@ -101,7 +101,7 @@ def open_pictures(options: "TrainCommand", distributed: "DistributedContext") ->
 
 def fetch_pictures(options: "TrainCommand", distributed: "DistributedContext") -> list[Path]:
     """Fetch the pictures to this machine if they lie in a store, and return their places."""
-    from ..runs.store import fetch
+    from ..runs.object_store import fetch
 
     tell = (lambda line: print(line, file=sys.stderr)) if not distributed.local else (lambda line: None)
     return distributed.once_per_machine(lambda: fetch(options.data, _cache(options), tell))
@@ -211,7 +211,7 @@ def _dry_run(options: "TrainCommand", distributed: "DistributedContext") -> int:
 
 
 def _train_gan(options: "TrainCommand", distributed: "DistributedContext", wish: Wish) -> "Iterator[Progress]":
-    from ..training.gan import train
+    from ..training.gan_run import train
 
     begin = load_initial_model(options, distributed)
     data, held_out = open_pictures(options, distributed), options.encoder.held_out if options.record.score_every else 0
@@ -264,7 +264,7 @@ def _train_completer(options: "TrainCommand", distributed: "DistributedContext",
 
 def _train_context(options: "TrainCommand", distributed: "DistributedContext", wish: Wish) -> "Iterator[Progress]":
     from ..options.training import ContextOptions
-    from ..training.context import train_context
+    from ..training.context_encoder import train_context
 
     o = options.network
     if o != NetworkOptions(size=o.size, channels=o.channels, base=o.base):
@@ -310,8 +310,8 @@ def _load_finished(options: "TrainCommand", model: str) -> "Gan":
 def _training_context(data: "Dataset | None", distributed: "DistributedContext", wish: Wish) -> "TrainingContext":
     """The context of a training: the command as it was given, the machine, and how to score a model."""
     from ..evaluation.feature_spaces import find_file
-    from ..evaluation.validation import CompleterScorer, CompletionScorer
-    from ..runs.trainer import TrainingContext
+    from ..evaluation.training_scores import CompleterScorer, CompletionScorer
+    from ..runs.interfaces import TrainingContext
     from .option_parsing import command
     from .progress import describe_machine
 

@@ -25,9 +25,9 @@ from ..options.training import EncoderOptions
 from ..runs import checkpoints
 from ..runs.data import Dataset, check_pictures, label_by_folder, split
 from ..runs.folder import Subject, check_options, count_held_out
+from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext
+from ..runs.logs import Progress
 from ..runs.loop import epochs_to_images, run_training
-from ..runs.record import Progress
-from ..runs.trainer import DEFAULT_CONTEXT, TrainingContext
 from .augment import check_regularisers, resolve_augment
 from .completer import train_completer
 from .reconstruction import check_prior

@@ -11,12 +11,12 @@ import torch
 
 from ..batch.sheets import BRIGHTER
 from ..completion.complete import Completion
-from ..completion.conditional import uses_completer
+from ..completion.completer import uses_completer
 from ..faces.placement import Placement
 from ..images.incomplete import Incomplete
 from ..images.photos import Original, encode
 from ..images.pixels import to_pixels
-from ..photo.crops import blend
+from ..photo.model_sized import blend
 from ..photo.put_back import Filled, put_back
 from ..pipeline import Found
 from ..uncertainty.predict import Uncertainty

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from ..seeds import Stream, philox
 from ..types import PixelBatch
+from .distances import Estimate, ratio_of_pairs
 from .metrics import Scores, Where
-from .statistics import Estimate, ratio_of_pairs
 
 Inputs = Float[Tensor, "n 4 _ _"]
 Logits = Float[np.ndarray, " n"]  # above 0: real

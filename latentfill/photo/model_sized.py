@@ -10,10 +10,10 @@ from ..completion.operators import Operator, to_incomplete
 from ..gan.gan import Gan
 from ..images.blending import overlay, poisson
 from ..images.hole_pictures import interpret_array
+from ..images.hole_shapes import Missing
 from ..images.holes import to_known
 from ..images.incomplete import BLOCK, Incomplete, concatenate
 from ..images.pixels import to_images, to_pixels
-from ..images.shapes import Missing
 from ..options import COMPLETE_PRESETS, CompleteOptions
 from ..types import Hole, Images, Pixels
 from .tint import find_tint

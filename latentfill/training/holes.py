@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import HoleError
-from ..images import holes, shapes
-from ..runs.record import Curve, Summary
+from ..images import hole_shapes as shapes
+from ..images import holes
+from ..runs.logs import Curve, Summary
 from ..seeds import Stream, philox
 from ..types import Images, Known
 

@@ -18,12 +18,12 @@ from ...images.photos import Original, encode
 from ...images.select import select_object
 from ...photo.crop import alignment_of
 from ...photo.locate import find_turned, place_upright
+from ..disconnects import run_while_connected
 from ..engine import ServerState, State
 from ..errors import RequestError
-from ..events import data_url, outline, png_url
+from ..event_values import data_url, outline, png_url
 from ..forms import MULTIPART, DecodeForm, FacesForm, FormRoute, SelectForm, read_hole, read_photo
 from ..scheduler import QueueSlot
-from ..streaming import run_while_connected
 from .complete import JSON
 
 LARGE = 4_000_000  # pixels above which a photo is shown as a JPEG: it is only looked at

@@ -13,7 +13,7 @@ from ..options import TrainOptions
 from ..types import Images
 from .distributed import SINGLE_PROCESS, DistributedContext
 from .health import Others
-from .record import Curves, Summary
+from .logs import Curves, Summary
 
 
 @runtime_checkable
