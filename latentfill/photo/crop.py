@@ -206,7 +206,7 @@ def _place(
     where = (
         f"no face was found at the hole, but {found.elsewhere} elsewhere" if found.elsewhere else "no face was found"
     )
-    return (), (f"{where}. If the hole hides one: {GIVE}",), found.boxes
+    return (), (f"{where}. If the hole hides one: {GIVE[0].lower()}{GIVE[1:]}",), found.boxes
 
 
 def _measurement_notes(

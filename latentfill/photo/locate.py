@@ -132,8 +132,10 @@ def describe_doubts(faces: Sequence[Face], turned: int) -> tuple[str, ...]:
         return (f"the photo seems to {lies}: its faces are looked for and completed so",)
     if least >= 0:
         return ()
-    cure = "turn the photo upright if it lies on its side, or give landmarks (--landmarks)"
-    return (f"the face at the hole is doubtful (score {least:.2f}), and may be none: {cure}",)
+    cure = "If it looks wrong, turn the photo upright or give landmarks (--landmarks)"
+    return (
+        f"the face at the hole is doubtful (score {least:.2f}), as half-hidden ones are: look at the result. {cure}",
+    )
 
 
 def covered_share(placements: Sequence[Placement], hole: Hole) -> float:
