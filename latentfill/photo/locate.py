@@ -134,7 +134,7 @@ def describe_doubts(faces: Sequence[Face], turned: int) -> tuple[str, ...]:
         return ()
     cure = "If it looks wrong, turn the photo upright or give landmarks (--landmarks)"
     return (
-        f"the face at the hole is doubtful (score {least:.2f}), as half-hidden ones are: look at the result. {cure}",
+        f"the face at the hole is doubtful (score {least:.2f}), as of half-hidden ones: look at the result. {cure}",
     )
 
 
