@@ -147,7 +147,7 @@ def learnt(distributed: DistributedContext, case: str) -> tuple[dict[str, Any], 
     with doubles():
         trainer = CASES[case]()
         if isinstance(trainer, GanTrainer) and trainer.options.augment == "adaptive":
-            trainer.pieces.probability = 0.5
+            trainer.regularisers.probability = 0.5
         for _ in range(STEPS):
             seen, count = trainer.images_seen, trainer.real_images
             first = seen // trainer.images_per_step * count
