@@ -33,9 +33,9 @@ import numpy as np
 from latentfill.options import NetworkOptions, RunOptions, TrainOptions
 from latentfill.runs.data import Dataset
 from latentfill.training.gan_run import train
-from latentfill.training.trainer import Trainer
-original = Trainer.averaged_generator
-Trainer.averaged_generator = lambda self, images=0: original(self, 64)
+from latentfill.training.trainer import GanTrainer
+original = GanTrainer.averaged_generator
+GanTrainer.averaged_generator = lambda self, images=0: original(self, 64)
 pixels = np.random.Generator(np.random.Philox(key=1)).integers(0, 256, (10, 8, 8, 3), dtype=np.uint8)
 data = Dataset(pixels, [str(i) for i in range(10)], [])
 for progress in train(data, Path(sys.argv[1]), {NETWORK!r}, {TRAIN!r}, {RUN!r}):
