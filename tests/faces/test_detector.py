@@ -143,7 +143,7 @@ def test_in_twelve_megapixels_the_first_look_is_enough(monkeypatch: pytest.Monke
         looks.append(scale)
         return look(photo, scale, threshold, colours)
 
-    monkeypatch.setattr(detector, "_look", noted)
+    monkeypatch.setattr(detector, "_detect", noted)
     scale = 3000 / 512
     face = detect_faces(photo, everyone=False)[0]
     assert looks == [pytest.approx((1 / 12) ** 0.5)]
