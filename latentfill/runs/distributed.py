@@ -102,9 +102,9 @@ class DistributedContext:
         except (LatentfillError, OSError) as error:
             told[1] = error
         except BaseException as error:
-            self._tell([None, RunError(f"the first process broke off: {error!r}", "See what it said.")])
+            self._broadcast([None, RunError(f"the first process broke off: {error!r}", "See what it said.")])
             raise
-        told = self._tell(told)
+        told = self._broadcast(told)
         if told[1] is not None:
             raise told[1]
         return cast(T, told[0])
@@ -179,12 +179,12 @@ class DistributedContext:
         if self.group.size > 1 and dist.is_initialized():
             dist.destroy_process_group()
 
-    def _tell(self, told: list[Any]) -> list[Any]:
+    def _broadcast(self, values: list[Any]) -> list[Any]:
         try:
-            dist.broadcast_object_list(told, src=0, group=self.gloo)
+            dist.broadcast_object_list(values, src=0, group=self.gloo)
         except RuntimeError as error:
             raise self.explain_loss(error) from error
-        return told
+        return values
 
     def _all(self, thing: Any) -> list[Any]:
         things: list[Any] = [None] * self.group.size

@@ -265,7 +265,7 @@ class Loop:
             done = "nothing helps, and the training stops" if tired else self.watch.adjust(alarm.sign, exact)
             return done, self.keeper.read_good(self.trainer, alarm.sign.trouble), self.watch.memory
 
-        def tell() -> None:
+        def record_rollback() -> None:
             self._save()
             self._get_record().close()
             self._begin()
@@ -274,7 +274,7 @@ class Loop:
         done, state, self.watch.memory = self.distributed.on_rank_zero(decide)
         self._take(state)
         self.watch.restart(self.saved)
-        self.distributed.on_rank_zero(tell)
+        self.distributed.on_rank_zero(record_rollback)
         self._count()
         if tired:
             raise RunError(f"{alarm.what}; going back {ROLLBACKS} times did not help", alarm.cure)
