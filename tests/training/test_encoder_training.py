@@ -49,7 +49,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     original = optimiser.frozen_average
     monkeypatch.setattr(completions, "GROUP", 8)
     monkeypatch.setattr(optimiser, "STATISTICS_BATCH", 8)
-    for module in ("encoder", "context"):
+    for module in ("encoder", "context_encoder"):
         fewer: Any = lambda trained, batch, images: original(trained, batch, min(images, 16))  # noqa: E731
         monkeypatch.setattr(f"latentfill.training.{module}.frozen_average", fewer)
 
