@@ -180,7 +180,12 @@ async def question(request: Request) -> tuple[np.ndarray, np.ndarray, dict[str, 
     if "hole" in form:
         hole = np.asarray(Image.open(form["hole"].file).convert("L")) >= 128  # type: ignore[union-attr]
         assert hole.shape == photo.shape[:2]
-    return photo, hole, {name: value for name, value in form.items() if isinstance(value, str)}
+    fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    if margins := json.loads(fields.get("photo_options", "{}")).get("extend"):
+        left, top, right, bottom = map(int, margins.split(","))
+        around = [(top, bottom), (left, right)]
+        photo, hole = np.pad(photo, [*around, (0, 0)]), np.pad(hole, around, constant_values=True)
+    return photo, hole, fields
 
 
 def outline(photo: np.ndarray) -> list[list[float]]:

@@ -269,6 +269,39 @@ def test_a_photo_is_opened_painted_completed_and_downloaded(page, stub):
     assert (np.abs(last - (220, 140, 80)).max(1) < 12).mean() > 0.05, "it ends with the answer"
 
 
+def test_a_photo_is_extended_and_its_margins_are_found(page, stub):
+    original = photo()
+    open_photo(page, original)
+    stroke(page, (40, 30), (60, 50))
+    painted = hole_of(page)
+    left, _, _, bottom = page.locator("#margins input").all()
+    left.fill("25")
+    left.blur()
+    bottom.fill("300")
+    bottom.blur()
+    expecting(page.locator("#said")).to_have_text("120 × 160 pixels.")
+    expecting(bottom).to_have_value("100")
+    assert np.array_equal(hole_of(page), painted), "the hole that is saved is that of the photo as it was"
+    page.locator("#clear").click()
+    expecting(page.locator("#canvas")).to_have_attribute("aria-label", re.compile("60.0 % painted"))  # the margins
+    page.locator("#run").click()
+    expecting(page.locator("#answers")).to_be_visible()
+    assert json.loads(stub.of.asked[0]["photo_options"])["extend"] == "24,0,0,80"
+    made = read(kept(page, "#download"))
+    assert made.shape == (160, 120, 3) and np.array_equal(made[:80, 24:], original)
+    assert (made[:, :24] == (200, 120, 60)).all() and (made[80:] == (200, 120, 60)).all()
+    page.reload()
+    expecting(page.locator("#margins input").first).to_have_value("25")
+    expecting(page.locator("#run")).to_be_enabled()
+    page.locator("#hole-menu summary").click()
+    left.fill("0")
+    left.blur()
+    bottom.fill("0")
+    bottom.blur()
+    expecting(page.locator("#said")).to_have_text("96 × 80 pixels.")
+    expecting(page.locator("#run")).to_be_disabled()
+
+
 def test_a_search_is_stopped_and_the_server_notices(page, stub):
     stub.of.pause, stub.of.steps = 0.05, 1000
     open_photo(page)

@@ -1,13 +1,32 @@
 // The search as a GIF: the hole, every frame that was seen, the answer.
 
-import { makeCanvas } from "./elements.js";
+import { $, makeCanvas, save } from "./elements.js";
 import { gif } from "./gif.js";
+import { complain } from "./messages.js";
 
 const SIDE = 320; // pixels at most
 const FRAMES = 48; // at most, of those that were seen
 
+/** Make the GIF of the answer that is seen, and hand it over. */
+export async function saveAnimation(photo, tint, frames, results) {
+  const button = $("gif"), words = button.textContent;
+  button.disabled = true;
+  button.textContent = "Making it…";
+  try {
+    const file = await results.shown();
+    if (!file) return;
+    await new Promise((resolve) => setTimeout(resolve, 30)); // until the words are on the screen
+    save(await animation(photo, tint, frames, file), `${photo.name}.gif`);
+  } catch (error) {
+    complain(error);
+  } finally {
+    button.textContent = words;
+    button.disabled = false;
+  }
+}
+
 /** A GIF file of how `frames` became `result`, of the part of the photo around the hole. */
-export async function animation(photo, tint, frames, result) {
+async function animation(photo, tint, frames, result) {
   const box = frames.box.grown(Math.max(frames.box.width, frames.box.height) * 0.6, photo.width, photo.height);
   const scale = Math.min(4, SIDE / Math.max(box.width, box.height));
   const width = Math.max(1, Math.round(box.width * scale)), height = Math.max(1, Math.round(box.height * scale));

@@ -1,11 +1,13 @@
 // The first tab: a photo is opened, painted on, completed, looked at. Everything of it meets here.
 
-import { animation } from "./animating.js";
+import { saveAnimation } from "./animating.js";
 import { sentence } from "./api.js";
-import { choices, connect, showTool } from "./controls.js";
-import { $, press, save, show } from "./elements.js";
+import { choices, connect, showMargins, showTool } from "./controls.js";
+import { $, press, show } from "./elements.js";
 import { description, hint } from "./hints.js";
+import { Faces } from "./faces.js";
 import { Keeper } from "./keeping.js";
+import { extend } from "./margins.js";
 import { HoleMenu } from "./menu.js";
 import { complain, notice, say, silence } from "./messages.js";
 import { read, waysIn } from "./opening.js";
@@ -25,13 +27,13 @@ export class Completing {
   #painting = null;
   #running = null; // AbortController of the search
   #opened = 0;
-  #faceless = false; // faces were looked for, and there was none
   #keeper = new Keeper(() => this.#painting && !this.#painting.hole.isEmpty);
 
   constructor(api, models) {
     this.#api = api;
     this.#models = models;
     this.stage = new Stage($("canvas"));
+    this.faces = new Faces(api, this.stage);
     this.progress = new Progress(this.stage);
     this.tools = new Tools(this.stage, () => showTool(this.tools, this.stage));
     this.results = new Results(this.stage, say);
@@ -55,21 +57,46 @@ export class Completing {
       const photo = await read(file, this.#api, this.#models.limits).finally(() => clearTimeout(patience));
       if (turn !== this.#opened) return; // another one was opened meanwhile
       silence();
-      this.#photo = photo;
-      this.#painting = new Painting(photo.width, photo.height, (box, finished) => this.#painted(box, finished));
       show(false, "welcome");
       show(true, "workplace", "open");
-      this.results.clear();
-      this.stage.open(photo.bitmap);
-      this.tools.open(this.#painting, photo.width, photo.height);
-      this.holes.open(photo, this.#painting, kept);
-      this.#keeper.photo(file, this.#painting.hole);
+      this.#lay(kept?.percent ? extend(photo, kept.percent) : photo);
+      this.holes.open(this.#photo, this.#painting, kept);
+      this.#keeper.photo(file, this.#painting.hole, this.#photo.percent);
       say(`${photo.name}, ${photo.width} × ${photo.height} pixels.`);
       await this.findFaces();
     } catch (error) {
       if (turn !== this.#opened) return;
       complain(error, error.smaller ? ["Open a smaller copy", async () => this.open(await error.smaller())] : null);
     }
+  }
+
+  /** Give the photo other margins, in percent; what is painted on it stays. */
+  extend(percent) {
+    const photo = this.#photo;
+    if (!photo || this.#running) return;
+    try {
+      const larger = extend(photo, percent, this.#models.limits), { paint } = this.#painting, { size } = this.tools;
+      this.#lay(larger);
+      this.tools.resize(size);
+      this.holes.lay(larger, this.#painting);
+      this.#painting.unasked((hole) => hole.put(paint, larger.inner));
+      this.faces.show(larger);
+      this.#keeper.hole(this.#painting.hole, larger.percent);
+      say(`${larger.width} × ${larger.height} pixels.`);
+    } catch (error) {
+      complain(error);
+    }
+    showMargins(this.#photo.percent);
+    this.#showState();
+  }
+
+  /** A photo is on the stage, with nothing painted on it but its margins. */
+  #lay(photo) {
+    this.#photo = photo;
+    this.#painting = new Painting(photo, (box, finished) => this.#painted(box, finished));
+    this.results.clear();
+    this.stage.open(photo.bitmap);
+    this.tools.open(this.#painting, photo.width, photo.height);
   }
 
   /** Open what this tab had open before it was loaded anew; resolves to whether there is a photo to open. */
@@ -97,27 +124,12 @@ export class Completing {
 
   /** Outline what the model would be shown, if it is a model of faces. */
   async findFaces() {
-    const photo = this.#photo, model = this.#models.chosen;
-    this.stage.faces = [];
-    this.stage.refresh();
+    const { own } = this.#photo ?? {};
     this.#showState();
-    if (!photo || !model?.alignment) return;
-    const form = new FormData();
-    form.set("photo", photo.file, photo.file.name || "photo");
-    form.set("model", model.name);
-    try {
-      const { faces } = await this.#api.json("faces", { form });
-      if (photo !== this.#photo) return;
-      this.stage.faces = faces.map(({ outline }) => outline);
-      if (faces.length && !this.#painting.canUndo) this.tools.resize(Math.round(sideOf(faces[0].outline) / 5));
-      const many = faces.length === 1 ? "1 face" : `${faces.length} faces`;
-      say(faces.length ? `${many} found.` : "No face found.");
-      this.#faceless = faces.length === 0;
-    } catch (error) {
-      this.#faceless = false;
-      complain(error); // it can be painted on and run all the same
-    }
-    this.stage.refresh();
+    await this.faces.find(this.#photo, this.#models.chosen, () => own === this.#photo?.own);
+    if (own !== this.#photo?.own) return;
+    this.faces.show(this.#photo);
+    if (this.faces.side && !this.#painting.canUndo) this.tools.resize(Math.round(this.faces.side / 5));
     this.#showState();
   }
 
@@ -178,22 +190,7 @@ export class Completing {
     this.stage.refresh();
   }
 
-  async saveAnimation() {
-    const button = $("gif"), words = button.textContent;
-    button.disabled = true;
-    button.textContent = "Making it…";
-    try {
-      const file = await this.results.shown();
-      if (!file) return;
-      await new Promise((resolve) => setTimeout(resolve, 30)); // until the words are on the screen
-      save(await animation(this.#photo, this.stage.tint, this.progress.frames, file), `${this.#photo.name}.gif`);
-    } catch (error) {
-      complain(error);
-    } finally {
-      button.textContent = words;
-      button.disabled = false;
-    }
-  }
+  saveAnimation() { return saveAnimation(this.#photo, this.stage.tint, this.progress.frames, this.results); }
 
   /** The whole photo as it is seen, the server's file. */
   download() { return this.results.download().catch(complain); }
@@ -212,14 +209,14 @@ export class Completing {
     if (this.stage.result || !this.stage.holeShown) this.edit();
     this.stage.repaint(this.#painting.hole, box);
     if (!finished) return;
-    this.#keeper.hole(this.#painting.hole);
+    this.#keeper.hole(this.#painting.hole, this.#photo.percent);
     this.#showState();
   }
 
   /** What can be done now, and what should be. */
   #showState() {
     const running = this.#running !== null, painting = this.#painting;
-    const empty = !painting || painting.hole.isEmpty, asked = !empty || $("observe").value;
+    const empty = !painting || painting.paint.isEmpty, asked = !empty || this.#photo?.extend || $("observe").value;
     document.body.classList.toggle("running", running);
     $("run").disabled = !running && (!asked || !this.#models.chosen);
     $("run-words").textContent = running ? "Stop" : this.results.any ? "Complete again" : "Complete";
@@ -229,7 +226,7 @@ export class Completing {
     for (const id of ["clear", "select"]) $(id).disabled ||= empty;
     $("save-hole").disabled = empty;
     $("open").disabled = running;
-    const scene = { photo: this.#photo, hole: painting?.hole, faces: this.stage.faces, faceless: this.#faceless };
+    const scene = { photo: this.#photo, hole: painting?.hole, faces: this.stage.faces, faceless: this.faces.missing };
     $("hint").textContent = running ? "" : hint(scene, this.#models.chosen);
     $("hint").classList.toggle("inviting", !asked);
     $("canvas").ariaLabel = description(scene);
@@ -242,6 +239,3 @@ export class Completing {
     this.stage.refresh();
   }
 }
-
-/** How long the upper side of a square is, in pixels. */
-const sideOf = ([[ax, ay], [bx, by]]) => Math.hypot(bx - ax, by - ay);

@@ -9,6 +9,14 @@ export function choices() {
   return { preset: $("preset").value, options, photoOptions: { place: $("place").value }, observe: $("observe").value };
 }
 
+/** The widths of the margins, in percent of the photo: left, top, right, bottom. */
+const marginFields = () => [...document.querySelectorAll("#margins input")];
+
+/** Show how wide the margins are now. */
+export function showMargins(percent) {
+  marginFields().forEach((field, i) => (field.value = percent[i]));
+}
+
 /** Let every control do its work; `changed` is told of choices that change what can be done. */
 export function connect(completing, changed) {
   const acts = {
@@ -36,6 +44,9 @@ export function connect(completing, changed) {
     if ($("hole-file").files[0]) completing.holes.load($("hole-file").files[0]);
     $("hole-file").value = "";
   });
+  for (const field of marginFields()) {
+    field.addEventListener("change", () => completing.extend(marginFields().map((one) => one.valueAsNumber)));
+  }
   for (const id of ["observe", "place"]) $(id).addEventListener("change", changed);
 }
 

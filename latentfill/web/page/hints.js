@@ -11,7 +11,7 @@ export function hint({ photo, hole, faces, faceless }, model) {
   if (!looksForFaces) return "";
   if (faceless) return "No face was found. If there is one, choose “the middle of the photo” under Options.";
   const missed = faces.length && !touches(hole, faces);
-  return missed ? "The paint is beside the faces: it is filled smoothly there, without the model." : "";
+  return missed ? "The paint is beside the faces: it is filled from the photo there, without the model." : "";
 }
 
 /** The stage for who cannot see it. */

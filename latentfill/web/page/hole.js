@@ -114,6 +114,33 @@ export class Hole {
     return this.whole;
   }
 
+  /** All outside of a box is to be found. */
+  fillAround(box) {
+    const { cells, width } = this;
+    cells.fill(1, 0, box.top * width).fill(1, box.bottom * width);
+    for (let row = box.top * width; row < box.bottom * width; row += width) {
+      cells.fill(1, row, row + box.left).fill(1, row + box.right, row + width);
+    }
+  }
+
+  /** A part of it, as a hole of its own. */
+  part(box) {
+    const made = new Hole(box.width, box.height);
+    for (let y = 0; y < box.height; y++) {
+      const from = (y + box.top) * this.width + box.left;
+      made.cells.set(this.cells.subarray(from, from + box.width), y * box.width);
+    }
+    return made;
+  }
+
+  /** The inverse of `part`. */
+  put(other, { left, top }) {
+    for (let y = 0; y < other.height; y++) {
+      this.cells.set(other.cells.subarray(y * other.width, (y + 1) * other.width), (y + top) * this.width + left);
+    }
+    return this.whole;
+  }
+
   invert() {
     for (let i = 0; i < this.cells.length; i++) this.cells[i] ^= 1;
     return this.whole;
@@ -144,10 +171,10 @@ export class Hole {
     return box;
   }
 
-  /** As the server has read it from a file: white = to be found. */
-  read(bitmap) {
+  /** As the server has read it from a file, at a place: white = to be found. */
+  read(bitmap, { left, top }) {
     const [, context] = makeCanvas(this.width, this.height);
-    context.drawImage(bitmap, 0, 0);
+    context.drawImage(bitmap, left, top);
     const levels = context.getImageData(0, 0, this.width, this.height).data;
     for (let i = 0; i < this.cells.length; i++) this.cells[i] = levels[4 * i] >> 7;
     return this.whole;

@@ -24,7 +24,7 @@ export class Keeper {
     come();
   }
 
-  /** What this tab had open: { file, width, height, runs }; null if nothing. */
+  /** What this tab had open: { file, width, height, runs, percent }; null if nothing. */
   async read() {
     try {
       await this.#prune();
@@ -37,16 +37,16 @@ export class Keeper {
   }
 
   /** Keep a photo's file in the place of the one before. */
-  photo(file, hole) {
+  photo(file, hole, percent) {
     return this.#write((store) => {
       store(PHOTOS).put(file, this.#tab);
-      store(HOLES).put(recordOf(hole), this.#tab);
+      store(HOLES).put(recordOf(hole, percent), this.#tab);
     });
   }
 
-  /** Keep what is painted now. */
-  hole(hole) {
-    return this.#write((store) => store(HOLES).put(recordOf(hole), this.#tab));
+  /** Keep what is painted now, and how wide the margins are in percent. */
+  hole(hole, percent) {
+    return this.#write((store) => store(HOLES).put(recordOf(hole, percent), this.#tab));
   }
 
   /** Forget both. */
@@ -88,7 +88,7 @@ export class Keeper {
   }
 }
 
-const recordOf = (hole) => ({ width: hole.width, height: hole.height, runs: hole.runs, time: Date.now() });
+const recordOf = (hole, percent) => ({ width: hole.width, height: hole.height, runs: hole.runs, percent, time: Date.now() });
 
 function open() {
   const request = indexedDB.open(DATABASE, 1);

@@ -1,6 +1,7 @@
 // The hole of the open photo as a whole: what it is at first, from a file, to a file, and wider.
 
 import { sentence } from "./api.js";
+import { showMargins } from "./controls.js";
 import { $, save } from "./elements.js";
 import { complain, notice, say, silence } from "./messages.js";
 import { readHole, selectObject } from "./opening.js";
@@ -22,18 +23,22 @@ export class HoleMenu {
 
   /** Another photo, with what was `kept` of its hole, or what is transparent in it. */
   open(photo, painting, kept) {
-    Object.assign($("widen"), { value: 0, max: Math.min(WIDEST, Math.max(8, Math.round(Math.min(photo.width, photo.height) / 20))) });
-    this.#photo = photo;
-    this.#painting = painting;
+    this.lay(photo, painting);
     if (kept && kept.width === photo.width && kept.height === photo.height) {
-      painting.begin();
-      painting.draw((hole) => hole.restore(kept.runs));
-      painting.forget();
+      painting.unasked((hole) => hole.restore(kept.runs));
       notice("Your photo and what you painted are here again.", { more: "Only this browser has kept them." });
     } else if (photo.hole) {
-      painting.once((hole) => hole.read(photo.hole));
+      painting.once((hole) => hole.read(photo.hole, photo.inner));
       this.#tell("What is transparent is the hole.", photo, "Paint more, or complete it as it is.");
     }
+  }
+
+  /** The same photo with a new painting: its margins have changed. */
+  lay(photo, painting) {
+    Object.assign($("widen"), { value: 0, max: Math.min(WIDEST, Math.max(8, Math.round(Math.min(photo.width, photo.height) / 20))) });
+    showMargins(photo.percent);
+    this.#photo = photo;
+    this.#painting = painting;
   }
 
   close() {
@@ -43,10 +48,10 @@ export class HoleMenu {
   async load(file) {
     const photo = this.#photo;
     try {
-      const read = await readHole(file, this.#api, photo);
+      const read = await readHole(file, this.#api, photo.own);
       if (photo !== this.#photo || !this.#edit()) return;
       silence();
-      this.#painting.once((hole) => hole.read(read.hole));
+      this.#painting.once((hole) => hole.read(read.hole, photo.inner));
       if (read.notes.length) this.#tell("Please look at the hole.", read);
     } catch (error) {
       complain(error);
@@ -56,17 +61,17 @@ export class HoleMenu {
   /** Replace the paint by the outline of the object below it, as one step of the history. */
   async select() {
     const photo = this.#photo, painting = this.#painting;
-    if (!photo || painting.hole.isEmpty || this.#selecting || !this.#edit()) return;
+    if (!photo || painting.paint.isEmpty || this.#selecting || !this.#edit()) return;
     const { hole } = painting, before = hole.cells.slice();
     this.#selecting = true;
     $("select").textContent = "Selecting…";
     try {
-      const outline = await selectObject(photo, hole, this.#api);
+      const outline = await selectObject(photo, painting.paint, this.#api);
       if (photo !== this.#photo) return;
       const repainted = before.some((cell, i) => cell !== hole.cells[i]);
       if (repainted || !this.#edit()) return notice("The paint has changed meanwhile.", { more: "Select the object again." });
       silence();
-      painting.once((hole) => hole.read(outline));
+      painting.once((hole) => hole.read(outline, photo.inner));
       say("The object is selected.");
     } catch (error) {
       complain(error);
@@ -78,7 +83,7 @@ export class HoleMenu {
 
   /** Hand over a file whose name pairs it with the photo in a folder of holes. */
   async save() {
-    if (this.#painting) save(await this.#painting.hole.file(), `${this.#photo.name}.png`);
+    if (this.#painting) save(await this.#painting.paint.file(), `${this.#photo.name}.png`);
   }
 
   /** Let the hole grow by so many pixels: seen while the slider moves, one step of the history when it has `finished`. */

@@ -3,6 +3,7 @@
 
 import { $, makeCanvas, pictureOf } from "./elements.js";
 import { Problem } from "./api.js";
+import { withoutMargins } from "./margins.js";
 import { complain } from "./messages.js";
 
 const MOST_PIXELS = 100_000_000; // what a browser's canvas bears
@@ -23,7 +24,7 @@ export async function read(file, api, limits = {}) {
   try {
     const decoded = await decode(api, form);
     const { width, height } = decoded.bitmap;
-    return { file, width, height, ...decoded, name: (file.name || "picture").replace(/\.[^.]*$/, "") };
+    return withoutMargins({ file, width, height, ...decoded, name: (file.name || "picture").replace(/\.[^.]*$/, "") });
   } catch (error) {
     error.message = error.message.replace(/^Photo: /, `${name}: `);
     throw error.status === 413 ? await withSmaller(error, file, limits) : error;

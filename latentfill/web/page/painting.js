@@ -12,10 +12,15 @@ export class Painting {
   #done = [];
   #undone = [];
 
-  constructor(width, height, changed) {
+  /** What lies outside of the box `inner` are margins, which stay part of the hole. */
+  constructor({ width, height, inner }, changed) {
     this.hole = new Hole(width, height);
+    this.inner = inner;
     this.#changed = changed;
   }
+
+  /** The hole in the photo itself, without its margins. */
+  get paint() { return this.hole.part(this.inner); }
 
   get canUndo() { return this.#done.length > 0; }
   get canRedo() { return this.#undone.length > 0; }
@@ -30,6 +35,7 @@ export class Painting {
   draw(draw) {
     const box = draw(this.hole);
     if (box.empty) return;
+    this.hole.fillAround(this.inner);
     this.#box = this.#box.with(box);
     this.#changed(box, false);
   }
@@ -67,8 +73,12 @@ export class Painting {
     }
   }
 
-  /** What was drawn since `begin` is no step of the history: nobody has painted it. */
-  forget() { this.#before = null; }
+  /** A change that is no step of the history: nobody has painted it. */
+  unasked(draw) {
+    this.begin();
+    this.draw(draw);
+    this.#before = null;
+  }
 
   /** A change that is tried anew, in another size, until `end` keeps it. */
   attempt(draw) {

@@ -38,11 +38,12 @@ export async function question(photo, hole, model, choices) {
   }
   const form = new FormData();
   form.set("photo", photo.file, photo.file.name || "photo");
-  if (!hole.isEmpty) form.set("hole", await hole.file(), "hole.png");
+  const asked = hole.part(photo.inner);
+  if (!asked.isEmpty) form.set("hole", await asked.file(), "hole.png");
   form.set("model", model.name);
   form.set("preset", choices.preset);
   form.set("options", JSON.stringify(choices.options));
-  form.set("photo_options", JSON.stringify(choices.photoOptions));
+  form.set("photo_options", JSON.stringify({ ...choices.photoOptions, extend: photo.extend }));
   if (choices.observe) form.set("observe", choices.observe);
   return form;
 }

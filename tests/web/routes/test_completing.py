@@ -73,6 +73,14 @@ def slowly(monkeypatch):
     return Told
 
 
+def test_a_photo_comes_back_with_margins(client, form, photo):
+    answer = client.post(COMPLETE, **form(hole=None, photo_options={"extend": "25%,3,0,0"}))
+    made = opened(answer.content)
+    assert made.shape == (27, 50, 3) and np.array_equal(made[3:, 10:], photo[0])
+    refused = client.post(COMPLETE, **form(photo_options={"extend": "41,0,0,0"}))
+    assert refused.status_code == 422 and "wider than its 40 x 24 pixels" in refused.json()["error"]
+
+
 def test_a_photo_comes_back_completed_and_the_same_outside_of_the_hole_to_the_bit(client, form, photo):
     answer = client.post(COMPLETE, **form())
     assert answer.status_code == 200 and answer.headers["content-type"] == "image/png"
