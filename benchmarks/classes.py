@@ -23,9 +23,9 @@ from latentfill.images.incomplete import Incomplete
 from latentfill.images.pixels import batch_to_images, grid, to_pixels
 from latentfill.options import COMPLETE_PRESETS, GAN_PRESETS, RunOptions
 from latentfill.runs.data import Dataset
+from latentfill.runs.holes import draw_known, psnr
 from latentfill.seeds import philox
 from latentfill.training.gan_run import train
-from latentfill.training.holes import draw_known, psnr
 from latentfill.types import Images, PixelBatch
 
 CLASSES = ("digits", "faces", "flowers")

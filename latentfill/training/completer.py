@@ -32,13 +32,13 @@ from ..options.training import EncoderOptions
 from ..runs.data import Dataset
 from ..runs.folder import Subject, check_options, check_unused
 from ..runs.health import Others
+from ..runs.holes import ALL, DETAILS, SCORES, Draw, check_hole, draw_any, draw_known, draw_rectangle, score_completions
 from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext
 from ..runs.logs import PACE, Curve, Curves, Progress, Summary
 from ..runs.loop import prepare_pictures, run_training
 from ..seeds import Stream
 from ..types import Images, Known, Latents
 from .encoder import copy_to
-from .holes import ALL, DETAILS, SCORES, Draw, check_hole, draw_any, draw_known, draw_rectangle, score_completions
 from .losses import LOSSES, penalty
 from .optimiser import TrainedNetwork, descend, regression_decay, regression_rate, short_warm_up
 from .trainer import NetworksTrainer

@@ -18,12 +18,12 @@ from ..options import RunOptions, TrainOptions
 from ..options.training import ContextOptions, EncoderOptions
 from ..runs.data import Dataset
 from ..runs.folder import Subject, check_options, check_unused
+from ..runs.holes import HOLE_STREAM, SCORES, STATISTICS_STREAM, check_hole, draw_known, score_completions
 from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext
 from ..runs.logs import PACE, Curve, Curves, Progress, Summary
 from ..runs.loop import prepare_pictures, run_training
 from ..seeds import Stream
 from ..types import Images, Known
-from .holes import HOLE_STREAM, SCORES, STATISTICS_STREAM, check_hole, draw_known, score_completions
 from .losses import cross_entropy, real_loss
 from .optimiser import TrainedNetwork, descend, descend_alone, frozen_average, regression_network, regression_rate
 from .trainer import NetworksTrainer

@@ -25,12 +25,12 @@ from ..options import RunOptions, TrainOptions
 from ..options.training import EncoderOptions
 from ..runs.data import Dataset, check_pictures, split
 from ..runs.folder import Subject, check_options, check_unused
+from ..runs.holes import HOLE_STREAM, SCORES, STATISTICS_STREAM, check_hole, draw_known, score_completions
 from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext
 from ..runs.logs import PACE, Curve, Curves, Progress, Summary
 from ..runs.loop import epochs_to_images, run_training
 from ..seeds import Stream
 from ..types import Images, Known, Latents
-from .holes import HOLE_STREAM, SCORES, STATISTICS_STREAM, check_hole, draw_known, score_completions
 from .optimiser import descend_alone, frozen_average, regression_network
 from .trainer import NetworksTrainer
 

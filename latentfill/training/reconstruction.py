@@ -15,9 +15,9 @@ from ..gan.batch_layers import mean_of_all, weighted_mean
 from ..gan.encoder import ResidualEncoder
 from ..gan.gan import Generator
 from ..options import NetworkOptions
+from ..runs.holes import HOLE_STREAM, draw_known
 from ..seeds import Stream, philox
 from ..types import Images, Known, Latents
-from .holes import HOLE_STREAM, draw_known
 
 WHOLE = 0.3  # share of pictures that are shown without a hole: those say most about what G can draw
 SMALLEST_ERROR = 1e-4  # squared, in values of [-1, 1]: without a bound pictures learnt by heart have endless gradients

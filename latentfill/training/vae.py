@@ -18,13 +18,13 @@ from ..gan.residual import ConstantDiscriminator
 from ..options import NetworkOptions, RunOptions, TrainOptions
 from ..runs.data import Dataset
 from ..runs.folder import Subject, check_options, check_unused
+from ..runs.holes import SCORES, score_completions
 from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext
 from ..runs.logs import PACE, Curve, Curves, Progress, Summary
 from ..runs.loop import prepare_pictures, run_training
 from ..seeds import Stream
 from ..types import Images, Known
 from .gan_run import load_weights
-from .holes import SCORES, score_completions
 from .optimiser import WARM_UP, TrainedNetwork, average_decay, descend, frozen_generator, schedule
 from .reconstruction import check_prior, reconstruct_batch
 from .trainer import SAMPLE_STREAM, SAMPLES, STATISTICS_STREAM, NetworksTrainer

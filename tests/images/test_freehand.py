@@ -7,7 +7,7 @@ from latentfill.faces.templates import template
 from latentfill.images.hole_shapes import brush, ellipses
 from latentfill.images.holes import draw, parse
 from latentfill.options import Alignment
-from latentfill.training.holes import check_hole, draw_known
+from latentfill.runs.holes import check_hole, draw_known
 
 
 def rng(seed):

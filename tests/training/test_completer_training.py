@@ -25,10 +25,10 @@ from latentfill.options import TRAIN_KINDS, NetworkOptions, RunOptions
 from latentfill.options.training import EncoderOptions
 from latentfill.runs import checkpoints
 from latentfill.runs.data import Dataset
+from latentfill.runs.holes import draw_known
 from latentfill.runs.interfaces import TrainingContext
 from latentfill.seeds import Stream, philox
 from latentfill.training.completer import CompleterTrainer, draw_hole, train_completer
-from latentfill.training.holes import draw_known
 
 NETWORK = NetworkOptions(size=8, networks="residual", latent=5, prior="normal")
 GAN = building.build(NETWORK, 3)

@@ -22,13 +22,13 @@ from latentfill.gan.gan import Gan
 from latentfill.options import REGRESSION, NetworkOptions, RunOptions, TrainOptions
 from latentfill.options.training import ContextOptions, EncoderOptions
 from latentfill.runs import checkpoints
+from latentfill.runs import holes as completions
 from latentfill.runs.data import Dataset
+from latentfill.runs.holes import draw_known, psnr
 from latentfill.runs.logs import Progress
-from latentfill.training import holes as completions
 from latentfill.training import optimiser
 from latentfill.training.context_encoder import ContextTrainer, train_context
 from latentfill.training.encoder import EncoderTrainer, split, train_encoder
-from latentfill.training.holes import draw_known, psnr
 
 NETWORK = NetworkOptions(size=8, base=2, latent=3)
 CONTEXT = ContextOptions(size=8, base=2)

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from ..errors import HoleError
 from ..images import hole_shapes as shapes
 from ..images import holes
-from ..runs.logs import Curve, Summary
 from ..seeds import Stream, philox
 from ..types import Images, Known
+from .logs import Curve, Summary
 
 HOLE_STREAM, STATISTICS_STREAM, SCORED_HOLE_STREAM = Stream.TRAINING_HOLES, Stream.STATISTICS_HOLES, Stream.JUDGED_HOLES
 ALL = "all"

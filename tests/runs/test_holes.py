@@ -11,8 +11,8 @@ from torch import nn
 
 from latentfill.errors import HoleError
 from latentfill.options import REGRESSION
+from latentfill.runs.holes import DETAILS, SCORED_HOLES, SHARES, check_hole, draw_known, psnr, score_completions
 from latentfill.seeds import Stream
-from latentfill.training.holes import DETAILS, SCORED_HOLES, SHARES, check_hole, draw_known, psnr, score_completions
 from latentfill.training.optimiser import WARM_UP, descend_alone, frozen_average, regression_network, regression_rate
 
 
