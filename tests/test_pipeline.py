@@ -126,6 +126,13 @@ def test_a_notebook_shows_what_was_given_the_candidates_and_the_notes():
     assert (filled.given[hole > 0] == 255).all() and filled.given.shape == (40, 70, 3)
 
 
+def test_printed_it_is_a_line_of_words_without_pixels():
+    filled = latentfill.fill(noise(40, 70), hole_at((40, 70), 10, 30, 20, 40), PLAIN, OPTIONS)
+    line = repr(replace(filled, notes=("a note",)))
+    assert line.startswith("<Filled: 70x40 pixels, 1 crop, 1 candidate; a note; not calibrated: ")
+    assert "\n" not in line and "array" not in line and "tensor" not in line
+
+
 def test_without_a_hole_nothing_is_done():
     photo = noise(40, 70)
     filled = latentfill.fill(photo, np.zeros((40, 70), np.uint8), FACES, OPTIONS)

@@ -145,14 +145,14 @@ def metadata(done: Done) -> dict[str, Any]:
     best = candidates[0] if candidates else None
     squares = [
         {
+            "trust": trust.to_json(row) if trust else None,
             "placement": placement.matrix,
             "loss": best.loss[row].item(),
             "terms": {name: term[row].item() for name, term in best.terms.items()},
             "to_be_found": _hidden_share(cut, cut.crop_holes[row]),
             "attempt": int(best.attempt[row]),
-            "z": best.z[row].tolist(),
-            "trust": trust.to_json(row) if trust else None,
             "search": {name: _finite(note[row].item()) for name, note in best.notes.items()},
+            "z": best.z[row].tolist(),
         }
         for row, placement in enumerate(cut.placements)
         if best is not None
@@ -168,7 +168,7 @@ def metadata(done: Done) -> dict[str, Any]:
         "candidates": [{"loss": candidate.loss.tolist()} for candidate in candidates],
     }
     if len(squares) == 1:  # the usual case, where nobody wants to look further down
-        facts |= {name: squares[0][name] for name in ("loss", "terms", "z", "trust")}
+        facts |= {name: squares[0][name] for name in ("trust", "placement", "loss", "terms", "z")}
     return facts
 
 

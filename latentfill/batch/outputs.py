@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -31,6 +32,9 @@ LEFT_ALONE: dict[str, Any] = {"observe": None, "degrade": None, "hole_threshold"
 OF_MODEL = {"weights": "its weights have", "calibration": "its calibration or alignment has"}
 WHOLE, CHANGED = "whole", "changed"
 INVERTED = " inverted"
+FIRST = ("latentfill", "image", "trust", "placement", "notes", "drawn_by", "loss", "terms")  # in a file of metadata
+LAST = ("candidates", "squares", "z", "seal")
+NUMBERS = re.compile(r"\[\s+-?\d[-+.\deE,\s]*\]")
 FORMATS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}  # of --format
 JPEGS = {".jpe": ".jpg", ".jfif": ".jpg"}
 
@@ -264,12 +268,20 @@ def write_result(
     old = [records.digest_file(one) for one in (path, *stale) if one.exists()]
     output = {"sha256": records.digest(picture), "before": old, "suffix": item.suffix}
     metadata = {"image": item.source.name, **choices(options), **facts, "made_of": contents, "output": output}
-    text = json.dumps(records.seal(metadata), indent=1) + "\n"
+    text = format_metadata(records.seal(metadata)) + "\n"
     photos.write_file(about, lambda file: file.write(text.encode()))
     photos.write_file(path, lambda file: file.write(picture))
     for one in stale:
         one.unlink(missing_ok=True)
     return path
+
+
+def format_metadata(metadata: Mapping[str, Any]) -> str:
+    """JSON for readers: trust, places and notes come first, latents last, and a list of numbers is one line."""
+    middle = {name: value for name, value in metadata.items() if name not in (*FIRST, *LAST)}
+    first, last = ({name: metadata[name] for name in names if name in metadata} for names in (FIRST, LAST))
+    text = json.dumps({**first, **middle, **last}, indent=1)
+    return NUMBERS.sub(lambda found: re.sub(r"\s+", " ", found[0]).replace("[ ", "[").replace(" ]", "]"), text)
 
 
 def _in_other_formats(item: Input, metadata: Mapping[str, Any]) -> list[Path]:

@@ -139,9 +139,11 @@ def _alone(plan: "Plan", gan: "Gan", inputs: "Sequence[Input]") -> list[Rejected
 
         def watch(step: "Step") -> None:
             completion, numbers = step.completion, step.keys
-            steps = max(1, completion.total)
+            steps, number = completion.total, completion.number
+            if not steps:  # one pass, and it is made
+                steps = number = 1
             note = f"photos {numbers[0]}-{numbers[-1]}  loss {completion.loss.mean().item():.4g}"
-            bar.update(done * steps + completion.number * len(numbers), len(inputs) * steps, note)
+            bar.update(done * steps + number * len(numbers), len(inputs) * steps, note)
 
         with closing(complete(plan, gan, inputs, watch=watch)) as results:
             for item, made in results:

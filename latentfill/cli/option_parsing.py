@@ -27,6 +27,7 @@ COUNTS = {  # flags that take 600k or 2M
     "--log-every",
     "--max-images",
 }
+GROWN = (None, "gan", "vae")  # kinds that begin with a model of their own size, or of half of it, by --begin
 PLACES = {"hole", "holes", "model", "models", "data", "begin", "cache", "to"}  # texts that may name a file or a folder
 
 
@@ -71,7 +72,19 @@ def make_default(options: type[T], argv: Sequence[str] = (), from_file: Mapping[
     if preset_defaults is None:
         return default
     flags = getattr(options, "CHOSEN_BY", ("preset",))
-    return replace(default, **preset_defaults(*(_find_value(flag, argv, from_file or {}) for flag in flags)))  # type: ignore[type-var]
+    found = {flag: _find_value(flag, argv, from_file or {}) for flag in (*flags, "begin")}
+    default = replace(default, **preset_defaults(*(found[flag] for flag in flags)))  # type: ignore[type-var]
+    if found["begin"] and hasattr(options, "begin") and found.get("kind") in GROWN:
+        default = _set(default, "size", _read_size(_expand(found["begin"])), found["begin"])
+    return default
+
+
+def _read_size(model: str) -> int:
+    """The side of a model's pictures, in pixels."""
+    from ..models import find
+    from ..models.card import facts
+
+    return int(facts(find(model))["network"]["size"])
 
 
 def check(options: T, default: Any = None) -> T:

@@ -1,9 +1,11 @@
 """latentfill train: from a folder of pictures to a model file."""
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import LatentfillError
+from ..files.locks import check_not_training
 from ..options.commands import TrainCommand as Options
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ def run(options: Options) -> int:
             "--workers is for --engine ray; other processes are started by torchrun",
             f"Or write torchrun --standalone --nproc-per-node {options.where.workers} -m -- latentfill train ...",
         )
+    if not options.record.dry_run and os.environ.get("WORLD_SIZE", "1") == "1":
+        check_not_training(options.run)  # before torch is loaded
     from .run_training import learn
 
     return learn(options)

@@ -5,10 +5,10 @@ import socket
 from pathlib import Path
 from typing import TextIO
 
-from ..errors import LatentfillError
+from ..errors import LatentfillError, RunError
 from .records import claim_run
 
-HOLDER = "process "
+HOLDER, LOCK = "process ", ".lock"
 
 try:
     import fcntl
@@ -43,10 +43,28 @@ def try_lock(path: Path) -> TextIO | None:
 
 def lock_folder(out: Path) -> TextIO:
     """The sole right to write to a folder of results, until it is closed. Raises LatentfillError if another has it."""
-    path = claim_run(out) / ".lock"
+    path = claim_run(out) / LOCK
     if lock := try_lock(path):
         return lock
     raise LatentfillError(f"{lock_holder(path)} is writing to {out}", "Wait for it, stop it, or give another folder.")
+
+
+def check_not_training(folder: Path) -> None:
+    """Raise RunError if another process trains in the folder of a run now; nothing is locked or written."""
+    try:
+        with (folder / LOCK).open("rb") as file:
+            if fcntl:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise in_training(folder) from None
+    except OSError:
+        pass  # no lock, or a network disk without locks
+
+
+def in_training(folder: Path) -> RunError:
+    """The error for a run in which another process trains."""
+    what = f"{lock_holder(folder / LOCK)} is training in {folder}"
+    return RunError(what, "Wait for it, stop it, or give another --run.")
 
 
 def lock_holder(path: Path) -> str:

@@ -47,6 +47,14 @@ class Filled:
     trust: Uncertainty | None = None
     given: Pixels | None = None
 
+    def __repr__(self) -> str:
+        """The size, the number of crops and candidates, trust and notes in words; no pixels."""
+        height, width = self.candidates[0].values.shape[:2]
+        counts = ((len(self.placements), "crop"), (len(self.candidates), "candidate"))
+        parts = [f"{width}x{height} pixels", *(f"{count} {word}{'s' * (count != 1)}" for count, word in counts)]
+        said = "".join(f"; {sentence}" for sentence in self._sentences())
+        return f"<Filled: {', '.join(parts)}{said}>"
+
     def _repr_html_(self) -> str:
         """The photo given, the candidates, and what is to be said of them."""
         pictures = [] if self.given is None else [("given", self.given)]
@@ -57,8 +65,12 @@ class Filled:
             f'{b64encode(photos.encode(Original(picture))).decode()}"><figcaption>{name}</figcaption></figure>'
             for name, picture in pictures
         )
-        notes = dict.fromkeys(chain(self.notes, *(self.trust.words if self.trust else ())))
-        return f"<div>{figures}<ul>{''.join(f'<li>{escape(note)}</li>' for note in notes)}</ul></div>"
+        items = "".join(f"<li>{escape(sentence)}</li>" for sentence in self._sentences())
+        return f"<div>{figures}<ul>{items}</ul></div>"
+
+    def _sentences(self) -> list[str]:
+        """Notes and trust in words, each once."""
+        return list(dict.fromkeys(chain(self.notes, *(self.trust.words if self.trust else ()))))
 
     @property
     def photo(self) -> Pixels:

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from ..errors import LatentfillError, RunError, explain
 from ..files import records
-from ..files.locks import lock_holder, try_lock
+from ..files.locks import LOCK, in_training, try_lock
 from ..options import Kind, NetworkOptions, RunOptions, TrainOptions, update_names
 from ..version import __version__
 from .checkpoints import MAKING, list_checkpoints
@@ -57,13 +57,12 @@ def claim(folder: Path) -> TextIO:
     Raises RunError when it cannot be written to, when another process trains there, or when it holds files of the
     names that a training writes, and none was begun there.
     """
-    path = folder / ".lock"
     try:
-        lock = try_lock(path)
+        lock = try_lock(folder / LOCK)
     except OSError as error:
         raise explain(error, folder, RunError) from error
     if lock is None:
-        raise RunError(f"{lock_holder(path)} is training in {folder}", "Wait for it, stop it, or give another --run.")
+        raise in_training(folder)
     if not records.is_training(folder):
         if there := [name for name in RESULTS if (folder / name).exists()]:
             lock.close()

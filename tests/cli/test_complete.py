@@ -99,6 +99,18 @@ def test_several_processes_answer_as_one_does_and_name_what_they_cannot(tmp_path
     assert len(rows) == 2 and rows[0] == rows[1]
 
 
+def test_metadata_begin_with_what_matters_and_end_with_latents_each_on_one_line(tmp_path, model, capsys):
+    faces = draw(tmp_path / "faces", 1)
+    complete(faces, "--out", tmp_path / "out", "--model", model, "--preset", "fast", "--cold-steps", 0)
+    assert "complete: 1/1 steps" in capsys.readouterr().err, "one pass counts as a step that is made"
+    text = (tmp_path / "out" / "000.json").read_text()
+    told = json.loads(text)
+    assert list(told)[:5] == ["latentfill", "image", "trust", "placement", "notes"]
+    assert list(told)[-3:] == ["squares", "z", "seal"] and list(told["squares"][0])[-1] == "z"
+    lines = [line for line in text.splitlines() if '"z"' in line]
+    assert [json.loads("{" + line.strip().rstrip(",") + "}")["z"] for line in lines] == [told["z"]] * 2
+
+
 def test_an_image_is_completed_as_if_alone(tmp_path, model):
     faces = draw(tmp_path / "faces", 5)
     words = ("--model", model, "--steps", 20, "--every", 0, "--hole", "random:0.5")

@@ -11,7 +11,11 @@ import pytest
 from PIL import Image
 
 from latentfill.cli.main import run
+from latentfill.cli.option_parsing import read_options
+from latentfill.files.locks import try_lock
 from latentfill.models import load_context
+from latentfill.options import NetworkOptions
+from latentfill.options.commands import TrainCommand
 
 TINY = ["--size", "8", "--base", "4", "--latent", "6", "--batch-size", "4", "--precision", "fp32", "--threads", "1"]
 
@@ -194,6 +198,25 @@ def test_a_dry_run_of_a_run_counts_from_where_it_is(pictures, tmp_path, capsys):
     assert run(words(pictures, tmp_path, "--images-seen", 100, "--dry-run")) == 0
     assert "images      43 to see, after 32" in capsys.readouterr().out
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_in_which_another_process_trains_is_refused_before_torch_is_loaded(pictures, tmp_path):
+    with try_lock(tmp_path / "run" / ".lock"):
+        code = "import sys; from latentfill.cli.main import run; code = run(sys.argv[1:])"
+        code += "; assert 'torch' not in sys.modules; sys.exit(code)"
+        command = [sys.executable, "-c", code, *words(pictures, tmp_path)]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.returncode == 2, answer.stderr
+    assert f"process {os.getpid()} on " in answer.stderr and "is training in" in answer.stderr
+
+
+def test_a_training_that_begins_with_a_model_has_its_size_unless_told(tmp_path):
+    def read(*more):
+        return read_options(TrainCommand, "train", ["pictures", "--run", str(tmp_path), *more]).network
+
+    assert read().size == 64 and read("--begin", "faces-128").size == 128
+    assert read("--begin", "faces-128", "--size", "256").size == 256
+    assert read("--kind", "completer", "--begin", "faces-128") == NetworkOptions(), "it takes the model's own networks"
 
 
 def test_the_command_and_the_machine_are_in_the_history(pictures, tmp_path):
