@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 import tarfile
 from glob import glob
 from pathlib import Path
@@ -11,9 +12,13 @@ import pytest
 import skimage.data
 from PIL import Image
 
+import latentfill
 from latentfill.cli.main import run
 
 PROJECT = Path(__file__).parents[1]
+sys.path.append(str(PROJECT / "benchmarks"))
+from docs_hooks import API, write_signatures  # noqa: E402
+
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*/*.md"))]
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.S | re.M)
 
@@ -105,6 +110,12 @@ def test_what_a_page_links_to_is_there():
     for page in [*PAGES, *(PROJECT / "docs").glob("*.md"), *(PROJECT / "latentfill" / "models").glob("*.md")]:
         for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_the_python_page_has_every_public_name_with_its_signature_of_today():
+    page = (PROJECT / "docs" / "reference" / "api.md").read_text()
+    assert write_signatures(page) == page, "run python benchmarks/docs_hooks.py"
+    assert sorted(API.findall(page)) == latentfill.__all__
 
 
 def test_every_page_is_in_the_index():
