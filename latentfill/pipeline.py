@@ -271,7 +271,9 @@ def search(
         if perf_counter() - start > max_seconds:
             break
     seconds = perf_counter() - start
-    return Found(batch, completion, predict_error(gan, incomplete, completion, options), seconds)
+    shares = [placed.cut.seen for placed in batch for _ in placed.cut.placements]
+    trust = predict_error(gan, incomplete, completion, options).of_shares(shares)
+    return Found(batch, completion, trust, seconds)
 
 
 def rows_of(batch: Sequence[Placed]) -> list[slice]:

@@ -18,7 +18,7 @@ from latentfill.images.photos import Original
 from latentfill.options import Alignment, CompleteOptions, NetworkOptions, PhotoOptions, ReadLimits
 from latentfill.photo import crop as cutting
 from latentfill.photo.crop import alignment_of, cut
-from latentfill.photo.locate import FaceSearch, place_upright
+from latentfill.photo.locate import FaceSearch, covered_share, place_upright
 from latentfill.photo.put_back import put_back
 from latentfill.pipeline import Request, place
 from latentfill.web.routes.edit import shrink
@@ -89,6 +89,10 @@ def test_what_no_face_covers_is_filled_by_name_and_told():
     for how in ("biharmonic", "telea"):
         filled = latentfill.fill(ASTRONAUT, hole, FACES, OPTIONS, photo_options=PhotoOptions(outside=how))
         assert any("filled from the photo around it" in note for note in filled.notes)
+        share = covered_share(filled.placements, hole)
+        told = f"this speaks for the {100 * share:.3g} % of the hole that the model filled; the rest is from the photo"
+        assert filled.trust.words[0][-1].startswith(told)
+        assert filled.trust.to_json(0)["share"] == pytest.approx(share, abs=1e-4) and 0.05 < share < 0.5
         assert (filled.photo[hole > 0] != ASTRONAUT[hole > 0]).any(-1).mean() > 0.9
     plain = latentfill.fill(ASTRONAUT, hole_at((512, 512), 480, 20, 500, 40), FACES, OPTIONS)
     assert not plain.placements and any("1 elsewhere" in note for note in plain.notes)
@@ -104,7 +108,7 @@ def test_a_model_that_knows_no_faces_completes_the_middle():
     filled = latentfill.fill(noise(40, 70), hole_at((40, 70), 10, 25, 20, 35), PLAIN, OPTIONS)
     assert filled.placements[0].matrix == ((2.5, 0, 15), (0, 2.5, 0))
     outside = latentfill.fill(noise(40, 70), hole_at((40, 70), 10, 1, 20, 9), PLAIN, OPTIONS)
-    assert any("100 % of the hole" in note for note in outside.notes)
+    assert outside.notes == ("filled from the photo; no estimate",) and outside.trust is None
 
 
 def test_candidates_differ_and_the_best_comes_first():
@@ -170,7 +174,7 @@ def test_a_photo_without_a_face_is_filled_from_itself_and_says_so(depth, outside
     assert not np.array_equal(made[hole > 0], photo[hole > 0]) and not filled.placements
     told = " ".join(filled.notes)
     assert "no face was found" in told and "--landmarks" in told
-    assert "100 % of the hole is filled from the photo around it, not by the model" in told
+    assert filled.notes[-1] == "filled from the photo; no estimate"
 
 
 @pytest.mark.parametrize("margins", ["10,0,0,0", "0,20%,0,0", "0,0,25%,0", "0,0,0,8", "5,5%,10%,4", "0,0,0,0"])

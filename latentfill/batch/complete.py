@@ -14,7 +14,7 @@ from ..images import photos
 from ..images.formats import encode_as
 from ..images.hole_pictures import describe
 from ..models import load
-from ..photo.crop import Cut
+from ..photo.crop import NO_ESTIMATE, Cut
 from ..pipeline import Done, Failed, Placed, Request, Split, Step, out_of_memory, run
 from ..types import Hole
 from .inputs import Plan
@@ -169,6 +169,8 @@ def metadata(done: Done) -> dict[str, Any]:
     }
     if len(squares) == 1:  # the usual case, where nobody wants to look further down
         facts |= {name: squares[0][name] for name in ("trust", "placement", "loss", "terms", "z")}
+    if not squares and cut.hole.any():
+        facts["trust"] = NO_ESTIMATE
     return facts
 
 

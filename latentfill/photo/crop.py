@@ -32,6 +32,8 @@ SCATTERED = 0.25  # share of a crop that a fine hole may touch more than it hide
 EMPTY = "the hole is empty: nothing is done"
 INVENTED = "the hole covers all of it: all of the result is invented"
 MARGINS = re.compile(",".join([r"\d{1,9}(\.\d{1,9})?%?"] * 4))
+FROM_PHOTO = "filled from the photo; no estimate"
+NO_ESTIMATE = {"predicted": None, "share": 0.0, "words": [FROM_PHOTO]}  # in the place of a trust, without a model
 LITTLE = 0.15  # with less of a crop known, what is found could be anybody
 
 
@@ -108,8 +110,11 @@ def cut(
     seen = covered_share(placements, hole) if hole.any() else 1.0
     if observed is not None:
         notes = (*notes, *_measurement_notes(observed, placements, hole, gan, name))
-    if seen < 1:
-        notes = (*notes, f"{100 * (1 - seen):.3g} % of the hole is filled from the photo around it, not by the model")
+    if seen < 1 and placements:
+        rest = f"{100 * (1 - seen):.3g} % of the hole"
+        notes = (*notes, f"{rest} is filled from the photo around it, not by the model: no estimate speaks for it")
+    elif not placements:
+        notes = (*notes, FROM_PHOTO)
     crops, gaps = tuple(zip(*pairs, strict=True)) if pairs else ((), ())
     return Cut(original, hole, placements, crops, gaps, seen, (*told, *notes), observed, faces)
 

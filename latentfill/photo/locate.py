@@ -34,7 +34,7 @@ STEEP = 1.3  # faces sheared more than this were not in the training data: their
 @final
 @dataclass(frozen=True, eq=False)
 class FaceSearch:
-    """The faces at a hole, best first, their squares, and how many more there are in the photo.
+    """The faces at a hole, best first, their squares, and how many more beyond doubt there are in the photo.
 
     `boxes` are where all of them are. `turned` says by how many degrees the photo is turned to the left, going by them.
     """
@@ -68,18 +68,24 @@ def find_faces(
     return replace(_choose(faces, hole, size, alignment), turned=turned, boxes=boxes)
 
 
-def draw_feature(photo: Pixels, feature: str, name: str) -> np.ndarray:
-    """Draw a part of each face in a photo [H, W, 3]: bool [H, W]. Raises HoleError if it has no face."""
+def draw_feature(photo: Pixels, feature: str, name: str, at: tuple[float, float] | None = None) -> np.ndarray:
+    """Draw a part of each face in a photo [H, W, 3], or of the one at a point x, y: bool [H, W].
+
+    Raises HoleError if there is no face.
+    """
     height, width = photo.shape[:2]
     nothing = np.zeros((height, width), np.uint8)
     view = _View(photo, nothing, Box(0, 0, height, width), WHOLE_PIXELS)
     seen = view.faces("inner-eyes-and-bottom-lip", 1)
+    if at is not None:
+        seen = [face for face in seen if _is_at(face, at, height, width)][:1]
     faces = [face for face in seen if face.score >= SURE] or [face for face in seen if face.score >= 0]
     faces = faces or find_turned(photo, nothing, "inner-eyes-and-bottom-lip")[0]
+    if at is not None:
+        faces = [face for face in faces if _is_at(face, at, height, width)][:1]
     if not faces:
-        raise HoleError(
-            f"{name or 'the photo'}: no face was found for face:{feature}", "Paint the hole, or name another."
-        )
+        where = f"for face:{feature}" if at is None else "there"
+        raise HoleError(f"{name or 'the photo'}: no face was found {where}", "Paint the hole, or name another.")
     return np.asarray(np.any([features.draw(face.landmarks, feature, height, width) for face in faces], axis=0))
 
 
@@ -202,6 +208,11 @@ def _around(hole: Hole) -> Box:
     return Box(top, left, min(hole.shape[0], int(rows[-1]) + more), min(hole.shape[1], int(columns[-1]) + more))
 
 
+def _is_at(face: Face, point: tuple[float, float], height: int, width: int) -> bool:
+    box = _box(face, height, width)
+    return box.left <= point[0] < box.right and box.top <= point[1] < box.bottom
+
+
 def _box(face: Face, height: int, width: int) -> Box:
     more = HAIR * (face.right - face.left)
     (left, right), (top, bottom) = (
@@ -231,7 +242,9 @@ def _choose(faces: Sequence[Face], hole: Hole, size: int, alignment: Alignment) 
         if own.any():
             chosen.append((face, placement))
             covered |= own
-    return FaceSearch(tuple(f for f, _ in chosen), tuple(p for _, p in chosen), len(faces) - len(chosen))
+    taken = [face for face, _ in chosen]
+    elsewhere = sum(face.score >= SURE for face in faces if not any(face is one for one in taken))
+    return FaceSearch(tuple(taken), tuple(p for _, p in chosen), elsewhere)
 
 
 def _cover(placements: Sequence[Placement], hole: Hole) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Predict the errors of completions that were just made: in numbers, and in plain words."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -25,6 +26,9 @@ ANOTHER = (
 )
 NOTHING = "nothing is known of it: all of it is invented, and there is no telling how far it is off"
 OBSERVED = "how far it is off is not measured for observations: no error is predicted"
+PARTLY = (
+    "this speaks for the {:.3g} % of the hole that the model filled; the rest is from the photo, without an estimate"
+)
 HARDLY = "nor whether it is unlike what the model has learnt"
 
 
@@ -38,8 +42,9 @@ class Uncertainty:
     calibrated for such a search, and the band if no image has one.
     `rarity` is the share of the pictures it was calibrated on that agree as badly with what the model draws: where it
     is below half a per cent, the image is `unlike` what the model knows. `held_out` is the error on known pixels that
-    were hidden, `spread` the standard deviation of several answers at each pixel; None if there was but one. `words`
-    say for each image what a user should know.
+    were hidden, `spread` the standard deviation of several answers at each pixel; None if there was but one. `share` is
+    how much of its photo's hole the model filled: the estimates are of that alone. `words` say for each image what a
+    user should know.
     """
 
     words: tuple[tuple[str, ...], ...]
@@ -51,6 +56,7 @@ class Uncertainty:
     rarity: PerImage | None = None
     held_out: PerImage | None = None
     spread: Map | None = None
+    share: PerImage | None = None
 
     @property
     def unlike(self) -> tuple[bool | None, ...]:
@@ -69,17 +75,23 @@ class Uncertainty:
 
     def select(self, rows: slice) -> "Uncertainty":
         """Those images alone."""
-        parts = ("agreement", "predicted", "low", "high", "band", "rarity", "held_out", "spread")
+        parts = ("agreement", "predicted", "low", "high", "band", "rarity", "held_out", "spread", "share")
         values = {name: getattr(self, name) for name in parts}
         kept: dict[str, Any] = {name: None if one is None else one[rows] for name, one in values.items()}
         return replace(self, words=self.words[rows], **kept)
 
     def to_json(self, row: int) -> dict[str, Any]:
         """The numbers of one image and the words, for a JSON file; None for what cannot be told."""
-        names = ("predicted", "low", "high", "held_out", "agreement", "rarity")
+        names = ("predicted", "low", "high", "held_out", "agreement", "rarity", "share")
         numbers = {name: self._list(getattr(self, name))[row] for name in names}
         rounded = {name: None if value != value else round(value, 4) for name, value in numbers.items()}
         return {**rounded, "unlike": self.unlike[row], "words": list(self.words[row])}
+
+    def of_shares(self, shares: Sequence[float]) -> "Uncertainty":
+        """The same, of images that fill so much of their photos' holes."""
+        pairs = zip(self.words, shares, strict=True)
+        words = tuple(own if share == 1 else (*own, PARTLY.format(100 * share)) for own, share in pairs)
+        return replace(self, words=words, share=torch.tensor(shares))
 
     def _list(self, values: PerImage | None) -> list[float]:
         return [float("nan")] * len(self.words) if values is None else values.tolist()

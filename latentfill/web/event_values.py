@@ -16,6 +16,7 @@ from ..faces.placement import Placement
 from ..images.incomplete import Incomplete
 from ..images.photos import Original, encode
 from ..images.pixels import to_pixels
+from ..photo.crop import NO_ESTIMATE
 from ..photo.model_sized import blend
 from ..photo.put_back import Filled, put_back
 from ..pipeline import Found
@@ -78,7 +79,7 @@ def describe_found(request: CompletionRequest, found: Found) -> dict[str, Any]:
     return {
         "candidates": pictures,
         "spread": None if trust is None or trust.spread is None else png_url(_draw_deviation(request, trust.spread)),
-        "trust": None if trust is None else describe_trust(trust),
+        "trust": _trust_without_model(request) if trust is None else describe_trust(trust),
         "notes": [*filled.notes, *_note_stop(found)],
         "seconds": round(found.seconds, 3),
         "state": None if best is None else encode_state(request, best),
@@ -90,9 +91,20 @@ def describe_trust(trust: Uncertainty) -> dict[str, Any]:
     squares = [trust.to_json(row) for row in range(len(trust.words))]
     worst = max(squares, key=lambda one: inf if one["predicted"] is None else one["predicted"])
     if len(squares) > 1:
-        words = [f"square {i} of {len(squares)}: {word}" for i, one in enumerate(squares, 1) for word in one["words"]]
-        worst = {**worst, "words": words}
+        of_all = [word for word in squares[0]["words"] if all(word in one["words"] for one in squares)]
+        words = [
+            f"square {i} of {len(squares)}: {word}"
+            for i, one in enumerate(squares, 1)
+            for word in one["words"]
+            if word not in of_all
+        ]
+        worst = {**worst, "words": [*words, *of_all]}
     return {**worst, "unlike": any(one["unlike"] for one in squares)}
+
+
+def _trust_without_model(request: CompletionRequest) -> dict[str, Any] | None:
+    cut = request.placed.cut
+    return None if cut.placements or not cut.hole.any() else NO_ESTIMATE
 
 
 def outline(placement: Placement) -> list[list[float]]:

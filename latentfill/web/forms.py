@@ -40,6 +40,7 @@ from ..completion.operators import KINDS as OPERATORS
 from ..errors import ImageError
 from ..images import photos
 from ..images.hole_pictures import DrawnHole, check_size, decode_hole
+from ..images.holes import FACE_FEATURES
 from ..images.holes import KINDS as HOLES
 from ..images.metadata import repair
 from ..images.photos import READ, Original, formats, name_kind
@@ -241,10 +242,15 @@ class DecodeForm(Fields):
 
 @final
 class SelectForm(Fields):
-    """A photo, and an object in it."""
+    """A photo, and an object or a part of a face in it."""
 
     photo: bytes = Field(description=f"the picture: {READ}")
-    hole: bytes = Field(description="a picture of the same size, white where someone has painted over the object")
+    hole: bytes | None = None
+    """a picture of the same size, white where someone has painted over the object"""
+    part: Annotated[str, Field(pattern=f"^({'|'.join(FACE_FEATURES)})$")] | None = None
+    """instead, a part of each face, as of the hole `face:mouth`"""
+    at: Annotated[Any, _json_of(Point | None)] = None
+    """JSON [x, y]: of the face at this point alone"""
 
 
 class CompleteForm(Fields):

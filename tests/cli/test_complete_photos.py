@@ -45,7 +45,9 @@ def test_photos_of_any_size_are_completed_in_one_command(tmp_path, model, capsys
     assert {path.name for path in out.glob("*.png")} == {"astronaut.png", "grey.png", "nobody.png"}
     told = capsys.readouterr().err
     assert "nobody.png: no face was found" in told and "--landmarks" in told and "3 completed, 1 rejected" in told
-    assert "no face was found" in json.loads((out / "nobody.json").read_text())["notes"][0]
+    story = json.loads((out / "nobody.json").read_text())
+    assert "no face was found" in story["notes"][0] and "nobody.png: filled from the photo; no estimate" in told
+    assert story["trust"] == {"predicted": None, "share": 0.0, "words": ["filled from the photo; no estimate"]}
     rows = list(csv.DictReader((out / "_run" / "rejected.csv").open()))
     assert [row["path"] for row in rows] == ["text.png"]
     for name in ("astronaut.png", "grey.jpg"):
@@ -108,6 +110,8 @@ def test_landmarks_from_a_file_find_a_face_that_is_all_hidden(tmp_path, model, c
     assert complete(model, *words, "--landmarks", tmp_path / "points.csv") == 0
     story = json.loads((tmp_path / "out" / "hidden.json").read_text())
     assert len(story["squares"]) == 1 and "filled from the photo around it" in story["notes"][1]
+    assert 0.5 < story["trust"]["share"] == round(story["seen_by_model"], 4) < 1
+    assert "the rest is from the photo, without an estimate" in story["trust"]["words"][-1]
 
 
 def test_a_hole_of_another_size_is_told(tmp_path, model, capsys):

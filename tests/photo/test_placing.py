@@ -81,6 +81,13 @@ def test_a_hole_over_none_has_none_but_knows_of_them():
     assert not found.placements and found.elsewhere == 2
 
 
+def test_what_only_looks_like_a_face_is_not_counted():
+    photo = np.pad(ASTRONAUT, ((0, 77), (102, 0), (0, 0)))
+    hole = np.full(photo.shape[:2], 255, np.uint8)
+    hole[:512, 102:] = 0
+    assert find_faces(photo, hole, hole, 64, FACE).elsewhere == 1
+
+
 def test_where_there_is_no_face_none_is_found():
     rng = np.random.default_rng(0)
     noise = Image.fromarray(rng.integers(0, 256, (20, 30, 3), np.uint8)).resize((600, 400), Image.Resampling.BICUBIC)

@@ -44,6 +44,7 @@ class Stub:
     slow: float = 0.0  # seconds that samples of the first model take
     faces: bool = True
     nothing: bool = False  # no object is found
+    share: float = 1.0  # of the hole, that the model filled
     max_pixels: int = 1_000_000
     asked: list[dict[str, Any]] = field(default_factory=list)
     left: threading.Event = field(default_factory=threading.Event)  # a client has gone before the end
@@ -95,7 +96,11 @@ def create(stub: Stub) -> FastAPI:
 
     @app.post("/api/v1/select")
     async def select(request: Request) -> Response:
-        _, hole, _ = await question(request)
+        _, hole, fields = await question(request)
+        stub.asked.append(fields)
+        if part := fields.get("part"):
+            x, y = json.loads(fields["at"])
+            hole[round(y) - 3 : round(y) + 3, round(x) - 5 : round(x) + (5 if part == "mouth" else 9)] = True
         if stub.nothing:
             return JSONResponse({"error": "no object stands out there", "cure": "Paint more of it."}, 422)
         return JSONResponse({"size": [*hole.shape[::-1]], "hole": data_url(box_of(hole))})
@@ -131,7 +136,9 @@ def create(stub: Stub) -> FastAPI:
             count = json.loads(fields["options"])["candidates"]
             candidates = [{"image": data_url(filled(photo, hole, 20 * i)), "loss": 0.1 + i} for i in range(count)]
             trust = {"words": ["expect the hole to be off by about 12 grey levels"], "predicted": 12.0, "low": 8.0}
-            trust |= {"high": 20.0, "held_out": 9.0, "unlike": False}
+            trust |= {"high": 20.0, "held_out": 9.0, "unlike": False, "share": stub.share}
+            if not stub.share:
+                trust = {"predicted": None, "share": 0.0, "words": ["filled from the photo; no estimate"]}
             done = {"event": "done", "candidates": candidates, "trust": trust, "notes": [], "seconds": 1.5}
             yield json.dumps({**done, "spread": data_url(np.where(hole, 90, 0)), "state": "c3RhdGU="}) + "\n"
             finished = True

@@ -245,6 +245,31 @@ def test_an_object_is_selected_by_a_stroke_as_one_step(page, stub):
     assert np.array_equal(hole_of(page), before)
 
 
+def test_a_part_of_a_face_that_is_pressed_joins_the_hole(page, stub):
+    open_photo(page)
+    stroke(page, (10, 10), (20, 10))
+    before = hole_of(page)
+    tool(page, "Part of a face")
+    page.mouse.click(*at(page, 50, 40))
+    page.get_by_role("button", name="Mouth").click()
+    expecting(page.locator("#said")).to_have_text("It is part of the hole.")
+    expecting(page.locator("#parts")).to_be_hidden()
+    part = np.zeros_like(before)
+    part[37:43, 45:55] = True
+    assert np.array_equal(hole_of(page), before | part)
+    assert (
+        stub.of.asked[0]["part"] == "mouth"
+        and np.abs(np.subtract(json.loads(stub.of.asked[0]["at"]), (50, 40))).max() < 0.5
+    )
+    page.keyboard.press("Control+z")
+    assert np.array_equal(hole_of(page), before), "it is one step"
+    stub.of.nothing = True
+    page.keyboard.press("a")
+    page.mouse.click(*at(page, 10, 70))
+    page.get_by_role("button", name="Left half").click()
+    expecting(page.locator("#notice")).to_contain_text("No object stands out there.")
+
+
 def test_a_photo_is_opened_painted_completed_and_downloaded(page, stub):
     original = photo()
     open_photo(page, original)
@@ -284,8 +309,12 @@ def test_a_photo_is_extended_and_its_margins_are_found(page, stub):
     assert np.array_equal(hole_of(page), painted), "the hole that is saved is that of the photo as it was"
     page.locator("#clear").click()
     expecting(page.locator("#canvas")).to_have_attribute("aria-label", re.compile("60.0 % painted"))  # the margins
+    stub.of.share = 0.0
     page.locator("#run").click()
-    expecting(page.locator("#answers")).to_be_visible()
+    expecting(page.locator("#trust strong")).to_have_text("Filled from the photo; no estimate.")
+    stub.of.share = 0.6
+    page.locator("#run").click()
+    expecting(page.locator("#trust strong")).to_have_text("For 60 % of the hole: Likely close to the truth")
     assert json.loads(stub.of.asked[0]["photo_options"])["extend"] == "24,0,0,80"
     made = read(kept(page, "#download"))
     assert made.shape == (160, 120, 3) and np.array_equal(made[:80, 24:], original)

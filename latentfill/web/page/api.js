@@ -110,6 +110,9 @@ async function problemOf(response) {
   return new Problem(sentence(what), sentence(told.cure ?? ""), { status: response.status, retryAfter });
 }
 
+/** Words of the server without how the command line has it. */
+export const withoutFlags = (words) => words.replace(/ \(--[^)]*\)/g, "");
+
 /** With a capital letter and a full stop, as the page's own words have. */
 export function sentence(words) {
   if (!words) return "";

@@ -35,7 +35,7 @@ export class Completing {
     this.stage = new Stage($("canvas"));
     this.faces = new Faces(api, this.stage);
     this.progress = new Progress(this.stage);
-    this.tools = new Tools(this.stage, () => showTool(this.tools, this.stage));
+    this.tools = new Tools(this.stage, () => showTool(this.tools, this.stage), (point) => this.holes.askPart(point, this.stage));
     this.results = new Results(this.stage, say);
     this.variations = new Variations(api, this.results);
     this.holes = new HoleMenu(api, () => !this.#running && this.edit());

@@ -172,11 +172,17 @@ export class Hole {
   }
 
   /** As the server has read it from a file, at a place: white = to be found. */
-  read(bitmap, { left, top }) {
+  read(bitmap, place) {
+    this.cells.fill(0);
+    return this.add(bitmap, place);
+  }
+
+  /** The same, beside what is in it already. */
+  add(bitmap, { left, top }) {
     const [, context] = makeCanvas(this.width, this.height);
     context.drawImage(bitmap, left, top);
     const levels = context.getImageData(0, 0, this.width, this.height).data;
-    for (let i = 0; i < this.cells.length; i++) this.cells[i] = levels[4 * i] >> 7;
+    for (let i = 0; i < this.cells.length; i++) this.cells[i] |= levels[4 * i] >> 7;
     return this.whole;
   }
 

@@ -93,6 +93,7 @@ function shortcuts() {
     ["r", "rectangle", tool("rectangle")],
     ["l", "lasso", tool("lasso")],
     ["f", "fill what is enclosed", tool("fill")],
+    ["a", "part of a face: press one", tool("face")],
     ["h", "hand: move the photo", tool("hand")],
     ["[", "thinner brush; the wheel does it, too", onStage(() => completing.tools.step(-1))],
     ["]", "thicker brush", onStage(() => completing.tools.step(1))],

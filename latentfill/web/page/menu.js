@@ -1,10 +1,10 @@
 // The hole of the open photo as a whole: what it is at first, from a file, to a file, and wider.
 
-import { sentence } from "./api.js";
+import { sentence, withoutFlags } from "./api.js";
 import { showMargins } from "./controls.js";
 import { $, save } from "./elements.js";
 import { complain, notice, say, silence } from "./messages.js";
-import { readHole, selectObject } from "./opening.js";
+import { readHole, selectObject, selectPart } from "./opening.js";
 
 const WIDEST = 200; // pixels
 
@@ -15,10 +15,14 @@ export class HoleMenu {
   #photo = null;
   #painting = null;
   #selecting = false;
+  #pressed = null; // the point of the photo where a face was pressed
 
   constructor(api, edit) {
     this.#api = api;
     this.#edit = edit;
+    for (const button of document.querySelectorAll("[data-part]")) {
+      button.addEventListener("click", () => this.#addPart(button.dataset.part));
+    }
   }
 
   /** Another photo, with what was `kept` of its hole, or what is transparent in it. */
@@ -81,6 +85,32 @@ export class HoleMenu {
     }
   }
 
+  /** Ask which part of the face at a point belongs to the hole. */
+  askPart(point, { view }) {
+    const { left, top } = $("canvas").getBoundingClientRect(), { x, y } = view.toScreen(point), menu = $("parts");
+    this.#pressed = point;
+    setTimeout(() => { // when the pointer is up: it would close the menu
+      menu.showPopover();
+      const { width, height } = menu.getBoundingClientRect();
+      menu.style.left = `${Math.max(8, Math.min(left + x + 12, innerWidth - width - 8))}px`;
+      menu.style.top = `${Math.max(8, Math.min(top + y + 12, innerHeight - height - 8))}px`;
+    });
+  }
+
+  async #addPart(part) {
+    const photo = this.#photo, painting = this.#painting;
+    $("parts").hidePopover();
+    try {
+      const drawn = await selectPart(photo, part, this.#pressed, this.#api);
+      if (photo !== this.#photo || !this.#edit()) return;
+      silence();
+      painting.once((hole) => hole.add(drawn, photo.inner));
+      say("It is part of the hole.");
+    } catch (error) {
+      complain(error);
+    }
+  }
+
   /** Hand over a file whose name pairs it with the photo in a folder of holes. */
   async save() {
     if (this.#painting) save(await this.#painting.paint.file(), `${this.#photo.name}.png`);
@@ -100,7 +130,7 @@ export class HoleMenu {
   /** What the server has noted of a hole, without how the command line has it; soft edges can be widened at once. */
   #tell(words, { notes, grow }, more = "") {
     const action = grow ? [`Widen by ${grow} px`, () => this.widen(grow, true)] : null;
-    const noted = notes.map((note) => sentence(note.replace(/ \(--[^)]*\)/, "")));
+    const noted = notes.map((note) => sentence(withoutFlags(note)));
     notice(words, { more: noted.join(" ") || more, action });
   }
 }

@@ -57,6 +57,15 @@ export async function selectObject({ file }, hole, api) {
   return pictureOf((await api.json("select", { form })).hole);
 }
 
+/** A part of the face at a point of the photo. */
+export async function selectPart({ file, inner }, part, { x, y }, api) {
+  const form = new FormData();
+  form.set("photo", file, file.name || "photo");
+  form.set("part", part);
+  form.set("at", JSON.stringify([x - inner.left, y - inner.top]));
+  return pictureOf((await api.json("select", { form })).hole);
+}
+
 /** The problem that a photo is too large, with a way to make it smaller where the browser can read it. */
 async function withSmaller(problem, file, { max_pixels: pixels = MOST_PIXELS, max_bytes: bytes = Infinity }) {
   const bitmap = await createImageBitmap(file).catch(() => null);

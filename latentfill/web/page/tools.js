@@ -9,11 +9,14 @@ export class Tools {
   #largest = 400;
   #stage;
   #changed;
+  #pressed;
   #stroke = null;
 
-  constructor(stage, changed) {
+  /** `pressed` is told where a face was pressed. */
+  constructor(stage, changed, pressed) {
     this.#stage = stage;
     this.#changed = changed;
+    this.#pressed = pressed;
   }
 
   /** Another photo: its brush is as thick in proportion. */
@@ -71,6 +74,7 @@ export class Tools {
     if (outline) this.painting.draw((hole) => hole.polygon(outline, stroke.value));
     this.#finish();
     this.painting.end();
+    if (this.name === "face") this.#pressed(stroke.last);
   }
 
   cancel() {

@@ -1,7 +1,7 @@
 // How far to trust an answer, in words that need no statistics, and the server's own beneath.
 
 import { $, make } from "./elements.js";
-import { sentence } from "./api.js";
+import { sentence, withoutFlags } from "./api.js";
 
 // Root mean square error in grey levels up to which a word holds.
 const WORDS = [
@@ -19,11 +19,14 @@ export function showTrust(trust, notes, seconds) {
     const filled = WORDS.length - level;
     const dots = WORDS.map((_, i) => make("i", { className: i < filled ? "full" : "" }));
     const meter = make("span", { className: "meter", role: "img", ariaLabel: `trust: ${filled} of ${WORDS.length}` }, ...dots);
-    parts.push(make("p", { className: "verdict" }, meter, make("strong", { textContent: WORDS[level][1] })));
+    const where = trust.share < 1 ? `For ${Math.round(100 * trust.share)} % of the hole: ` : "";
+    parts.push(make("p", { className: "verdict" }, meter, make("strong", { textContent: where + WORDS[level][1] })));
   }
+  if (trust?.share === 0) parts.push(make("p", { className: "verdict" }, make("strong", { textContent: sentence(trust.words[0]) })));
   if (trust?.unlike) parts.unshift(make("p", { className: "warning", textContent: "This picture is unlike what the model knows." }));
-  const said = [...new Set([...(trust?.words ?? []), ...(notes ?? [])])];
-  parts.push(...said.map((words) => make("p", { textContent: sentence(words) })));
+  const said = new Set([...(trust?.words ?? []), ...(notes ?? [])]);
+  if (trust?.share === 0) said.delete(trust.words[0]);
+  parts.push(...[...said].map((words) => make("p", { textContent: sentence(withoutFlags(words)) })));
   if (Number.isFinite(seconds)) parts.push(make("p", { textContent: `Found in ${seconds.toFixed(1)} s.` }));
   $("trust").replaceChildren(...parts);
 }

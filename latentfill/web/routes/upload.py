@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...faces.detector import detect_faces
-from ...images.hole_pictures import DrawnHole, interpret_alpha
+from ...images.hole_pictures import DrawnHole, interpret_alpha, to_hole
 from ...images.photos import Original, encode
 from ...images.select import select_object
 from ...photo.crop import alignment_of
-from ...photo.locate import find_turned, place_upright
+from ...photo.locate import draw_feature, find_turned, place_upright
 from ..disconnects import run_while_connected
 from ..engine import ServerState, State
 from ..errors import RequestError
@@ -60,7 +60,7 @@ async def select(
 ) -> Response:
     """The outline of the object that someone has roughly painted over, or drawn a box or a line around.
 
-    `hole` is a PNG of the photo's size, white on the object.
+    Or a part of a face. `hole` is a PNG of the photo's size, white there.
     """
     return await _read(request, state, partial(find_object, state, form))
 
@@ -110,11 +110,19 @@ def find_faces(state: State, form: FacesForm, slot: QueueSlot) -> dict[str, Any]
 
 
 def find_object(state: State, form: SelectForm, slot: QueueSlot) -> dict[str, Any]:
-    """The object under a stroke. Raises LatentfillError for what cannot be read, and if no object is found."""
+    """The object under a stroke, or a part of a face.
+
+    Raises LatentfillError for what cannot be read, and if there is no such object or face.
+    """
+    if (form.hole is None) == (form.part is None):
+        raise RequestError(422, "there is one thing to select", "Send a hole, or a part of a face.")
     pixels = read_photo(form.photo, state.options, weigh=slot.weigh).photo().opaque()
     height, width = pixels.shape[:2]
-    stroke = read_hole(form.hole, state.options, (height, width)).hole
-    return {"size": [width, height], "hole": png_url(select_object(pixels, stroke)[..., None])}
+    if form.part is not None:
+        selected = to_hole(draw_feature(pixels, form.part, "photo", form.at))
+    else:
+        selected = select_object(pixels, read_hole(form.hole or b"", state.options, (height, width)).hole)
+    return {"size": [width, height], "hole": png_url(selected[..., None])}
 
 
 def _describe_hole(picture: DrawnHole) -> dict[str, Any]:

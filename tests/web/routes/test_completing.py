@@ -16,6 +16,8 @@ from latentfill.images.archives import Source
 from latentfill.options import CompleteOptions, PhotoOptions
 from latentfill.pipeline import fill
 
+from .conftest import png
+
 COMPLETE, STREAM = "/api/v1/complete", "/api/v1/complete/stream"
 AS_JSON = {"accept": "application/json"}
 SIZE = 16
@@ -130,6 +132,15 @@ def test_json_holds_all_that_was_found(client, form, photo):
     assert spread.shape == hole.shape and not spread[hole == 0].any() and spread[hole > 0].any()
     assert told["trust"]["words"][0].startswith("not calibrated") and told["trust"]["predicted"] is None
     assert told["trust"]["unlike"] is False
+
+
+def test_what_the_model_did_not_fill_is_told_to_have_no_estimate(client, form, photo):
+    beside, across = np.zeros_like(photo[1]), np.zeros_like(photo[1])
+    beside[8:15, 1:6], across[8:15, 4:12] = 255, 255  # the model is shown the columns 8 to 31
+    told = client.post(COMPLETE, headers=AS_JSON, **form(hole=png(beside))).json()
+    assert told["trust"] == {"predicted": None, "share": 0.0, "words": ["filled from the photo; no estimate"]}
+    told = client.post(COMPLETE, headers=AS_JSON, **form(hole=png(across))).json()
+    assert told["trust"]["share"] == 0.5 and "speaks for the 50 % of the hole" in told["trust"]["words"][-1]
 
 
 def test_a_stream_tells_each_step_and_then_what_was_found(client, form, photo, slowly):
