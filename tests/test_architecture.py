@@ -67,7 +67,7 @@ HEAVY = {
     "uvicorn",
 }
 LIGHT = ["cli", "options", "errors.py", "__init__.py", "models", "version.py"]  # what --help imports
-LIGHT_EXCEPT = {"cli/progress.py", "models/onnx.py"}  # imported by verbs when they run
+LIGHT_EXCEPT = {"models/onnx.py"}  # imported by verbs when they run
 FILES = sorted(ROOT.rglob("*.py"))
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from ..errors import ExtraError, LatentfillError, is_full, is_out_of_memory
-from ..figures.samples import edit_sheet
 from ..gan.gan import Gan
 from ..images import photos
 from ..images.formats import encode_as
@@ -260,6 +259,8 @@ class _Recorder:
         if len(done.filled.candidates) > 1:
             write_candidates(self._run_file("candidates", item, ""), placed.cut, done.filled)
         if done.candidates and options.edits and placed.incomplete is not None:
+            from ..figures.samples import edit_sheet
+
             completion, how = done.candidates[0], options.search.blend
             sheet = edit_sheet(self._gan, placed.incomplete, completion, options.edits, how)
             if sheet is not None:

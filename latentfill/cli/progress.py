@@ -6,10 +6,10 @@ import time
 from datetime import date
 from pathlib import Path
 from types import TracebackType
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 def describe_machine() -> str:
@@ -38,27 +38,20 @@ class Bar:
 
     def __init__(self, title: str, unit: str) -> None:
         self.title, self.unit = title, unit
-        console = Console(stderr=True)
-        self._moves = console.is_terminal
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(None),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
-        self._rich = Progress(*columns, console=console, disable=not self._moves, redirect_stdout=False)
-        self._task = self._rich.add_task(title, total=None, rate="", note="")
+        self._rich = _moving_line() if sys.stderr and sys.stderr.isatty() else None
+        if self._rich:
+            self._task = self._rich.add_task(title, total=None, rate="", note="")
         self._first: tuple[float, int] | None = None
         self._printed = 0.0
 
     def __enter__(self) -> "Bar":
-        self._rich.start()
+        if self._rich:
+            self._rich.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._rich.stop()
+        if self._rich:
+            self._rich.stop()
 
     def update(self, done: int, total: int, note: str = "") -> None:
         """Show that `done` of `total` are done."""
@@ -67,9 +60,24 @@ class Bar:
         seconds = now - self._first[0]
         rate = (done - self._first[1]) / seconds if seconds else 0.0
         speed = f"{rate:,.1f} {self.unit}/s" if rate else ""
-        if self._moves:
+        if self._rich:
             self._rich.update(self._task, completed=done, total=total, rate=speed, note=note)
         elif done >= total or now - self._printed >= PLAIN_EVERY_SECONDS:
             left = f", {(total - done) / rate / 60:.1f} min left" if rate else ""
             print(f"{self.title}: {done:,}/{total:,} {self.unit}  {speed}{left}  {note}".rstrip(), file=sys.stderr)
             self._printed = now
+
+
+def _moving_line() -> "Progress":
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(None),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    return Progress(*columns, console=Console(stderr=True), redirect_stdout=False)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import final
 
+import scipy
 import torch
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from ..gan.gan import Completer, Condition, Gan, NormalPrior, Prior
@@ -50,8 +50,9 @@ def watch_conditional(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> I
     """
     if gan.completer is None:
         raise ValueError("a conditional completion needs a completer")
-    completer, k, deep = gan.completer, o.starts, _is_deep(incomplete.known)
-    map_steps = 0 if deep.all() else ceil(o.tune_steps / FEWER)
+    completer, k, map_steps = gan.completer, o.starts, ceil(o.tune_steps / FEWER)
+    deep = _is_deep(incomplete.known) if map_steps else torch.ones(len(incomplete), dtype=torch.bool)
+    map_steps = 0 if deep.all() else map_steps
     hidden = hold_out(incomplete, o)
     noise = completer_noise(completer, o, Stream.CANDIDATES, k).to(incomplete.images).repeat(len(incomplete), 1)
     restarts, held_out_error = SuccessiveHalving(len(incomplete), k, o.candidates), None
@@ -153,5 +154,6 @@ def _rate(critic: Critic, images: Images) -> PerImage:
 
 def _is_deep(known: Known) -> Tensor:
     """[n] bool: the known pixels say little of the image's hole."""
-    depths = [distance_transform_edt(one)[one].mean() if one.any() else 0.0 for one in known[:, 0].cpu().numpy() == 0]
+    missing = known[:, 0].cpu().numpy() == 0
+    depths = [scipy.ndimage.distance_transform_edt(one)[one].mean() if one.any() else 0.0 for one in missing]
     return torch.tensor(depths, device=known.device) > max(1.0, SHALLOW * known.shape[-1] / 64)

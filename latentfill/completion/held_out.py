@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Bool
-from scipy.ndimage import distance_transform_edt
 
 from ..images.incomplete import Incomplete
 from ..images.pixels import GREY_LEVEL
@@ -70,10 +70,10 @@ def _blocks(given: Mask, share: float, seed: int, anywhere: bool) -> Mask:
     hidden = np.zeros_like(given)
     if not share or given.all() or not given.any():
         return hidden
-    depth = distance_transform_edt(~given)[~given].mean()
+    depth = scipy.ndimage.distance_transform_edt(~given)[~given].mean()
     largest = max(1, LARGEST * min(given.shape) // 64)
     side = int(np.clip(round(2 * depth - 1), 1, largest))
-    centres = given if anywhere else given & (distance_transform_edt(given) <= side + 1)
+    centres = given if anywhere else given & (scipy.ndimage.distance_transform_edt(given) <= side + 1)
     target, count = share * given.sum(), 0
     for centre in philox(seed).permutation(np.flatnonzero(centres)):
         if count >= target:

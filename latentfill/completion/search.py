@@ -1,25 +1,22 @@
 """Search the latent space by gradient descent: the loop, its optimisers, and the steps that every search yields."""
 
 from collections.abc import Callable, Iterator
-from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from math import cos, pi
-from typing import Any, NamedTuple, Protocol, TypeVar, final, runtime_checkable
+from typing import NamedTuple, Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..gan.fused import fuse, fuse_completer
-from ..gan.gan import Gan, Generator
+from ..gan.gan import Generator
 from ..options import CompleteOptions
 from ..types import Images, Latents, PerImage
 from .objective import Objective, Terms, total
 
 Schedule = Callable[[float], float]  # from the share of the steps that is done to a factor of the optimiser's rate
 Rows = Int[Tensor, " _"]
-Network = TypeVar("Network")
 
 
 @final
@@ -184,33 +181,3 @@ def evaluate(generator: Generator, objective: Objective, z: Latents, *, differen
             # Of the sum: so each latent gets its own image's gradient, and the networks' parameters get none.
             (gradient,) = torch.autograd.grad(total(terms).sum(), z)
     return Point(z.detach(), images.detach(), {name: term.detach() for name, term in terms.items()}, gradient)
-
-
-def prepare(gan: Gan, dtype: torch.dtype, *, conditional: bool = False) -> Gan:
-    """Copy the networks in inference mode, computing in `dtype`. The caller's stay as they are.
-
-    Of a `conditional` search that is the completer alone; the others are left as they are, which saves half the time.
-    """
-    if conditional:
-        return replace(gan, completer=fuse_completer(_freeze(gan.completer, dtype), dtype))
-    frozen = replace(
-        gan,
-        generator=_freeze(gan.generator, dtype),
-        discriminator=_freeze(gan.discriminator, dtype),
-        encoder=_freeze(gan.encoder, dtype),
-        completer=_freeze(gan.completer, dtype),
-    )
-    return fuse(frozen, dtype)
-
-
-def _freeze(network: Network, dtype: torch.dtype) -> Network:
-    """A copy in inference mode that shares its numbers with the original, and computes no gradients of them."""
-    if not isinstance(network, nn.Module):
-        return network
-    shared: dict[int, Tensor] = {id(b): b for b in network.buffers()}
-    shared |= {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in network.parameters()}
-    twin: Any = deepcopy(network, shared).eval()  # what is shared is not copied
-    if hasattr(twin, "precision"):
-        twin.precision = dtype
-    frozen: Network = twin
-    return frozen

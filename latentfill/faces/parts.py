@@ -3,10 +3,9 @@
 from math import ceil
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
 from PIL import Image, ImageDraw
-from scipy.ndimage import distance_transform_edt
-from scipy.spatial import ConvexHull
 
 Landmarks = Float[np.ndarray, "68 2"]
 Where = Bool[np.ndarray, "_ _"]
@@ -33,7 +32,7 @@ def draw(landmarks: Landmarks, feature: str, height: int, width: int) -> Where:
         if feature in ("left", "right"):
             brows = landmarks[17:27]
             points = np.concatenate([points, brows + FOREHEAD * (brows.mean(0) - landmarks[33])])
-        _add_polygon(drawn, points[ConvexHull(points).vertices], wider * float(np.hypot(*apart)))
+        _add_polygon(drawn, points[scipy.spatial.ConvexHull(points).vertices], wider * float(np.hypot(*apart)))
     if feature in ("left", "right"):
         (left, top), (right, bottom) = landmarks[27], landmarks[8]
         rows, columns = np.nonzero(drawn)
@@ -50,7 +49,7 @@ def _add_polygon(drawn: Where, points: np.ndarray, wider: float) -> None:
     picture = Image.new("1", (int(right - left), int(bottom - top)))
     corners = [(x - left - 0.5, y - top - 0.5) for x, y in points.tolist()]
     ImageDraw.Draw(picture).polygon(corners, fill=1, outline=1)
-    near = distance_transform_edt(~np.asarray(picture)) <= wider
+    near = scipy.ndimage.distance_transform_edt(~np.asarray(picture)) <= wider
     above, before = max(0, -top), max(0, -left)
     part = drawn[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
     part |= near[above : above + part.shape[0], before : before + part.shape[1]]

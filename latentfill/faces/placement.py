@@ -10,9 +10,9 @@ from math import ceil
 from typing import final
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
 from PIL import Image
-from scipy import ndimage
 
 from ..types import Hole, Pixels
 
@@ -121,7 +121,7 @@ class Placement:
         height, width = part.shape[0] // blocks, part.shape[1] // blocks
         part = part.reshape(height, blocks, -1).max(1).reshape(height, width, blocks).max(2)
         # a spline looks farther, but with weights of a tenth and less, and where a photo is enlarged holes grow most
-        part = ndimage.maximum_filter(part, 5 if self._shrinks else 3, mode="nearest")
+        part = scipy.ndimage.maximum_filter(part, 5 if self._shrinks else 3, mode="nearest")
         times = self._samples_per_side(blocks)
         data = self._data(box, blocks, times)
         image = Image.fromarray(part).transform((times * self.size,) * 2, Image.Transform.AFFINE, data, fillcolor=255)
@@ -209,7 +209,7 @@ class Placement:
         times = self._samples_per_side(blocks)
         # variances: interpolation and blocks blur more than the mean over a pixel, few samples of it blur less
         blur = 1 / 6 + (1 / 12 if blocks > 1 else 0) - (self._steepest / blocks / times) ** 2 / 12
-        sharp = plane - np.float32(blur / 2) * ndimage.laplace(plane, mode="nearest")
+        sharp = plane - np.float32(blur / 2) * scipy.ndimage.laplace(plane, mode="nearest")
         side, data = (times * self.size,) * 2, self._data(box, blocks, times)
         image = Image.fromarray(sharp).transform(side, Image.Transform.AFFINE, data, Image.Resampling.BILINEAR)
         return _block_means(np.asarray(image), times)
@@ -219,7 +219,7 @@ class Placement:
         a, b, c, d, e, f = self._data(box, blocks, 1)
         across, down = np.arange(self.size)[None] + 0.5, np.arange(self.size)[:, None] + 0.5
         x, y = a * across + b * down + c, d * across + e * down + f
-        values = ndimage.map_coordinates(plane, [y - 0.5, x - 0.5], order=3, mode="reflect")
+        values = scipy.ndimage.map_coordinates(plane, [y - 0.5, x - 0.5], order=3, mode="reflect")
         height, width = plane.shape
         return np.where((x >= 0) & (y >= 0) & (x <= width) & (y <= height), values, np.float32(0))
 
@@ -240,15 +240,15 @@ def _spline_matrix(size: int, times: int, pad: int, calm: bool) -> Float[np.ndar
     """[times (size + 2 pad), size]: from samples to the cubic spline through them, turned over at the edges."""
     unit = np.pad(np.eye(size), ((pad + REACH, pad + REACH), (0, 0)), "reflect", reflect_type="odd")
     if calm:
-        unit = ndimage.correlate1d(unit, CALMING, 0)
-    weights = ndimage.spline_filter1d(unit, 3, 0)
+        unit = scipy.ndimage.correlate1d(unit, CALMING, 0)
+    weights = scipy.ndimage.spline_filter1d(unit, 3, 0)
     at = (np.arange(times * (size + 2 * pad)) + 0.5) / times + REACH - 0.5
-    columns = [ndimage.map_coordinates(weights[:, i], at[None], order=3, prefilter=False) for i in range(size)]
+    columns = [scipy.ndimage.map_coordinates(weights[:, i], at[None], order=3, prefilter=False) for i in range(size)]
     return np.stack(columns, -1).astype(np.float32)
 
 
 def _sharpen(means: Plane) -> Plane:
     """The samples of the cubic spline, on a grid of pixels, that has these means over the pixels."""
     for axis in (0, 1):  # the mean of a cubic B-spline over a pixel is the quartic one at its centre
-        means = ndimage.correlate1d(ndimage.spline_filter1d(means, 4, axis), [1 / 6, 4 / 6, 1 / 6], axis)
+        means = scipy.ndimage.correlate1d(scipy.ndimage.spline_filter1d(means, 4, axis), [1 / 6, 4 / 6, 1 / 6], axis)
     return means.astype(np.float32)

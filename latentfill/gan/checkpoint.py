@@ -275,7 +275,8 @@ def _fill(
     _compare(path, _tensors(parts), tensors)
     for part, module in parts.items():
         own = {name.removeprefix(f"{part}."): t for name, t in tensors.items() if name.startswith(f"{part}.")}
-        module.load_state_dict({name: tensor.float() for name, tensor in own.items()}, strict=False)
+        values = {name: tensor.to(torch.float32, copy=True) for name, tensor in own.items()}  # not the file's pages
+        module.load_state_dict(values, strict=False, assign=True)
         module.requires_grad_(False).eval().to(device)
 
 

@@ -3,9 +3,10 @@
 A search evaluates the same networks a thousand times, so what is constant is computed once.
 """
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, Literal, final, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from .batch_layers import is_virtual
 from .completer import ResidualCompleter
 from .dcgan import SLOPE, START, DcganDiscriminator, DcganGenerator
 from .encoder import DcganEncoder, ResidualEncoder, constrain, encoder_input
-from .gan import Completer, Gan, Prior
+from .gan import Gan, Prior
 from .residual import ResidualDiscriminator, ResidualGenerator
 from .stride2 import by_patches, down, patches, up
 
@@ -95,36 +96,43 @@ class FusedEncoder:
         return constrain(self.prior, _dense(x, *answer).float())
 
 
-def fuse(gan: Gan, dtype: torch.dtype = torch.float32) -> Gan:
-    """The same functions, faster and for inference alone; networks of other kinds pass through as they are."""
-    return replace(
-        gan,
-        generator=_fuse(gan.generator, dtype),
-        discriminator=_fuse(gan.discriminator, dtype),
-        encoder=_fuse(gan.encoder, dtype),
-        completer=_fuse(gan.completer, dtype),
-    )
+Part = Literal["generator", "discriminator", "encoder", "completer"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
-def fuse_completer(completer: Completer | None, dtype: torch.dtype = torch.float32) -> Completer | None:
-    """The same for a completer alone."""
-    fast: Completer | None = _fuse(completer, dtype)
-    return fast
+def fuse(gan: Gan, dtype: torch.dtype = torch.float32, parts: Sequence[Part] = PARTS) -> Gan:
+    """The same functions, faster and for inference alone; networks of other kinds are copied, with shared numbers.
+
+    Where not all `parts` are wanted, the others stay as they are, which saves time.
+    """
+    fused: dict[str, Any] = {part: _fuse(getattr(gan, part), dtype) for part in parts}
+    return replace(gan, **fused)
 
 
 def _fuse(network: Any, dtype: torch.dtype) -> Any:
     if isinstance(network, ResidualGenerator | ResidualDiscriminator | ResidualEncoder | ResidualCompleter):
         # Nothing to fold: a copy whose weights need not be converted at every step.
-        network = deepcopy(network).requires_grad_(False).eval()
-        network = network.to(dtype=dtype, memory_format=torch.channels_last)
-        network.precision = dtype
+        network = _freeze(network, dtype).to(dtype=dtype, memory_format=torch.channels_last)
     elif isinstance(network, DcganEncoder):
         return _fuse_encoder(network, dtype)
     elif isinstance(network, DcganGenerator) and not is_virtual(network):
         return _fuse_generator(network, dtype)
     elif isinstance(network, DcganDiscriminator) and not is_virtual(network):
         return _fuse_discriminator(network, dtype)
+    elif isinstance(network, nn.Module):
+        return _freeze(network, dtype)
     return network
+
+
+def _freeze(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A copy in inference mode that shares its numbers with the original, and computes no gradients of them."""
+    shared: dict[int, Tensor] = {id(b): b for b in network.buffers()}
+    shared |= {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in network.parameters()}
+    twin: Any = deepcopy(network, shared).eval()  # what is shared is not copied
+    if hasattr(twin, "precision"):
+        twin.precision = dtype
+    frozen: nn.Module = twin
+    return frozen
 
 
 def _fuse_generator(network: DcganGenerator, dtype: torch.dtype) -> FusedGenerator:
@@ -136,7 +144,7 @@ def _fuse_generator(network: DcganGenerator, dtype: torch.dtype) -> FusedGenerat
         weight, bias = _fold(layer, 1, *norm)
         weights.append(weight.contiguous(memory_format=torch.channels_last))
         biases.append(bias[:, None, None])
-    return FusedGenerator(network.prior, _freeze(weights, dtype), _freeze(biases, dtype))
+    return FusedGenerator(network.prior, _copy(weights, dtype), _copy(biases, dtype))
 
 
 def _fuse_discriminator(network: DcganDiscriminator, dtype: torch.dtype) -> FusedDiscriminator:
@@ -151,7 +159,7 @@ def _fuse_discriminator(network: DcganDiscriminator, dtype: torch.dtype) -> Fuse
         weight, bias = weight[:, :own], bias + weight[:, own:] @ network.batch.running_nearness
     weights.append(weight)
     biases.append(bias)
-    return FusedDiscriminator(_freeze(weights, dtype), _freeze(biases, dtype))
+    return FusedDiscriminator(_copy(weights, dtype), _copy(biases, dtype))
 
 
 def _fuse_encoder(network: DcganEncoder, dtype: torch.dtype) -> FusedEncoder:
@@ -167,7 +175,7 @@ def _fuse_encoder(network: DcganEncoder, dtype: torch.dtype) -> FusedEncoder:
     for layer in (network.hidden, network.answer):
         weights.append(layer.get_parameter("weight"))
         biases.append(layer.get_parameter("bias"))
-    return FusedEncoder(network.prior, _freeze(weights, dtype), _freeze(biases, dtype))
+    return FusedEncoder(network.prior, _copy(weights, dtype), _copy(biases, dtype))
 
 
 def _down(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -207,5 +215,5 @@ def _scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor] | tuple[None, Non
     return scale, norm.bias - norm.running_mean * scale
 
 
-def _freeze(tensors: list[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
+def _copy(tensors: list[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
     return tuple(tensor.detach().to(dtype, copy=True) for tensor in tensors)

@@ -75,8 +75,8 @@ class SubPixels(nn.Conv2d):
     The four begin alike, so that a fresh G draws no pattern (Aitken et al. 2017, "ICNR").
     """
 
-    def __init__(self, maps: int, channels: int, device: str | None = None) -> None:
-        super().__init__(maps, 4 * channels, 3, padding=1, device=device)
+    def __init__(self, maps: int, channels: int) -> None:
+        super().__init__(maps, 4 * channels, 3, padding=1)
 
 
 def double(x: Tensor) -> Tensor:

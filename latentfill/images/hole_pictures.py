@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
+import scipy
 from jaxtyping import UInt8
-from scipy.ndimage import distance_transform_edt
 
 from ..errors import HoleError
 from ..options import ReadLimits
@@ -77,7 +77,8 @@ def _distances(hole: Missing, most: int) -> Iterator[tuple[tuple[slice, slice], 
         end, begin = min(bottom, top + ROWS_AT_ONCE), max(0, top - most)
         around = hole[begin : end + most, left:right]
         if around.any():
-            yield (slice(top, end), slice(left, right)), distance_transform_edt(~around)[top - begin : end - begin]
+            distances = scipy.ndimage.distance_transform_edt(~around)
+            yield (slice(top, end), slice(left, right)), distances[top - begin : end - begin]
 
 
 @final

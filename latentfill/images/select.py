@@ -3,8 +3,8 @@
 from threading import Lock
 
 import numpy as np
+import scipy
 from jaxtyping import UInt8
-from scipy.ndimage import binary_fill_holes, distance_transform_edt, label
 
 from ..errors import ExtraError, HoleError
 from ..types import Hole, Pixels
@@ -45,7 +45,7 @@ def select_object(photo: Pixels, stroke: Hole) -> Hole:
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     sides = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
     least = LEAST_REACH * min(painted.shape)
-    painted[box] = binary_fill_holes(painted[box])
+    painted[box] = scipy.ndimage.binary_fill_holes(painted[box])
     is_box = bool(painted[box].all())  # a brush, which is round, paints none
     reach = 0.0 if is_box else max(least, REACH * max(sides))
     more = int(reach + max(least, GROUND * max(sides))) + 1
@@ -98,9 +98,9 @@ def _label(stroke: Missing, reach: float, *, is_box: bool) -> UInt8[np.ndarray, 
     """GrabCut's first guess."""
     if is_box:
         return np.where(stroke, np.uint8(MAYBE_OBJECT), np.uint8(GROUND_LABEL))
-    around = distance_transform_edt(~stroke)
+    around = scipy.ndimage.distance_transform_edt(~stroke)
     stroke = around <= CLICK
-    depth = distance_transform_edt(np.pad(stroke, 1))[1:-1, 1:-1]
+    depth = scipy.ndimage.distance_transform_edt(np.pad(stroke, 1))[1:-1, 1:-1]
     labels = np.where(around <= max(reach, CLICK + 1), np.uint8(MAYBE_GROUND), np.uint8(GROUND_LABEL))
     labels[stroke] = MAYBE_OBJECT
     labels[depth >= CORE * depth.max()] = OBJECT_LABEL
@@ -110,15 +110,15 @@ def _label(stroke: Missing, reach: float, *, is_box: bool) -> UInt8[np.ndarray, 
 def _label_edge(found: Missing) -> UInt8[np.ndarray, "_ _"]:
     """What is left to decide once the object has been found in a smaller picture."""
     labels = np.where(found, np.uint8(MAYBE_OBJECT), np.uint8(MAYBE_GROUND))
-    labels[distance_transform_edt(found) > EDGE] = OBJECT_LABEL
-    labels[distance_transform_edt(~found) > EDGE] = GROUND_LABEL
+    labels[scipy.ndimage.distance_transform_edt(found) > EDGE] = OBJECT_LABEL
+    labels[scipy.ndimage.distance_transform_edt(~found) > EDGE] = GROUND_LABEL
     return labels
 
 
 def _clean(found: Missing, stroke: Missing) -> Missing:
     """What of an object is connected with its stroke, without specks and gaps."""
-    parts, count = label(found)
+    parts, count = scipy.ndimage.label(found)
     touched = np.unique(parts[stroke & found])
     areas = np.bincount(parts.ravel(), minlength=count + 1)
     kept = touched[areas[touched] >= SPECK * areas[touched].max(initial=0)]
-    return np.asarray(binary_fill_holes(np.isin(parts, kept)))
+    return np.asarray(scipy.ndimage.binary_fill_holes(np.isin(parts, kept)))

@@ -11,9 +11,8 @@ from threading import Lock
 from typing import Literal, NamedTuple, final
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float32, Int
-from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from ..errors import ExtraError
 from ..faces.placement import Box
@@ -102,7 +101,8 @@ def fill_content_aware(values: Values, hole: Hole, avoid: Hole | None = None, se
     usable = ~missing if avoid is None else ~missing & (avoid == 0)
     box = _surroundings(missing, Box(0, 0, *missing.shape), *missing.shape)
     part, gap, usable = values[box.slices], missing[box.slices], usable[box.slices]
-    wide = gap | (ndimage.binary_dilation(gap) & usable)  # what is found for known pixels tells how its tone differs
+    # What is found for known pixels tells how its tone differs.
+    wide = gap | (scipy.ndimage.binary_dilation(gap) & usable)
     levels = [_Level(part, wide, usable & ~wide)]
     while levels[-1].is_large:
         levels.append(levels[-1].halve())
@@ -124,16 +124,16 @@ def is_smooth(values: Values, hole: Hole, avoid: Hole | None = None) -> bool:
     """True if a smooth surface goes on all around the hole [h, w]: sky, a wall, whatever is far out of focus."""
     missing = hole > 0
     known = ~missing if avoid is None else ~missing & (avoid == 0)
-    rows, columns = ndimage.find_objects(missing.astype(np.uint8))[0]
+    rows, columns = scipy.ndimage.find_objects(missing.astype(np.uint8))[0]
     box = Box(rows.start, columns.start, rows.stop, columns.stop)
     width = int(np.clip(max(box.shape) / 4, 6, RIM))
     box = box.expand(width, *missing.shape)
     part, known, missing = values[box.slices], known[box.slices], missing[box.slices]
-    rim = known & (ndimage.distance_transform_edt(~missing) <= width)
+    rim = known & (scipy.ndimage.distance_transform_edt(~missing) <= width)
     if not rim.any():
         return True
-    weight = ndimage.gaussian_filter(known.astype(np.float32), SOFT)
-    soft = ndimage.gaussian_filter(part * known[..., None], (SOFT, SOFT, 0)) / np.maximum(weight, 1e-6)[..., None]
+    weight = scipy.ndimage.gaussian_filter(known.astype(np.float32), SOFT)
+    soft = scipy.ndimage.gaussian_filter(part * known[..., None], (SOFT, SOFT, 0)) / np.maximum(weight, 1e-6)[..., None]
     y, x = (axis[rim] / max(box.shape) for axis in np.mgrid[: box.shape[0], : box.shape[1]])
     surface = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], 1)
     wanted = soft[rim]
@@ -166,7 +166,7 @@ class _Level(NamedTuple):
 
     def sources(self) -> Where:
         """The middles of patches that may be copied."""
-        return ndimage.minimum_filter(self.usable, 2 * RADIUS + 1, mode="constant", cval=False)
+        return scipy.ndimage.minimum_filter(self.usable, 2 * RADIUS + 1, mode="constant", cval=False)
 
 
 def _surroundings(missing: Where, box: Box, height: int, width: int) -> Box:
@@ -223,7 +223,7 @@ class _ShiftMap:
         known, wanted = made._patches(from_), made._patches(made.inside)
         known, wanted = known - known.mean(0), wanted - known.mean(0)
         axes = np.linalg.eigh(known.T @ known)[1][:, -COMPONENTS:]
-        nearest = cKDTree(known @ axes).query(wanted @ axes, eps=SLACK)[1]
+        nearest = scipy.spatial.cKDTree(known @ axes).query(wanted @ axes, eps=SLACK)[1]
         made.shifts[made.inside] = from_[nearest] - made.inside
         made._search(sweeps=SWEEPS)
         return made

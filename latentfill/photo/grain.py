@@ -4,9 +4,9 @@ from math import ceil
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Float32
 from PIL import Image
-from scipy import fft, ndimage
 
 from ..seeds import philox
 from .poisson import solve_laplace
@@ -61,8 +61,8 @@ def _amplitude(grey: Plane, known: Where) -> Plane:
     whole = [(0, -side % BLOCK) for side in grey.shape]
     smooth, sure = grey, known.astype(np.uint8)
     for axis in (0, 1):
-        smooth = ndimage.correlate1d(smooth, SMOOTH, axis, mode="nearest")
-        sure = ndimage.minimum_filter1d(sure, len(SMOOTH), axis, mode="nearest")
+        smooth = scipy.ndimage.correlate1d(smooth, SMOOTH, axis, mode="nearest")
+        sure = scipy.ndimage.minimum_filter1d(sure, len(SMOOTH), axis, mode="nearest")
     residual = np.where(sure, np.abs(grey - smooth), np.float32(np.inf))
     blocks = _blocks(np.pad(residual, whole, constant_values=np.inf))
     count = _blocks(np.pad(sure, whole)).sum(-1, dtype=int)
@@ -107,9 +107,9 @@ def _spectrum(values: Values, known: Where) -> Spectrum | None:
     windows = values[corners[:, 0, None, None] + within[:, None], corners[:, 1, None, None] + within]
     hann = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
     weights = np.outer(hann, hann)[..., None]
-    waves = fft.fft2((windows - windows.mean((1, 2), keepdims=True)) * weights, axes=(1, 2))
+    waves = scipy.fft.fft2((windows - windows.mean((1, 2), keepdims=True)) * weights, axes=(1, 2))
     rounding = (weights**2).sum() / 12
-    along = fft.fftfreq(WINDOW)
+    along = scipy.fft.fftfreq(WINDOW)
     frequency = np.hypot(along[:, None], along)
     fine = frequency >= COARSEST
     strength = (np.abs(waves[:, fine] @ GREY) ** 2).mean(1)
@@ -130,7 +130,7 @@ def _spectrum(values: Values, known: Where) -> Spectrum | None:
 
 def _tile(spectrum: Spectrum, cut: float, rng: np.random.Generator) -> Float32[np.ndarray, "_ _ 3"]:
     """Periodic noise [PERIOD, PERIOD, 3] in RGB; with the frequencies below `cut` its grey residual would have sd 1."""
-    down, across = fft.fftfreq(PERIOD)[:, None], fft.rfftfreq(PERIOD)
+    down, across = scipy.fft.fftfreq(PERIOD)[:, None], scipy.fft.rfftfreq(PERIOD)
     frequency = np.hypot(down, across)
     at = np.arange(len(spectrum.power)) / WINDOW
     power = np.stack([np.interp(frequency, at, spectrum.power[:, i]) for i in range(3)], -1)
@@ -140,6 +140,6 @@ def _tile(spectrum: Spectrum, cut: float, rng: np.random.Generator) -> Float32[n
     missing = np.clip(2 * frequency / cut - 1, 0, 1)
     gain = np.sqrt(power / unit) * missing[..., None]
     gain[0, 0] = 0
-    white = fft.rfft2(rng.standard_normal((PERIOD, PERIOD, 3), np.float32), axes=(0, 1))
-    noise = fft.irfft2(white * gain.astype(np.float32), axes=(0, 1))
+    white = scipy.fft.rfft2(rng.standard_normal((PERIOD, PERIOD, 3), np.float32), axes=(0, 1))
+    noise = scipy.fft.irfft2(white * gain.astype(np.float32), axes=(0, 1))
     return np.asarray(noise @ spectrum.colours.T, np.float32)

@@ -3,9 +3,9 @@
 from typing import Literal
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Float32
 from PIL import Image
-from scipy import ndimage
 
 from ..errors import ExtraError
 from ..faces.placement import Box
@@ -70,7 +70,7 @@ def diffuse(photo: Pixels, hole: Hole) -> Pixels:
 
 def _fill_frame(values: Values, missing: Known) -> tuple[Values, Known]:
     """The hole without the outermost pixels, which get what `diffuse` says: a bent surface would run away there."""
-    frame = ndimage.binary_erosion(missing, iterations=3, border_value=1)  # near known pixels it has no room to
+    frame = scipy.ndimage.binary_erosion(missing, iterations=3, border_value=1)  # near known pixels it has no room to
     frame[1:-1, 1:-1] = False
     if not frame.any() or missing.all():
         return values, missing
@@ -90,7 +90,7 @@ def _continue_smoothly(values: Values, known: Known) -> Values:
     A hole that is large, has a long edge, or is so fine that most of it touches known pixels, is filled so on a smaller
     picture of means and then enlarged.
     """
-    rows, columns = ndimage.find_objects((~known).astype(np.uint8))[0]
+    rows, columns = scipy.ndimage.find_objects((~known).astype(np.uint8))[0]
     box = Box(rows.start, columns.start, rows.stop, columns.stop).expand(1, *known.shape)
     missing = ~known[box.slices]
     framed = np.pad(missing, 1)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal, final
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Float32, UInt8, UInt16
-from scipy import ndimage
 
 from ..faces.placement import Box, Placement
 from ..types import Hole
@@ -110,9 +110,9 @@ def _parts(hole: Hole, known: Where) -> Iterator[tuple[Box, Where]]:
     cells = inside
     for axis in (0, 1):
         cells = np.logical_or.reduceat(cells, np.arange(0, inside.shape[axis], side), axis)
-    labels, _ = ndimage.label(ndimage.binary_dilation(cells, np.ones((3, 3), int)), np.ones((3, 3)))
+    labels, _ = scipy.ndimage.label(scipy.ndimage.binary_dilation(cells, np.ones((3, 3), int)), np.ones((3, 3)))
     labels = np.where(cells, labels, 0)
-    for number, (down, across) in enumerate(ndimage.find_objects(labels), 1):
+    for number, (down, across) in enumerate(scipy.ndimage.find_objects(labels), 1):
         own = (labels[down, across] == number).repeat(side, 0).repeat(side, 1)
         y, x = down.start * side, across.start * side
         part = inside[y : y + own.shape[0], x : x + own.shape[1]]

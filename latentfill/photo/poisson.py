@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Float32, Float64, Int
-from scipy import ndimage
 from scipy.sparse import coo_array, csr_array, diags_array
 from scipy.sparse.linalg import cg, splu
 
@@ -79,7 +79,7 @@ def _cells(inside: Where) -> tuple[list[_Cells], Where]:
         rows = full[0:height:2, :width] & full[1:height:2, :width]
         full = rows[:, 0::2] & rows[:, 1::2]
         shapes.append(full.shape)
-        allowed.append(ndimage.minimum_filter(full, 2 * NEAR + 1, mode="constant") if full.size else full)
+        allowed.append(scipy.ndimage.minimum_filter(full, 2 * NEAR + 1, mode="constant") if full.size else full)
     cells, taken = [], np.zeros(shapes[-1], bool)
     for level in range(len(allowed), 0, -1):
         rows, columns = np.nonzero(allowed[level - 1] & ~taken)

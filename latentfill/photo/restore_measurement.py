@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from math import exp, sqrt
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Float32
-from scipy import ndimage
 
 from ..completion.operators import LUMA
 from ..faces.placement import Box
@@ -46,7 +46,7 @@ def propagate_colour(values: Levels, sure: Plane, boxes: Sequence[Box], sides: S
     total, weights = np.zeros_like(values), np.zeros_like(luma)
     for box, side in zip(boxes, sides, strict=True):
         around = box.expand(round(BEYOND * side), *sure.shape)
-        known, guide = sure[around.slices], ndimage.gaussian_filter(luma[around.slices], 1.0)  # grain is no edge
+        known, guide = sure[around.slices], scipy.ndimage.gaussian_filter(luma[around.slices], 1.0)  # grain is no edge
         carried = _filter(np.dstack([given[around.slices], known]), guide, max(1.0, REACH * side))
         window = _window(around, BEYOND * side / 2, sure.shape)
         total[around.slices] += window[..., None] * carried[..., :3] / (carried[..., 3:] + DOUBT)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Float
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from ..completion.complete import Completion
@@ -18,8 +18,8 @@ from ..completion.completer import completer_noise, uses_completer
 from ..completion.held_out import Mask, choose_hidden, for_each_mask, hide_pixels, rmse
 from ..completion.operators import IDENTITY, LinearOperator, Operator
 from ..completion.restarts import uses_encoder
-from ..completion.search import prepare
 from ..device import choose_precision
+from ..gan.fused import fuse
 from ..gan.gan import Gan
 from ..images.blending import poisson, poisson_like
 from ..images.incomplete import Incomplete
@@ -111,7 +111,7 @@ def extract_features(gan: Gan, incomplete: Incomplete, completion: Completion, o
     guesses = gan.encoder is not None and not (uses_encoder(gan, options) and is_encoder_guess(options))
     conditional = uses_completer(gan, incomplete, options)
     if guesses or options.tune_steps or conditional:
-        gan = prepare(gan, choose_precision(options.precision, seen.device))
+        gan = fuse(gan, choose_precision(options.precision, seen.device), ("generator", "encoder", "completer"))
     with torch.no_grad():
         # What the latent alone draws: the tuned generator, or one that is told what is known, agrees with anything.
         drawn, compared = completion.images, known
@@ -230,8 +230,8 @@ def _distances(known: Known) -> tuple[Map, Map]:
 
     def measure(given: Mask) -> tuple[np.ndarray, np.ndarray]:
         far = np.full(given.shape, float(max(given.shape)))
-        into = distance_transform_edt(~given) if given.any() else far
-        return into, far if given.all() else distance_transform_edt(given)
+        into = scipy.ndimage.distance_transform_edt(~given) if given.any() else far
+        return into, far if given.all() else scipy.ndimage.distance_transform_edt(given)
 
     rows = for_each_mask(known, measure)
     into, away = (torch.from_numpy(np.stack(side)).to(known)[:, None] for side in zip(*rows, strict=True))

@@ -15,9 +15,9 @@ from starlette.requests import Request
 
 from ..batch.workers import cores
 from ..completion.complete import watch
-from ..completion.search import prepare
 from ..device import choose_precision
 from ..errors import LatentfillError, is_out_of_memory
+from ..gan.fused import fuse
 from ..gan.gan import Gan
 from ..images.incomplete import Incomplete
 from ..options import COMPLETE_PRESETS, ServeOptions
@@ -108,7 +108,7 @@ class Engine:
         gan = self._gans[name]
         key = name, choose_precision(precision, gan.device)
         if key not in self._prepared:
-            self._prepared[key] = prepare(gan, key[1])
+            self._prepared[key] = fuse(gan, key[1])
         return self._prepared[key]
 
     def _compute(self) -> None:

@@ -7,9 +7,10 @@ from torch import nn
 from latentfill.completion.complete import complete, watch
 from latentfill.completion.ilo import optimise_maps
 from latentfill.completion.objective import completion_loss
-from latentfill.completion.search import cosine, prepare
+from latentfill.completion.search import cosine
 from latentfill.gan import checkpoint as building
 from latentfill.gan.dcgan import DcganDiscriminator, DcganGenerator, initialise
+from latentfill.gan.fused import fuse
 from latentfill.gan.gan import Gan, UniformPrior
 from latentfill.images.incomplete import Incomplete
 from latentfill.options import CompleteOptions, NetworkOptions
@@ -39,7 +40,7 @@ OPTIONS = CompleteOptions(steps=3, tune_steps=6, balance="mean", lam=0.0, precis
 
 @pytest.mark.parametrize("size", [8, 16, 32])
 def test_the_two_parts_make_the_whole(size):
-    gan = prepare(tiny_dcgan(size), torch.float32)
+    gan = fuse(tiny_dcgan(size), torch.float32)
     z = gan.generator.prior.sample(range(3))
     stages = min(2, gan.generator.depth)
     maps = gan.generator.begin(z, stages)
@@ -57,7 +58,7 @@ def test_what_is_known_is_met_closer_than_by_any_latent():
 
 
 def test_a_high_price_keeps_the_generator_as_it_is():
-    gan, incomplete = prepare(tiny_dcgan(), torch.float32), Incomplete(some_images(2), a_hole(2))
+    gan, incomplete = fuse(tiny_dcgan(), torch.float32), Incomplete(some_images(2), a_hole(2))
     z = gan.generator.prior.sample([1, 2])
     objective = completion_loss(incomplete, gan.discriminator, OPTIONS)
     for weight, near in ((1e3, True), (0.0, False)):
@@ -68,7 +69,7 @@ def test_a_high_price_keeps_the_generator_as_it_is():
 
 
 def test_the_start_is_the_searched_latent_and_the_price_is_in_the_loss():
-    gan, incomplete = prepare(tiny_dcgan(), torch.float32), Incomplete(some_images(2), a_hole(2))
+    gan, incomplete = fuse(tiny_dcgan(), torch.float32), Incomplete(some_images(2), a_hole(2))
     z = gan.generator.prior.sample([1, 2])
     objective = completion_loss(incomplete, gan.discriminator, OPTIONS)
     steps = list(optimise_maps(gan.generator, objective, z, steps=3, rate=0.1, weight=0.01))
@@ -120,7 +121,7 @@ def test_the_cosine_goes_from_one_to_nothing():
 
 
 def residual(size=16):
-    return prepare(
+    return fuse(
         building.build(NetworkOptions(size=size, networks="residual", latent=6, prior="normal"), 1), torch.float32
     )
 
