@@ -1,12 +1,18 @@
-"""How long `--help` takes, and the memory of `train` and `complete` on 10, 1,000 and 10,000 pictures."""
+"""How long `--help` takes, what a command costs before it works, and the memory of `train` and `complete`.
+
+The cost is processor seconds of a fresh process, the least of several in turns, so that other work counts little; what
+`import torch` alone takes is one of the rows. Memory is for 10, 1,000 and 10,000 pictures.
+"""
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +32,42 @@ def seconds(words: list[str], rounds: int = 15) -> list[float]:
     return taken
 
 
-def peak_megabytes(words: list[str]) -> float:
-    """The largest resident set of one command, files it has mapped included."""
-    process = subprocess.Popen([*COMMAND, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def usage_of(command: list[str]) -> resource.struct_rusage:
+    """What one command used."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
-        raise SystemExit(f"latentfill {' '.join(words)} ended with {status}")
-    return usage.ru_maxrss / 1024
+        raise SystemExit(f"{' '.join(command)} ended with {status}")
+    return usage
+
+
+def peak_megabytes(words: list[str]) -> float:
+    """The largest resident set of one command, files it has mapped included."""
+    return usage_of([*COMMAND, *words]).ru_maxrss / 1024
+
+
+def cold_starts(root: Path, rounds: int) -> list[tuple[str, str]]:
+    """Processor seconds of a fresh process for each of a few commands, the least of some rounds."""
+    from skimage.data import astronaut
+
+    photo, faces = str(root / "astronaut.png"), root / "faces"
+    Image.fromarray(astronaut()).save(photo)  # type: ignore[no-untyped-call]
+    usage_of([*COMMAND, "align", photo, str(faces), "--size", "128"])
+    fast = ["--preset", "fast", "--threads", "1", "--overwrite", "--out"]
+    commands = {
+        "import torch": [sys.executable, "-c", "import torch"],
+        "complete, an aligned face": [*COMMAND, "complete", str(faces / "astronaut.png"), "--hole", "center"],
+        "complete, a photo": [*COMMAND, "complete", photo, "--hole", "ellipse:224,133,21,27"],
+        "sample": [*COMMAND, "sample", "flowers-64", str(root / "samples"), "--count", "1"],
+    }
+    for name in ("complete, an aligned face", "complete, a photo"):
+        commands[name] += [*fast, str(root / name)]
+    least = dict.fromkeys(commands, inf)
+    for _ in range(rounds):
+        for name, command in commands.items():
+            usage = usage_of(command)
+            least[name] = min(least[name], usage.ru_utime + usage.ru_stime)
+    return [(name, f"{seconds:.2f}") for name, seconds in least.items()]
 
 
 def draw_pictures(folder: Path, count: int) -> None:
@@ -50,7 +85,11 @@ def draw_pictures(folder: Path, count: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--counts", type=int, nargs="*", default=list(COUNTS))
+    parser.add_argument("--rounds", type=int, default=5, help="of the cold starts")
     arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        print(heading("Cold start"))
+        print(table(("command", "processor seconds"), cold_starts(Path(name), arguments.rounds)) + "\n")
     print(heading("Help"))
     rows = []
     for words in (["--help"], ["train", "--help"], ["complete", "--help"]):

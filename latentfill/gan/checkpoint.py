@@ -189,7 +189,7 @@ def digest_weights(*networks: object) -> str:
     digest = hashlib.sha256()
     for network in networks:
         for tensor in network.state_dict().values() if isinstance(network, nn.Module) else ():
-            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+            digest.update(tensor.cpu().contiguous().view(-1).numpy())
     return digest.hexdigest()
 
 

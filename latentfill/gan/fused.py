@@ -124,15 +124,14 @@ def _fuse(network: Any, dtype: torch.dtype) -> Any:
     return network
 
 
-def _freeze(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+def _freeze(network: nn.Module, dtype: torch.dtype) -> Any:
     """A copy in inference mode that shares its numbers with the original, and computes no gradients of them."""
     shared: dict[int, Tensor] = {id(b): b for b in network.buffers()}
     shared |= {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in network.parameters()}
     twin: Any = deepcopy(network, shared).eval()  # what is shared is not copied
     if hasattr(twin, "precision"):
         twin.precision = dtype
-    frozen: nn.Module = twin
-    return frozen
+    return twin
 
 
 def _fuse_generator(network: DcganGenerator, dtype: torch.dtype) -> FusedGenerator:
