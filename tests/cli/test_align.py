@@ -318,7 +318,7 @@ def test_crops_whose_lines_a_kill_has_lost_are_cut_anew(tmp_path, capsys):
     assert "2 aligned" in capsys.readouterr().err and made(out) == ["a.png", "b.png"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGTERM])
 def test_a_signal_stops_it_and_the_same_command_goes_on(tmp_path, number):
     photo = save(tmp_path / "in" / "0.jpg", FACE)
     for i in range(1, 400):

@@ -22,7 +22,7 @@ from latentfill.options import NetworkOptions
 
 ray = pytest.importorskip("ray")
 parquet = pytest.importorskip("pyarrow.parquet")
-SIZE, COUNT = 16, 24
+SIZE, COUNT = 16, 12
 PROJECT = Path(__file__).parents[2]
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from latentfill.gan import directions
 from latentfill.gan.checkpoint import build
 from latentfill.gan.directions import Directions, deviation, find_directions
 from latentfill.gan.gan import NormalPrior, UniformPrior
@@ -76,7 +77,8 @@ def test_pca_of_an_unknown_generator_is_that_of_its_images():
 
 @pytest.mark.parametrize("networks", ["dcgan", "residual"])
 @pytest.mark.parametrize("prior", ["uniform", "normal"])
-def test_directions_are_unit_vectors_that_their_seed_alone_decides(networks, prior):
+def test_directions_are_unit_vectors_that_their_seed_alone_decides(networks, prior, monkeypatch):
+    monkeypatch.setattr(directions, "SAMPLES", 256)
     generator = build(NetworkOptions(networks=networks, size=8, base=4, latent=6, prior=prior)).generator
     found, again = find_directions(generator, "pca", 4, seed=1), find_directions(generator, "pca", 4, seed=1)
     torch.testing.assert_close(found.vectors.norm(dim=1), torch.ones(4))

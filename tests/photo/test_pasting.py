@@ -50,7 +50,7 @@ def test_a_photo_of_the_models_size_is_the_formula_of_the_post(name):
     assert np.abs(paste(SMALL, hole, pieces) - smooth).max() <= 1
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=12)
 @given(
     st.sampled_from([np.uint8, np.uint16]),
     st.sampled_from(["overlay", "poisson"]),

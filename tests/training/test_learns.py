@@ -1,4 +1,4 @@
-"""The default recipe, on drawn shapes: in less than two minutes of a processor it draws and completes them."""
+"""The default recipe, on drawn shapes: in less than a minute of a processor it draws them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from latentfill.gan.checkpoint import load
-from latentfill.images.blending import poisson_like
 from latentfill.images.pixels import batch_to_images
 from latentfill.options import GAN_PRESETS, RunOptions
 from latentfill.runs.data import Dataset
@@ -26,25 +25,15 @@ def discs(count: int, seed: int) -> np.ndarray:
     return np.round(light * inside + dark * (1 - inside)).astype(np.uint8)
 
 
-def test_it_learns_to_draw_and_to_complete(tmp_path: Path) -> None:
+def test_it_learns_to_draw(tmp_path: Path) -> None:
     network, options = GAN_PRESETS["modern"]
-    options = replace(options, images_seen=11_200, batch_size=32, learning_rate=1e-3, augment="none", precision="fp32")
+    options = replace(options, images_seen=3200, batch_size=32, learning_rate=1e-3, augment="none", precision="fp32")
+    options = replace(options, completer=False, reconstruct_last=0)  # tests of its own see what a completer learns
     run = RunOptions(sample_every=10**6, checkpoint_every=10**6, log_every=10**6, device="cpu", score_every=0)
     pixels = discs(LEARNT, 1)
     data = Dataset(pixels, [str(i) for i in range(LEARNT)], [])
     list(train(data, tmp_path, replace(network, size=SIZE, latent=16), options, run))
     gan = load(tmp_path / "model.safetensors")
-
-    images = batch_to_images(discs(64, 2))  # never seen
-    known = torch.ones(64, 1, SIZE, SIZE)
-    known[:, :, :, 8:] = 0
-    hole, mean = 1 - known, batch_to_images(pixels).mean(0)
-    assert gan.completer  # after the game, by the same command
-    with torch.no_grad():
-        condition = gan.completer.encode(images, known)
-        made = poisson_like(images, known, gan.completer.draw(gan.completer.latents(condition), condition))
-    error = ((made - images).square() * hole).mean()
-    assert error < 0.7 * ((mean - images).square() * hole).mean()
 
     with torch.no_grad():
         samples = gan.generator(gan.generator.prior.sample(range(64)))
@@ -52,8 +41,6 @@ def test_it_learns_to_draw_and_to_complete(tmp_path: Path) -> None:
     assert 0.6 * real < torch.pdist(samples.flatten(1)).mean() < 1.4 * real  # as different as the pictures are
     nearest = [
         torch.cdist(some.flatten(1), batch_to_images(pixels).flatten(1)).min(1).values.mean()
-        for some in (samples, images)
+        for some in (samples, batch_to_images(discs(64, 2)))  # and those never seen
     ]
-    assert (
-        nearest[0] < 1.8 * nearest[1]
-    )  # and hardly farther from them than others of their kind; noise is 3 times as far
+    assert nearest[0] < 1.8 * nearest[1]  # hardly farther from them than others of their kind; noise is 3 times as far
