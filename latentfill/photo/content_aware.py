@@ -6,7 +6,7 @@ near (as shift maps are: Pritch, Kav-Venaki, Peleg 2009), so that detail is the 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Literal, NamedTuple, final
 
@@ -84,13 +84,17 @@ class Filler:
         for face in self.faces:
             top, left = max(face.top - wide.top, 0), max(face.left - wide.left, 0)
             avoid[top : max(face.bottom - wide.top, 0), left : max(face.right - wide.left, 0)] = 255
-        return fill_content_aware(around, gap, avoid, self.seed)[inner], 1.0
+        fine = self.photo.dtype == np.uint16
+        return fill_content_aware(around, gap, avoid, self.seed, fine=fine)[inner], 1.0
 
 
-def fill_content_aware(values: Values, hole: Hole, avoid: Hole | None = None, seed: int = 0) -> Values:
+def fill_content_aware(
+    values: Values, hole: Hole, avoid: Hole | None = None, seed: int = 0, *, fine: bool = False
+) -> Values:
     """The values [h, w, 3], 0..255, with their hole [h, w] filled by patches; known pixels as they are given.
 
-    Nothing is copied from where `avoid` [h, w] is above 0. Equal inputs and seeds give equal results, on any number of
+    Nothing is copied from where `avoid` [h, w] is above 0. With `fine` the copies have the steps of the values, as of
+    16 bits, and not whole levels, as PyPatchMatch's have. Equal inputs and seeds give equal results, on any number of
     threads. Where nothing can be copied, since no whole patch is known, the hole is filled smoothly.
 
     Raises ExtraError if PyPatchMatch is not installed.
@@ -108,11 +112,13 @@ def fill_content_aware(values: Values, hole: Hole, avoid: Hole | None = None, se
         levels.append(levels[-1].halve())
     if not levels[-1].sources().any():
         return fill(values, hole)
-    found = _inpaint(levels[-1], seed)
-    if len(levels) > 1:
+    found = _inpaint(levels[-1], seed, stretch=fine)
+    if fine or len(levels) > 1:
         shifts = _ShiftMap.of(found, levels[-1].missing, levels[-1].sources(), seed)
         for level in levels[-2::-1]:
             shifts = shifts.double(level.values, level.missing, level.sources())
+        if len(levels) == 1:
+            shifts = shifts.copy_from(part)
         found = shifts.values()
     found = found + solve_laplace((part - found).clip(-TONE, TONE), gap, ~wide)
     result = values.copy()
@@ -176,7 +182,8 @@ def _surroundings(missing: Where, box: Box, height: int, width: int) -> Box:
     return hole.expand(max(NEAREST, int(REACH * max(hole.shape))), height, width)
 
 
-def _inpaint(level: _Level, seed: int) -> Values:
+def _inpaint(level: _Level, seed: int, *, stretch: bool = False) -> Values:
+    """The values of a level with what PyPatchMatch finds, in its 8 bits; these may be stretched over all values."""
     try:
         from patchmatch import inpaint, patchmatch_available, set_random_seed
     except ImportError:
@@ -188,11 +195,14 @@ def _inpaint(level: _Level, seed: int) -> Values:
         )
     # a pixel that is neither filled nor copied from is the library's global mask
     avoid = ~(level.usable | level.missing)
-    photo = np.rint(level.values).clip(0, 255).astype(np.uint8)
+    known = level.values[~level.missing]
+    low, high = (float(known.min()), float(known.max())) if stretch else (0.0, 255.0)
+    unit = np.float32(max(high - low, 1e-3) / 255)
+    photo = np.rint((level.values - np.float32(low)) / unit).clip(0, 255).astype(np.uint8)
     with LOCK:
         set_random_seed(seed % 2**32)
         filled = inpaint(photo, level.missing, global_mask=avoid if avoid.any() else None, patch_size=RADIUS)
-    return filled.astype(np.float32)
+    return filled * unit + np.float32(low)
 
 
 @final
@@ -240,6 +250,12 @@ class _ShiftMap:
         if len(made.inside) <= SEARCHED:
             made._search(NEAR)
             made._copy()
+        return made
+
+    def copy_from(self, values: Values) -> "_ShiftMap":
+        """The same map, with copies of these values."""
+        made = replace(self, pixels=_pad_pixels(values))
+        made._copy()
         return made
 
     def values(self) -> Values:
@@ -310,7 +326,11 @@ class _ShiftMap:
 
 def _pad_map(values: Values, missing: Where, sources: Where) -> _ShiftMap:
     frame = [(RADIUS, RADIUS)] * 2
-    pixels = np.pad(values, [*frame, (0, 0)], mode="edge").reshape(-1, 3)
+    pixels = _pad_pixels(values)
     inside = np.flatnonzero(np.pad(missing, frame))
     nothing = np.zeros(len(pixels), np.int64)
     return _ShiftMap(pixels, np.pad(sources, frame).ravel(), inside, nothing, values.shape[1] + 2 * RADIUS)
+
+
+def _pad_pixels(values: Values) -> Float32[np.ndarray, "n 3"]:
+    return np.pad(values, [*[(RADIUS, RADIUS)] * 2, (0, 0)], mode="edge").reshape(-1, 3)

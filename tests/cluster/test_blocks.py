@@ -1,4 +1,5 @@
 import errno
+import io
 import json
 import tarfile
 from pathlib import Path
@@ -10,7 +11,8 @@ from PIL import Image
 from pyarrow import parquet
 
 from latentfill.batch.inputs import Plan
-from latentfill.batch.outputs import digest_model
+from latentfill.batch.outputs import digest_model, result_suffixes
+from latentfill.cli.main import run
 from latentfill.cli.option_parsing import read_options
 from latentfill.cluster import drive as driving
 from latentfill.cluster import tables
@@ -58,8 +60,8 @@ def asked(model, *words):
 def job(options):
     gan, out = load(options.model), options.out
     claim_run(out)
-    results = Manifest(out) if options.write == "tar" else FolderResults(out)
-    questions, _ = tables.list_inputs(options.images, out, results, {}, anew=options.overwrite)
+    results = Manifest(out) if options.write == "tar" else FolderResults(out, result_suffixes(options.format))
+    questions, _ = tables.list_inputs(options.images, out, results, {}, anew=options.overwrite, form=options.format)
     return Job(options, questions, digest_model(gan), Plan.of(options, gan))
 
 
@@ -208,6 +210,34 @@ def test_shards_hold_each_answer_once_also_after_a_kill_between_shard_and_part(t
     assert again.open > 0 and len(again.finish()) == 6
     assert job(options).open == 0, "the new answer counts, not the one that was cut short"
     assert len(shard.read_bytes()) == 600, "who cut it short is not known"
+
+
+def test_pictures_of_a_tar_keep_their_formats_in_files_and_in_shards(tmp_path, model, capsys):
+    whole, names = tmp_path / "photos.tar", ("a.jpg", "b.png", "c.webp", "d.tif")
+    with tarfile.open(whole, "w") as tar:
+        for i, name in enumerate(names):
+            Image.open(io.BytesIO(encoded(tmp_path, i))).save(tmp_path / name)
+            tar.add(tmp_path / name, name)
+    tables_of = Image.open(tmp_path / "a.jpg").quantization
+    files, shards = (
+        asked(model, whole, "--out", tmp_path / w, "--write", w, "--format", "same") for w in ("files", "tar")
+    )
+    for options in (files, shards):
+        rows = work_off(options).finish()
+        assert [row["error"] for row in rows.values()] == [None] * 4 and job(options).open == 0
+    assert {row["output"] for row in work_off(files).finish().values()} == set(names)
+    assert {row["member"] for row in rows.values()} == set(names)
+    (tmp_path / "unpacked").mkdir()
+    for shard in sorted((tmp_path / "tar" / "shards").glob("*.tar")):
+        with tarfile.open(shard) as tar:
+            tar.extractall(tmp_path / "unpacked", filter="data")
+    for name in names:
+        made = (tmp_path / "unpacked" / name).read_bytes()
+        assert made == (tmp_path / "files" / name).read_bytes()
+    assert Image.open(tmp_path / "unpacked" / "a.jpg").quantization == tables_of
+    assert run(["verify", str(whole), str(tmp_path / "unpacked"), "center"]) == 1
+    told = capsys.readouterr().out.splitlines()
+    assert "as JPEG does" in told[0] and all("0 of" in line for line in told[1:4])
 
 
 def test_ray_has_ended_before_the_manifest_of_a_job_that_is_stopped(tmp_path, model, monkeypatch):

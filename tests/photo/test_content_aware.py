@@ -168,6 +168,19 @@ def test_a_filler_copies_neither_faces_nor_what_is_transparent(deep):
         assert redness(filler(box, values, wanted)[0], hole[box.slices]) < 60
 
 
+def test_of_16_bits_the_fill_has_all_steps():
+    height, width = 90, 120
+    y, x = np.mgrid[:height, :width]
+    weave = 100 + 0.02 * x + 0.6 * np.sin(x / 2) * np.sin(y / 3) + np.random.default_rng(0).normal(0, 0.3, x.shape)
+    photo = np.rint(np.repeat(weave[..., None], 3, 2) * 257).astype(np.uint16)
+    hole = disc(height, width, 20)
+    made, scale = Filler(photo, hole, how="patches")(Box(0, 0, height, width), photo / np.float32(257), hole)
+    steps = np.abs(np.diff(made[..., 0], axis=1))
+    inside = hole[:, 1:] & hole[:, :-1] > 0
+    assert scale == 1 and abs((steps[inside] < 0.05).mean() - (steps[~inside] < 0.05).mean()) < 0.05
+    assert abs(made - photo / 257)[hole > 0].mean() < 0.4, "the weave goes on"
+
+
 def test_a_filler_takes_what_suits_the_rim():
     photo, hole, box = np.rint(sky()).astype(np.uint8), disc(120, 160), Box(0, 0, 120, 160)
     values = photo.astype(np.float32)
