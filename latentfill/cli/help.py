@@ -181,23 +181,34 @@ def list_options(options: Any, group: str = "") -> Iterator[Option]:
         yield from list_options(value, name)
 
 
-def completion_script(names: Mapping[str, Sequence[str]]) -> str:
-    """A script by which bash and zsh complete verbs, their flags, and files. `names` has the flags of each verb."""
-    cases = "\n".join(f'    {verb}) words="{" ".join(flags)}" ;;' for verb, flags in names.items())
+def completion_script(options: Mapping[str, Sequence[Option]]) -> str:
+    """A script by which bash and zsh complete verbs, their flags, choices of a flag, and files."""
+    cases, choices = [], []
+    for verb, its in options.items():
+        flags = [option.flag.split()[0].replace("[no-]", "no-") for option in its if not option.positional]
+        cases.append(f'    {verb}) words="{" ".join(flags)}" ;;')
+        for option in its:
+            if found := re.fullmatch(r"(--\S+) \{(.+)\}", option.flag):
+                choices.append(f'    "{verb} {found[1]}") choices="{found[2].replace(",", " ")}" ;;')
+    cases, choices = ["\n".join(lines) for lines in (cases, choices)]
     return f"""\
 [ -n "$ZSH_VERSION" ] && autoload -U +X bashcompinit && bashcompinit
 _latentfill() {{
-  local current="${{COMP_WORDS[COMP_CWORD]}}" words=""
+  local current="${{COMP_WORDS[COMP_CWORD]}}" words="" choices=""
   if [ "$COMP_CWORD" = 1 ]; then
-    COMPREPLY=($(compgen -W "{" ".join(names)} --help --version" -- "$current"))
+    COMPREPLY=($(compgen -W "{" ".join(options)} --help --version" -- "$current"))
     return
   fi
   case "${{COMP_WORDS[1]}}" in
 {cases}
   esac
-  case "$current" in
+  case "${{COMP_WORDS[1]}} ${{COMP_WORDS[COMP_CWORD-1]}}" in
+{choices}
+  esac
+  case "$choices$current" in
     -*) COMPREPLY=($(compgen -W "$words --config --help --help-all" -- "$current")) ;;
-    *) COMPREPLY=($(compgen -f -- "$current")) ;;
+    "$current") local IFS=$'\\n'; COMPREPLY=($(compgen -f -- "$current")) ;;
+    *) COMPREPLY=($(compgen -W "$choices" -- "$current")) ;;
   esac
 }}
 complete -o filenames -F _latentfill latentfill"""

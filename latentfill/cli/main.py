@@ -118,11 +118,8 @@ def _completion(shell: str) -> int:
     if shell not in ("bash", "zsh"):
         print(f"latentfill: there is no completion for {shell!r}\nIt is one of: bash, zsh.", file=sys.stderr)
         return 2
-    flags = {}
-    for verb in VERBS:
-        options = list_options(make_default(import_module(f".{verb}", __package__).Options))
-        flags[verb] = [option.flag.split()[0].replace("[no-]", "no-") for option in options if not option.positional]
-    print(completion_script(flags))
+    modules = {verb: import_module(f".{verb}", __package__) for verb in VERBS}
+    print(completion_script({verb: list(list_options(make_default(modules[verb].Options))) for verb in VERBS}))
     return 0
 
 

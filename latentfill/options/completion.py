@@ -13,7 +13,7 @@ from .bounds import LandmarkSet, Positive, Widening
 @final
 @dataclass(frozen=True)
 class Alignment:
-    """The square around a face, as it is cut from a photo. A data folder and a model file can carry it."""
+    """The square around a face, as it is cut from a photo. A data folder and a model file can hold it."""
 
     landmarks: LandmarkSet = "inner-eyes-and-bottom-lip"
     """the three points that are brought to their places. inner-eyes-and-bottom-lip needs dlib's 68-point model, whose
@@ -40,25 +40,26 @@ class ReadLimits:
 @final
 @dataclass(frozen=True)
 class PhotoOptions:
-    """Photos of another size than the model's, which are cut for it and put together again."""
+    """How the model looks at photos of another size than its own, and what fills the rest of a hole."""
 
     place: Literal["auto", "faces", "center"] = "auto"
-    """where the model looks: at the faces that the hole touches, or at the central square; auto is faces for models of
-    aligned faces, and a photo without one is filled from itself, where faces rejects it. A picture of the model's size
-    is taken whole"""
+    """where the model looks: at the faces that the hole touches, or at the central square. auto is faces for models of
+    aligned faces; it fills a photo without a face from the photo itself, where faces rejects it. A picture of the
+    model's size is taken whole"""
     upsample: Annotated[int, Interval(ge=0, le=3)] = 1
     """how often to double a photo's size in the search for small faces"""
     outside: Literal["auto", "patches", "biharmonic", "telea"] = "auto"
-    """what fills the part of a hole that the model does not see: patches of the photo, the smoothest continuation, or
-    Telea's method; auto is biharmonic where the hole's rim is smooth, as in the sky, and else patches"""
+    """what fills the part of a hole that the model does not see: patches of the photo, the smoothest continuation
+    (biharmonic), or Telea's method. auto is biharmonic where the hole's rim is smooth, as in the sky, and else
+    patches"""
     grain: bool = True
     """give the filled part the grain of the photo around it"""
     grow: Widening = 0
-    """widen the hole by so many pixels, or so much of the photo's shorter side (2%), on all sides: for soft edges, and
-    for the rest of a mark that is painted out"""
+    """widen the hole on all sides, by pixels or by a share of the photo's shorter side (2%): for soft edges, and for
+    the rest of a mark that is painted out"""
     extend: str = ""
-    """LEFT,TOP,RIGHT,BOTTOM, in pixels or in percent of the photo's sides (10%,0,10%,0): add such margins to the photo,
-    which are to be found as the hole is"""
+    """add margins to the photo and fill them: LEFT,TOP,RIGHT,BOTTOM, in pixels or in percent of the photo's sides
+    (10%,0,10%,0)"""
 
 
 def is_odd(number: int) -> bool:
@@ -69,7 +70,7 @@ def is_odd(number: int) -> bool:
 @final
 @dataclass(frozen=True)
 class CompleteOptions:
-    """The search for a completion. The defaults are the final repository's; what is used is a preset."""
+    """The search for a completion. The defaults are the original repository's; commands and `fill` use a preset."""
 
     method: Literal["adam", "nesterov", "hmc"] = "adam"
     """how a latent is searched: adam (the repository's), nesterov (the post's), or sampled: hmc (the repository's)"""
@@ -78,15 +79,15 @@ class CompleteOptions:
     learning_rate: Annotated[float, Gt(0)] = 0.01
     """step of adam and nesterov (lr)"""
     schedule: Literal["constant", "cosine"] = "constant"
-    """how the step of adam and nesterov changes: not at all, or down to nothing along half a cosine"""
+    """how the step of adam and nesterov changes: not at all, or down to zero along half a cosine"""
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
-    """of nesterov; 0 is plain descent, which the author advised where it oscillates"""
+    """momentum of nesterov; 0 is plain descent, the author's advice where it oscillates"""
     beta1: Annotated[float, Ge(0), Lt(1)] = 0.9
     """adam's memory of the gradient"""
     beta2: Annotated[float, Ge(0), Lt(1)] = 0.999
     """adam's memory of the squared gradient"""
     epsilon: Annotated[float, Gt(0)] = 1e-8
-    """what keeps adam from dividing by zero (eps)"""
+    """keeps adam from dividing by zero (eps)"""
     hmc_beta: Annotated[float, Ge(0)] = 0.2
     """inverse temperature: factor of the loss in the energy (hmcBeta)"""
     hmc_step_size: Annotated[float, Gt(0)] = 0.001
@@ -96,7 +97,7 @@ class CompleteOptions:
     hmc_anneal: Annotated[float, Gt(0)] = 1.0
     """factor of hmc_beta after each proposal; above 1 it cools (hmcAnneal)"""
     context: Literal["l1", "weighted"] = "l1"
-    """contextual loss: every known pixel alike (the post's), or the more the nearer to the hole (Yeh et al.)"""
+    """contextual loss: every known pixel alike (l1, the post's), or more weight near the hole (weighted, Yeh et al.)"""
     window: Annotated[int, Gt(0), Predicate(is_odd)] = 7
     """side of the window in which missing pixels are counted for the weights, odd"""
     perceptual: Literal["non-saturating", "saturating"] = "non-saturating"
@@ -104,32 +105,34 @@ class CompleteOptions:
     lam: Annotated[float, Ge(0)] = 0.1
     """weight of the perceptual loss"""
     balance: Literal["sum", "mean"] = "sum"
-    """what lam is measured against: the sum over all known values (the post's), or their mean, the same for any size"""
+    """what lam is measured against: the sum over all known values (the post's), or their mean, which is the same for
+    any size"""
     blend: Literal["auto", "overlay", "poisson"] = "auto"
     """how the hole's pixels join the known ones: as they are (overlay, the post's formula), or by their gradients
-    (poisson); auto is overlay where a picture has the model's size, and poisson in larger photos"""
+    (poisson). auto is overlay for pictures of the model's size, and poisson for larger photos"""
     start: Literal["random", "encoder", "auto"] = "random"
-    """first latents: random (the repository's), the encoder's guess and others around it, or auto: that if it can be"""
+    """first latents: random (the repository's), the encoder's guess and others around it, or auto: encoder if there is
+    one"""
     cold_steps: Annotated[int, Ge(0)] = 0
-    """steps to make at least from random latents, and by other methods than adam: an encoder's guess needs fewer"""
+    """least number of steps from random latents, and with other methods than adam; an encoder's guess needs fewer"""
     attempts: Positive = 1
     """latents to start from for each image; the best is kept"""
     prune: bool = False
     """give up the worse half of the attempts at a quarter, a half and three quarters of the steps"""
     held_out: Annotated[float, Interval(ge=0, le=0.5)] = 0.0
-    """share of the known pixels, near the hole, that the search does not see: by them the best attempt is chosen"""
+    """share of the known pixels, near the hole, that is hidden from the search and used to choose the best attempt"""
     tune_steps: Annotated[int, Ge(0)] = 0
-    """updates, after the latent's, of it and the generator's maps of 8x8 together, by all known pixels"""
+    """updates of the latent and the generator's maps of 8x8 together, by all known pixels, after the latent's own"""
     tune_rate: Annotated[float, Gt(0)] = 0.1
     """first step of the tuning, for the maps; it falls along half a cosine"""
     tune_weight: Annotated[float, Ge(0)] = 1e-4
-    """what a change of the maps by their usual size costs, per value"""
+    """cost of a change of the maps by their usual size, per value"""
     candidates: Positive = 1
     """completions to offer for each image, the most promising first; each is an attempt of its own"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """what the layers compute in; auto is bf16 where the processor is faster with it"""
     seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
-    """of the first latents and of hmc's draws"""
+    """seed of the first latents and of hmc's draws"""
 
     def updates(self, *, warm: bool) -> int:
         """Steps of the search, those of the tuning aside, from an encoder's guess (`warm`) or without one."""

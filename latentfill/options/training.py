@@ -28,11 +28,11 @@ class NetworkOptions:
     scale: Scale = "tiny"
     """residual: how wide and deep: tiny trains on a processor over a night, small and base want a GPU"""
     norm: NormName = "batch"
-    """dcgan, pyramid: what images are normalised over: their batch, as in the post; a batch chosen once, so that
-    neighbours do not matter (virtual, dcgan); or nothing, as penalties on D's gradients want it"""
+    """dcgan, pyramid: what images are normalised over: their batch (the post's); a batch chosen once, so that
+    neighbours do not matter (virtual, dcgan); or nothing (none), for penalties on D's gradients"""
     minibatch_kernels: Annotated[int, Ge(0)] = 0
-    """statistics of how alike the images of a batch are, which D is told so that G cannot draw one again and again; 0
-    for none, 100 in the paper"""
+    """statistics of how alike the images of a batch are. D sees them, so G cannot draw one image again and again; 0 for
+    none, 100 in the paper"""
     latent: Positive = 100
     """numbers in z"""
     prior: PriorName = "uniform"
@@ -40,7 +40,7 @@ class NetworkOptions:
     critic: bool = True
     """whether there is a discriminator; an autoencoder has none"""
     classes: Annotated[int, Ge(0)] = 0
-    """residual: kinds of pictures that the generator can be asked for; 0 if it is not told any"""
+    """residual: kinds of pictures that the generator can draw on demand; 0 for none"""
 
 
 def update_names(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,16 +57,16 @@ LONG, LONG_RATE, MOST_FASTER = 600_000, 4e-4, 3.0  # images of a long training, 
 @final
 @dataclass(frozen=True)
 class TrainOptions:
-    """The training. The defaults are the original's for a GAN, and besides it mirrored and averaged."""
+    """The training. The defaults are the original's for a GAN; pictures are also mirrored, and weights averaged."""
 
     images_seen: Positive = 600_000
-    """stop after so many real images"""
+    """stop after this many real images"""
     epochs: Annotated[float, Gt(0)] | None = None
-    """stop after so many times all pictures instead (the original's epoch)"""
+    """stop after this many times all pictures instead (the original's epoch)"""
     batch_size: Positive = 64
     """images shown at a time"""
     learning_rate: Annotated[float, Ge(0)] = 2e-4
-    """Adam's step for both networks; 0 is by the length: 4e-4 from 600,000 images up, 1.2e-3 from 200,000 down"""
+    """Adam's step for both networks; 0 goes by the length: 4e-4 from 600,000 images up, 1.2e-3 from 200,000 down"""
     beta1: Annotated[float, Ge(0), Lt(1)] = 0.5
     """Adam's memory of the gradient"""
     beta2: Annotated[float, Ge(0), Lt(1)] = 0.999
@@ -83,42 +83,44 @@ class TrainOptions:
     gradient_penalty: Annotated[float, Ge(0)] = 0.0
     """weight of the squared distance of D's gradient from length 1 between real and fake images (Wasserstein's)"""
     penalty_every: Positive = 1
-    """penalise at every so many updates of D only, so many times as hard"""
+    """penalise only at every Nth update of D, N times as hard"""
     discriminator_steps: Positive = 1
     """updates of D for each round of G, each on pictures of its own"""
     annealed: bool = False
-    """along half a cosine over the training the rates, once risen in 5,000 images, fall to a quarter and the penalties
-    to a tenth, beta2 rises from 0.9 to what it is, and the average's half-life grows from nothing"""
+    """rates rise over 5,000 images; then, along half a cosine, they fall to a quarter and the penalties to a tenth.
+    beta2 rises from 0.9, and the average's half-life grows from zero"""
     redraw_first: Annotated[int, Ge(0)] = 0
-    """images at which G learns, before D plays, to redraw pictures from what an encoder beside it sees of them, but for
-    a hole; twice as many in a second as later, at most a quarter of the training"""
+    """images of the first stage, reconstruction: an encoder sees pictures with holes, G draws the whole ones, and D
+    does not play yet. It is twice as quick as the game, and takes at most a quarter of the training"""
     first_divergence: Annotated[float, Ge(0)] = 1.0
-    """weight, during that, of what the encoder's latents cost that stray from the prior: the more, the more what is
-    drawn from the prior looks like pictures, and the more blurred pictures are redrawn"""
+    """weight in that stage of keeping the encoder's latents near the prior. A larger one makes samples look more like
+    pictures, and reconstructions more blurred"""
     reconstruct: Annotated[float, Ge(0)] = 0.0
-    """weight of redrawing as G's second duty in the game; without it there is no encoder"""
+    """weight of reconstruction as G's second duty in the game; without it there is no encoder"""
     reconstruct_last: Annotated[int, Ge(0)] = 0
-    """only in the last so many images of the game, at most a quarter of the training; 0 is in all of it"""
+    """reconstruct only in the last N images of the game, at most a quarter of the training; 0 means in all of it"""
     completer: bool = False
-    """there the game is over: G and D stay as they are, and a completer learns, which needs residual networks, and no
-    labels; else the game goes on there, as the first part"""
+    """in those last images G and D stay as they are, and a completer learns. That needs residual networks and no
+    labels; without it the game goes on"""
     redrawn_share: Share = 0.0
-    """share of redrawn pictures among the fakes that D judges, each beside its original; the others are samples"""
+    """share of reconstructions among the fakes that D judges, each beside its original; the others are samples"""
     divergence: Annotated[float, Ge(0)] = 1.0
-    """the same weight in the game, and of an autoencoder (beta)"""
+    """the weight of first_divergence in the game, and of an autoencoder (beta)"""
     augment: AugmentName = "auto"
-    """change reals and fakes alike before D sees them, in colour, place and by cutting out, lest it learn few pictures
-    by heart: always (fixed), as often as it overfits (adaptive), or never; auto is adaptive below 10,000 pictures"""
+    """change the colour and place of reals and fakes before D sees them, and cut parts out, so that D cannot learn few
+    pictures by heart: always (fixed), as often as D overfits (adaptive), or never (none); auto is adaptive below 10,000
+    pictures"""
     label_smoothing: Annotated[float, Ge(0), Lt(0.5)] = 0.0
     """how far D's target for pictures lies below 1, with the post's loss or minimax; 0.1 in the paper"""
     feature_matching: Annotated[float, Ge(0)] = 0.0
     """weight of G's second duty, that D's features of fakes have the mean of those of pictures"""
     history: Annotated[float, Ge(0)] = 0.0
-    """weight of the squared distance of each player's weights from the mean of all they have been"""
+    """weight of the squared distance of each player's weights from the mean of its past weights"""
     noise: Annotated[float, Ge(0)] = 0.0
-    """standard deviation of noise on what D sees, from -1 to 1; it falls to nothing over the training"""
+    """standard deviation of noise on the images that D sees, which are from -1 to 1; it falls to zero over the
+    training"""
     labels: Literal["none", "folders"] = "none"
-    """residual: what G and D are told of a picture: nothing, or the name of the first folder it lies in"""
+    """residual: the class of a picture, for G and D: none, or the name of the first folder it lies in (folders)"""
     decay: Share = 0.0
     """last share of the training over which the learning rate falls linearly to zero"""
     average_half_life: Annotated[int, Ge(0)] = 10_000
@@ -134,7 +136,7 @@ class TrainOptions:
     def rate(self) -> float:
         """The learning rate, as it is given or by the length of the training.
 
-        A short training stays dull and loses kinds of pictures by the rate that a long one bears.
+        At the rate of a long training a short one stays dull and loses kinds of pictures.
         """
         return self.learning_rate or LONG_RATE * min(MOST_FASTER, max(1.0, LONG / self.images_seen))
 
@@ -202,27 +204,28 @@ GAN_PRESETS: dict[str, tuple[NetworkOptions, TrainOptions]] = {
 @final
 @dataclass(frozen=True)
 class RunOptions:
-    """Files of a run beside its model, and when they are written. Counted in images seen."""
+    """Files of a run beside its model, and when they are written, counted in images seen."""
 
     sample_every: Positive = 6_400
     """draw the fixed latents, and histograms in TensorBoard (the original: every 100 batches of 64)"""
     checkpoint_every: Positive = 32_000
-    """save all that is needed to go on (the original: every 500 batches)"""
+    """save a checkpoint to continue from (the original: every 500 batches)"""
     keep_checkpoints: Positive = 2
-    """how many of the newest to keep"""
+    """checkpoints to keep, the newest"""
     snapshot_every: Annotated[int, Ge(0)] = 0
-    """keep a model file, raw and averaged, every so many images; 0 keeps only the newest"""
+    """keep a model file, raw and averaged, every N images; 0 keeps only the newest"""
     log_every: Positive = 640
     """a row in metrics.csv and a point of each curve in TensorBoard: means over the batches since the last"""
     score_every: Annotated[int, Ge(0)] = 32_000
-    """measure how the model completes and draws, and keep the best as RUN/best.safetensors, while that takes at most a
-    twentieth of the time; 0 never does"""
+    """measure how the model completes and draws, and keep the best as RUN/best.safetensors. This takes at most a
+    twentieth of the time; 0 turns it off"""
     watch: bool = True
-    """watch for collapse, saturation and numbers that are none: tell, go back to a good checkpoint, change a setting"""
+    """watch for collapse, saturation and infinite numbers: report them, go back to a good checkpoint, change a
+    setting"""
     dry_run: bool = False
-    """make a few steps, say what the training would take, and write nothing"""
+    """make a few steps, say what the training would take (time, memory), and write nothing"""
     max_images: Annotated[int, Gt(0)] | None = None
-    """use only the first so many pictures that can be read (the original's train_size)"""
+    """use only the first N pictures that can be read (the original's train_size)"""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps, or auto for the first GPU if there is one"""
     threads: Annotated[int, Ge(0)] = 0
@@ -234,7 +237,7 @@ class RunOptions:
 @final
 @dataclass(frozen=True)
 class EncoderOptions:
-    """The encoder or context encoder. A GAN has no use for these."""
+    """The encoder or context encoder. These do not change a GAN."""
 
     hole: str = "all"
     """holes to learn from: all kinds in turn, drawn at random, or one: center, half, random:0.8, pattern, thick, ..."""
@@ -243,15 +246,15 @@ class EncoderOptions:
     encoder_base: Positive = 64
     """encoder: maps at half the image size; they double at each level, up to eight times as many"""
     encoder_hidden: Positive = 1024
-    """encoder: numbers between its maps and the latent"""
+    """encoder: width of the layer between its maps and the latent"""
     real_share: Share = 0.7
-    """encoder: share of pictures in a batch, the rest being images of the generator; without pictures all are"""
+    """encoder: share of pictures in a batch; the rest are images of the generator, and without pictures all are"""
     latent_weight: Annotated[float, Ge(0)] = 0.15
-    """encoder: weight of the squared error in the latents, which only the generator's images have"""
+    """encoder: weight of the squared error in the latents; only the generator's images have one"""
     adversarial: Share = 0.001
     """context encoder: weight of the adversarial loss; the squared error in the hole has the rest"""
     border: Annotated[int, Ge(0)] = 0
-    """context encoder: known pixels around the hole, so far from it, that count too, ten times as much"""
+    """context encoder: known pixels up to this far from the hole count too, ten times as much"""
     skips: bool = False
     """context encoder: hand maps over from the encoder to the decoder, as a U-Net does"""
 

@@ -55,10 +55,17 @@ def test_examples_are_commands_that_can_be_read():
 def test_the_shell_completes_verbs_flags_and_files(capsys, tmp_path):
     assert run(["--completion", "bash"]) == 0
     script = capsys.readouterr().out
-    (tmp_path / "photo.png").touch()
-    for words, completed in (("comp", "complete"), ("complete --cand", "--candidates"), ("info pho", "photo.png")):
+    (tmp_path / "my photo.png").touch()
+    for words, completed in (
+        ("comp", "complete"),
+        ("complete --cand", "--candidates"),
+        ("complete --preset pa", "paper"),
+        ("complete --preset", "--preset"),
+        ("info my", "my photo.png"),
+    ):
         words = ["latentfill", *words.split()]
-        ask = f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _latentfill; echo ${{COMPREPLY[@]}}"
+        ask = f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _latentfill"
+        ask += "; complete -p latentfill | grep -q -- '-F _latentfill' && printf '%s\\n' \"${COMPREPLY[@]}\""
         done = subprocess.run(
             ["bash", "-c", f"{script}\n{ask}"], capture_output=True, text=True, cwd=tmp_path, check=True
         )
