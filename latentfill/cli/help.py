@@ -190,7 +190,7 @@ def completion_script(options: Mapping[str, Sequence[Option]]) -> str:
         for option in its:
             if found := re.fullmatch(r"(--\S+) \{(.+)\}", option.flag):
                 choices.append(f'    "{verb} {found[1]}") choices="{found[2].replace(",", " ")}" ;;')
-    cases, choices = ["\n".join(lines) for lines in (cases, choices)]
+    of_verbs, of_flags = "\n".join(cases), "\n".join(choices)
     return f"""\
 [ -n "$ZSH_VERSION" ] && autoload -U +X bashcompinit && bashcompinit
 _latentfill() {{
@@ -200,10 +200,10 @@ _latentfill() {{
     return
   fi
   case "${{COMP_WORDS[1]}}" in
-{cases}
+{of_verbs}
   esac
   case "${{COMP_WORDS[1]}} ${{COMP_WORDS[COMP_CWORD-1]}}" in
-{choices}
+{of_flags}
   esac
   case "$choices$current" in
     -*) COMPREPLY=($(compgen -W "$words --config --help --help-all" -- "$current")) ;;
