@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 import sys
 import tarfile
 from glob import glob
@@ -116,6 +117,14 @@ def test_the_python_page_has_every_public_name_with_its_signature_of_today():
     page = (PROJECT / "docs" / "reference" / "api.md").read_text()
     assert write_signatures(page) == page, "run python benchmarks/docs_hooks.py"
     assert sorted(API.findall(page)) == latentfill.__all__
+
+
+def test_the_diffs_of_contributing_apply_to_the_code_of_today():
+    diffs = re.findall(r"^```diff\n(.*?)^```", (PROJECT / "CONTRIBUTING.md").read_text(), re.M | re.S)
+    assert len(diffs) >= 5
+    for diff in diffs:
+        done = subprocess.run(["git", "apply", "--check"], input=diff, cwd=PROJECT, text=True, capture_output=True)
+        assert done.returncode == 0, done.stderr
 
 
 def test_every_page_is_in_the_index():

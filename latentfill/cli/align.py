@@ -45,26 +45,26 @@ class Options:
     """side of the crops, in pixels"""
     alignment: Alignment = field(default_factory=Alignment)
     faces: bool = True
-    """look for faces; without, the central square of each photo is resized, for other subjects"""
+    """look for faces; --no-faces resizes the central square of each photo, for other subjects"""
     everyone: bool = False
-    """cut out every face of a photo, as NAME.png, NAME-2.png ...; else the best: the highest score times area"""
+    """cut out every face of a photo, as NAME.png, NAME-2.png ...; without, the one with the highest score times area"""
     skip_multi: bool = False
     """use only photos that show exactly one face"""
     upsample: Annotated[int, Interval(ge=0, le=3)] = 1
     """how often to double a photo's size in the search for small faces. Where one face is enough, the photo is first
     looked at as it is, and enlarged only if no face is beyond doubt: faces of 80 pixels need no enlarging"""
     threshold: float = 0.0
-    """score that a face must reach; lower finds more, and more that are none. Clear faces reach 1 and more"""
+    """score that a face must reach; lower finds more faces, and more that are none. Clear faces reach 1 and more"""
     points: Path | None = None
     """landmarks to use instead of looking for faces: CelebA's list, a CSV (path,x1,y1,x2,y2,x3,y3), or JSON"""
     max_shear: Annotated[float, Ge(1)] | None = None
-    """leave out faces that had to be stretched more than so much along one side, such as profiles; 1.3 is strict"""
+    """leave out faces that are stretched by more than this along one side, such as profiles; 1.3 is strict"""
     format: Literal["png", "jpg"] = "png"
-    """kind of the crops' files: without loss, or JPEG of quality 95"""
+    """format of the crops: without loss, or JPEG of quality 95"""
     flatten: bool = False
     """no sub-folders: the crop of anna/1.jpg is OUT/anna--1.png"""
     split: Annotated[float, Ge(0), Lt(1)] = 0.0
-    """share of the identities to keep apart in OUT/test, the others are in OUT/train; 0 does not divide"""
+    """share of the identities to put into OUT/test, the others into OUT/train; 0 does not divide"""
     identity: str = "folder"
     """what tells whose picture it is: the folder that it is in, or a regular expression, whose first group counts, for
     its name with its folders. All pictures of one identity go to the same side, those added later too"""
@@ -72,9 +72,9 @@ class Options:
     """look for near-duplicates among the crops"""
     where: EngineOptions = field(default_factory=EngineOptions)
     max_images: Positive | None = None
-    """use only the first so many photos"""
+    """use only the first N photos"""
     overwrite: bool = False
-    """make anew what is there already"""
+    """make finished crops anew"""
     limits: ReadLimits = field(default_factory=ReadLimits)
 
 

@@ -23,7 +23,7 @@ EACH = 4  # holes in a picture, where there are hundreds: more would teach less 
 
 @dataclass(frozen=True)
 class Options:
-    """Cover parts of pictures, complete them, compare, and learn to tell from a completion how wrong it will be.
+    """Measure how far completions can be trusted: cover parts of pictures, complete them, and compare.
 
     Writes a copy of the model that says with each completion what error to expect, and warns of pictures that are
     unlike all of these. Take pictures that neither the model nor its encoder has learnt from, cut as the model wants
@@ -37,13 +37,13 @@ class Options:
     model: str = DEFAULT_MODEL
     """name of a model in the package, a model file, or a run folder"""
     presets: str = "best,fast"
-    """with commas between: presets of `complete` to calibrate. What the model has for others it keeps"""
+    """presets of `complete` to calibrate, with commas between; the model keeps its calibration of others"""
     count: Annotated[int, Gt(0)] = 512
     """pictures to take, the first in a shuffled order that never changes"""
     each: Annotated[int, Gt(0)] | None = None
-    """holes in each picture; if not given 4, or of few pictures as many as it takes"""
+    """holes in each picture; default: 4, and more if there are few pictures"""
     part: Literal["all", "test", "choose"] = "all"
-    """of all pictures, or of one of two halves of them, as for evaluate: choose to calibrate by, test to report on"""
+    """use all pictures, or one of two halves of them, as in evaluate: choose to calibrate by, test to report on"""
     batch_size: Annotated[int, Gt(0)] = 64
     """pictures completed side by side"""
     limits: ReadLimits = field(default_factory=ReadLimits)

@@ -23,9 +23,9 @@ EXTRAS = {
 
 @dataclass(frozen=True)
 class Options:
-    """Tell versions, device, threads, which extras are missing, the models found, and the size of the cache.
+    """Report versions, device, threads, missing extras, models, and the size of the cache.
 
-    Ends with 0 also where extras are missing: each says what it is for, and how it is installed.
+    Missing extras are no error: each says what it is for, and how to install it.
     """
 
     json: bool = False

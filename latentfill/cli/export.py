@@ -12,8 +12,8 @@ from ..errors import LatentfillError
 class Options:
     """Write the generator, and the encoder if the model has one, as files that other programs can run.
 
-    Each file is compared with the model before it gets its name, and says itself what it takes and gives; README.md
-    and export.json beside them say it, too.
+    Each file is compared with the model before it gets its name. Its metadata say what it takes and gives, and so do
+    README.md and export.json beside it.
     """
 
     model: Positional[str]

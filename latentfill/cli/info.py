@@ -12,7 +12,7 @@ from ..options.bounds import DEFAULT_MODEL
 
 @dataclass(frozen=True)
 class Options:
-    """Say what a model file holds: networks, parameters, how it was made. Needs no torch."""
+    """Describe a model file: networks, parameters, how it was made. Needs no torch."""
 
     model: Positional[str] = DEFAULT_MODEL
     """name of a model in the package, a model file, a run folder, or a folder made by `push`"""

@@ -15,23 +15,23 @@ VERBS = {
     "align": "find faces in photos, and cut them out aligned",
     "train": "learn what a kind of picture looks like, from a folder of them",
     "sample": "draw pictures from a model: grids, walks, sweeps, arithmetic",
-    "complete": "fill the holes of pictures by searching the latent space of a model",
-    "calibrate": "measure how far completions can be trusted, so that each says what error to expect",
-    "evaluate": "compare methods of completing pictures, with numbers and side by side",
-    "serve": "open a page on which holes are painted and filled, and an HTTP API",
+    "complete": "fill holes in photos and other pictures",
+    "calibrate": "measure how far to trust a model's completions",
+    "evaluate": "compare methods of completing pictures, in numbers and side by side",
+    "serve": "serve a page to paint and fill holes on, and an HTTP API",
     "verify": "count known pixels that a completion has changed",
-    "report": "put all that a training has told on one page",
+    "report": "write one page about a training",
     "plot": "draw the loss curves of a training, ready to print",
-    "figures": "redraw the figures of the post",
-    "info": "say what a model file holds",
+    "figures": "draw the figures of the post",
+    "info": "describe a model file",
     "export": "write a model as ONNX files, for other programs",
     "push": "share a model: a folder of three files, or a repository of the Hugging Face hub",
-    "doctor": "look whether all that is needed is there, and how large the cache is",
+    "doctor": "check the installation and the size of the cache",
 }
 FIRST_STEPS = """\
 latentfill completes pictures. Try first:
 
-  latentfill doctor                                         is all there that is needed?
+  latentfill doctor                                         check the installation
   latentfill complete PHOTO --hole eyes --out FOLDER        fill the eyes of the faces in a photo
   latentfill complete PHOTO --hole HOLE.png --out FOLDER    fill what is white in a picture of the same size
   latentfill serve                                          paint holes in a browser
@@ -128,9 +128,9 @@ def _format_help() -> str:
     verbs = "\n".join(f"  {verb:{width}}  {text}" for verb, text in VERBS.items())
     return (
         "usage: latentfill VERB ... [--help]\n\n"
-        "Complete pictures with generative models: search the latent code whose image agrees with what is known.\n\n"
+        "Complete pictures with generative models: find the latent code whose image agrees with the known pixels.\n\n"
         f"{verbs}\n\n"
-        "latentfill VERB --help says what each takes, --help-all has every option. --config FILE.yaml gives any verb\n"
-        "its options from a file; what stands on the command line wins.\n"
+        "latentfill VERB --help shows what most people need, --help-all every option. --config FILE.yaml reads the\n"
+        "options of any verb from a file; the command line wins.\n"
         'For completion in the shell: eval "$(latentfill --completion bash)", or zsh.'
     )

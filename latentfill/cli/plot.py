@@ -12,7 +12,7 @@ from ..errors import LatentfillError
 
 @dataclass(frozen=True)
 class Options:
-    """Draw the curves of a training of any kind, ready to print; several runs are compared on one figure.
+    """Draw the curves of a training, ready to print; several runs share one figure.
 
     Works at any time, also while the training goes on.
     """
@@ -22,7 +22,7 @@ class Options:
     out: Path | None = None
     """folder for losses.pdf, losses.svg and losses.png; default: the (first) run folder"""
     rolling: Annotated[int, Gt(0)] | None = None
-    """images that the rolling average takes in; default: a fortieth of the run"""
+    """images in the rolling average; default: a fortieth of the run"""
     formats: tuple[Literal["pdf", "svg", "png"], ...] = ("pdf", "svg", "png")
     """which files to write"""
 

@@ -10,10 +10,10 @@ from ..errors import LatentfillError, cure
 
 @dataclass(frozen=True)
 class Options:
-    """Write a model as others share theirs: model.safetensors, config.json and a model card, README.md.
+    """Share a model: model.safetensors, config.json and a model card, README.md.
 
-    Into a folder; or, named hf://OWNER/NAME, to a repository of the Hugging Face hub, where you must be logged in. In
-    Python, `latentfill.from_pretrained` reads both; everywhere else the folder may be given as MODEL.
+    They go into a folder or, with hf://OWNER/NAME, into a repository of the Hugging Face hub; log in there first. In
+    Python, `latentfill.from_pretrained` reads both. All verbs take the folder as MODEL.
     """
 
     model: Positional[str]
@@ -21,11 +21,11 @@ class Options:
     to: Positional[str]
     """folder, or hf://OWNER/NAME"""
     license: str = "unknown"
-    """of the model, as the hub names them: mit, cc-by-nc-4.0, other, ..."""
+    """licence of the model, by its name on the hub: mit, cc-by-nc-4.0, other, ..."""
     card: Path | None = None
     """Markdown file for the text of the model card; without it, one is written unless there is one already"""
     public: bool = False
-    """a new repository may be seen by all; otherwise by you alone"""
+    """show a new repository to everybody; without, only to you"""
 
 
 def run(options: Options) -> int:

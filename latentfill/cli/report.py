@@ -8,7 +8,7 @@ from tyro.conf import Positional
 
 @dataclass(frozen=True)
 class Options:
-    """Write all that a training has told on one page: curves, samples as they grew, completions, warnings, options.
+    """Write one page about a training: curves, samples over time, completions, warnings, options.
 
     Works at any time, also while the training goes on. The pictures are inside the page; nothing is loaded.
     """

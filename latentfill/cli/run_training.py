@@ -301,7 +301,7 @@ def _load_finished(options: "TrainCommand", model: str) -> "Gan":
     gan = load(model)
     if options.network not in (NetworkOptions(), gan.network):
         raise LatentfillError(
-            f"the networks of {model} are made, and cannot be others",
+            f"{model} has its networks already",
             "Leave out --size, --channels, --widths, --base, --latent and --prior; an encoder has --encoder-base.",
         )
     return gan

@@ -28,7 +28,7 @@ SECONDS_PER_FRAME = 0.08
 class Options:
     """Draw pictures from a model: a grid of samples, or a walk, a sweep, its directions, an arithmetic.
 
-    Sample number i has the seed SEED + i and is the same however many are drawn; OUT/samples.csv says which is which.
+    Sample number i has the seed SEED + i, and is the same however many are drawn; OUT/samples.csv lists them.
     """
 
     model: Positional[str]
@@ -44,19 +44,19 @@ class Options:
     separate: bool = False
     """write each sample to a file of its own too (samples/SEED.png)"""
     nice: Annotated[int, Gt(0)] = 1
-    """draw so many times as many, and keep those that D finds most real"""
+    """draw N times as many, and keep those that D finds most real"""
     walk: bool = False
     """walk from latent to latent (walk.gif, walk.png)"""
     stops: Annotated[int, Ge(2)] = 6
     """latents that a walk passes"""
     frames: Annotated[int, Ge(2)] = 12
-    """of an animation, from each stop to the next, or from end to end of a sweep"""
+    """frames of an animation, from each stop to the next, or from end to end of a sweep"""
     way: Literal["loop", "back"] = "loop"
     """how a walk ends: on to the first stop, or back the way it came"""
     sweep: bool = False
     """move one component of a latent from end to end, a row for each (sweep.png, sweep.gif, sweep.csv)"""
     components: tuple[Annotated[int, Ge(0)], ...] = ()
-    """of a sweep, counted from 0; default: those that change the image most"""
+    """components of a sweep, counted from 0; default: those that change the image most"""
     directions: Literal["pca", "sefa"] | None = None
     """move a sample along the model's style directions, a row for each (directions.png, .gif, .csv): pca of G's first
     activations, or sefa, from G's first layer alone"""
@@ -65,7 +65,7 @@ class Options:
     arithmetic: tuple[str, str, str] | None = None
     """A - B + C (arithmetic.png): three lists of seeds such as 3,14,15, each averaged"""
     seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
-    """of the first sample"""
+    """seed of the first sample"""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps, or auto for the first GPU if there is one"""
 

@@ -13,10 +13,10 @@ SHORTEST = 16  # characters of a token: what cannot be guessed at any speed
 
 @dataclass(frozen=True)
 class Options:
-    """Serve a page on which holes are painted and filled, and an HTTP API, on this machine alone unless told.
+    """Serve a page to paint and fill holes on, and an HTTP API, on this machine alone unless --host is given.
 
-    Open the address that is printed. /docs describes the API, /metrics is for Prometheus, /healthz says that it lives.
-    Stopped (Ctrl-C, SIGTERM), it finishes what runs. Behind a proxy give the name it is asked by with --hosts.
+    Open the address that it prints. /docs describes the API, /metrics is for Prometheus, /healthz is a sign of life.
+    Ctrl-C or SIGTERM stops it once running searches are done. Behind a proxy, give the proxy's name with --hosts.
     """
 
     serve: ServeOptions = field(default_factory=ServeOptions)

@@ -45,11 +45,11 @@ class Options:
     invert: bool = False
     """the hole was given with --invert"""
     hole_threshold: Annotated[int, Ge(1), Le(255)] = 128
-    """from which brightness on a grey pixel of the hole's picture is to be found"""
+    """least brightness at which a grey pixel of the hole's picture is to be found"""
     grow: Widening = PhotoOptions.grow
-    """by how much `complete` was told to widen the hole"""
+    """--grow as it was given to `complete`"""
     extend: str = PhotoOptions.extend
-    """the margins that `complete` was told to add"""
+    """--extend as it was given to `complete`"""
     seed: Annotated[int, Ge(0), Le(2**31 - 1)] = CompleteOptions.seed
     """the seed of `complete`, for holes that are drawn at random"""
     limits: ReadLimits = field(default_factory=ReadLimits)

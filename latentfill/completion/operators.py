@@ -143,7 +143,7 @@ def parse_operator(text: str | Sequence[str]) -> Operator:
         head, *arguments = word.strip().split(":")
         kind = ALIASES.get(head, head)
         if kind not in KINDS:
-            raise LatentfillError(f"{word!r} is nothing to observe", f"It is one of: {'; '.join(KINDS.values())}.")
+            raise LatentfillError(f"{word!r} is no kind of observation", f"It is one of: {'; '.join(KINDS.values())}.")
         if kind in numbers:
             raise LatentfillError(f"{kind} is named twice", "Leave one of the two out.")
         numbers[kind] = _parse_number(word, kind, arguments)

@@ -111,7 +111,7 @@ def test_what_is_there_was_made_for_this_observation(tmp_path, model, faces, cap
 @pytest.mark.parametrize(
     ("words", "what", "cure"),
     [
-        (["--observe", "blurred"], "'blurred' is nothing to observe", "It is one of"),
+        (["--observe", "blurred"], "'blurred' is no kind of observation", "It is one of"),
         (["--observe", "grey", "--degrade", "lowres:2"], "is not what --degrade makes", "Leave --observe out."),
         (["--observe", "noise:5", "--fit"], "would average away what noise:5 is about", "Leave --fit out"),
         (["--observe", "grey", "--hole", "lowres"], "lowres shows means of blocks itself", "lowres:8"),

@@ -145,7 +145,7 @@ def test_an_encoder_is_trained_for_a_model_with_and_without_pictures(pictures, t
         assert "hole 0." in told.err and ("pictures" in told.err) == bool(data)
     assert json.loads((tmp_path / "a" / "options.json").read_text())["train"]["learning_rate"] == 4e-4  # of its kind
     assert run(["train", "--run", str(tmp_path / "c"), *of, "--base", "8"]) == 2
-    assert "are made, and cannot be others" in capsys.readouterr().err
+    assert "has its networks already" in capsys.readouterr().err
 
 
 def test_a_context_encoder_is_trained_from_a_folder(pictures, tmp_path, capsys):

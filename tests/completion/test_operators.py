@@ -67,8 +67,8 @@ def test_what_is_written_is_understood(text):
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("", "'' is nothing to observe"),
-        ("gery", "'gery' is nothing to observe"),
+        ("", "'' is no kind of observation"),
+        ("gery", "'gery' is no kind of observation"),
         ("lowres", "'lowres' is not understood"),
         ("lowres:1", "'lowres:1' is not understood"),
         ("lowres:2.5", "'lowres:2.5' is not understood"),

@@ -156,7 +156,7 @@ def test_the_face_of_a_grey_photo_is_found_and_coloured():
 @pytest.mark.parametrize(
     ("photo", "observe", "what", "cure"),
     [
-        (FACE, "gery", "'gery' is nothing to observe", "It is one of"),
+        (FACE, "gery", "'gery' is no kind of observation", "It is one of"),
         (FACE, "lowres:2+jpeg:5+noise:3", "a picture has noise and jpeg", "Name"),
         (FACE, "lowres:2", "its square being 130 pixels wide", "give a smaller picture"),
     ],
