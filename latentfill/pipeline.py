@@ -96,7 +96,7 @@ class Step:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Found:
+class SearchResult:
     """The result of a search for a batch after so many seconds; nothing where no model was needed."""
 
     batch: tuple[Placed, ...]
@@ -123,7 +123,7 @@ class Done:
     filled: "Filled"
     candidates: tuple[Completion, ...]
     trust: Uncertainty | None
-    found: Found
+    found: SearchResult
 
     @property
     def key(self) -> Any:
@@ -255,7 +255,7 @@ def place(request: Request, gan: Gan, options: PhotoOptions, limits: ReadLimits)
 
 def search(
     batch: Sequence[Placed], gan: Gan, options: CompleteOptions, max_seconds: float = inf
-) -> Generator[Step, None, Found]:
+) -> Generator[Step, None, SearchResult]:
     """Search what a batch of photos lacks, all squares side by side, and estimate its error; returns what was found.
 
     After `max_seconds` that is what was found until then.
@@ -263,7 +263,7 @@ def search(
     batch = tuple(batch)
     parts = [placed.incomplete for placed in batch if placed.incomplete is not None]
     if not parts:
-        return Found(batch)
+        return SearchResult(batch)
     incomplete = concatenate(parts)
     start = perf_counter()
     for completion in watch(gan, incomplete, options):
@@ -273,7 +273,7 @@ def search(
     seconds = perf_counter() - start
     shares = [placed.cut.seen for placed in batch for _ in placed.cut.placements]
     trust = predict_error(gan, incomplete, completion, options).of_shares(shares)
-    return Found(batch, completion, trust, seconds)
+    return SearchResult(batch, completion, trust, seconds)
 
 
 def rows_of(batch: Sequence[Placed]) -> list[slice]:
@@ -353,7 +353,7 @@ def _complete(
     waiting = [list(batch)]
     while waiting:
         some = waiting.pop(0)
-        found: Found | None = None
+        found: SearchResult | None = None
         try:
             found = yield from search(some, gan, options)
         except Exception as error:
@@ -375,7 +375,7 @@ def _complete(
     return batch_size
 
 
-def _finish(found: Found, options: CompleteOptions, photo_options: PhotoOptions) -> Iterator[Done | Failed]:
+def _finish(found: SearchResult, options: CompleteOptions, photo_options: PhotoOptions) -> Iterator[Done | Failed]:
     """Paste what was found back into each photo of a batch, one after the other."""
     for placed, rows in zip(found.batch, rows_of(found.batch), strict=True):
         needed = placed.incomplete is not None

@@ -205,9 +205,9 @@ def check_same(
 
 def plan_tasks(
     sources: Sequence[photos.Source],
-    ledger: Records,
+    records: Records,
     cropper: Cropper,
-    wish: Callable[[Row], str],
+    prefer_stem: Callable[[Row], str],
     *,
     again: bool,
     overwrite: bool,
@@ -218,8 +218,8 @@ def plan_tasks(
     places = {row.place: source for row, source in zip(rows, sources, strict=True)}
     given = assign_stems(
         rows,
-        ledger,
-        wish,
+        records,
+        prefer_stem,
         numbered=cropper.everyone,
         digest=lambda row: digest_photo(places[row.place]),
         is_taken=lambda stem: (path := cropper.file(stem)).exists() and not is_ours(path),
@@ -227,7 +227,7 @@ def plan_tasks(
     for source, (row, known) in zip(sources, given, strict=True):
         task = Task(source, row)
         every.append(task)
-        if os.path.realpath(cropper.file(wish(row))) == os.path.realpath(source.path):
+        if os.path.realpath(cropper.file(prefer_stem(row))) == os.path.realpath(source.path):
             raise LatentfillError(f"{source.name} would be replaced by its crop", "Give another OUT.")
         if overwrite or known is None or not _is_done(known, cropper, again=again):
             todo.append(task)
@@ -235,15 +235,15 @@ def plan_tasks(
 
 
 def run_tasks(
-    todo: Iterable[Task], cropper: Cropper, ledger: Records, workers: int, share: Share = run_in_pool
+    todo: Iterable[Task], cropper: Cropper, records: Records, workers: int, share: Share = run_in_pool
 ) -> Iterator[Row]:
-    """Cut the photos, each with a line in the ledger as it is done. `share` is who does it."""
+    """Cut the photos, each with a line in the records as it is done. `share` is who does it."""
     for task, answer in share(cropper, todo, workers, __name__):
         row = replace(task.row, kind=FAILED, reason=answer.reason) if isinstance(answer, KilledTask) else answer
-        before = ledger.rows.get(row.place)
+        before = records.rows.get(row.place)
         for name in set(before.names if before else ()) - set(row.names):  # of a face that is no longer found
             remove(cropper.file(name))
-        ledger.add(row)
+        records.add(row)
         yield row
 
 
@@ -267,11 +267,11 @@ def write_rejected(path: Path, rows: Iterable[Row]) -> None:
         remove(path)
 
 
-def list_crops(ledger: Records, cropper: Cropper) -> dict[Path, str]:
+def list_crops(records: Records, cropper: Cropper) -> dict[Path, str]:
     """Every crop that is there, with its signature if that is known, in the order of their names."""
     return {
         path: signature
-        for row in sorted(ledger.rows.values(), key=lambda row: row.stem)
+        for row in sorted(records.rows.values(), key=lambda row: row.stem)
         for name, signature in zip_longest(row.names, row.signatures, fillvalue="")
         if (path := cropper.file(name)).exists()
     }
@@ -324,13 +324,13 @@ def _is_done(row: Row, cropper: Cropper, *, again: bool) -> bool:
 def _clear(out: Path, suffix: str, sources: Sequence[photos.Source]) -> None:
     """Remove the crops of these photos, which were cut in another way, and what is known of them."""
     path = out / "_run" / "photos.jsonl"
-    ledger = Records(path)
-    ledger.close()
+    records = Records(path)
+    records.close()
     here = {new_row(source).place for source in sources}
-    if others := sum(row.crops for row in ledger.rows.values() if row.place not in here):
+    if others := sum(row.crops for row in records.rows.values() if row.place not in here):
         what = f"{out} holds {others:,} crops of other photos, cut in another way"
         raise LatentfillError(what, "Give another OUT, or all the photos.")
-    for row in ledger.rows.values():
+    for row in records.rows.values():
         for name in row.names:
             remove(out / f"{name}{suffix}")
     path.unlink()

@@ -77,7 +77,7 @@ class Records:
         self._file = path.open("a", encoding="utf-8")
         self._file.write("\n" if path.stat().st_size else "")  # the last line may have been cut short
 
-    def known(self, new: Row, digest: Callable[[Row], str]) -> Row | None:
+    def find(self, new: Row, digest: Callable[[Row], str]) -> Row | None:
         """The row of this photo, also if it has been moved since. None if it is new, or has changed.
 
         Its content is compared by `digest`, unless its file has the stamp that it had.
@@ -117,8 +117,8 @@ class Records:
 
 def assign_stems(
     new: Iterable[Row],
-    ledger: Records,
-    wish: Callable[[Row], str],
+    records: Records,
+    prefer_stem: Callable[[Row], str],
     *,
     numbered: bool,
     digest: Callable[[Row], str] = lambda row: "",
@@ -142,17 +142,17 @@ def assign_stems(
         clash = folded in taken or (numbered and (folded in with_numbers or _numbered(folded) in taken))
         return not clash and not is_taken(stem)
 
-    photos = [(row, ledger.known(row, digest)) for row in new]
-    for row in ledger.rows.values():
+    photos = [(row, records.find(row, digest)) for row in new]
+    for row in records.rows.values():
         take(row.stem)
-    wishes = [shorten(wish(row)) for row, _ in photos]
-    folded = {fold(stem) for stem in wishes}
-    late = [numbered and _numbered(fold(stem)) in folded for stem in wishes]  # a-2.jpg, if there is an a.jpg
+    preferred = [shorten(prefer_stem(row)) for row, _ in photos]
+    folded = {fold(stem) for stem in preferred}
+    late = [numbered and _numbered(fold(stem)) in folded for stem in preferred]  # a-2.jpg, if there is an a.jpg
     given: dict[int, tuple[Row, Row | None]] = {}
     for i in sorted(range(len(photos)), key=late.__getitem__):
         row, known = photos[i]
-        before = known or ledger.rows.get(row.place)
-        stem = before.stem if before else wishes[i]
+        before = known or records.rows.get(row.place)
+        stem = before.stem if before else preferred[i]
         if not before:
             if not is_free(stem):
                 base = shorten(stem + PurePosixPath(row.path).suffix)

@@ -21,7 +21,7 @@ from ..images.pixels import grid, to_pixels
 from ..photo.crop import Cut
 from ..photo.model_sized import blend
 from ..photo.put_back import Filled
-from ..pipeline import Found, Step
+from ..pipeline import SearchResult, Step
 from ..types import Hole, Images, Pixels
 from ..uncertainty.features import Map
 
@@ -37,7 +37,7 @@ class BatchFolder:
     def __init__(self, run: Path, names: Sequence[str], step: Step, *, every: int, blend: str) -> None:
         self.batch, self._names, self._every, self._blend = step.batch, names, every, blend
         self.folder = unused_folder(run / f"{step.keys[0]:06}-{step.keys[-1]:06}")
-        self._found: Found | None = None
+        self._found: SearchResult | None = None
         images = step.incomplete.images
         self._write("before.png", images)
         self._write("masked.png", step.incomplete.shown[0])
@@ -57,7 +57,7 @@ class BatchFolder:
         for row, path in enumerate(self._logs()):
             log_step(path, completion, row)
 
-    def draw_maps(self, found: Found) -> None:
+    def draw_maps(self, found: SearchResult) -> None:
         """Draw how far what was found may be off, once."""
         if found is self._found or found.trust is None:
             return

@@ -96,16 +96,18 @@ def run(options: Options) -> int:
         remove_partial(out)
         layout, choices, anew = _layout(options), _choices(options), options.overwrite
         same = aligning.check_same(out, sources, layout, choices, overwrite=anew)
-        with closing(Records(out / "_run" / "photos.jsonl")) as ledger:
+        with closing(Records(out / "_run" / "photos.jsonl")) as records:
             try:
-                every, todo = aligning.plan_tasks(sources, ledger, cropper, naming.stem, again=not same, overwrite=anew)
-                if stopped := _align_all(options, cropper, ledger, len(every), todo):
+                every, todo = aligning.plan_tasks(
+                    sources, records, cropper, naming.stem, again=not same, overwrite=anew
+                )
+                if stopped := _align_all(options, cropper, records, len(every), todo):
                     return stopped
                 if todo:
-                    _write_overviews(options, cropper, ledger)
-                return _report(options, naming, [ledger.rows[task.row.place] for task in every])
+                    _write_overviews(options, cropper, records)
+                return _report(options, naming, [records.rows[task.row.place] for task in every])
             finally:
-                aligning.write_rejected(out / "rejected.csv", ledger.rows.values())
+                aligning.write_rejected(out / "rejected.csv", records.rows.values())
 
 
 def _check(options: Options) -> Options:
@@ -169,7 +171,7 @@ def _choices(options: Options) -> dict[str, Any]:
     return {"skip_multi": o.skip_multi, "max_shear": o.max_shear, **looking}
 
 
-def _align_all(options: Options, cropper: "Cropper", ledger: "Records", count: int, todo: "list[Task]") -> int:
+def _align_all(options: Options, cropper: "Cropper", records: "Records", count: int, todo: "list[Task]") -> int:
     """Cut what is to be cut. Returns the exit code if it was stopped, else 0."""
     from ..batch.align import run_tasks, write_alignment
     from ..batch.workers import cores, run_in_pool
@@ -188,7 +190,7 @@ def _align_all(options: Options, cropper: "Cropper", ledger: "Records", count: i
     stop = StopSignal()
     try:
         with Bar("align", "photos") as bar:
-            for row in run_tasks(stop.until(todo), cropper, ledger, workers, share):
+            for row in run_tasks(stop.until(todo), cropper, records, workers, share):
                 counts[row.kind] += 1
                 lost = ", ".join(f"{number:,} {kind}" for kind, number in counts.items() if kind != "aligned")
                 bar.update(counts.total(), len(todo), lost)
@@ -208,13 +210,13 @@ def _on_ray(options: Options, count: int) -> "Share":
     return share_on_ray(options.where, options.paths[-1] / "_run" / "tries", most=max(1, count // A_FEW))
 
 
-def _write_overviews(options: Options, cropper: "Cropper", ledger: "Records") -> None:
+def _write_overviews(options: Options, cropper: "Cropper", records: "Records") -> None:
     """The contact sheet, the mean, the near-duplicates."""
     from ..batch.align import draw_overviews, list_crops
     from ..batch.duplicates import write_duplicates
 
     out = options.paths[-1]
-    crops = list_crops(ledger, cropper)
+    crops = list_crops(records, cropper)
     draw_overviews(out / "_run", list(crops), options.size)
     if options.duplicates:
         signed = {path: signature for path, signature in crops.items() if signature}

@@ -125,12 +125,12 @@ def _cache(options: "TrainCommand") -> Path | None:
     return Path(options.record.cache) if options.record.cache else None
 
 
-Wish = Callable[[], bool]
+ShouldStop = Callable[[], bool]
 SIGNS = {"discriminator": "D", "generator": "G", "hole": "hole", "latent": "z"}  # of the losses beside the bar
 
 
-def learn(options: "TrainCommand") -> int:
-    """As one of the processes that torchrun started, or alone."""
+def train_in_process(options: "TrainCommand") -> int:
+    """Train as one of the processes that torchrun started, or alone."""
     from ..runs.distributed import join
     from ..stopping import StopSignal
 
@@ -140,22 +140,22 @@ def learn(options: "TrainCommand") -> int:
         return _dry_run(options, distributed)
     stop: StopSignal | None = None
 
-    def wish() -> bool:
+    def should_stop() -> bool:
         # Whoever started several processes and was killed cannot stop them any more.
         return (stop is not None and stop.came) or (distributed.group.size > 1 and os.getppid() != parent)
 
-    steps = STEPS[options.kind](options, distributed, wish)
+    steps = STEPS[options.kind](options, distributed, should_stop)
     stop = StopSignal("this batch", quiet=not distributed.is_rank_zero)  # from here on there is something to save
     try:
-        show(options, distributed, steps)
+        show_progress(options, distributed, steps)
     finally:
         stop.restore()
     distributed.close()
     return 0
 
 
-def show(options: "TrainCommand", distributed: "DistributedContext", steps: "Iterator[Progress]") -> None:
-    """Train until done, or until a process of the distributed wishes to stop. The leader shows how far it is."""
+def show_progress(options: "TrainCommand", distributed: "DistributedContext", steps: "Iterator[Progress]") -> None:
+    """Train until done, or until a process wants to stop. The leader shows how far it is."""
     from .progress import Bar
 
     title = f"train {options.run.name}"
@@ -210,33 +210,46 @@ def _dry_run(options: "TrainCommand", distributed: "DistributedContext") -> int:
     return 0
 
 
-def _train_gan(options: "TrainCommand", distributed: "DistributedContext", wish: Wish) -> "Iterator[Progress]":
+def _train_gan(
+    options: "TrainCommand", distributed: "DistributedContext", should_stop: ShouldStop
+) -> "Iterator[Progress]":
     from ..training.gan_run import train
 
     begin = load_initial_model(options, distributed)
     data, held_out = open_pictures(options, distributed), options.encoder.held_out if options.record.score_every else 0
-    context = _training_context(data, distributed, wish)
+    context = _training_context(data, distributed, should_stop)
     return train(data, options.run, options.network, options.train, options.record, begin, context, held_out)
 
 
-def _train_vae(options: "TrainCommand", distributed: "DistributedContext", wish: Wish) -> "Iterator[Progress]":
+def _train_vae(
+    options: "TrainCommand", distributed: "DistributedContext", should_stop: ShouldStop
+) -> "Iterator[Progress]":
     from ..training.vae import train_vae
 
     begin, data = load_initial_model(options, distributed), open_pictures(options, distributed)
-    context = _training_context(data, distributed, wish)
+    context = _training_context(data, distributed, should_stop)
     return train_vae(data, options.run, options.network, options.train, options.record, begin, context)
 
 
-def _train_pyramid(options: "TrainCommand", distributed: "DistributedContext", wish: Wish) -> "Iterator[Progress]":
+def _train_pyramid(
+    options: "TrainCommand", distributed: "DistributedContext", should_stop: ShouldStop
+) -> "Iterator[Progress]":
     from ..training.lapgan import train_pyramid
 
     data = open_pictures(options, distributed)
     return train_pyramid(
-        data, options.run, options.network, options.train, options.record, _training_context(data, distributed, wish)
+        data,
+        options.run,
+        options.network,
+        options.train,
+        options.record,
+        _training_context(data, distributed, should_stop),
     )
 
 
-def _train_encoder(options: "TrainCommand", distributed: "DistributedContext", wish: Wish) -> "Iterator[Progress]":
+def _train_encoder(
+    options: "TrainCommand", distributed: "DistributedContext", should_stop: ShouldStop
+) -> "Iterator[Progress]":
     from ..training.encoder import train_encoder
 
     gan = _load_finished(options, options.model)
@@ -248,21 +261,25 @@ def _train_encoder(options: "TrainCommand", distributed: "DistributedContext", w
         options.train,
         options.encoder,
         options.record,
-        _training_context(data, distributed, wish),
+        _training_context(data, distributed, should_stop),
     )
 
 
-def _train_completer(options: "TrainCommand", distributed: "DistributedContext", wish: Wish) -> "Iterator[Progress]":
+def _train_completer(
+    options: "TrainCommand", distributed: "DistributedContext", should_stop: ShouldStop
+) -> "Iterator[Progress]":
     from ..training.completer import train_completer
 
     gan = _load_finished(options, options.begin or "")
     data = open_pictures(replace(options, network=gan.network), distributed)
-    context = _training_context(data, distributed, wish)
+    context = _training_context(data, distributed, should_stop)
     context = replace(context, scorer=context.completer_scorer)
     return train_completer(gan, data, options.run, options.train, options.encoder, options.record, context)
 
 
-def _train_context(options: "TrainCommand", distributed: "DistributedContext", wish: Wish) -> "Iterator[Progress]":
+def _train_context(
+    options: "TrainCommand", distributed: "DistributedContext", should_stop: ShouldStop
+) -> "Iterator[Progress]":
     from ..options.training import ContextOptions
     from ..training.context_encoder import train_context
 
@@ -280,7 +297,7 @@ def _train_context(options: "TrainCommand", distributed: "DistributedContext", w
         options.train,
         options.encoder,
         options.record,
-        _training_context(data, distributed, wish),
+        _training_context(data, distributed, should_stop),
     )
 
 
@@ -307,7 +324,9 @@ def _load_finished(options: "TrainCommand", model: str) -> "Gan":
     return gan
 
 
-def _training_context(data: "Dataset | None", distributed: "DistributedContext", wish: Wish) -> "TrainingContext":
+def _training_context(
+    data: "Dataset | None", distributed: "DistributedContext", should_stop: ShouldStop
+) -> "TrainingContext":
     """The context of a training: the command as it was given, the machine, and how to score a model."""
     from ..evaluation.feature_spaces import find_file
     from ..evaluation.training_scores import CompleterScorer, CompletionScorer
@@ -323,7 +342,7 @@ def _training_context(data: "Dataset | None", distributed: "DistributedContext",
         except LatentfillError:
             pass  # without dlib's file there is no such space
     scorers = CompletionScorer(spaces), CompleterScorer(spaces[-1])
-    return TrainingContext(command.get(), describe_machine(), *scorers, distributed, wish)
+    return TrainingContext(command.get(), describe_machine(), *scorers, distributed, should_stop)
 
 
 def _banner(first: "Progress", distributed: "DistributedContext", batch_size: int) -> str:

@@ -10,7 +10,7 @@ from ..options.commands import TrainCommand as Options
 
 if TYPE_CHECKING:
     from ..runs.distributed import DistributedContext
-    from .run_training import Wish
+    from .run_training import ShouldStop
 
 
 def run(options: Options) -> int:
@@ -31,15 +31,15 @@ def run(options: Options) -> int:
         )
     if not options.record.dry_run and os.environ.get("WORLD_SIZE", "1") == "1":
         check_not_training(options.run)  # before torch is loaded
-    from .run_training import learn
+    from .run_training import train_in_process
 
-    return learn(options)
+    return train_in_process(options)
 
 
-def work(as_given: str, options: Options, distributed: "DistributedContext", wish: "Wish") -> None:
+def work(as_given: str, options: Options, distributed: "DistributedContext", should_stop: "ShouldStop") -> None:
     """Train as one of the workers of a cluster, until done or until one of them wishes to stop."""
     from .option_parsing import command
-    from .run_training import STEPS, show
+    from .run_training import STEPS, show_progress
 
     command.set(as_given)
-    show(options, distributed, STEPS[options.kind](options, distributed, wish))
+    show_progress(options, distributed, STEPS[options.kind](options, distributed, should_stop))

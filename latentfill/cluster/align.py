@@ -1,4 +1,4 @@
-"""`align` on Ray: photos are shared out in blocks, and the ledger stays with the one who called."""
+"""`align` on Ray: photos are shared out in blocks, and the records stays with the one who called."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial

@@ -141,14 +141,14 @@ class TrainOptions:
         return self.learning_rate or LONG_RATE * min(MOST_FASTER, max(1.0, LONG / self.images_seen))
 
     @property
-    def encodes(self) -> bool:
+    def trains_encoder(self) -> bool:
         """Tell whether an encoder learns beside the players."""
         return self.reconstruct > 0
 
     @property
-    def completes(self) -> bool:
+    def trains_completer(self) -> bool:
         """Tell whether a completer learns in the last images, of a finished game."""
-        return self.encodes and self.completer and self.reconstruct_last > 0
+        return self.trains_encoder and self.completer and self.reconstruct_last > 0
 
 
 # A regression, not a game: it bears longer steps and memories, and wants the rate to fall at the end.

@@ -59,7 +59,7 @@ class Cut:
     @property
     def operators(self) -> tuple[Operator, ...]:
         """The measurement operator of each square, if the photo is an observation."""
-        return tuple(crop_operator(self.observed.sight, p) for p in self.placements) if self.observed else ()
+        return tuple(crop_operator(self.observed.operator, p) for p in self.placements) if self.observed else ()
 
 
 def cut(
@@ -122,7 +122,7 @@ def cut(
 def cut_observed(
     original: Original,
     hole: Hole,
-    sight: Operator,
+    operator: Operator,
     gan: Gan,
     options: PhotoOptions,
     landmarks: Sequence[Any] | np.ndarray = (),
@@ -134,7 +134,7 @@ def cut_observed(
 
     What is wanted may have at most `most` pixels. Raises LatentfillError for what the model cannot do.
     """
-    if sight.linear.grey and gan.network.channels == 1:
+    if operator.linear.grey and gan.network.channels == 1:
         raise LatentfillError(
             "the model draws grey pictures, so it knows no colours", "Take a model of colour pictures."
         )
@@ -142,7 +142,7 @@ def cut_observed(
         raise HoleError(f"{name}: only seen so, it has no margins", "Leave --extend or --observe out.")
     hole, options = _grow(hole, options), replace(options, grow=0)
     hidden = hidden_pixels(original, hole) if hole.shape == original.values.shape[:2] else np.zeros_like(hole)
-    observed = read_measurement(fill_hidden(original, hidden), sight, gan.network.size, name, most)
+    observed = read_measurement(fill_hidden(original, hidden), operator, gan.network.size, name, most)
     times = observed.shown.values.shape[0] / original.values.shape[0]
     points = np.asarray(landmarks, float) * times if len(landmarks) else landmarks
     return cut(observed.shown, observed.hole(hole, name), gan, options, points, name, observed=observed)
@@ -218,14 +218,14 @@ def _measurement_notes(
     observed: Measurement, placements: Sequence[Placement], hole: Hole, gan: Gan, name: str
 ) -> tuple[str, ...]:
     """Notes on what the model can do for an observed photo. Raises ImageError if that is nothing."""
-    operators = [crop_operator(observed.sight, placement) for placement in placements]
-    if operators and not hole.any() and all(sight == Operator(LinearOperator()) for sight in operators):
-        side = round(max(p.scale for p in placements) * gan.network.size / observed.sight.linear.factor)
+    operators = [crop_operator(observed.operator, placement) for placement in placements]
+    if operators and not hole.any() and all(one == Operator(LinearOperator()) for one in operators):
+        side = round(max(p.scale for p in placements) * gan.network.size / observed.operator.linear.factor)
         raise ImageError(
             f"{name}: what the model could add is there already, its square being {side} pixels wide",
             f"The model draws {gan.network.size} pixels: give a smaller picture.",
         )
-    if observed.sight.linear.grey:
+    if observed.operator.linear.grey:
         return ("it gets its colours where the model looks and from there; what is far or unlike stays grey",)
     return ("where the model does not look, it is made from its own pixels alone",)
 

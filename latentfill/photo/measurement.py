@@ -29,16 +29,16 @@ Seen = Float[torch.Tensor, "_ _ _ _"]
 TILE, OVERLAP = 512, 128  # pixels of a large photo that are made to agree at a time: 16 filters of them fit the memory
 
 
-def impose(sight: Operator, guess: Images, told: Seen, where: Given) -> Images:
+def impose(operator: Operator, guess: Images, told: Seen, where: Given) -> Images:
     """The images nearest to the guess [n, 3, h, w] that agree with what was told where that counts.
 
     Large ones are made part by part. The parts overlap; since all that agree form a convex set, so do their means.
     """
-    factor, (height, width) = sight.linear.factor, guess.shape[2:]
+    factor, (height, width) = operator.linear.factor, guess.shape[2:]
     if max(height, width) <= TILE:
-        return sight.impose(guess, told, where)
+        return operator.impose(guess, told, where)
     total, weights = torch.zeros_like(guess), guess.new_zeros(height, width)
-    unit = factor * sight.noise.side
+    unit = factor * operator.noise.side
     overlap = -(-OVERLAP // unit) * unit
     step = max(unit, (TILE - overlap) // unit * unit)
     ramp = 1 + torch.arange(step + overlap).minimum(torch.arange(step + overlap).flip(0)).clamp(max=overlap)
@@ -46,7 +46,7 @@ def impose(sight: Operator, guess: Images, told: Seen, where: Given) -> Images:
         for left in range(0, max(1, width - overlap), step):
             part = np.s_[:, :, top : top + step + overlap, left : left + step + overlap]
             small = np.s_[:, :, *(slice(s.start // factor, s.stop // factor) for s in part[2:])]
-            agreeing = sight.impose(guess[part], told[small], where[small])
+            agreeing = operator.impose(guess[part], told[small], where[small])
             h, w = agreeing.shape[2:]
             weight = ramp[:h, None] * ramp[None, :w]
             total[part] += weight * agreeing
@@ -82,9 +82,9 @@ def pad_to_blocks(values: torch.Tensor, side: int) -> torch.Tensor:
     return F.pad(values, (0, -w % side, 0, -h % side), mode="replicate")
 
 
-def enlarge_blocks(where: Given, sight: Operator) -> Given:
+def enlarge_blocks(where: Given, operator: Operator) -> Given:
     """For every pixel whether the block is known that it lies in."""
-    return where.repeat_interleave(sight.linear.factor, 2).repeat_interleave(sight.linear.factor, 3)
+    return where.repeat_interleave(operator.linear.factor, 2).repeat_interleave(operator.linear.factor, 3)
 
 
 MOST_FACTOR = 16  # of what a square may be taken to be smaller: beyond it a face of 64 pixels has 4
@@ -99,7 +99,7 @@ class Measurement:
     `shown` is the same in the size and the colours that are wanted of it, enlarged smoothly: what is looked at.
     """
 
-    sight: Operator
+    operator: Operator
     seen: Images
     shown: Original
 
@@ -121,8 +121,8 @@ class Measurement:
 
     def where(self, hole: Hole) -> Known:
         """1 where a number is known, of a photo with as many more rows and columns as whole blocks need."""
-        side = self.sight.linear.factor * self.sight.noise.side
-        return self.sight.where(pad_to_blocks(to_known(hole), side))
+        side = self.operator.linear.factor * self.operator.noise.side
+        return self.operator.where(pad_to_blocks(to_known(hole), side))
 
 
 def fill_hidden(original: Original, hidden: Hole) -> Original:
@@ -136,16 +136,16 @@ def fill_hidden(original: Original, hidden: Hole) -> Original:
 
 
 def read_measurement(
-    original: Original, sight: Operator, size: int, name: str = "the photo", most: int | None = None
+    original: Original, operator: Operator, size: int, name: str = "the photo", most: int | None = None
 ) -> Measurement:
     """A photo as the observation that it is, by a model of `size` pixels.
 
     A small picture is one of the size wanted, divided by the factor; one of the model's size has its blocks averaged
     already. Raises ImageError for one that would get more than `most` pixels.
     """
-    factor = sight.linear.factor
+    factor = operator.linear.factor
     seen = original_to_image(original)
-    if sight.linear.grey:
+    if operator.linear.grey:
         seen = LinearOperator(grey=True)(seen)
     if factor > 1 and original.values.shape[:2] == (size, size):
         seen = F.avg_pool2d(seen, factor)
@@ -155,7 +155,7 @@ def read_measurement(
         raise ImageError(what, "Give a part of it, or a smaller factor.")
     shown = original
     if factor > 1:
-        decoded = _decode(sight.noise, seen)
+        decoded = _decode(operator.noise, seen)
         flat = decoded.mean((2, 3), keepdim=True).expand(-1, -1, height, width)
         large = impose(Operator(LinearOperator(factor=factor)), flat, decoded, torch.ones_like(decoded[:, :1]))
         alpha = original.alpha
@@ -163,27 +163,27 @@ def read_measurement(
             times = height // alpha.shape[0]
             alpha = alpha.repeat(times, 0).repeat(times, 1)
         shown = replace(original, values=image_to_values(large, original), alpha=alpha)
-    elif sight.linear.grey:
+    elif operator.linear.grey:
         shown = replace(original, values=image_to_values(seen, original))
-    if sight.linear.grey:
+    if operator.linear.grey:
         icc = original.icc if original.icc is None or profile_fits(original.icc, 3) else None
         shown = replace(shown, values=np.repeat(shown.values[..., :1], 3, 2), icc=icc)
-    return Measurement(sight, seen, shown)
+    return Measurement(operator, seen, shown)
 
 
-def degrade(original: Original, sight: Operator, seed: int, name: str = "the photo") -> Original:
+def degrade(original: Original, operator: Operator, seed: int, name: str = "the photo") -> Original:
     """Measure a whole photo, as a photo: to try things out. Its sides are cut to whole blocks.
 
     `seed`, 0 to 2^64 - 1, is that of the noise. Raises ImageError for a photo smaller than a block.
     """
-    factor = sight.linear.factor
+    factor = operator.linear.factor
     height, width = (side // factor for side in original.values.shape[:2])
     if not height or not width:
         raise ImageError(f"{name}: it is too small to be made {factor} times smaller", "Take a larger one.")
     alpha = original.photo().alpha
     clear = original if alpha is None else fill_hidden(original, to_hole(is_transparent(alpha)))
     images = original_to_image(clear)[:, :, : height * factor, : width * factor]
-    seen = _decode(sight.noise, simulate(sight, images, [seed]))
+    seen = _decode(operator.noise, simulate(operator, images, [seed]))
     alpha = None if original.alpha is None else original.alpha[factor // 2 :: factor, factor // 2 :: factor]
     alpha = None if alpha is None else np.ascontiguousarray(alpha[:height, :width])
     values = image_to_values(seen, original)
@@ -191,21 +191,21 @@ def degrade(original: Original, sight: Operator, seed: int, name: str = "the pho
     return replace(original, values=values, alpha=alpha, icc=icc)
 
 
-def crop_operator(sight: Operator, placement: Placement) -> Operator:
+def crop_operator(operator: Operator, placement: Placement) -> Operator:
     """The measurement operator of a square that was cut from the photo.
 
     The same if its pixels are the photo's; else noise becomes less where they are means of several, what is small is
     less so in a larger photo, and what bins hide counts as noise. Factors and noises are rounded, so that squares
     searched together have few.
     """
-    unit, corner = sight.linear.factor * sight.noise.side, placement.to_photo(np.zeros((1, 2)))
+    unit, corner = operator.linear.factor * operator.noise.side, placement.to_photo(np.zeros((1, 2)))
     if placement.exact and not (corner % unit).any():
-        return sight
-    factor, smaller = 1, sight.linear.factor / placement.scale
+        return operator
+    factor, smaller = 1, operator.linear.factor / placement.scale
     while 2 * factor <= min(1.5 * smaller, MOST_FACTOR):
         factor *= 2
-    view = LinearOperator(sight.linear.grey, factor)
-    sigma = _deviation(sight.noise) / max(1.0, factor / smaller)
+    view = LinearOperator(operator.linear.grey, factor)
+    sigma = _deviation(operator.noise) / max(1.0, factor / smaller)
     return Operator(view, GaussianNoise(2 ** (round(2 * log2(max(1.0, sigma))) / 2))) if sigma else Operator(view)
 
 

@@ -45,7 +45,10 @@ def pose(
     if sights:
         rows = [slice(i, i + 1) for i in range(len(images))]
         asked = zip(sights, rows, strict=True)
-        parts = [to_incomplete(sight, sight.linear(images[row]), known[row], images.shape[1]) for sight, row in asked]
+        parts = [
+            to_incomplete(operator, operator.linear(images[row]), known[row], images.shape[1])
+            for operator, row in asked
+        ]
         return concatenate(parts).to(gan.device)
     n, _, h, w = images.shape
     means = torch.ones(n, 1, h // BLOCK, w // BLOCK) if lowres else None

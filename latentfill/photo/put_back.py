@@ -126,7 +126,7 @@ def _tint(question: Cut) -> Tint | None:
     rgb = values if values.shape[2] == 3 else np.repeat(values, 3, 2)
     if observed is None:
         return find_tint(rgb, hidden_pixels(question.original, question.hole) == 0, question.hole > 0)
-    grey = not observed.sight.linear.grey and not np.ptp(rgb, axis=2).any()
+    grey = not observed.operator.linear.grey and not np.ptp(rgb, axis=2).any()
     return GREY if grey else None
 
 

@@ -105,24 +105,26 @@ def restore(observed: Measurement, hole: Hole, pieces: Sequence[Piece]) -> Value
     their colours if it is like them and near. All that agree form a convex set, so where one goes over into the other
     it agrees as well. In the hole it means nothing.
     """
-    sight, shown = observed.sight, observed.shown
+    operator, shown = observed.operator, observed.shown
     height, width = hole.shape
-    factor = sight.linear.factor
-    unit = factor * sight.noise.side
+    factor = operator.linear.factor
+    unit = factor * operator.noise.side
     where = observed.where(hole)
-    seen = pad_to_blocks(observed.seen, sight.noise.side)
-    told = sight.noise.measure(
-        seen if sight.linear.grey else seen.expand(-1, 3, -1, -1)
+    seen = pad_to_blocks(observed.seen, operator.noise.side)
+    told = operator.noise.measure(
+        seen if operator.linear.grey else seen.expand(-1, 3, -1, -1)
     )  # a grey file may show colours
     colours = pad_to_blocks(original_to_image(shown).expand(-1, 3, -1, -1), unit)
-    flat = (colours * enlarge_blocks(where, sight)).sum((2, 3), keepdim=True) / enlarge_blocks(
-        where, sight
+    flat = (colours * enlarge_blocks(where, operator)).sum((2, 3), keepdim=True) / enlarge_blocks(
+        where, operator
     ).sum().clamp_min(1)
     whole = (
-        len(pieces) == 1 and crop_operator(sight, pieces[0].placement) is sight and pieces[0].placement.size == height
+        len(pieces) == 1
+        and crop_operator(operator, pieces[0].placement) is operator
+        and pieces[0].placement.size == height
     )
-    made = colours if whole and height == width else impose(sight, flat.expand_as(colours), told, where)
-    made = torch.where(enlarge_blocks(where, sight) == 1, made, colours)
+    made = colours if whole and height == width else impose(operator, flat.expand_as(colours), told, where)
+    made = torch.where(enlarge_blocks(where, operator) == 1, made, colours)
     sure = torch.zeros(made.shape[2:])
     for piece in pieces:
         box = _align_to_blocks(piece.placement.box(height, width), unit)
@@ -135,10 +137,10 @@ def restore(observed: Measurement, hole: Hole, pieces: Sequence[Piece]) -> Value
         down, across = (slice(s.start // factor, s.stop // factor) for s in box.slices)
         small = np.s_[..., down, across]
         guess = torch.where(depth >= 0, drawn, made[part])
-        agreeing = impose(sight, guess, told[small], where[small])
+        agreeing = impose(operator, guess, told[small], where[small])
         made[part] = torch.lerp(made[part], agreeing, share)
         sure[part] += share * (1 - sure[part])
-    if sight.linear.grey and not whole:
+    if operator.linear.grey and not whole:
         squares = [piece.placement for piece in pieces]
         boxes, sides = [at.box(height, width) for at in squares], [at.scale * at.size for at in squares]
         made = levels_to_image(propagate_colour(image_to_levels(made), sure.numpy(), boxes, sides))

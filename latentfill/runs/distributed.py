@@ -127,24 +127,24 @@ class DistributedContext:
             raise errors[0]
         return found[0] if found else act()
 
-    def gather_metrics(self, values: Mapping[str, Tensor], wish: bool) -> tuple[dict[str, Tensor], bool]:
-        """Join all processes' measurements of a step, and tell whether anybody wishes to stop.
+    def gather_metrics(self, values: Mapping[str, Tensor], stop: bool) -> tuple[dict[str, Tensor], bool]:
+        """Join all processes' measurements of a step, and tell whether anybody wants to stop.
 
         Numbers are means, vectors have one value for each image in the order of the images.
         """
         if self.group.size == 1:
-            return dict(values), wish
-        wishes = torch.tensor([int(wish)])
-        dist.all_reduce(wishes, dist.ReduceOp.MAX, group=self.gloo)
+            return dict(values), stop
+        stops = torch.tensor([int(stop)])
+        dist.all_reduce(stops, dist.ReduceOp.MAX, group=self.gloo)
         if not values:
-            return {}, bool(wishes)
+            return {}, bool(stops)
         flat = torch.cat([value.detach().float().flatten() for value in values.values()])
         rows = [torch.empty_like(flat) for _ in range(self.group.size)]
         dist.all_gather(rows, flat, group=self.group.group)
         sizes = [value.numel() for value in values.values()]
         parts = torch.split(torch.stack(rows), sizes, 1)
         pairs = zip(values.items(), parts, strict=True)
-        return {name: part.T.flatten() if value.dim() else part.mean() for (name, value), part in pairs}, bool(wishes)
+        return {name: part.T.flatten() if value.dim() else part.mean() for (name, value), part in pairs}, bool(stops)
 
     def check_same(self, what: str, *things: object) -> None:
         """Raise RunError unless all processes say the same."""

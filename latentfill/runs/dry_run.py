@@ -35,7 +35,7 @@ def dry_run(
 ) -> Progress:
     """Estimate what a training would take. The bytes of gradients and activations are what steps added."""
     before = _peak(device)
-    last = options.reconstruct_last if options.completes else 0
+    last = options.reconstruct_last if options.trains_completer else 0
     trainer = make(device, replace(options, redraw_first=0, reconstruct_last=last))  # of the slowest part: all play
     images = _real(trainer, data, options, distributed.rows).to(device)
     with use_process_group(distributed.group):
@@ -59,7 +59,9 @@ def dry_run(
     disk = kept * (run.keep_checkpoints + 1) + weights * (models + 1 + snapshots * models) + sheets
     dtype = str(trainer.precision).removeprefix("torch.")
     alone = (
-        ", as parts of it are quicker" if options.encodes and (options.redraw_first or options.reconstruct_last) else ""
+        ", as parts of it are quicker"
+        if options.trains_encoder and (options.redraw_first or options.reconstruct_last)
+        else ""
     )
     shared = f", shared by {distributed.group.size} processes" if distributed.group.size > 1 else ""
     lines = [

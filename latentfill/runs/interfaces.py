@@ -97,7 +97,7 @@ class TrainingContext:
     distributed: DistributedContext = SINGLE_PROCESS
     """the processes that this one trains with"""
     stop: Callable[[], bool] = field(default=lambda: False, compare=False)
-    """whether somebody wishes the training to be saved and left"""
+    """whether somebody wants the training to be saved and left"""
 
     def facts(self) -> dict[str, Any]:
         """The facts that a run notes."""

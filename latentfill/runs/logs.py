@@ -63,7 +63,7 @@ class Progress:
     messages: tuple[str, ...] = ()
     """what the watchdog says since the last"""
     stopped: bool = False
-    """whether a process of the training wishes to leave: all do, after the same batch"""
+    """whether a process of the training wants to stop: all do, after the same batch"""
 
 
 @final

@@ -40,7 +40,7 @@ KEPT = ("model.safetensors", "best.safetensors")  # what the folder of the run h
 def split_options(options: TrainOptions, network: NetworkOptions) -> tuple[TrainOptions, int]:
     """The options of the game, and how many images are left for a completer: none where none can be made."""
     images = min(options.reconstruct_last, options.images_seen // 4)
-    if not options.completes or not images or network.networks != "residual" or network.classes:
+    if not options.trains_completer or not images or network.networks != "residual" or network.classes:
         return replace(options, completer=False), 0
     return replace(options, images_seen=options.images_seen - images), images
 
@@ -124,7 +124,7 @@ def train(
     context: TrainingContext = DEFAULT_CONTEXT,
     held_out: int = 0,
 ) -> Iterator[Progress]:
-    """Train a GAN until `options.images_seen`, as `follow` does; with `options.completes` the last are a completer's.
+    """Train a GAN until `options.images_seen`, as `follow` does; where it trains a completer, the last are its own.
 
     Raises ValueError for pictures of another size too.
 
@@ -133,7 +133,7 @@ def train(
     """
     check_options(network, options, run)
     check_regularisers(options, network)
-    if options.encodes:
+    if options.trains_encoder:
         check_prior(network)
     if network.classes and options.labels != "folders":
         raise LatentfillError(
@@ -151,7 +151,7 @@ def train(
 
     def trainer(device: torch.device, options: TrainOptions) -> GanTrainer:
         generator, discriminator = building.build_networks(network, options.seed)
-        encoder = building.build_residual_encoder(network, seed=options.seed) if options.encodes else None
+        encoder = building.build_residual_encoder(network, seed=options.seed) if options.trains_encoder else None
         for part in (generator, discriminator, *((encoder,) if encoder else ())):
             part.precision = choose_precision(options.precision, device)
             part.to(device)

@@ -37,10 +37,10 @@ def schedule(options: TrainOptions, seen: int) -> Schedule:
     """The settings in force after `seen` images."""
     o = options
     quarter = o.images_seen // 4
-    first = min(o.redraw_first, quarter) if o.encodes else 0
+    first = min(o.redraw_first, quarter) if o.trains_encoder else 0
     last = o.images_seen - min(o.reconstruct_last, quarter) if o.reconstruct_last else first  # so far D sees samples
     share = min(1.0, max(0, seen - first) / (o.images_seen - first))  # of the game
-    redraws = o.encodes and not o.completes and seen >= last
+    redraws = o.trains_encoder and not o.trains_completer and seen >= last
     phase: Phase = "redraw" if seen < first else "both" if redraws else "game"
     rate, beta2, penalty, half_life = o.rate, o.beta2, 1.0, float(o.average_half_life)
     if o.decay:

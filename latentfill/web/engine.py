@@ -21,11 +21,11 @@ from ..gan.fused import fuse
 from ..gan.gan import Gan
 from ..images.incomplete import Incomplete
 from ..options import COMPLETE_PRESETS, ServeOptions
-from ..pipeline import Found
+from ..pipeline import SearchResult
 from .errors import RequestError, out_of_memory
 from .metrics import Metrics
-from .scheduler import QueueSlot, RequestQueue, Running, Scheduler
-from .tasks import CompletionRequest, Job, SearchTask, search, settle
+from .scheduler import QueueSlot, RequestQueue, ScheduledWork, Scheduler
+from .tasks import CompletionRequest, Job, SearchTask, resolve, search
 
 log = logging.getLogger("latentfill.web")
 WARM_UP = replace(COMPLETE_PRESETS["best"], cold_steps=1, tune_steps=1)
@@ -69,7 +69,7 @@ class Engine:
         """Let a request wait for its search; the task has its frames, if they are `watched`, and its result."""
         task = SearchTask(request, watched=watched)
         if request.placed.incomplete is None:
-            settle(task.future, Found((request.placed,)))
+            resolve(task.future, SearchResult((request.placed,)))
         else:
             task.ahead = self._queue.join(task, slot)
         return task
@@ -103,7 +103,7 @@ class Engine:
         """The same for what is only to be looked at, and may come late."""
         return await asyncio.get_running_loop().run_in_executor(self._drawers, work)
 
-    def prepared(self, name: str, precision: str = "fp32") -> Gan:
+    def prepare_model(self, name: str, precision: str = "fp32") -> Gan:
         """A model made ready for searches, once. For the device's thread."""
         gan = self._gans[name]
         key = name, choose_precision(precision, gan.device)
@@ -134,7 +134,7 @@ class Engine:
         known[..., side // 4 : -side // 4, side // 4 : -side // 4] = 0
         blank = Incomplete(torch.zeros(1, channels, side, side), known).to(gan.device)
         try:
-            for _ in watch(self.prepared(name, WARM_UP.precision), blank, WARM_UP):
+            for _ in watch(self.prepare_model(name, WARM_UP.precision), blank, WARM_UP):
                 pass
         except Exception:  # whoever sends a request will be told
             log.exception("the first search failed")
@@ -144,14 +144,14 @@ class Engine:
         tasks = [one for one in taken if isinstance(one, SearchTask)]
         for one in taken:
             if isinstance(one, Job):
-                self._scheduler.add(Running(one.run(), partial(settle, one.future)))
+                self._scheduler.add(ScheduledWork(one.run(), partial(resolve, one.future)))
         if not tasks:
             return
         request, count = tasks[0].request, len(tasks)
-        prepare = partial(self.prepared, request.model, request.options.precision)
+        prepare = partial(self.prepare_model, request.model, request.options.precision)
         steps = search(tasks, prepare, self._options.max_seconds, self._metrics)
         self._scheduler.add(
-            Running(steps, partial(self._fail, tasks), partial(self._queue.learn, count), tasks[0].kind)
+            ScheduledWork(steps, partial(self._fail, tasks), partial(self._queue.record_duration, count), tasks[0].kind)
         )
 
     def _fail(self, tasks: list[SearchTask], error: Exception) -> None:
@@ -166,7 +166,7 @@ class Engine:
             unknown = RequestError(500, "the search failed", "The server's log says more; please report it.", "failed")
             error = out_of_memory() if is_out_of_memory(error) else unknown
         for task in tasks:
-            settle(task.future, error)
+            resolve(task.future, error)
 
 
 @final

@@ -19,7 +19,7 @@ from ..images.pixels import to_pixels
 from ..photo.crop import NO_ESTIMATE
 from ..photo.model_sized import blend
 from ..photo.put_back import Filled, put_back
-from ..pipeline import Found
+from ..pipeline import SearchResult
 from ..uncertainty.predict import Uncertainty
 from .errors import RequestError
 from .forms import TEXT_BYTES
@@ -62,13 +62,13 @@ def describe_step(request: CompletionRequest, frame: Frame) -> dict[str, Any]:
     }
 
 
-def fill(request: CompletionRequest, found: Found) -> Filled:
+def fill(request: CompletionRequest, found: SearchResult) -> Filled:
     """The photo with each candidate in its hole."""
     candidates = found.completion.candidates if found.completion is not None else ()
     return put_back(request.placed.cut, candidates, request.options, request.photo_options, found.trust)
 
 
-def describe_found(request: CompletionRequest, found: Found) -> dict[str, Any]:
+def describe_found(request: CompletionRequest, found: SearchResult) -> dict[str, Any]:
     """The end: every candidate at the photo's own resolution, and how far it may be trusted."""
     filled, best, trust = fill(request, found), found.completion, found.trust
     losses = [candidate.loss.mean().item() for candidate in best.candidates] if best is not None else [0.0]
@@ -175,7 +175,7 @@ def _draw_deviation(request: CompletionRequest, deviation: torch.Tensor) -> np.n
     return np.where(hole > 0, np.clip(BRIGHTER * drawn, 0, 255), 0).astype(np.uint8)[..., None]
 
 
-def _note_stop(found: Found) -> tuple[str, ...]:
+def _note_stop(found: SearchResult) -> tuple[str, ...]:
     best = found.completion
     if best is None or best.number == best.total:
         return ()

@@ -33,7 +33,7 @@ class Waiting(Protocol):
         """How many latents are searched for it."""
 
     @property
-    def left(self) -> bool:
+    def cancelled(self) -> bool:
         """Whether nobody waits for its result any more."""
 
 
@@ -130,7 +130,7 @@ class RequestQueue:
             for one, _ in self._waiting:
                 gathered[one.kind] += one.rows
             for one, slot in self._waiting:
-                if one.left:
+                if one.cancelled:
                     slot.start()
                     self._metrics.cancelled.inc()
                     continue
@@ -147,7 +147,7 @@ class RequestQueue:
             self._waiting = staying
             return taken
 
-    def learn(self, count: int, seconds: float) -> None:
+    def record_duration(self, count: int, seconds: float) -> None:
         """Note for how long the device was busy with the last so many."""
         with self.changed:
             self._seconds_each += LEARNING_RATE * (seconds / count - self._seconds_each)
@@ -169,7 +169,7 @@ class RequestQueue:
 
 
 @final
-class Running:
+class ScheduledWork:
     """Work that has begun. `fail` is told its error, `done` how many seconds of the device it took.
 
     Works of one `kind`, if it is not None, could have been done together.
@@ -207,7 +207,7 @@ class Scheduler:
 
     def __init__(self) -> None:
         self._number = 0
-        self._running: list[Running] = []
+        self._running: list[ScheduledWork] = []
 
     def __len__(self) -> int:
         return len(self._running)
@@ -222,7 +222,7 @@ class Scheduler:
         """The kinds of the young: more of such had better wait, and go together."""
         return {one.kind for one in self._young} - {None}
 
-    def add(self, one: Running) -> None:
+    def add(self, one: ScheduledWork) -> None:
         """Begin with it."""
         one.last = self._number
         self._running.append(one)
@@ -239,5 +239,5 @@ class Scheduler:
             self._running.remove(chosen)
 
     @property
-    def _young(self) -> list[Running]:
+    def _young(self) -> list[ScheduledWork]:
         return [one for one in self._running if one.seconds < YOUNG_SECONDS]

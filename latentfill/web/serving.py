@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 
-class Loaded(NamedTuple):
+class ServedModels(NamedTuple):
     """Models and their cards, by name; the first is used where none is named."""
 
     gans: Mapping[str, Gan]
     cards: Mapping[str, str]
 
 
-def load(options: ServeOptions) -> Loaded:
+def load(options: ServeOptions) -> ServedModels:
     """Read every model that the options name. Raises ModelError for one that cannot be read, or two of one name."""
     gans: dict[str, Gan] = {}
     cards: dict[str, str] = {}
@@ -51,7 +51,7 @@ def load(options: ServeOptions) -> Loaded:
             raise ModelError(f"two models are called {name!r}", "Rename the file of one.")
         gans[name] = models.load(model, options.device)
         cards[name] = _card(path, name)
-    return Loaded(gans, cards)
+    return ServedModels(gans, cards)
 
 
 def shipped() -> list[str]:

@@ -17,7 +17,7 @@ from ..completion.restarts import uses_encoder
 from ..errors import LatentfillError
 from ..gan.gan import Gan
 from ..options import CompleteOptions, PhotoOptions
-from ..pipeline import Found, Placed, rows_of
+from ..pipeline import Placed, SearchResult, rows_of
 from .metrics import Metrics
 
 T = TypeVar("T")
@@ -105,7 +105,7 @@ class SearchTask:
     def __init__(self, request: CompletionRequest, *, watched: bool = False) -> None:
         self.request, self.watched = request, watched
         self.ahead, self.alone = 0, False
-        self.future: Future[Found] = Future()
+        self.future: Future[SearchResult] = Future()
         self._newest: Frame | None = None
         self._loop = asyncio.get_running_loop()
         self._news, self._ended = asyncio.Event(), asyncio.Event()
@@ -122,17 +122,17 @@ class SearchTask:
         return None if self.alone else self.request.kind
 
     @property
-    def left(self) -> bool:
+    def cancelled(self) -> bool:
         """Whether nobody waits for it any more."""
         return self.future.cancelled()
 
-    def leave(self) -> None:
+    def cancel(self) -> None:
         """Give up: its search stops at the next step, unless others share it."""
         self.future.cancel()
 
-    def show(self, frame: Frame) -> None:
+    def publish(self, frame: Frame) -> None:
         """Take a newer frame. Called by the device's thread."""
-        if self.watched and not self.left:
+        if self.watched and not self.cancelled:
             self._newest = frame
             self._notify(self._news)
 
@@ -153,7 +153,7 @@ class SearchTask:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), max(1 / per_second - took, took))
 
-    async def result(self) -> Found:
+    async def result(self) -> SearchResult:
         """What was found; who stops waiting for it leaves. Raises the LatentfillError of a search that failed."""
         return await asyncio.wrap_future(self.future)
 
@@ -163,7 +163,7 @@ class SearchTask:
                 self._loop.call_soon_threadsafe(event.set)
 
 
-def settle(future: Future[T], outcome: T | Exception) -> None:
+def resolve(future: Future[T], outcome: T | Exception) -> None:
     """Give the result, or the error, to whoever still waits for it."""
     if future.done() or not future.set_running_or_notify_cancel():
         return
@@ -174,9 +174,9 @@ def settle(future: Future[T], outcome: T | Exception) -> None:
 
 
 def search(tasks: list[SearchTask], prepare: Callable[[], Gan], max_seconds: float, metrics: Metrics) -> Iterator[None]:
-    """Search for several requests of one kind side by side, and settle them; each sees its own rows of the search.
+    """Search for several requests of one kind side by side, and resolve them; each sees its own rows of the search.
 
-    Tasks that are left are taken from the list. Whoever runs it settles those that remain after an error.
+    Tasks that are left are taken from the list. Whoever runs it resolves those that remain after an error.
     """
     if not _drop_left(tasks, metrics):
         return
@@ -189,12 +189,12 @@ def search(tasks: list[SearchTask], prepare: Callable[[], Gan], max_seconds: flo
         try:
             completion = next(steps).completion
         except StopIteration as end:
-            found: Found = end.value
+            found: SearchResult = end.value
             break
         now = time.monotonic()
         first = now if first is None else first
         for task in tasks:
-            task.show(Frame(completion, rows[task], now - first))
+            task.publish(Frame(completion, rows[task], now - first))
         yield
         if not _drop_left(tasks, metrics):
             return
@@ -203,7 +203,7 @@ def search(tasks: list[SearchTask], prepare: Callable[[], Gan], max_seconds: flo
         raise RuntimeError("a search has found nothing")
     for task in tasks:
         own, trust = found.completion.select(rows[task]), found.trust.select(rows[task])
-        settle(task.future, Found((task.request.placed,), own, trust, found.seconds))
+        resolve(task.future, SearchResult((task.request.placed,), own, trust, found.seconds))
 
 
 @final
@@ -218,7 +218,7 @@ class Job(Generic[T]):
         self._make = make
 
     @property
-    def left(self) -> bool:
+    def cancelled(self) -> bool:
         """Whether nobody waits for it any more."""
         return self.future.cancelled()
 
@@ -228,14 +228,14 @@ class Job(Generic[T]):
         for part in self._make():
             parts.append(part)
             yield
-            if self.left:
+            if self.cancelled:
                 return
-        settle(self.future, parts)
+        resolve(self.future, parts)
 
 
 def _drop_left(tasks: list[SearchTask], metrics: Metrics) -> bool:
     """Take those from the list that nobody waits for. Returns whether any remain."""
-    staying = [task for task in tasks if not task.left]
+    staying = [task for task in tasks if not task.cancelled]
     metrics.cancelled.inc(len(tasks) - len(staying))
     tasks[:] = staying
     return bool(tasks)

@@ -42,7 +42,7 @@ CASES = {
 
 
 def trainer(network: NetworkOptions, options: TrainOptions) -> GanTrainer:
-    encoder = build_residual_encoder(network, seed=3) if options.encodes else None
+    encoder = build_residual_encoder(network, seed=3) if options.trains_encoder else None
     return GanTrainer(*build_networks(network, 3), options, network, encoder)
 
 

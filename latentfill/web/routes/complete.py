@@ -16,8 +16,8 @@ from ...images.holes import ALIASES
 from ...images.photos import Original, encode
 from ...options import COMPLETE_PRESETS, PhotoOptions, ReadLimits, ServeOptions, refuse_removed
 from ...photo.locate import draw_hole
-from ...pipeline import Found, place
 from ...pipeline import Request as PhotoRequest
+from ...pipeline import SearchResult, place
 from ..disconnects import JsonLines, json_line, run_while_connected
 from ..engine import ServerState, State
 from ..errors import RequestError, out_of_memory, to_json
@@ -68,7 +68,7 @@ async def stream(
         raise
 
     def close() -> None:
-        task.leave()
+        task.cancel()
         slot.close()
 
     return JsonLines(_events(state, task, form.frames), close)
@@ -115,7 +115,9 @@ def _draw_hole(form: CompleteForm, original: Original, seed: int, options: Serve
     return draw_hole(words, original, seed)
 
 
-async def _complete(state: State, form: CompleteForm, write: Callable[[CompletionRequest, Found], bytes]) -> bytes:
+async def _complete(
+    state: State, form: CompleteForm, write: Callable[[CompletionRequest, SearchResult], bytes]
+) -> bytes:
     engine = state.engine
     with engine.open_slot() as slot:
         request = await engine.read(partial(read_request, state, form, slot))
@@ -147,9 +149,9 @@ async def _events(state: State, task: SearchTask, frames: float) -> AsyncIterato
         yield json_line("error", **to_json(out_of_memory()))
 
 
-def _write_png(request: CompletionRequest, found: Found) -> bytes:
+def _write_png(request: CompletionRequest, found: SearchResult) -> bytes:
     return encode(fill(request, found).candidates[0])
 
 
-def _write_json(request: CompletionRequest, found: Found) -> bytes:
+def _write_json(request: CompletionRequest, found: SearchResult) -> bytes:
     return json_line("done", **describe_found(request, found))

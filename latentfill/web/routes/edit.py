@@ -82,7 +82,7 @@ async def _edit(state: State, form: EditsForm) -> bytes:
         completion = decode_state(request, form.state)
         if form.pick is None:
             _check_size(request.placed.cut, form.count * form.frames, form.side)
-        gan = partial(engine.prepared, request.model)
+        gan = partial(engine.prepare_model, request.model)
         steps = form.frames // 2
         parts = await engine.run_all(lambda: _images(gan(), request, completion, form.count, steps), slot)
         made = [_frames(completion, row, images) for row, edits in enumerate(parts) for images in edits]

@@ -1,7 +1,7 @@
 import pytest
 
 from latentfill.web import scheduler as scheduling
-from latentfill.web.scheduler import MOST, MOST_YOUNG, Running, Scheduler
+from latentfill.web.scheduler import MOST, MOST_YOUNG, ScheduledWork, Scheduler
 
 
 class Clock:
@@ -33,7 +33,7 @@ def clock(monkeypatch):
 
 
 def add(scheduler, work, fail=lambda error: None, done=lambda seconds: None):
-    scheduler.add(Running(work.run(), fail, done))
+    scheduler.add(ScheduledWork(work.run(), fail, done))
     return work
 
 

@@ -18,38 +18,38 @@ def digest(row):
     raise AssertionError(row)
 
 
-def wish(row):
+def prefer_stem(row):
     return row.path.rsplit(".", 1)[0]
 
 
-def stems(paths, ledger, numbered=True):
-    return [row.stem for row, _ in assign_stems([row(path) for path in paths], ledger, wish, numbered=numbered)]
+def stems(paths, records, numbered=True):
+    return [row.stem for row, _ in assign_stems([row(path) for path in paths], records, prefer_stem, numbered=numbered)]
 
 
 @pytest.fixture
-def ledger(tmp_path):
+def records(tmp_path):
     found = Records(tmp_path / "photos.jsonl")
     yield found
     found.close()
 
 
-def test_names_that_would_collide_are_told_apart(ledger):
-    assert stems(["a.jpg", "a.png", "A.jpg", "b/a.jpg"], ledger) == ["a", "a.png", "A.jpg", "b/a"]
-    assert stems(["c.jpg", "c-2.jpg", "d-3.jpg", "d.jpg"], ledger) == ["c", "c-2.jpg", "d-3.jpg", "d"]
-    assert stems(["c.jpg", "c-2.jpg"], ledger, numbered=False) == ["c", "c-2"]
-    assert stems(["e.jpg", "e.jpg.x", "e.png", "e.jpg.jpg"], ledger)[1:] == ["e.jpg", "e.png", "e.jpg.jpg"]
+def test_names_that_would_collide_are_told_apart(records):
+    assert stems(["a.jpg", "a.png", "A.jpg", "b/a.jpg"], records) == ["a", "a.png", "A.jpg", "b/a"]
+    assert stems(["c.jpg", "c-2.jpg", "d-3.jpg", "d.jpg"], records) == ["c", "c-2.jpg", "d-3.jpg", "d"]
+    assert stems(["c.jpg", "c-2.jpg"], records, numbered=False) == ["c", "c-2"]
+    assert stems(["e.jpg", "e.jpg.x", "e.png", "e.jpg.jpg"], records)[1:] == ["e.jpg", "e.png", "e.jpg.jpg"]
 
 
 @given(st.lists(st.from_regex(r"([ab]/)?[aA](-2|-2-2|--a|\.jpg)?(~2)?\.(jpg|png)", fullmatch=True), unique=True))
 def test_no_two_crops_ever_have_one_name(tmp_path_factory, paths):
-    ledger = Records(tmp_path_factory.mktemp("names") / "photos.jsonl")
-    crops = [name.casefold() for stem in stems(paths, ledger) for name in crop_names(stem, 4)]
-    ledger.close()
+    records = Records(tmp_path_factory.mktemp("names") / "photos.jsonl")
+    crops = [name.casefold() for stem in stems(paths, records) for name in crop_names(stem, 4)]
+    records.close()
     assert len(set(crops)) == len(crops) == 4 * len(paths)
 
 
-def test_a_name_longer_than_file_systems_take_is_cut_and_stays_its_own(ledger):
-    one, other = stems([f"f/{'é' * 150}{i}.jpg" for i in (1, 2)], ledger)
+def test_a_name_longer_than_file_systems_take_is_cut_and_stays_its_own(records):
+    one, other = stems([f"f/{'é' * 150}{i}.jpg" for i in (1, 2)], records)
     assert one != other and all(len(stem.removeprefix("f/").encode()) <= LONGEST for stem in (one, other))
 
 
@@ -67,14 +67,12 @@ def test_what_was_written_is_known_again(tmp_path):
     third = Records(tmp_path / "photos.jsonl")
     third.close()
     assert [found.path for found in third.rows.values()] == ["a.jpg", "b.jpg", "d.jpg"]
-    assert (
-        third.known(row("a.jpg"), digest).names == ["a", "a-2"] and third.known(row("b.jpg"), digest).kind == "aligned"
-    )
+    assert third.find(row("a.jpg"), digest).names == ["a", "a-2"] and third.find(row("b.jpg"), digest).kind == "aligned"
 
 
-def test_a_changed_photo_keeps_its_stem_and_is_new(ledger):
-    ledger.add(row("a.jpg", stem="odd name"))
-    ((found, known),) = assign_stems([row("a.jpg", bytes=6)], ledger, wish, numbered=True)
+def test_a_changed_photo_keeps_its_stem_and_is_new(records):
+    records.add(row("a.jpg", stem="odd name"))
+    ((found, known),) = assign_stems([row("a.jpg", bytes=6)], records, prefer_stem, numbered=True)
     assert known is None and found.stem == "odd name"
 
 
@@ -85,10 +83,10 @@ def test_a_moved_photo_is_known_and_one_of_the_same_name_and_size_is_not(tmp_pat
     old.add(row("a.bmp", folder=str(tmp_path / "here"), stem="a"))
     old.add(row("b.bmp", folder=str(tmp_path / "gone"), stem="b"))
     old.close()
-    ledger = Records(tmp_path / "photos.jsonl")
+    records = Records(tmp_path / "photos.jsonl")
     new = [row(name, folder=str(tmp_path / "there")) for name in ("a.bmp", "b.bmp")]
-    (a, a_known), (b, b_known) = assign_stems(new, ledger, wish, numbered=True)
-    ledger.close()
+    (a, a_known), (b, b_known) = assign_stems(new, records, prefer_stem, numbered=True)
+    records.close()
     assert a_known is None and a.stem == "a.bmp"
     assert b_known and b.stem == "b"
     again = Records(tmp_path / "photos.jsonl")
