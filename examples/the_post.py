@@ -3,7 +3,7 @@
     python examples/the_post.py FOLDER
 
 It draws pictures of faces, learns what they look like, and completes faces that it has never seen. On one processor
-core that takes about four minutes. FOLDER/samples.png shows what was learnt, FOLDER/completed.png the completions:
+core that takes a few minutes. FOLDER/samples.png shows what was learnt, FOLDER/completed.png the completions:
 original, hole, completion. The headings below are the post's. http://bamos.github.io/2016/08/09/deep-completion/
 """
 
@@ -52,18 +52,18 @@ def draw_faces(count: int, seed: int) -> Tensor:
 
 def make_generator() -> nn.Module:
     """[n, LATENT, 1, 1] -> [n, 3, SIZE, SIZE] in [-1, 1]: every transposed convolution doubles the size."""
-    layers: list[nn.Module] = [nn.ConvTranspose2d(LATENT, 256, 4), nn.BatchNorm2d(256), nn.ReLU()]
-    for before, after in ((256, 128), (128, 64)):
+    layers: list[nn.Module] = [nn.ConvTranspose2d(LATENT, 128, 4), nn.BatchNorm2d(128), nn.ReLU()]
+    for before, after in ((128, 64), (64, 32)):
         layers += [nn.ConvTranspose2d(before, after, 4, 2, 1), nn.BatchNorm2d(after), nn.ReLU()]
-    return nn.Sequential(*layers, nn.ConvTranspose2d(64, 3, 4, 2, 1), nn.Tanh())
+    return nn.Sequential(*layers, nn.ConvTranspose2d(32, 3, 4, 2, 1), nn.Tanh())
 
 
 def make_discriminator() -> nn.Module:
     """[n, 3, SIZE, SIZE] -> [n, 1, 1, 1] logits: every convolution halves the size."""
-    layers: list[nn.Module] = [nn.Conv2d(3, 64, 4, 2, 1), nn.LeakyReLU(0.2)]
-    for before, after in ((64, 128), (128, 256)):
+    layers: list[nn.Module] = [nn.Conv2d(3, 32, 4, 2, 1), nn.LeakyReLU(0.2)]
+    for before, after in ((32, 64), (64, 128)):
         layers += [nn.Conv2d(before, after, 4, 2, 1), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
-    return nn.Sequential(*layers, nn.Conv2d(256, 1, 4))
+    return nn.Sequential(*layers, nn.Conv2d(128, 1, 4))
 
 
 def sample_latents(count: int) -> Tensor:
@@ -136,7 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pictures", type=int, default=4096)
-    parser.add_argument("--steps", type=int, default=1500, help="of the training")
+    parser.add_argument("--steps", type=int, default=800, help="of the training")
     parser.add_argument("--search-steps", type=int, default=600, help="of each completion")
     words = parser.parse_args()
     words.folder.mkdir(parents=True, exist_ok=True)

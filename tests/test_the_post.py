@@ -1,6 +1,7 @@
 """The post in one file: it runs, keeps what is known, and its search comes nearer to it."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-FILE = Path(__file__).parents[1] / "examples" / "the_post.py"
+PROJECT = Path(__file__).parents[1]
+FILE = PROJECT / "examples" / "the_post.py"
+sys.path.append(str(PROJECT / "benchmarks"))
+import post_page  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +51,18 @@ def test_the_search_comes_nearer_to_what_is_known_and_stays_in_the_cube(the_post
     errors = [float((mask * (images - y)).abs().sum()) for _, images in drawn]
     assert errors[-1] < errors[0]
     assert all(z.abs().max() <= 1 for z, _ in drawn)
+
+
+def test_the_page_shows_the_code_of_the_file() -> None:
+    page = post_page.PAGE.read_text()
+    assert post_page.write_code(page) == page, "run python benchmarks/post_page.py"
+    assert {name for _, name, _ in post_page.CODE.findall(page)} >= {"train", "complete"}
+
+
+def test_the_pictures_and_numbers_of_the_page_are_made_by_running_it(tmp_path: Path) -> None:
+    told = post_page.draw(tmp_path, 64, 1, (0, 3))
+    rows = re.findall(r"^\| (.+?) \| (\d+) \| (\d+) \|$", told, re.M)
+    assert [row[0] for row in rows] == ["0 steps", "3 steps", "the mean of all faces"]
+    for path, across, down in (("faces", 8, 1), ("samples", 8, 2), ("completed", 8, 4)):
+        assert Image.open(tmp_path / f"post-{path}.png").size == (across * 64, down * 64)
+        assert (post_page.PROJECT / "docs" / "pictures" / f"post-{path}.png").stat().st_size < 100_000
