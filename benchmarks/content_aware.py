@@ -1,10 +1,12 @@
 """Holes of photos filled from the photos themselves, by all fillers side by side on sheets; and times and memory.
 
 Each row of a sheet is a hole: the photo, what is given, Telea's method, the biharmonic surface, patches, and what auto
-takes. With --sizes, a photo is enlarged to 0.5, 2, 12 and 24 megapixels, and holes of it are filled.
+takes. With --sizes, a photo is enlarged to 0.5, 2, 12 and 24 megapixels, and holes of it are filled. With --judge, so
+many holes, none in a face, are filled, and networks learn to tell what was filled from what was there.
 """
 
 import argparse
+import os
 import resource
 import time
 from collections.abc import Iterator
@@ -15,6 +17,9 @@ import skimage.data
 from machine import heading, table
 from PIL import Image
 
+from latentfill.evaluation.distances import mean
+from latentfill.evaluation.judge import classify
+from latentfill.faces.detector import detect_faces
 from latentfill.faces.placement import Box
 from latentfill.photo.content_aware import Filler
 from latentfill.types import Hole, Pixels
@@ -31,6 +36,7 @@ FROM_SKIMAGE = {  # ellipses: x, y and radii, in shares of the sides
     "gravel": [(0.5, 0.5, 0.12, 0.12)],
     "camera": [(0.75, 0.2, 0.08, 0.08), (0.8, 0.85, 0.08, 0.08), (0.5, 0.6, 0.06, 0.1)],
 }
+SQUARE, AROUND = 128, 256  # pixels a side that the judge sees, and that are filled
 SIZES = ((0.5, 150), (2, 360), (12, 1000), (24, 1000), (24, 2000))  # megapixels, side of a square hole
 
 
@@ -39,6 +45,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("photos", type=Path, nargs="*", help="more photos, each with a hole at a place drawn at random")
     parser.add_argument("--sizes", action="store_true", help="measure times and memory, too")
+    parser.add_argument("--judge", type=int, default=0, metavar="N", help="judge N holes of these photos, at least 64")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     rows, seconds = [], {way: 0.0 for way in WAYS}
@@ -54,7 +61,11 @@ def main() -> None:
     print(heading(f"{len(rows)} holes, sheets in {arguments.out}: {', '.join(('photo', 'given', *WAYS))}"))
     print(table(["way", "seconds a hole"], [[way, f"{total / len(rows):.2f}"] for way, total in seconds.items()]))
     if arguments.sizes:
-        print(table(["megapixels", "hole", "seconds", "peak of memory, GB"], list(_sizes())))
+        head = ["megapixels", "hole", "seconds of the clock", "of the processor", "peak of memory, GB"]
+        print("\n" + table(head, list(_sizes())) + f"\n\nLoad of the machine: {os.getloadavg()[0]:.1f}")
+    if arguments.judge:
+        head = ["way", "judge's AUC (0.5: it cannot tell)", "share of pairs that fool it"]
+        print(f"\n{arguments.judge} holes\n\n" + table(head, list(_judge(arguments.photos, arguments.judge))))
 
 
 def _holes(photos: list[Path]) -> Iterator[tuple[Pixels, Hole]]:
@@ -102,6 +113,45 @@ def _cell(part: Pixels) -> Pixels:
     return np.asarray(cell)
 
 
+def _judge(paths: list[Path], count: int) -> Iterator[list[str]]:
+    """For each way what a judge says of holes in squares of the photos, which lie in no face."""
+    rng, squares, gaps = np.random.default_rng(1), [], []
+    while len(squares) < count:
+        for photo in _small_photos(paths):
+            square, gap = _square(photo, rng)
+            if square is not None and len(squares) < count:
+                squares.append(square)
+                gaps.append(gap)
+    inner = np.s_[(AROUND - SQUARE) // 2 : (AROUND + SQUARE) // 2]
+    original, holes = np.stack(squares)[:, inner, inner], np.stack(gaps)[:, inner, inner]
+    for way in WAYS:
+        made = np.stack([_fill(square, gap, way)[0] for square, gap in zip(squares, gaps, strict=True)])
+        verdict = classify(original, made[:, inner, inner], holes)
+        found = (verdict.auc(0), mean(verdict.p_ids, 0))
+        yield [way, *("{:.3f} ({:.3f} to {:.3f})".format(each.value, *each.interval) for each in found)]
+
+
+def _small_photos(paths: list[Path]) -> Iterator[Pixels]:
+    for name in FROM_SKIMAGE:
+        photo = getattr(skimage.data, name)()
+        yield photo if photo.ndim == 3 else np.repeat(photo[..., None], 3, 2)
+    for path in paths:
+        photo = Image.open(path).convert("RGB")
+        photo.thumbnail((1000, 1000))
+        yield np.asarray(photo)
+
+
+def _square(photo: Pixels, rng: np.random.Generator) -> tuple[Pixels | None, Hole]:
+    """A square of the photo at random and an ellipse in its middle; None if it meets a face or leaves the photo."""
+    room = np.array(photo.shape[:2]) - AROUND
+    hole = _ellipse(np.zeros((AROUND, AROUND, 3), np.uint8), 0.5, 0.5, *(rng.uniform(12, 30, 2) / AROUND))
+    if (room < 0).any():
+        return None, hole
+    top, left = (int(v) for v in rng.integers(0, room + 1))
+    square = photo[top : top + AROUND, left : left + AROUND]
+    return (None if detect_faces(square) else square), hole
+
+
 def _sizes() -> Iterator[list[str]]:
     for megapixels, side in SIZES:
         width = round((megapixels * 1e6 * 1.5) ** 0.5)
@@ -110,9 +160,11 @@ def _sizes() -> Iterator[list[str]]:
         photo = np.clip(photo + np.random.default_rng(0).normal(0, 4, photo.shape), 0, 255).astype(np.uint8)
         hole = np.zeros(photo.shape[:2], np.uint8)
         hole[(len(hole) - side) // 2 :, width // 4 :][:side, :side] = 255
+        began = time.process_time()
         taken = _fill(photo, hole, "auto")[1]
+        processor = time.process_time() - began
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        yield [f"{megapixels:g}", f"{side} x {side}", f"{taken:.1f}", f"{peak:.2f}"]
+        yield [f"{megapixels:g}", f"{side} x {side}", f"{taken:.1f}", f"{processor:.1f}", f"{peak:.2f}"]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The pictures in the README and on the models' cards, drawn anew: demo's photo, presets side by side, samples.
+"""The pictures in the README and on the models' cards, drawn anew: demo's photos, presets side by side, samples.
 
-Shown are a public-domain photo from scikit-image, and faces and flowers of nobody and nowhere, drawn by the models.
+Shown are two public-domain photos from scikit-image, and faces and flowers of nobody and nowhere, drawn by the models.
 """
 
 import argparse
@@ -39,9 +39,9 @@ def main() -> None:
     sheet = arguments.demo / "sheet.png"
     if not sheet.is_file():
         raise SystemExit(f"{sheet} is missing\nRun `make demo` first, or give its folder with --demo.")
-    Image.open(sheet).convert("RGB").resize((1152, 768), Image.Resampling.LANCZOS).save(
-        arguments.out / "astronaut.jpg", quality=90
-    )
+    drawn = Image.open(sheet).convert("RGB").resize((1152, 1152), Image.Resampling.LANCZOS)
+    drawn.crop((0, 0, 1152, 768)).save(arguments.out / "astronaut.jpg", quality=90)
+    drawn.crop((0, 768, 1152, 1152)).save(arguments.out / "removed.jpg", quality=85)
     Image.fromarray(presets(load(arguments.model))).save(arguments.out / "presets.png", optimize=True)
     first, *others = converge(load(arguments.model))
     durations = [200] * len(others) + [round(1000 * LAST)]

@@ -1,9 +1,10 @@
-"""The whole main job, offline: complete a photo in which a part of an astronaut's face is hidden.
+"""The whole main job, offline: complete an astronaut's face of which a part is hidden; take a rocket out of a photo.
 
     python examples/demo.py FOLDER [flags of latentfill complete]
 
 Eileen Collins (a NASA photograph in the public domain, from scikit-image) was never seen in training. What is hidden is
-erased from the photo before anything looks at it. FOLDER/faces are small faces to try other commands on: seven of
+erased from the photo before anything looks at it. The rocket's photo (SpaceX, in the public domain, from scikit-image)
+has no face: the photo itself fills its hole. FOLDER/faces are small faces to try other commands on: seven of
 nobody, drawn by the model, and hers, cut out as the model wants it.
 """
 
@@ -24,6 +25,8 @@ from latentfill.types import Pixels
 
 MARK = ".latentfill-demo"  # what is in a folder with this file may be made anew
 HIDDEN = "ellipse:224,133,21,27"  # her nose, most of her mouth, and the inner halves of her eyes
+REMOVED = "rectangle:300,122,42,290"  # the rocket
+SQUARE = np.s_[:, 107:534]  # the part of its photo that the sheet shows
 CLOSE = np.s_[20:244, 112:336]  # the part of the photo that the sheet shows enlarged
 
 
@@ -47,16 +50,32 @@ def main(folder: Path, *more: str) -> int:
         return code
     after = photos.read(photos.Source("astronaut.png", out / "astronaut.png")).pixels
     wholes = [original, asked(torn, hole), after]
-    photos.write(folder / "sheet.png", grid([*wholes, *map(enlarged, wholes)], 3))
+    rocket, code = remove_rocket(folder)
+    if code:
+        return code
+    rows = [*wholes, *(resized(photo[CLOSE], original) for photo in wholes)]
+    photos.write(folder / "sheet.png", grid([*rows, *(resized(photo[SQUARE], original) for photo in rocket)], 3))
     code = small_faces(folder)
-    print(f"\nOriginal, hole and completion, below them enlarged: {folder / 'sheet.png'}")
+    print(f"\nOriginal, hole and completion, below them enlarged, then a rocket removed: {folder / 'sheet.png'}")
     print(f"The completed photo: {out / 'astronaut.png'}; the search as it went: {out / '_run'}")
     return code
 
 
-def tear(photo: Pixels) -> tuple[Pixels, np.ndarray]:
+def remove_rocket(folder: Path) -> tuple[list[Pixels], int]:
+    """The photo of a rocket, its hole, and the photo without the rocket; and the exit code of the completion."""
+    original = np.asarray(skimage.data.rocket())  # type: ignore[no-untyped-call]
+    photos.write(folder / "rocket.png", original)
+    out = folder / "removed"
+    code = run(["complete", str(folder / "rocket.png"), "--out", str(out), "--hole", REMOVED])
+    if code:
+        return [], code
+    after = photos.read(photos.Source("rocket.png", out / "rocket.png")).pixels
+    return [original, asked(*tear(original, REMOVED)), after], 0
+
+
+def tear(photo: Pixels, hidden: str = HIDDEN) -> tuple[Pixels, np.ndarray]:
     """The photo with the hidden part gone, and where it was: uint8 [H, W], 255 in the hole."""
-    hole = holes.draw(holes.parse(HIDDEN), (photo.shape[0], photo.shape[1]), seed=0).hole
+    hole = holes.draw(holes.parse(hidden), (photo.shape[0], photo.shape[1]), seed=0).hole
     return np.where(hole[..., None] > 0, np.uint8(0), photo), hole
 
 
@@ -64,9 +83,9 @@ def asked(photo: Pixels, hole: np.ndarray) -> Pixels:
     return np.where(hole[..., None] > 0, np.uint8(255), photo)
 
 
-def enlarged(photo: Pixels) -> Pixels:
-    part = Image.fromarray(photo[CLOSE])
-    return np.asarray(part.resize((photo.shape[1], photo.shape[0]), Image.Resampling.BICUBIC))
+def resized(part: Pixels, like: Pixels) -> Pixels:
+    size = like.shape[1], like.shape[0]
+    return np.asarray(Image.fromarray(part).resize(size, Image.Resampling.BICUBIC))
 
 
 def small_faces(folder: Path) -> int:

@@ -23,7 +23,15 @@ def test_the_demo_completes_a_whole_photo_and_leaves_small_faces(tmp_path):
     assert (made[hole][:, :3] != 0).any(-1).all()
     assert len(list((tmp_path / "demo" / "faces").glob("*.png"))) == 8
     assert read(tmp_path / "demo" / "faces" / "astronaut.png").shape == (128, 128, 3)
-    assert read(tmp_path / "demo" / "sheet.png").shape == (2 * 512, 3 * 512, 3)
+    assert read(tmp_path / "demo" / "sheet.png").shape == (3 * 512, 3 * 512, 3)
+
+
+def test_the_demo_takes_the_rocket_out_of_its_photo(tmp_path):
+    (before, given, after), code = DEMO["remove_rocket"](tmp_path)
+    hole = (given == 255).all(-1) & (before != 255).any(-1)
+    assert code == 0 and np.array_equal(after[~hole], before[~hole])
+    sky = np.s_[130:340, 300:342]
+    assert before[sky].max() > 200 and after[sky].max() < 140, "where it stood is sky"
 
 
 def test_the_demo_deletes_no_folder_that_is_not_its_own(tmp_path, capsys):

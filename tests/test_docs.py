@@ -58,6 +58,7 @@ def folder(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(photo).save(tmp_path / name)
     Image.fromarray(np.dstack([photo, erased])).save(tmp_path / "demo" / "astronaut.png")
+    Image.fromarray(skimage.data.rocket()).save(tmp_path / "demo" / "rocket.png")
     for name, side in (("demo/faces", 128), ("collection", 50), ("large", 128)):
         (tmp_path / name).mkdir(parents=True)
         for stem in ("000", "001", "002", "003", "astronaut"):

@@ -32,13 +32,21 @@ def draw(landmarks: Landmarks, feature: str, height: int, width: int) -> Where:
         if feature in ("left", "right"):
             brows = landmarks[17:27]
             points = np.concatenate([points, brows + FOREHEAD * (brows.mean(0) - landmarks[33])])
-        _add_polygon(drawn, points[scipy.spatial.ConvexHull(points).vertices], wider * float(np.hypot(*apart)))
+        _add_polygon(drawn, _outline(points), wider * float(np.hypot(*apart)))
     if feature in ("left", "right"):
         (left, top), (right, bottom) = landmarks[27], landmarks[8]
         rows, columns = np.nonzero(drawn)
         side = (columns + 0.5 - left) * (bottom - top) - (rows + 0.5 - top) * (right - left)
         drawn[rows, columns] = (side < 0) == (feature == "left")
     return drawn
+
+
+def _outline(points: np.ndarray) -> np.ndarray:
+    """The corners of the smallest polygon around points; a hair wide if they are on one line, as of a small mouth."""
+    try:
+        return np.asarray(points[scipy.spatial.ConvexHull(points).vertices])
+    except scipy.spatial.QhullError:
+        return _outline(np.concatenate([points + hair for hair in ((0, 0), (0.01, 0), (0, 0.01))]))
 
 
 def _add_polygon(drawn: Where, points: np.ndarray, wider: float) -> None:

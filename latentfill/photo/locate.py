@@ -27,6 +27,8 @@ DOUBT = 0.3  # how much surer a face must be that the hole's content helps to ma
 SEEN = 0.5  # with this share of the hole in found faces there is no need to look harder
 THRESHOLDS = (0.0, -0.3, -0.6)  # the detector's own, and lower ones for faces of which the hole hides a part
 OWN = 0.2  # share of the hole that a face found at a lowered threshold must hold: doubtful ones are common there
+CLEARER = 0.2  # how much surer a face must be tilted than upright, where its landmarks are finer
+TILTS = (30, -30)  # degrees: upright, a face is seen at up to 20, and its landmarks are right up to 30
 HAIR = 0.2  # of the width of a face, by which it is larger than the detector's box
 STEEP = 1.3  # faces sheared more than this were not in the training data: their landmarks are doubtful
 
@@ -56,11 +58,17 @@ def find_faces(
     Both the photo as it is and the photo with the hole filled by diffusion are searched, since what is in the hole may
     be the face itself (a scratch over it, glasses to be removed) or nothing of it. First the whole photo, then, as
     long as less than half of the hole is in found faces, its surroundings enlarged, and at last with lowered
-    thresholds, at which a face counts only if much of the hole lies in it. If none is beyond doubt then, the photo may
-    lie on its side: it is searched turned, too.
+    thresholds, at which a face counts only if much of the hole lies in it. If none at the hole is beyond doubt then,
+    it may be tilted: the surroundings are searched so. If none is at all, the photo may lie on its side.
     """
     faces = _search(photo, hole, hidden, size, alignment, upsample)
     turned = 0
+    here = [f for f in faces if covered_share([place_upright(f.points, size, alignment)], hole) >= OWN]
+    if all(face.score < SURE for face in here):
+        view = _View(photo, hidden, _around(hole), NEAR_PIXELS)
+        tilted = _add_new([], view.tilted_faces(alignment.landmarks, upsample), hole, size, alignment, True)
+        if tilted and tilted[0].score > CLEARER + max((face.score for face in here), default=-CLEARER):
+            faces = suppress([*tilted, *(face for face in faces if face.score >= 0 or face not in here)])
     if all(face.score < 0 for face in faces):
         others, turned = find_turned(photo, hidden, alignment.landmarks)
         faces = others or faces
@@ -80,6 +88,7 @@ def draw_feature(photo: Pixels, feature: str, name: str, at: tuple[float, float]
     if at is not None:
         seen = [face for face in seen if _is_at(face, at, height, width)][:1]
     faces = [face for face in seen if face.score >= SURE] or [face for face in seen if face.score >= 0]
+    faces = faces or [face for face in view.tilted_faces("inner-eyes-and-bottom-lip", 1) if face.score >= SURE]
     faces = faces or find_turned(photo, nothing, "inner-eyes-and-bottom-lip")[0]
     if at is not None:
         faces = [face for face in faces if _is_at(face, at, height, width)][:1]
@@ -108,6 +117,21 @@ def _turn_face(face: Face, quarters: int, height: int, width: int) -> Face:
     box, points, landmarks = (_turn_points(p, quarters, height, width) for p in (box, face.points, face.landmarks))
     (left, top), (right, bottom) = box.min(0).tolist(), box.max(0).tolist()
     return replace(face, left=left, top=top, right=right, bottom=bottom, points=points, landmarks=landmarks)
+
+
+def _tilt_face(face: Face, angle: int, tilted: tuple[int, ...], upright: tuple[int, ...]) -> Face:
+    """A face in a photo of a size, from where it is in the photo tilted to the left by so many degrees."""
+    cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+
+    def tilt(points: np.ndarray) -> np.ndarray:
+        x, y = (points - np.array(tilted[::-1]) / 2).T
+        return np.stack([cos * x - sin * y, sin * x + cos * y], 1) + np.array(upright[::-1]) / 2
+
+    middle = tilt(np.array([[face.left + face.right, face.top + face.bottom]]) / 2)[0]
+    across, down = (face.right - face.left) / 2, (face.bottom - face.top) / 2
+    (left, top), (right, bottom) = (middle + sign * np.array([across, down]) for sign in (-1, 1))
+    box = {"left": float(left), "top": float(top), "right": float(right), "bottom": float(bottom)}
+    return replace(face, **box, points=tilt(face.points), landmarks=tilt(face.landmarks))
 
 
 def _turn_points(points: np.ndarray, quarters: int, height: int, width: int) -> np.ndarray:
@@ -174,6 +198,16 @@ class _View:
             found += [replace(face, score=face.score - DOUBT) for face in as_it_is]
             self._faces = [self._to_photo(face, pixels) for face in suppress(found)]
         return self._faces
+
+    def tilted_faces(self, landmarks: LandmarkSet, upsample: int) -> list[Face]:
+        """All that may be faces when the part is tilted, best first, in the coordinates of the photo."""
+        pixels, gap = self._downscale()
+        filled, found = Image.fromarray(diffuse(pixels, gap)), []
+        for angle in TILTS:
+            tilted = np.asarray(filled.rotate(angle, Image.Resampling.BILINEAR, expand=True))
+            seen = detect_faces(tilted, landmarks, upsample=upsample, threshold=THRESHOLDS[1])
+            found += [_tilt_face(face, angle, tilted.shape[:2], pixels.shape[:2]) for face in seen]
+        return [self._to_photo(face, pixels) for face in suppress(found)]
 
     def _downscale(self) -> tuple[Pixels, Hole]:
         part, gap = Image.fromarray(self._photo), Image.fromarray(self._hole)

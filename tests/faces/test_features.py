@@ -56,3 +56,11 @@ def test_what_is_no_face_or_no_part_of_one_is_named():
     for text in ("face", "face:ear", "face:eyes:2"):
         with pytest.raises(HoleError, match=f"(?s)'{text}' names no part of a face.*face:glasses"):
             holes.parse(text)
+
+
+def test_a_mouth_that_is_a_line_is_drawn():
+    small = FACE / 40
+    small[48:60, 1] = small[48, 1]
+    drawn = draw(small, "mouth", 20, 20)
+    x, y = small[48:60].mean(0)
+    assert drawn[int(y), int(x)] and drawn.sum() < 20

@@ -147,3 +147,15 @@ def test_a_face_in_a_photo_on_its_side_is_found_where_it_is(quarters):
 def test_an_upright_face_is_not_turned():
     hole = ellipse((512, 512), 224, 133, 21, 27)
     assert find_faces(ASTRONAUT, hole, hole, 64, FACE).turned == 0
+
+
+@pytest.mark.parametrize("angle", [-35, 40])
+def test_a_tilted_face_is_found_where_it_is(angle):
+    hole = ellipse((512, 512), 224, 150, 30, 22)
+    middle, turn = np.array([256, 256]), np.radians(angle)
+    tilted, gap = (np.asarray(Image.fromarray(picture).rotate(angle)) for picture in (ASTRONAUT, hole))
+    x, y = (LANDMARKS - middle).T
+    points = np.stack([np.cos(turn) * x + np.sin(turn) * y, np.cos(turn) * y - np.sin(turn) * x], 1) + middle
+    found = find_faces(blanked(tilted, gap), gap, gap, 64, FACE)
+    assert len(found.placements) == 1 and found.turned == 0
+    assert off(found.placements[0], place_upright(points, 64, FACE)) < 7
