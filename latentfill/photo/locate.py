@@ -202,7 +202,8 @@ class _View:
     def tilted_faces(self, landmarks: LandmarkSet, upsample: int) -> list[Face]:
         """All that may be faces when the part is tilted, best first, in the coordinates of the photo."""
         pixels, gap = self._downscale()
-        filled, found = Image.fromarray(diffuse(pixels, gap)), []
+        filled = Image.fromarray(diffuse(pixels, gap))
+        found: list[Face] = []
         for angle in TILTS:
             tilted = np.asarray(filled.rotate(angle, Image.Resampling.BILINEAR, expand=True))
             seen = detect_faces(tilted, landmarks, upsample=upsample, threshold=THRESHOLDS[1])
