@@ -115,7 +115,9 @@ def _cell(part: Pixels) -> Pixels:
 
 def _judge(paths: list[Path], count: int) -> Iterator[list[str]]:
     """For each way what a judge says of holes in squares of the photos, which lie in no face."""
-    rng, squares, gaps = np.random.default_rng(1), [], []
+    rng = np.random.default_rng(1)
+    squares: list[Pixels] = []
+    gaps: list[Hole] = []
     while len(squares) < count:
         for photo in _small_photos(paths):
             square, gap = _square(photo, rng)

@@ -45,10 +45,10 @@ def main() -> None:
     value = 255 if words.erase == "white" else 0
     marked: dict[str, list[Face]] = {}
     for path in words.annotations:
-        for face in annotated(path):
-            if len(face.landmarks) == 68 and not face.ignore and face.right - face.left >= SMALLEST:
-                box = (face.left, face.top, face.right, face.bottom)
-                marked.setdefault(face.photo, []).append(Face(*box, 1.0, face.landmarks[[39, 42, 57]], face.landmarks))
+        for a in annotated(path):
+            if len(a.landmarks) == 68 and not a.ignore and a.right - a.left >= SMALLEST:
+                face = Face(a.left, a.top, a.right, a.bottom, 1.0, a.landmarks[[39, 42, 57]], a.landmarks)
+                marked.setdefault(a.photo, []).append(face)
     rows: list[tuple[str, str, bool, float, float]] = []  # hole, whose landmarks, found, error, seconds
     wrong: list[tuple[str, bool, float]] = []
     rng = np.random.default_rng(0)
@@ -123,11 +123,11 @@ def tilt(photo: Pixels, hole: Hole, face: Face, angle: float) -> tuple[Pixels, H
 
     there = move(np.array([[face.left + face.right, face.top + face.bottom]]) / 2)[0]
     half = np.array([face.right - face.left, face.bottom - face.top]) / 2
-    box = (*(there - half).tolist(), *(there + half).tolist())
+    (left, top), (right, bottom) = (there - half).tolist(), (there + half).tolist()
     return (
         turned,
         np.where(gap > 127, 255, 0).astype(np.uint8),
-        Face(*box, 1.0, move(face.points), move(face.landmarks)),
+        Face(left, top, right, bottom, 1.0, move(face.points), move(face.landmarks)),
     )
 
 
