@@ -32,7 +32,7 @@ def main() -> None:
     parser.parse_args()
     torch.set_num_threads(1)
     page = write_code(PAGE.read_text())
-    numbers = draw(PROJECT / "docs" / "pictures", 2048, 300, SEARCHES)
+    numbers = draw(PROJECT / "docs" / "pictures", 4096, 800, SEARCHES)
     PAGE.write_text(NUMBERS.sub(lambda found: f"{found[1]}{numbers}{found[2]}", page))
 
 

@@ -82,17 +82,19 @@ def train(pictures: Tensor, steps: int) -> tuple[nn.Module, nn.Module]:
     )
     for step in range(steps):
         real = pictures[torch.randint(len(pictures), (BATCH,))]
-        fake = generator(sample_latents(BATCH))
+        with torch.no_grad():
+            fake = generator(sample_latents(BATCH))
         # D maximises log D(x) + log(1 - D(G(z))). softplus(-logit) is -log D, softplus(logit) is -log(1 - D).
-        d_loss = F.softplus(-discriminator(real)).mean() + F.softplus(discriminator(fake.detach())).mean()
+        d_loss = F.softplus(-discriminator(real)).mean() + F.softplus(discriminator(fake)).mean()
         d_optimizer.zero_grad()
         d_loss.backward()
         d_optimizer.step()
         # G maximises log D(G(z)) rather than minimise log(1 - D(G(z))), whose slope is small where G still fails.
-        g_loss = F.softplus(-discriminator(fake)).mean()
-        g_optimizer.zero_grad()
-        g_loss.backward()
-        g_optimizer.step()
+        for _ in range(2):  # steps of G for each of D, as in the post's repository, so that D does not run ahead
+            g_loss = F.softplus(-discriminator(generator(sample_latents(BATCH)))).mean()
+            g_optimizer.zero_grad()
+            g_loss.backward()
+            g_optimizer.step()
         if step % 100 == 0:
             print(f"step {step} of {steps}: D {d_loss.item():.3f}, G {g_loss.item():.3f}", flush=True)
     return generator.eval(), discriminator.eval()
