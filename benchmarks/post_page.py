@@ -2,7 +2,7 @@
 
     python benchmarks/post_page.py
 
-trains its GAN on drawn faces, completes eight others, and writes what the page shows, in a few minutes on one core.
+trains its GAN on drawn faces, completes eight others, and writes what the page shows, in about ten minutes on one core.
 """
 
 import argparse

@@ -3,7 +3,7 @@
     python examples/the_post.py FOLDER
 
 It draws pictures of faces, learns what they look like, and completes faces that it has never seen. On one processor
-core that takes a few minutes. FOLDER/samples.png shows what was learnt, FOLDER/completed.png the completions:
+core that takes about ten minutes. FOLDER/samples.png shows what was learnt, FOLDER/completed.png the completions:
 original, hole, completion. The headings below are the post's. http://bamos.github.io/2016/08/09/deep-completion/
 """
 
