@@ -21,6 +21,12 @@ REACH = 0.5  # how far beyond a stroke its object may go, in longer sides of the
 LEAST_REACH = 0.1  # the same for short strokes, in shorter sides of the photo
 GROUND = 0.3  # how far around that the ground is looked at, in longer sides of the stroke
 CORE = 0.5  # of a stroke's greatest depth: from there on a pixel is surely the object's
+GAP = 3  # pixels that each end of a line may miss the other by, and it still encloses something
+OUTLINE = 1.0  # what a line encloses, in areas of the line: from there on it was drawn around the object
+TINY = 0.2  # of a box: an object with less of it means that the box was painted on the object
+LEAK = 3.0  # areas of a stroke: if its object has more, the stroke may have been drawn around the object
+HALF = 0.5  # areas of a stroke: an object that has less has not been found
+RIM = 0.2  # of a region's rim: an object that covers less of it lies within
 SPECK = 0.05  # of the largest part: smaller ones are left out
 GROUND_LABEL, OBJECT_LABEL, MAYBE_GROUND, MAYBE_OBJECT = range(4)  # cv2.GC_BGD, GC_FGD, GC_PR_BGD, GC_PR_FGD
 _lock = Lock()  # OpenCV's random numbers may be global
@@ -29,9 +35,10 @@ _lock = Lock()  # OpenCV's random numbers may be global
 def select_object(photo: Pixels, stroke: Hole) -> Hole:
     """The object under a rough stroke, without gaps: uint8 [H, W], 255 on the object and 0 elsewhere.
 
-    `photo` is uint8 [H, W, 3], `stroke` uint8 [H, W], painted where it is 128 and above. A box holds the whole object;
-    beyond any other stroke it may reach by half the stroke's size. GrabCut sees the surroundings with at most 600
-    pixels a side. A closed line stands for all that it encloses. Equal arguments give equal results.
+    `photo` is uint8 [H, W, 3], `stroke` uint8 [H, W], painted where it is 128 and above. A closed line and a
+    filled box hold the whole object; beyond any other stroke it may reach by half the stroke's size. A box of which
+    next to nothing is object counts as a stroke. A stroke whose object is far larger or smaller counts as drawn around
+    it. GrabCut sees the surroundings with at most 600 pixels a side. Equal arguments give equal results.
 
     Raises HoleError for a stroke of another size, of nothing or of all, and if no object stands out; ExtraError
     without OpenCV.
@@ -43,21 +50,46 @@ def select_object(photo: Pixels, stroke: Hole) -> Hole:
         raise HoleError(f"the stroke covers {how} of the photo", "Paint roughly over one object, or a box around it.")
     rows, columns = np.flatnonzero(painted.any(1)), np.flatnonzero(painted.any(0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    sides = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
-    least = LEAST_REACH * min(painted.shape)
-    painted[box] = scipy.ndimage.binary_fill_holes(painted[box])
+    drawn = np.count_nonzero(painted)
+    closed = scipy.ndimage.binary_closing(np.pad(painted[box], GAP), iterations=GAP)
+    within = scipy.ndimage.binary_fill_holes(closed)[GAP:-GAP, GAP:-GAP]
+    is_outline = bool(np.count_nonzero(within) - drawn >= OUTLINE * drawn)
+    painted[box] = within if is_outline else scipy.ndimage.binary_fill_holes(painted[box])
     is_box = bool(painted[box].all())  # a brush, which is round, paints none
-    reach = 0.0 if is_box else max(least, REACH * max(sides))
-    more = int(reach + max(least, GROUND * max(sides))) + 1
-    window = tuple(slice(max(0, one.start - more), one.stop + more) for one in box)
     selected = np.zeros_like(painted)
-    selected[window] = _select(photo[window], painted[window], reach, is_box=is_box)
+    if is_outline or is_box:
+        selected = _read(photo, painted, box, is_region=True)
+    if not is_outline and np.count_nonzero(selected) < TINY * np.count_nonzero(painted):
+        selected = _read_stroke(photo, painted, box)
     if not selected.any():
         raise HoleError("no object stands out there", "Paint more of it, or draw a box around it with some ground.")
     return to_hole(selected)
 
 
-def _select(photo: Pixels, painted: Missing, reach: float, *, is_box: bool) -> Missing:
+def _read_stroke(photo: Pixels, painted: Missing, box: tuple[slice, slice]) -> Missing:
+    """The object under a stroke, or the one within it if that is what the stroke was drawn around; or nothing."""
+    area, selected = np.count_nonzero(painted), _read(photo, painted, box, is_region=False)
+    if HALF * area <= np.count_nonzero(selected) <= LEAK * area:
+        return selected
+    within = _read(photo, painted, box, is_region=True)
+    rim = painted & ~scipy.ndimage.binary_erosion(painted, iterations=2)
+    if np.count_nonzero(within) >= TINY * area and np.count_nonzero(within & rim) < RIM * np.count_nonzero(rim):
+        return within
+    return selected if np.count_nonzero(selected) > LEAK * area else np.zeros_like(selected)
+
+
+def _read(photo: Pixels, painted: Missing, box: tuple[slice, slice], *, is_region: bool) -> Missing:
+    """The object within what is painted (a region), or under it and a little beyond (a stroke), perhaps nothing."""
+    side, least = max(one.stop - one.start for one in box), LEAST_REACH * min(painted.shape)
+    reach = 0.0 if is_region else max(least, REACH * side)
+    more = int(reach + max(least, GROUND * side)) + 1
+    window = tuple(slice(max(0, one.start - more), one.stop + more) for one in box)
+    selected = np.zeros_like(painted)
+    selected[window] = _select(photo[window], painted[window], reach, is_region=is_region)
+    return selected
+
+
+def _select(photo: Pixels, painted: Missing, reach: float, *, is_region: bool) -> Missing:
     """The object in a window of a photo, perhaps nothing."""
     try:
         import cv2
@@ -70,7 +102,7 @@ def _select(photo: Pixels, painted: Missing, reach: float, *, is_box: bool) -> M
         size = max(1, round(painted.shape[1] * scale)), max(1, round(painted.shape[0] * scale))
         small = cv2.resize(np.ascontiguousarray(photo), size, interpolation=cv2.INTER_AREA)
         share = cv2.resize(painted.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-        return np.asarray(small), np.asarray(share > (0.5 if is_box else 0)), scale
+        return np.asarray(small), np.asarray(share > (0.5 if is_region else 0)), scale
 
     def resize(found: Missing, shape: tuple[int, int]) -> Missing:
         large = cv2.resize(found.astype(np.float32), shape[::-1], interpolation=cv2.INTER_LINEAR)
@@ -86,7 +118,7 @@ def _select(photo: Pixels, painted: Missing, reach: float, *, is_box: bool) -> M
         return np.asarray((labels == OBJECT_LABEL) | (labels == MAYBE_OBJECT))
 
     small, stroke, scale = shrink(COARSE)
-    found = _clean(cut(small, _label(stroke, reach * scale, is_box=is_box), ITERATIONS), stroke)
+    found = _clean(cut(small, _label(stroke, reach * scale, is_region=is_region), ITERATIONS), stroke)
     if found.any() and scale < 1:
         small, stroke, _ = shrink(SIDE)
         found = resize(found, stroke.shape)
@@ -94,9 +126,9 @@ def _select(photo: Pixels, painted: Missing, reach: float, *, is_box: bool) -> M
     return resize(found, painted.shape)
 
 
-def _label(stroke: Missing, reach: float, *, is_box: bool) -> UInt8[np.ndarray, "_ _"]:
+def _label(stroke: Missing, reach: float, *, is_region: bool) -> UInt8[np.ndarray, "_ _"]:
     """GrabCut's first guess."""
-    if is_box:
+    if is_region:
         return np.where(stroke, np.uint8(MAYBE_OBJECT), np.uint8(GROUND_LABEL))
     around = scipy.ndimage.distance_transform_edt(~stroke)
     stroke = around <= CLICK

@@ -246,7 +246,8 @@ class SelectForm(Fields):
 
     photo: bytes = Field(description=f"the picture: {READ}")
     hole: bytes | None = None
-    """a picture of the same size, white where someone has painted over the object"""
+    """a picture of the same size, white where someone has painted over most of the object. A closed line or a filled
+    rectangle is read as drawn around the object, with ground inside"""
     part: Annotated[str, Field(pattern=f"^({'|'.join(FACE_FEATURES)})$")] | None = None
     """instead, a part of each face, as of the hole `face:mouth`"""
     at: Annotated[Any, _json_of(Point | None)] = None

@@ -71,6 +71,47 @@ def test_an_object_at_the_border_is_whole_and_has_no_gaps():
     assert iou(found, disc) > 0.9 and found[18:24, 18:24].all()
 
 
+def mast(draw, value):
+    draw.rectangle([70, 30, 86, 129], value)
+
+
+AROUND = [55, 20, 100, 138]
+
+
+@pytest.mark.parametrize(
+    "stroke",
+    [
+        lambda draw: draw.rectangle([74, 45, 81, 115], 255),
+        lambda draw: draw.rectangle(AROUND, 255),
+        lambda draw: draw.ellipse([48, 8, 108, 148], 255),
+        *(lambda draw, width=width: draw.rectangle(AROUND, outline=255, width=width) for width in (2, 8)),
+        *(lambda draw, width=width: draw.ellipse([48, 8, 108, 148], outline=255, width=width) for width in (2, 8)),
+        lambda draw: draw.line([55, 23, 55, 138, 100, 138, 100, 20, 59, 20], 255, 3),
+    ],
+    ids=["box on it", "box", "lasso", "line of 2", "line of 8", "loop of 2", "loop of 8", "line with a gap"],
+)
+def test_a_narrow_object_is_found_from_a_box_on_it_and_from_all_that_is_drawn_around_it(stroke):
+    ground, disc = scene()
+    picture, painted = (Image.new("L", ground.shape[1::-1]) for _ in range(2))
+    mast(ImageDraw.Draw(picture), 255)
+    stroke(ImageDraw.Draw(painted))
+    narrow = np.asarray(picture) > 0
+    photo = np.where(narrow[..., None], (235, 235, 230), np.where(disc[..., None], ground[:1, :1], ground))
+    photo = (photo + np.random.default_rng(1).normal(0, 5, photo.shape)).clip(0, 255).astype(np.uint8)
+    assert iou(select_object(photo, np.asarray(painted)), narrow) > 0.9
+
+
+@pytest.mark.parametrize("size", [4, 16])
+def test_a_stroke_that_is_a_small_part_of_its_object_never_yields_less_than_half_of_itself(size):
+    photo, _ = scene(300, 320)
+    painted = np.zeros(photo.shape[:2], np.uint8)
+    painted[110:210, 150 - size : 150] = 255
+    try:
+        assert (select_object(photo, painted) > 0).sum() >= 50 * size
+    except HoleError as error:
+        assert "no object stands out" in str(error)
+
+
 @pytest.mark.parametrize(
     ("value", "size", "told"),
     [
