@@ -24,7 +24,7 @@ from .images.incomplete import Incomplete, concatenate
 from .images.photos import Original, open_photo
 from .images.pixels import fit, fit_hole
 from .models import load
-from .options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ReadLimits
+from .options import CompleteOptions, PhotoOptions, ReadLimits, choose_search
 from .photo.crop import INVENTED, Cut, cut, cut_observed
 from .photo.locate import draw_hole
 from .photo.measurement import degrade
@@ -150,7 +150,7 @@ def fill(
     photo: Pixels | np.ndarray | Original | Path | str,
     hole: Hole | np.ndarray | Path | str | None = None,
     gan: Gan | Path | str | None = None,
-    options: CompleteOptions | None = None,
+    options: CompleteOptions | str | None = None,
     *,
     observe: str | Sequence[str] | None = None,
     photo_options: PhotoOptions | None = None,
@@ -161,18 +161,21 @@ def fill(
 
     `photo` is a file, or uint8 or uint16 [H, W], [H, W, 3] (RGB) or [H, W, 4] (with alpha). `hole` is bool [H, W], True
     where a pixel is to be found, uint8 [H, W], white (128 and above) there, or what `latentfill complete --hole` takes.
-    Without `gan`, which may be a name or a file too, it is the model in the package. `landmarks` [n, 3, 2] are three
-    points (x, y) for each of n faces that cannot be found, in the order of the model's alignment; the centre of the
-    first pixel is (0.5, 0.5). `limits` hold for files.
+    Without `gan`, which may be a name or a file too, it is the model in the package. `options` may be the name of a
+    preset: best (the default), fast, paper or seed. `landmarks` [n, 3, 2] are three points (x, y) for each of n faces
+    that cannot be found, in the order of the model's alignment; the centre of the first pixel is (0.5, 0.5). `limits`
+    hold for files.
 
     With `observe`, such as "grey" or "lowres:4+noise:10", the photo is what was so seen of the one that is wanted, and
     the answer agrees with it; in a hole, which may then be left out, nothing was seen.
 
-    Raises ImageError and HoleError for a photo or a hole that cannot be used, and for a photo without a face; TypeError
-    and ValueError for arguments of another kind.
+    Without a face at the hole it is filled from the photo itself, and a note says so; PhotoOptions(place="faces")
+    refuses such a photo. Raises LatentfillError for what its user can mend: `what` is wrong, and the `cure`. Of its
+    kinds in `latentfill.errors`, ImageError and HoleError are for a photo or a hole that cannot be used, ModelError for
+    a model, ExtraError for a missing library. Misuse is TypeError or ValueError.
     """
     gan = gan if isinstance(gan, Gan) else load(gan) if gan is not None else load()
-    options = options or COMPLETE_PRESETS["best"]
+    options = choose_search(options)
     name = Path(photo).name if isinstance(photo, str | Path) else "the photo"
     request = Request(photo, hole, observe, landmarks, name, seed=options.seed)
     for event in run([request], gan, options, photo_options, limits):
@@ -186,7 +189,7 @@ def fill(
 def run(
     requests: Iterable[Request],
     gan: Gan,
-    options: CompleteOptions | None = None,
+    options: CompleteOptions | str | None = None,
     photo_options: PhotoOptions | None = None,
     limits: ReadLimits | None = None,
     *,
@@ -198,7 +201,7 @@ def run(
     stop the search. Where memory does not hold a batch, it is Split, and later ones are smaller. Raises TypeError and
     ValueError for misuse, ExtraError for a library that is missing.
     """
-    options = options or COMPLETE_PRESETS["best"]
+    options = choose_search(options)
     photo_options, limits = photo_options or PhotoOptions(), limits or ReadLimits()
     batch: list[Placed] = []
     for request in requests:

@@ -382,8 +382,13 @@ def test_crops_follow_the_same_rule_for_holes_as_photos():
     photo, hole = noise(16, 16), hole_at((16, 16), 4, 4, 12, 12)
     (white,), (true,) = (latentfill.fill_crops(PLAIN, [photo], [one], OPTIONS) for one in (hole, hole > 0))
     assert np.array_equal(white, true) and not np.array_equal(white, photo)
-    with pytest.warns(UserWarning, match="its largest value is 1; white is 128 and above"):
-        assert np.array_equal(latentfill.fill_crops(PLAIN, [photo], [hole // 255], OPTIONS)[0], photo)
+    for fill in (
+        lambda mask: latentfill.fill(photo, mask, PLAIN, OPTIONS),
+        lambda m: latentfill.pose(PLAIN, [photo], [m]),
+    ):
+        with pytest.raises(HoleError, match="its largest value is 1; white is 128 and above") as refused:
+            fill(hole // 255)
+        assert "hole.astype(bool)" in refused.value.cure
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (40, 70)])
@@ -409,3 +414,14 @@ def test_hidden_colours_do_not_show_where_a_small_photo_is_enlarged():
         made = cutting.cut_observed(Original(photo, alpha), hole, parse_operator("lowres:2"), PLAIN, PhotoOptions())
         shown.append(made.original.values)
     assert np.array_equal(*shown)
+
+
+def test_a_preset_is_taken_by_its_name(monkeypatch):
+    monkeypatch.setitem(latentfill.COMPLETE_PRESETS, "fast", OPTIONS)
+    photo, hole = noise(16, 16), hole_at((16, 16), 4, 4, 12, 12)
+    named, given = (latentfill.fill(photo, hole, PLAIN, one) for one in ("fast", OPTIONS))
+    assert np.array_equal(named.photo, given.photo)
+    with pytest.raises(LatentfillError, match="no preset 'quick'\nIt is one of: seed, paper, fast, best"):
+        latentfill.fill_crops(PLAIN, [photo], [hole], "quick")
+    with pytest.raises(LatentfillError, match="no preset 'quick'"):
+        latentfill.complete(PLAIN, latentfill.pose(PLAIN, [photo], [hole]), "quick")

@@ -11,7 +11,7 @@ from ..device import choose_precision
 from ..gan.fused import PARTS, fuse
 from ..gan.gan import Gan, StagedGenerator
 from ..images.incomplete import Incomplete
-from ..options import COMPLETE_PRESETS, CompleteOptions, refuse_removed
+from ..options import CompleteOptions, choose_search, refuse_removed
 from ..seeds import Stream
 from ..types import Known, Latents, PerImage
 from .completer import uses_completer, watch_conditional
@@ -27,15 +27,16 @@ from .search import Halving, Rows, Step, adam, choose_optimizer, choose_schedule
 HEAD_START = 1.5  # an encoder's first guess is the best on average; another has to be better by more than chance
 
 
-def watch(gan: Gan, incomplete: Incomplete, options: CompleteOptions | None = None) -> Iterator[Completion]:
+def watch(gan: Gan, incomplete: Incomplete, options: CompleteOptions | str | None = None) -> Iterator[Completion]:
     """Yield a Completion after every step, the start included: for progress bars, animations and logs.
 
-    Close the iterator, or ask for no more, to stop the search. The networks are taken in inference mode and in the
-    precision of the options, and come to no harm. Random starts depend on the seed and the restart alone, and what is
-    hidden on the seed and the hole, so every image is completed as if it were the only one. Raises ValueError for
-    options out of bounds and for images that are not like the generator's, LatentfillError for want of an encoder.
+    `options` may be the name of a preset. Close the iterator, or ask for no more, to stop the search. The networks are
+    taken in inference mode and in the precision of the options, and come to no harm. Random starts depend on the seed
+    and the restart alone, and what is hidden on the seed and the hole, so every image is completed as if it were the
+    only one. Raises ValueError for options out of bounds and for images that are not like the generator's,
+    LatentfillError for want of an encoder.
     """
-    options = _check_options(options or COMPLETE_PRESETS["best"])
+    options = _check_options(choose_search(options))
     if not len(incomplete):
         raise ValueError("there is no image to complete")
     conditional = uses_completer(gan, incomplete, options)
@@ -49,7 +50,7 @@ def watch(gan: Gan, incomplete: Incomplete, options: CompleteOptions | None = No
     return _watch(gan, incomplete, options)
 
 
-def complete(gan: Gan, incomplete: Incomplete, options: CompleteOptions | None = None) -> Completion:
+def complete(gan: Gan, incomplete: Incomplete, options: CompleteOptions | str | None = None) -> Completion:
     """The last step of `watch`: the images [n, c, h, w] that agree best with what is known."""
     return deque(watch(gan, incomplete, options), maxlen=1).pop()
 

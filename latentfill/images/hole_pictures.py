@@ -130,11 +130,16 @@ def interpret(photo: Photo, *, invert: bool = False, threshold: int = WHITE) -> 
 
 
 def interpret_array(values: np.ndarray) -> DrawnHole:
-    """An array [H, W] as a hole: True, or 128 and above, is to be found."""
+    """An array [H, W] as a hole: True, or 128 and above, is to be found.
+
+    Raises HoleError for one that has values but no white: it is a mask of 0 and 1, more often than not.
+    """
     if values.dtype == np.bool_:
         return _with_notes(values, np.zeros_like(values), [], "", "the hole is False all over", False)
     missing, half = to_missing(values), (values >= BLACK) & (values < WHITE)
     empty = _empty(values, np.ones(values.shape, bool), False)
+    if values.any() and not missing.any():
+        raise HoleError(empty, "A mask of 0 and 1 is given as booleans: hole.astype(bool).")
     return _with_notes(missing, half, [], f"grey (below {WHITE})", empty, False)
 
 

@@ -14,7 +14,16 @@ from .bounds import (
     Size,
     Widths,
 )
-from .completion import COMPLETE_PRESETS, Alignment, CompleteOptions, PhotoOptions, ReadLimits, is_odd, refuse_removed
+from .completion import (
+    COMPLETE_PRESETS,
+    Alignment,
+    CompleteOptions,
+    PhotoOptions,
+    ReadLimits,
+    choose_search,
+    is_odd,
+    refuse_removed,
+)
 from .serving import EngineOptions, ServeOptions
 from .training import GAN_PRESETS, REGRESSION, TRAIN_KINDS, NetworkOptions, RunOptions, TrainOptions, update_names
 
@@ -44,6 +53,7 @@ __all__ = [
     "Size",
     "TrainOptions",
     "Widths",
+    "choose_search",
     "is_odd",
     "refuse_removed",
     "update_names",

@@ -7,9 +7,8 @@ from typing import Annotated, Any, Literal, final
 from annotated_types import Ge, Gt, Le
 from tyro.conf import Positional, arg
 
-from ..errors import LatentfillError
 from .bounds import DEFAULT_MODEL, Kind
-from .completion import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ReadLimits
+from .completion import CompleteOptions, PhotoOptions, ReadLimits, choose_search
 from .serving import EngineOptions
 from .training import GAN_PRESETS, TRAIN_KINDS, EncoderOptions, NetworkOptions, RunOptions, TrainOptions
 
@@ -145,10 +144,7 @@ class CompleteCommand:
     @staticmethod
     def preset_defaults(name: str | None) -> dict[str, Any]:
         """The search of a preset. Raises LatentfillError for a name that is none."""
-        name = name or "best"
-        if name not in COMPLETE_PRESETS:
-            raise LatentfillError(f"there is no preset {name!r}", f"It is one of: {', '.join(COMPLETE_PRESETS)}.")
-        return {"search": COMPLETE_PRESETS[name]}
+        return {"search": choose_search(name or None)}
 
 
 @final

@@ -174,3 +174,20 @@ COMPLETE_PRESETS: dict[str, CompleteOptions] = {
         blend="poisson",
     ),
 }
+
+
+def choose_search(options: CompleteOptions | str | None) -> CompleteOptions:
+    """The options themselves, or those of the preset of this name; without any, best.
+
+    Raises LatentfillError for a name that is none, TypeError for anything else.
+    """
+    if options is None:
+        return COMPLETE_PRESETS["best"]
+    if isinstance(options, CompleteOptions):
+        return options
+    if not isinstance(options, str):
+        raise TypeError(f"options are CompleteOptions or the name of a preset, not {type(options).__name__}")
+    refuse_removed({"preset": options})
+    if options not in COMPLETE_PRESETS:
+        raise LatentfillError(f"there is no preset {options!r}", f"It is one of: {', '.join(COMPLETE_PRESETS)}.")
+    return COMPLETE_PRESETS[options]

@@ -315,7 +315,7 @@ def draw_hole(
         return drawn
     if not isinstance(hole, np.ndarray) or hole.dtype not in (np.uint8, np.bool_):
         raise TypeError(
-            f"a hole is a text, a file, or an array of bool or uint8 (255 = to be found), not {kind_of(hole)}"
+            f"a hole is a text, a file, or an array of bool (True = to be found) or uint8 (255), not {kind_of(hole)}"
         )
     if hole.ndim != 2:
         raise ValueError(f"a hole is [H, W], not {list(hole.shape)}")

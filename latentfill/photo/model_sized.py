@@ -1,6 +1,5 @@
 """The way of pictures that already have the model's size: pose the question, search, blend."""
 
-import warnings
 from collections.abc import Sequence
 
 import torch
@@ -14,7 +13,7 @@ from ..images.hole_shapes import Missing
 from ..images.holes import to_known
 from ..images.incomplete import BLOCK, Incomplete, concatenate
 from ..images.pixels import to_images, to_pixels
-from ..options import COMPLETE_PRESETS, CompleteOptions
+from ..options import CompleteOptions, choose_search
 from ..types import Hole, Images, Pixels
 from .tint import find_tint
 
@@ -29,10 +28,10 @@ def pose(
 ) -> Incomplete:
     """Pictures uint8 [H, W, 3] and their holes [H, W] as one question to `gan`, on its device.
 
-    Holes are uint8, white (128 and above) where a pixel is to be found, or bool, True there; one that has values but no
-    white is warned of. With `lowres` the means of 8x8 blocks are given too. With `sights`, one for each picture, no
-    pixel is known, but what is seen so of the picture outside of the hole. Raises ValueError unless all have the
-    model's size.
+    Holes are uint8, white (128 and above) where a pixel is to be found, or bool, True there. With `lowres` the means of
+    8x8 blocks are given too. With `sights`, one for each picture, no pixel is known, but what is seen so of the picture
+    outside of the hole. Raises ValueError unless all have the model's size, HoleError for a hole with values but no
+    white.
     """
     size = gan.network.size
     for picture in [*crops, *holes]:
@@ -41,7 +40,7 @@ def pose(
     if len(crops) != len(holes):
         raise ValueError(f"{len(crops)} pictures and {len(holes)} holes: each picture needs its own")
     images = torch.cat([to_images(crop, gan.network.channels) for crop in crops])
-    known = torch.cat([to_known(_read(hole)) for hole in holes])
+    known = torch.cat([to_known(interpret_array(hole).hole) for hole in holes])
     if sights:
         rows = [slice(i, i + 1) for i in range(len(images))]
         asked = zip(sights, rows, strict=True)
@@ -53,14 +52,6 @@ def pose(
     n, _, h, w = images.shape
     means = torch.ones(n, 1, h // BLOCK, w // BLOCK) if lowres else None
     return Incomplete(images, known, means).to(gan.device)
-
-
-def _read(hole: Hole | Missing) -> Hole:
-    """As every array that is a hole; what a user should know is a warning, as nobody here has notes."""
-    drawn = interpret_array(hole)
-    if hole.any() and not drawn.hole.any():
-        warnings.warn("; ".join(drawn.notes), stacklevel=3)
-    return drawn.hole
 
 
 def blend(incomplete: Incomplete, completion: Completion, how: str) -> Images:
@@ -89,12 +80,12 @@ def _keep_tint(incomplete: Incomplete, joined: Images) -> Images:
 
 
 def fill_crops(
-    gan: Gan, crops: Sequence[Pixels], holes: Sequence[Hole | Missing], options: CompleteOptions | None = None
+    gan: Gan, crops: Sequence[Pixels], holes: Sequence[Hole | Missing], options: CompleteOptions | str | None = None
 ) -> list[Pixels]:
     """Complete pictures of the model's size; outside the holes they equal the originals to the bit.
 
     `crops` are uint8 [size, size, 3], `holes` [size, size] as `pose` has them.
     """
-    options = options or COMPLETE_PRESETS["best"]
+    options = choose_search(options)
     incomplete = pose(gan, crops, holes)
     return to_pixels(blend(incomplete, complete(gan, incomplete, options), options.blend))
