@@ -40,7 +40,7 @@ SHORT: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "complete": (
-        "images out hole invert model preset candidates observe max_images overwrite seed device",
+        "images out hole grow model preset candidates observe format overwrite seed device",
         (
             ("photo.jpg --hole hole.png --out done/", "fill what is white in hole.png"),
             ("photos/ --hole eyes --preset fast --out done/", "fill the eyes of all faces in a folder, quickly"),
