@@ -29,11 +29,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=16)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--encoder", type=Path, help="model file, or .pt with weights, whose encoder to take")
+    parser.add_argument("--bits", type=int, default=10, help="of each weight's mantissa; fewer make a smaller wheel")
     parser.add_argument("--calibrate", action="store_true", help="measure the errors of best and fast on DATA")
     arguments = parser.parse_args()
     gan = load(arguments.model)
     if arguments.encoder:
         gan = dataclasses.replace(gan, encoder=read_encoder(arguments.encoder, gan))
+    round_weights(gan, arguments.bits)
     checkpoint.save(gan, arguments.out, torch.float16)
     if arguments.calibrate:
         calibrate = ["calibrate", arguments.data, "--part", "choose", "--model", arguments.out, "--out", arguments.out]
@@ -54,6 +56,19 @@ def main() -> None:
     print(
         f"\nDifference in the hole: mean {difference[hole].mean():.2f}, largest {difference[hole].max()} grey levels."
     )
+
+
+def round_weights(gan: Gan, bits: int) -> None:
+    """Round all but biases to half precision with so many bits of mantissa: a wheel packs the rest, which are 0."""
+    dropped = 10 - bits
+    for network in (gan.generator, gan.discriminator, gan.encoder, gan.completer):
+        weights = network.parameters() if isinstance(network, torch.nn.Module) else ()
+        for weight in (one for one in weights if one.dim() > 1):
+            stored = weight.data.half().view(torch.int16).int() & 0xFFFF
+            rounded = (stored + (1 << dropped >> 1)) >> dropped << dropped
+            weight.data.copy_(
+                torch.where(rounded > 0x7FFF, rounded - 0x10000, rounded).to(torch.int16).view(torch.float16)
+            )
 
 
 def read_encoder(path: Path, gan: Gan) -> AnyEncoder:
