@@ -92,7 +92,7 @@ def test_a_signal_saves_and_leaves_and_the_same_command_goes_on(pictures, tmp_pa
     saved = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1]
     seen = int(saved.stem)
     assert seen > 0
-    again = start(seen + 16)  # of which half a game more, and the completer
+    again = start(2 * seen)  # of which half a game more, and the completer
     assert f"training continues at {seen:,} images" in again.communicate(timeout=60)[1]
     assert again.returncode == 0
 
