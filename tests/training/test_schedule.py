@@ -82,7 +82,7 @@ def test_the_encoders_parts_are_a_quarter_at_most_and_none_without_one() -> None
     assert [schedule(options, seen).phase for seen in (249, 250, 749, 750)] == ["redraw", "game", "game", "both"]
     assert schedule(replace(options, reconstruct_last=0), 250).phase == "both"
     alone = replace(options, reconstruct=0.0)
-    assert not alone.encodes and {schedule(alone, seen).phase for seen in (0, 500, 999, 1000)} == {"game"}
+    assert not alone.trains_encoder and {schedule(alone, seen).phase for seen in (0, 500, 999, 1000)} == {"game"}
 
 
 def test_modern_is_annealed_and_penalised() -> None:

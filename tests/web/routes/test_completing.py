@@ -198,7 +198,7 @@ def test_holes_in_words_grey_models_and_observations_are_understood(client, form
         ({"photo_options": {"place": "nowhere"}}, 422, "place"),
         ({"landmarks": [[[1, 2], [3, 4]]]}, 422, "landmarks"),
         ({"landmarks": [[[1, 2], [3, 4], [1e9, 5]]]}, 422, "outside"),
-        ({"observe": "x-rays"}, 422, "observe"),
+        ({"observe": "x-rays"}, 422, "observation"),
         ({"observe": "grey", "model": "grey"}, 422, "grey"),
         ({"nonsense": "1"}, 422, "nonsense"),
     ],
