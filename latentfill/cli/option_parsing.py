@@ -72,9 +72,9 @@ def make_default(options: type[T], argv: Sequence[str] = (), from_file: Mapping[
     if preset_defaults is None:
         return default
     flags = getattr(options, "CHOSEN_BY", ("preset",))
-    found = {flag: _find_value(flag, argv, from_file or {}) for flag in (*flags, "begin")}
+    found = {flag: _find_value(flag, argv, from_file or {}) for flag in (*flags, "begin", "size")}
     default = replace(default, **preset_defaults(*(found[flag] for flag in flags)))  # type: ignore[type-var]
-    if found["begin"] and hasattr(options, "begin") and found.get("kind") in GROWN:
+    if found["begin"] and not found["size"] and hasattr(options, "begin") and found.get("kind") in GROWN:
         default = _set(default, "size", _read_size(_expand(found["begin"])), found["begin"])
     return default
 

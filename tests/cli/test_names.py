@@ -26,7 +26,7 @@ from latentfill.options import NetworkOptions
 SIZE = 16
 PLACES = {
     "align": ["~/in", "~/out", "--points", "~/p.csv"],
-    "train": ["~/in", "--run", "~/run", "--model", "~/m", "--begin", "~/b", "--cache", "~/c", "--kind", "completer"],
+    "train": ["~/in", "--run", "~/run", "--model", "~/m", "--begin", "~/b", "--cache", "~/c", "--size", "64"],
     "sample": ["~/m", "~/out"],
     "complete": ["~/a.png", "~/b.png", "--out", "~/o", "--hole", "~/h.png", "--model", "~/m", "--landmarks", "~/l"],
     "calibrate": ["~/in", "--out", "~/o", "--model", "~/m"],
