@@ -31,9 +31,9 @@ class Options:
     """Count the known pixels that differ between photos and their completions, and say by how much at most.
 
     Compares all that lies outside the hole, in 8 or 16 bits, with its transparency, and the colour profile and EXIF
-    data of the files (a rotation that EXIF asks for is applied, and its thumbnail is left out, before). Ends with 0 if
-    nothing has changed, with 1 if something has or a pair could not be read: so it does for JPEGs, which change known
-    pixels by some levels ("as JPEG does").
+    data of the files (a rotation that EXIF asks for is applied, and its thumbnail is left out, before). A JPEG changes
+    known pixels by some levels: if compression alone explains them all, this is counted, as "by JPEG alone", and is no
+    error. Ends with 0 if nothing else has changed, with 1 if something has or a pair could not be read.
     """
 
     before: Annotated[Positional[Path], arg(metavar="BEFORE")]
@@ -62,7 +62,8 @@ class Options:
 class Difference:
     """The number of known pixels that differ, by how many levels at most, and notes on what else does.
 
-    `largest` counts levels of `bits` bits; it is None where sizes differ. `jpeg` says that the completion is a JPEG.
+    `largest` counts levels of `bits` bits; it is None where sizes differ. `jpeg` says that the completion is a JPEG,
+    `by_jpeg` that its compression alone makes the difference.
     """
 
     known: int
@@ -71,13 +72,19 @@ class Difference:
     largest: int | None = 0
     bits: int = 8
     jpeg: bool = False
+    by_jpeg: bool = False
+
+    @property
+    def is_error(self) -> bool:
+        return bool(self.notes) or (self.changed > 0 and not self.by_jpeg)
 
     def __str__(self) -> str:
         from ..images.formats import count_levels
 
         counted = f"{self.changed:,} of {self.known:,} known pixels differ"
         if self.changed and self.largest is not None:
-            counted += f", {'as JPEG does: ' if self.jpeg else 'by '}at most {count_levels(self.largest, self.bits)}"
+            how = ", by JPEG alone" if self.by_jpeg else ", more than JPEG alone does" if self.jpeg else ""
+            counted += f", by at most {count_levels(self.largest, self.bits)}{how}"
         return "; ".join((counted, *self.notes))
 
 
@@ -87,11 +94,14 @@ def _sum(differences: Collection[Difference]) -> Difference:
     sizes = [d.largest * (257 if d.bits < bits else 1) for d in differences if d.largest is not None]
     largest = max(sizes, default=0) if len(sizes) == len(differences) else None
     known, changed = sum(d.known for d in differences), sum(d.changed for d in differences)
-    return Difference(known, changed, (), largest, bits, changed > 0 and all(d.jpeg for d in differences if d.changed))
+    jpeg, by_jpeg = (
+        changed > 0 and all(getattr(d, name) for d in differences if d.changed) for name in ("jpeg", "by_jpeg")
+    )
+    return Difference(known, changed, (), largest, bits, jpeg, by_jpeg)
 
 
 def run(options: Options) -> int:
-    """Compare every pair. Returns 1 if anything differs or could not be read, each named."""
+    """Compare every pair. Returns 1 if one differs by more than its format makes, or could not be read, each named."""
     from ..files.digests import hole_roles
     from ..images import holes
 
@@ -119,14 +129,15 @@ def run(options: Options) -> int:
     else:
         alone = f", {len(failed)} could not be compared" if failed else ""
         print(f"{len(found)} pair{'s' * (len(found) != 1)}: {total}{alone}")
-    return 1 if failed or any(d.changed or d.notes for d in found.values()) else 0
+    return 1 if failed or any(difference.is_error for difference in found.values()) else 0
 
 
-def compare(before: "Original", after: "Original", hole: "Hole", *, jpeg: bool = False) -> Difference:
-    """Compare all outside the hole [H, W], and the files as a whole. `jpeg` tells that the completion is a JPEG."""
+def compare(before: "Original", after: "Original", hole: "Hole", *, jpeg: bytes = b"") -> Difference:
+    """Compare all outside the hole [H, W], and the files as a whole. `jpeg` is the completion's file, if it is one."""
     import numpy as np
 
     from ..images import metadata
+    from ..images.formats import is_jpeg_loss
     from ..images.hole_pictures import to_missing
 
     known = ~to_missing(hole)
@@ -155,7 +166,9 @@ def compare(before: "Original", after: "Original", hole: "Hole", *, jpeg: bool =
         off = np.maximum(off, np.abs(_deepen(_opaque(before)) - _deepen(_opaque(after))))
     bits = max(before.bits, after.bits)
     largest = int(off[known].max(initial=0)) // (1 if bits == 16 else 257)
-    return Difference(count, int((changed & known).sum()), tuple(notes), largest, bits, jpeg)
+    number = int((changed & known).sum())
+    by_jpeg = bool(jpeg) and number > 0 and not notes and is_jpeg_loss(before.values, after.values, hole, jpeg)
+    return Difference(count, number, tuple(notes), largest, bits, bool(jpeg), by_jpeg)
 
 
 def _deepen(values: "np.ndarray") -> "np.ndarray":
@@ -202,8 +215,9 @@ def _verify(source: "Source", after: Path, spec: "HoleSpec", options: Options) -
     if options.extend:
         before, hole, _ = extend(before, hole, options.extend, source.name)
     hole = grow(hole, options.grow)
-    completion, jpeg = Source(str(after), after), after.read_bytes()[:2] == JPEG
-    return compare(before, photos.read_original(completion, options.limits), hole, jpeg=jpeg)
+    data = after.read_bytes()
+    completion = photos.read_original(Source(str(after), after), options.limits)
+    return compare(before, completion, hole, jpeg=data if data.startswith(JPEG) else b"")
 
 
 def _pairs(before: Path, after: Path, roles: "Roles") -> "Iterator[tuple[Source, Path]]":

@@ -6,9 +6,11 @@ import zlib
 from typing import Any, final
 
 import numpy as np
+import scipy
 from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
 from ..errors import ImageError
+from ..types import Hole
 from . import metadata
 from .photos import Original, Values, encode
 
@@ -70,6 +72,26 @@ def encode_as(original: Original, suffix: str, source: bytes = b"") -> tuple[byt
     off = np.abs(np.asarray(Image.open(file)).astype(np.int16) - np.asarray(image)).max()
     beside.notes.append(f"JPEG changes pixels outside the hole too: by at most {count_levels(int(off))}")
     return file.getvalue(), tuple(beside.notes)
+
+
+def is_jpeg_loss(before: Values, after: Values, hole: Hole, file: bytes) -> bool:
+    """True if compression alone makes the known pixels of a JPEG `file`, whose values are `after`, what they are.
+
+    The photo [H, W, C] is compressed as the file is, with the file's own pixels in the hole. Away from the hole the
+    result must be equal to the bit. In blocks of 16 pixels at the hole, and those beside them, what the file had in the
+    hole before it was compressed matters too, and is gone: there the difference may be twice what compression makes.
+    """
+    missing = hole > 0
+    wanted = np.where(missing[..., None], after, before)
+    again, _ = encode_as(Original(wanted), ".jpg", file)
+    expected = np.asarray(Image.open(io.BytesIO(again))).astype(np.int16).reshape(wanted.shape)
+    (rows, columns), (height, width) = np.nonzero(missing), missing.shape
+    near = np.zeros((-(-height // 16), -(-width // 16)), bool)
+    near[rows // 16, columns // 16] = True
+    near = scipy.ndimage.binary_dilation(near, np.ones((3, 3)))
+    near = near.repeat(16, 0).repeat(16, 1)[:height, :width]
+    off, most = np.abs(expected - after).max(-1), int(np.abs(expected - wanted).max())
+    return bool(off[~near].max(initial=0) == 0 and off[near & ~missing].max(initial=0) <= 2 * most)
 
 
 def count_levels(number: int, bits: int = 8) -> str:

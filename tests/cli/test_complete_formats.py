@@ -47,12 +47,27 @@ def test_a_jpeg_stays_one_and_verify_says_how_much_it_changed(tmp_path, complete
     assert sorted(path.name for path in out.iterdir() if path.is_file()) == ["cat.jpeg", "cat.json"]
     assert (out / "cat.jpeg").stat().st_size < 1.2 * photo.stat().st_size
     for after in (out, out / "cat.jpeg"):
-        assert run(["verify", str(photo), str(after), HOLE]) == 1
+        assert run(["verify", str(photo), str(after), HOLE]) == 0
         told = capsys.readouterr().out
-        assert "known pixels differ, as JPEG does: at most " in told.splitlines()[0]
-    assert run(["verify", str(photo), str(out), HOLE, "--json"]) == 1
+        assert "known pixels differ, by at most " in told and told.splitlines()[0].endswith("levels, by JPEG alone")
+    assert run(["verify", str(photo), str(out), HOLE, "--json"]) == 0
     pair = json.loads(capsys.readouterr().out)["pairs"][0]
-    assert pair["jpeg"] and pair["notes"] == [] and 0 < pair["largest"] < 40
+    assert pair["jpeg"] and pair["by_jpeg"] and pair["notes"] == [] and 0 < pair["largest"] < 40
+
+
+@pytest.mark.parametrize(("at", "by"), [((200, 300), 32), ((66, 50), 120)])
+@pytest.mark.parametrize(("quality", "subsampling"), [(75, 2), (95, 0)])
+def test_a_change_that_jpeg_does_not_make_is_an_error_in_a_jpeg_too(tmp_path, capsys, at, by, quality, subsampling):
+    Image.fromarray(skimage.data.chelsea()).save(tmp_path / "a.jpg", quality=quality, subsampling=subsampling)
+    pixels = np.asarray(Image.open(tmp_path / "a.jpg")).copy()
+    pixels[40:64, 40:64] = np.random.default_rng(0).integers(0, 256, (24, 24, 3))
+    Image.fromarray(pixels).save(tmp_path / "b.jpg", quality=quality, subsampling=subsampling)
+    assert run(["verify", str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg"), HOLE]) == 0
+    y, x = at
+    pixels[y : y + 3, x : x + 3] ^= by
+    Image.fromarray(pixels).save(tmp_path / "b.jpg", quality=quality, subsampling=subsampling)
+    assert run(["verify", str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg"), HOLE]) == 1
+    assert "more than JPEG alone does" in capsys.readouterr().out
 
 
 def test_same_is_each_photo_s_own_format_where_it_is_written(tmp_path, complete, capsys):

@@ -136,7 +136,16 @@ def test_a_folder_is_paired_as_complete_names_its_answers(tmp_path, capsys):
     told = json.loads(out)
     assert (told["known"], told["changed"]) == (68, 0)
     assert told["pairs"] == [
-        {"path": "cat.png", "known": 68, "changed": 0, "notes": [], "largest": 0, "bits": 8, "jpeg": False}
+        {
+            "path": "cat.png",
+            "known": 68,
+            "changed": 0,
+            "notes": [],
+            "largest": 0,
+            "bits": 8,
+            "jpeg": False,
+            "by_jpeg": False,
+        }
     ]
     assert [failed["path"] for failed in told["failed"]] == ["deep/cat.png", "deep/dog.jpg"]
     assert "deep/dog.jpg: its completion" in errors and "deep/cat.png: not a picture" in errors
