@@ -88,7 +88,7 @@ def is_jpeg_loss(before: Values, after: Values, hole: Hole, file: bytes) -> bool
     (rows, columns), (height, width) = np.nonzero(missing), missing.shape
     near = np.zeros((-(-height // 16), -(-width // 16)), bool)
     near[rows // 16, columns // 16] = True
-    near = scipy.ndimage.binary_dilation(near, np.ones((3, 3)))
+    near = scipy.ndimage.binary_dilation(near, np.ones((3, 3), bool))
     near = near.repeat(16, 0).repeat(16, 1)[:height, :width]
     off, most = np.abs(expected - after).max(-1), int(np.abs(expected - wanted).max())
     return bool(off[~near].max(initial=0) == 0 and off[near & ~missing].max(initial=0) <= 2 * most)
