@@ -31,6 +31,12 @@ LARGEST_HOLE = 60_000  # pixels of a hole that PyPatchMatch fills in about two s
 LARGEST_PICTURE = 400_000  # and of the picture that it copies from
 REACH = 0.75  # what is copied lies no farther from the hole than this share of its longer side,
 NEAREST = 48  # or so many pixels
+BLOCK = 4  # pixels: of blocks so large the mean colour and the contrast are compared with those around the hole,
+CONTRAST = 2.0  # which counts so many times,
+BAND = 12  # which reaches so far from it:
+UNLIKE = 20.0  # levels; what differs more from all there is another thing, and is not copied
+ENOUGH = 2.0  # areas of the hole are left at least
+MAJORITY = 5  # blocks a side: most of them decide, so that no object is left with gaps
 TONE = 40.0  # levels that the rim may differ by; more is another thing than what was copied, which would leak in
 SMOOTH = 16.0  # the scale of a smooth surface, which has no grain
 RIM = 24  # pixels around a hole, at most, by which it is judged,
@@ -112,6 +118,7 @@ def fill_content_aware(
         levels.append(levels[-1].halve())
     if not levels[-1].sources().any():
         return fill(values, hole)
+    levels[-1] = levels[-1].select_similar()
     found = _inpaint(levels[-1], seed, stretch=fine)
     if fine or len(levels) > 1:
         shifts = _ShiftMap.of(found, levels[-1].missing, levels[-1].sources(), seed)
@@ -170,9 +177,34 @@ class _Level(NamedTuple):
             np.logical_and.reduce([usable[i::2, j::2] for i, j in corners]),
         )
 
+    def select_similar(self) -> "_Level":
+        """The level of which only what resembles something around the hole may be copied."""
+        weight = _average(self.usable[..., None].astype(np.float32))
+        known = self.values * self.usable[..., None]
+        mean, square = (_average(part) / np.maximum(weight, 1e-6) for part in (known, known**2))
+        contrast = np.sqrt(np.maximum(square - mean**2, 0).mean(-1, keepdims=True))
+        looks = np.concatenate([mean, CONTRAST * contrast], -1)
+        there = weight[..., 0] > 0.2
+        rim = there & (scipy.ndimage.distance_transform_edt(~self.missing)[::BLOCK, ::BLOCK] <= BAND)
+        if not rim.any():
+            return self
+        unlike = np.full(there.shape, np.inf)
+        unlike[there] = scipy.spatial.cKDTree(looks[rim]).query(looks[there])[0]
+        least = min(int(ENOUGH * self.missing.sum() / BLOCK**2), int(there.sum()) - 1)
+        similar = unlike <= max(UNLIKE, np.partition(unlike[there], least)[least])
+        similar = rim | (scipy.ndimage.uniform_filter(similar.astype(np.float32), MAJORITY) > 0.5)
+        height, width = self.missing.shape
+        chosen = self._replace(usable=self.usable & similar.repeat(BLOCK, 0).repeat(BLOCK, 1)[:height, :width])
+        return chosen if chosen.sources().any() else self
+
     def sources(self) -> Where:
         """The middles of patches that may be copied."""
         return scipy.ndimage.minimum_filter(self.usable, 2 * RADIUS + 1, mode="constant", cval=False)
+
+
+def _average(values: Float32[np.ndarray, "_ _ c"]) -> Float32[np.ndarray, "_ _ c"]:
+    """Weighted means around one pixel of each block."""
+    return scipy.ndimage.gaussian_filter(values, (BLOCK, BLOCK, 0), truncate=2)[::BLOCK, ::BLOCK]
 
 
 def _surroundings(missing: Where, box: Box, height: int, width: int) -> Box:

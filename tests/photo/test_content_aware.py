@@ -93,6 +93,18 @@ def test_nothing_is_copied_from_where_it_may_not_be():
     assert not is_red(fill_content_aware(photo, hole, face)).any()
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_nothing_is_copied_that_is_unlike_what_is_around_the_hole(seed):
+    """A wall with a black ball half in the hole, and one like it that is striped red within, beside the hole."""
+    y, x = np.mgrid[:120, :180]
+    photo = np.random.default_rng(0).normal(180, 3, (120, 180, 3)).astype(np.float32)
+    photo[(np.hypot(y - 60, x - 45) < 30) | (np.hypot(y - 86, x - 125) < 20)] = 20
+    photo[(np.hypot(y - 60, x - 45) < 24) & (x // 4 % 2 == 1)] = (255, 0, 0)
+    hole = np.where(np.hypot(y - 60, x - 125) < 26, np.uint8(255), np.uint8(0))
+    filled = fill_content_aware(photo, hole, seed=seed)
+    assert np.ptp(filled, axis=2)[hole > 0].max() < 60, "nothing is red"
+
+
 BORDERS = {
     "all borders": lambda y, x: (y < 20) | (y > 100) | (x < 20) | (x > 140),
     "larger than half": lambda y, x: x > 50,
