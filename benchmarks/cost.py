@@ -22,7 +22,7 @@ from latentfill import load
 from latentfill.batch.complete import metadata
 from latentfill.batch.inputs import Plan
 from latentfill.batch.outputs import Input, digest_model, list_pictures, name_inputs, write_result
-from latentfill.cli.option_parsing import read_options
+from latentfill.cli.configuration import read_options
 from latentfill.cluster.tables import Manifest, make_row
 from latentfill.errors import ExtraError
 from latentfill.faces.detector import detect_faces

@@ -9,7 +9,7 @@ from dataclasses import replace
 from math import inf
 
 from latentfill.cli.main import run
-from latentfill.completion import completer
+from latentfill.completion import one_pass
 from latentfill.evaluation.methods import METHODS, Method, Resources, search_method
 from latentfill.evaluation.metrics import Where
 from latentfill.options import COMPLETE_PRESETS
@@ -21,11 +21,11 @@ def best_with_steps(resources: Resources) -> Method:
     best = METHODS["best"](resources)
 
     def complete(pictures: PixelBatch, holes: Where) -> PixelBatch:
-        usual, completer.SHALLOW = completer.SHALLOW, inf
+        usual, one_pass.SHALLOW = one_pass.SHALLOW, inf
         try:
             return best.complete(pictures, holes)
         finally:
-            completer.SHALLOW = usual
+            one_pass.SHALLOW = usual
 
     return Method(complete, {**best.about, "deep": "none"})
 

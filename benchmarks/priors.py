@@ -23,8 +23,8 @@ from latentfill.evaluation.distances import Estimate, frechet, kernel_terms, uni
 from latentfill.evaluation.feature_spaces import IDENTITY, Space, pixels
 from latentfill.evaluation.methods import Resources, search_method
 from latentfill.files import listing
-from latentfill.gan.checkpoint import digest_weights
 from latentfill.gan.gan import Gan
+from latentfill.gan.model_file import digest_weights
 from latentfill.images.pixels import to_pixels
 from latentfill.models import find
 from latentfill.options import COMPLETE_PRESETS

@@ -15,9 +15,9 @@ from machine import heading, table
 
 from latentfill import Gan, load
 from latentfill.cli.main import run
-from latentfill.gan import checkpoint
-from latentfill.gan import checkpoint as building
-from latentfill.gan.checkpoint import AnyEncoder
+from latentfill.gan import model_file
+from latentfill.gan import model_file as building
+from latentfill.gan.model_file import AnyEncoder
 from latentfill.options import COMPLETE_PRESETS
 
 
@@ -36,7 +36,7 @@ def main() -> None:
     if arguments.encoder:
         gan = dataclasses.replace(gan, encoder=read_encoder(arguments.encoder, gan))
     round_weights(gan, arguments.bits)
-    checkpoint.save(gan, arguments.out, torch.float16)
+    model_file.save(gan, arguments.out, torch.float16)
     if arguments.calibrate:
         calibrate = ["calibrate", arguments.data, "--part", "choose", "--model", arguments.out, "--out", arguments.out]
         if code := run([str(word) for word in calibrate]):

@@ -23,7 +23,7 @@ from torch.utils.flop_counter import flop_registry as FORMULAS
 from training import peak_gflops
 
 from latentfill.device import choose_device, choose_precision
-from latentfill.gan import checkpoint as building
+from latentfill.gan import model_file as building
 from latentfill.options import GAN_PRESETS, NetworkOptions, TrainOptions
 from latentfill.training.trainer import GanTrainer
 

@@ -4,7 +4,7 @@ import torch
 
 import latentfill
 from latentfill.completion.operators import parse_operator
-from latentfill.gan.checkpoint import build
+from latentfill.gan.model_file import build
 from latentfill.images.pixels import to_images
 from latentfill.options import NetworkOptions
 from latentfill.photo.model_sized import pose

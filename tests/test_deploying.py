@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from latentfill.cli.option_parsing import read_options
+from latentfill.cli.configuration import read_options
 from latentfill.cli.serve import Options, check_options
 from latentfill.errors import LatentfillError
 

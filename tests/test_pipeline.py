@@ -11,7 +11,7 @@ from latentfill.completion.complete import complete
 from latentfill.completion.operators import parse_operator
 from latentfill.errors import HoleError, ImageError, LatentfillError
 from latentfill.faces.detector import detect_faces
-from latentfill.gan.checkpoint import build
+from latentfill.gan.model_file import build
 from latentfill.images.hole_pictures import grow
 from latentfill.images.holes import FACE_FEATURES
 from latentfill.images.photos import Original

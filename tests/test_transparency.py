@@ -11,7 +11,7 @@ from latentfill.batch.align_records import Row
 from latentfill.completion.operators import parse_operator
 from latentfill.evaluation import benchmark as trial
 from latentfill.files.listing import find_pictures
-from latentfill.gan.checkpoint import build
+from latentfill.gan.model_file import build
 from latentfill.images import photos
 from latentfill.images.photos import Original, open_photo
 from latentfill.options import CompleteOptions, NetworkOptions, PhotoOptions, ReadLimits

@@ -21,7 +21,7 @@ from ..faces.detector import detect_faces
 from ..faces.templates import place, shear
 from ..files import listing
 from ..files.digests import digest_photo
-from ..files.records import ForeignFileError, check_free, digest, is_ours, remove, save, save_table
+from ..files.ownership import ForeignFileError, check_free, digest, is_ours, remove, save, save_table
 from ..images import photos
 from ..images.photos import write_file
 from ..images.pixels import fit, grid

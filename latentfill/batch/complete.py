@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 from ..errors import ExtraError, LatentfillError, is_full, is_out_of_memory
 from ..gan.gan import Gan
 from ..images import photos
-from ..images.formats import encode_as
+from ..images.encoding import encode_as
 from ..images.hole_pictures import describe
 from ..models import load
 from ..photo.crop import NO_ESTIMATE, Cut

@@ -9,7 +9,7 @@ from ..completion.operators import Operator
 from ..errors import LatentfillError
 from ..faces import landmark_files as landmarks
 from ..files.digests import Contents, check_apart
-from ..files.records import digest
+from ..files.ownership import digest
 from ..gan.gan import Gan
 from ..images import holes
 from ..images.holes import HoleSpec

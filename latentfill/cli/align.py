@@ -122,7 +122,7 @@ def _check(options: Options) -> Options:
 def _cropper(options: Options) -> "Cropper":
     from ..batch.align import Cropper
     from ..faces.landmark_files import read_landmarks
-    from ..files.records import digest
+    from ..files.ownership import digest
 
     o = options
     points = read_landmarks(o.points, o.alignment.landmarks) if o.points is not None and o.faces else None
@@ -163,7 +163,7 @@ def _layout(options: Options) -> dict[str, Any]:
 
 def _choices(options: Options) -> dict[str, Any]:
     """The settings by which photos are rejected."""
-    from ..files.records import digest_file
+    from ..files.ownership import digest_file
 
     o = options
     points = digest_file(o.points) if o.points else None

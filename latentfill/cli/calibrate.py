@@ -59,7 +59,7 @@ def run(options: Options) -> int:
 
     from ..evaluation.benchmark import read_pictures
     from ..files.listing import list_sources, print_omissions
-    from ..gan.checkpoint import have_same_weights, rewrite_about
+    from ..gan.model_file import have_same_weights, rewrite_about
     from ..models import find, load
     from ..uncertainty import calibration
 

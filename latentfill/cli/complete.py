@@ -59,7 +59,7 @@ def run(options: Options) -> int:
 
 def _on_ray(options: Options, gan: "Gan") -> int:
     """The same on Ray: actors answer, and a manifest tells of each picture."""
-    from ..cluster.drive import complete
+    from ..cluster.driver import complete
     from .progress import Bar
 
     if options.write == "tar" and (options.edits or options.search.candidates > 1):
@@ -83,7 +83,7 @@ def _on_ray(options: Options, gan: "Gan") -> int:
 def _keep_pipes(options: Options) -> Options:
     """The options with files in the place of pipes: they are read by every process, and pipes can be read once."""
     from ..files.listing import save_pipe
-    from ..files.records import claim_run
+    from ..files.ownership import claim_run
 
     run, hole, landmarks = claim_run(options.out), options.hole, options.landmarks
     hole = hole and save_pipe(hole, run, "hole")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import LatentfillError, name_place
 from ..options.commands import EvaluateCommand as Options
-from .option_parsing import command
+from .configuration import command
 from .output import name_process
 from .progress import describe_machine
 
@@ -29,7 +29,7 @@ def run(options: Options) -> int:
     import torch
 
     from ..evaluation.benchmark import FILES
-    from ..files.records import check_free, claim_run
+    from ..files.ownership import check_free, claim_run
     from ..images.photos import remove_partial
 
     name_process("evaluate", options.out)
@@ -139,7 +139,7 @@ def _roles(options: Options) -> dict[Path, str]:
 def load_resources(options: Options) -> "Resources":
     """The model, and what else methods need; each told by a digest of what it holds."""
     from ..evaluation.methods import Resources
-    from ..gan.checkpoint import digest_weights
+    from ..gan.model_file import digest_weights
     from ..models import find, load, load_context
 
     gan = load(options.model, options.device)

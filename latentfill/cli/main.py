@@ -78,7 +78,7 @@ def run(argv: Sequence[str]) -> int:
         return 2
     try:
         with stoppable():
-            from .option_parsing import read_options
+            from .configuration import read_options
 
             module = import_module(f".{verb}", __package__)
             code: int = module.run(read_options(module.Options, verb, rest))
@@ -112,8 +112,8 @@ def _explain(error: Exception, verb: str) -> LatentfillError | None:
 
 
 def _completion(shell: str) -> int:
+    from .configuration import make_default
     from .help import completion_script, list_options
-    from .option_parsing import make_default
 
     if shell not in ("bash", "zsh"):
         print(f"latentfill: there is no completion for {shell!r}\nIt is one of: bash, zsh.", file=sys.stderr)

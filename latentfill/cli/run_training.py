@@ -26,8 +26,8 @@ def load_initial_model(options: "TrainCommand", distributed: "DistributedContext
     """The model to begin with; in all processes the very same, since what differs in the last bit drifts apart."""
     import torch
 
-    from ..gan.checkpoint import load
     from ..gan.growing import STEPS as ENOUGH
+    from ..gan.model_file import load
     from ..models import find
     from .progress import Bar
 
@@ -66,8 +66,8 @@ def grow_cached(
     As it is if doubling does not bring it to that size. Raises ModelError as `grown` does, and when the file cannot be
     written; DataError when there is no place for it.
     """
-    from ..gan.checkpoint import digest_weights, load, save
     from ..gan.growing import grow
+    from ..gan.model_file import digest_weights, load, save
     from ..runs.data import cache_path
 
     while gan.network.size < size and size % gan.network.size == 0:
@@ -331,7 +331,7 @@ def _training_context(
     from ..evaluation.feature_spaces import find_file
     from ..evaluation.training_scores import CompleterScorer, CompletionScorer
     from ..runs.interfaces import TrainingContext
-    from .option_parsing import command
+    from .configuration import command
     from .progress import describe_machine
 
     spaces = ["pixels"]

@@ -126,7 +126,7 @@ def _walk(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
 
     from ..figures.animation import write_gif
     from ..figures.samples import enlarge, show
-    from ..files.records import save
+    from ..files.ownership import save
     from ..gan.directions import tour, walk
     from ..images.pixels import grid
 
@@ -146,7 +146,7 @@ def _sweep(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
 
     from ..figures.animation import write_gif
     from ..figures.samples import ping_pong_frames, sweeps
-    from ..files.records import save
+    from ..files.ownership import save
     from ..gan.directions import influence, sweep_values
     from ..images.pixels import grid
 
@@ -169,7 +169,7 @@ def _sweep(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
 def _directions(options: Options, gan: "Gan", how: Literal["pca", "sefa"], device: "torch.device") -> list[Path]:
     from ..figures.animation import write_gif
     from ..figures.samples import direction_rows, mean_change, ping_pong_frames
-    from ..files.records import save
+    from ..files.ownership import save
     from ..gan.directions import find_directions
     from ..images.pixels import grid
 
@@ -226,7 +226,7 @@ def _watch(samples: "Iterable[Sample]", bar: "Bar", total: int) -> "Iterator[Sam
 
 
 def _table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Path:
-    from ..files.records import save_table
+    from ..files.ownership import save_table
 
     save_table(path, [columns, *rows])
     return path
@@ -234,7 +234,7 @@ def _table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]])
 
 def _save(path: Path, pixels: "Pixels", root: Path | None = None) -> None:
     """Write a picture; `root` is the folder of the results, if it is a sample alone and no sheet of several."""
-    from ..files.records import save
+    from ..files.ownership import save
     from ..images.photos import writer
 
     save(path, writer(path, pixels), root=root)

@@ -21,7 +21,7 @@ def run(options: Options) -> int:
         raise LatentfillError(f"--kind {options.kind} begins anew, not with --begin {options.begin}", "Leave it out.")
     if options.where.engine == "ray":
         from ..cluster.train import train
-        from .option_parsing import command
+        from .configuration import command
 
         return train(options, partial(work, command.get()))
     if options.where.workers:
@@ -38,7 +38,7 @@ def run(options: Options) -> int:
 
 def work(as_given: str, options: Options, distributed: "DistributedContext", should_stop: "ShouldStop") -> None:
     """Train as one of the workers of a cluster, until done or until one of them wishes to stop."""
-    from .option_parsing import command
+    from .configuration import command
     from .run_training import STEPS, show_progress
 
     command.set(as_given)

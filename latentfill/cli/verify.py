@@ -79,7 +79,7 @@ class Difference:
         return bool(self.notes) or (self.changed > 0 and not self.by_jpeg)
 
     def __str__(self) -> str:
-        from ..images.formats import count_levels
+        from ..images.encoding import count_levels
 
         counted = f"{self.changed:,} of {self.known:,} known pixels differ"
         if self.changed and self.largest is not None:
@@ -225,7 +225,7 @@ def _pairs(before: Path, after: Path, roles: "Roles") -> "Iterator[tuple[Source,
     from ..batch.outputs import list_pictures, name_inputs
     from ..files.listing import find_pictures, print_omissions
     from ..files.naming import FolderResults
-    from ..files.records import read_metadata, result_suffix
+    from ..files.ownership import read_metadata, result_suffix
     from ..images.archives import RESULT_SUFFIXES
 
     if not after.exists():

@@ -1,4 +1,4 @@
-"""`align` on Ray: photos are shared out in blocks, and the records stays with the one who called."""
+"""`align` on Ray: photos are shared out in blocks, and the records stay with the caller."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -10,7 +10,7 @@ from ..batch.align_records import Row
 from ..batch.workers import KilledTask
 from ..options import EngineOptions
 from .blocks import Block
-from .drive import run_on_ray
+from .driver import run_on_ray
 
 IN_A_BLOCK = 32  # photos: seconds of work, which is what is lost with a worker
 

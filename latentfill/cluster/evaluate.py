@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, final
 
 from ..errors import LatentfillError
 from ..evaluation.methods import Resources, choose
-from ..evaluation.results import ResultStore, TimedBatch, run_method, warm_up
+from ..evaluation.result_cache import ResultStore, TimedBatch, run_method, warm_up
 from ..files.locks import lock_folder
 from .blocks import Block
-from .drive import run_on_ray
+from .driver import run_on_ray
 
 if TYPE_CHECKING:
     from ..evaluation.benchmark import Trial

@@ -14,13 +14,13 @@ from ..images.incomplete import Incomplete
 from ..options import CompleteOptions, choose_search, refuse_removed
 from ..seeds import Stream
 from ..types import Known, Latents, PerImage
-from .completer import uses_completer, watch_conditional
 from .completion import Completion as Completion
 from .completion import best_of, standard_deviation
 from .held_out import hide_pixels, hold_out, rmse
 from .hmc import hmc
 from .ilo import LATENT_STEP, optimise_maps
 from .objective import Objective, completion_loss
+from .one_pass import uses_completer, watch_conditional
 from .restarts import CUTS, SuccessiveHalving, encoder_guess, initial_latents, uses_encoder
 from .search import Halving, Rows, Step, adam, choose_optimizer, choose_schedule, cosine, search
 

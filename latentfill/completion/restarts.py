@@ -15,8 +15,8 @@ from ..images.incomplete import Incomplete
 from ..options import CompleteOptions
 from ..seeds import Stream
 from ..types import Images, Known, Latents, PerImage
+from .diverse_candidates import can_vary, sample_around
 from .held_out import choose_hidden
-from .laplace import can_vary, sample_around
 from .search import Rows
 
 TYPICAL = 64  # images whose mean shows what colours are usual where

@@ -20,7 +20,7 @@ from . import judge as classifier
 from .feature_spaces import SPACES, Space
 from .methods import Method
 from .report import SHOWN, Gallery, build_report, describe_metrics, write_page, write_report, write_sheet
-from .results import Pictures, Results, ResultStore, Task, make_task
+from .result_cache import Pictures, Results, ResultStore, Task, make_task
 from .scores import MethodScores, score_once
 
 FILES = ("report.json", "report.csv", "report.md", "report.html", "contact.png")

@@ -18,7 +18,7 @@ from . import judge as classifier
 from .distances import Estimate, Features, frechet, kernel_terms, unit_of
 from .feature_spaces import IDENTITY, Space
 from .metrics import Scores, Where, detail, l1, psnr, rim, ssim
-from .results import Task
+from .result_cache import Task
 
 Name = tuple[str, str]  # metric, region
 

@@ -14,8 +14,8 @@ from PIL import Image
 
 from ..errors import ModelError, RunError
 from ..evaluation.report import STYLE
-from ..files import records
-from ..gan import checkpoint
+from ..files import ownership
+from ..gan import model_file
 from . import curves
 
 FRAMES = 60  # of the animation, evenly over the training
@@ -47,7 +47,7 @@ def write_page(run: Path, out: Path) -> Path:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}{MORE}</style>'
         f"<h1>{title}</h1>{''.join(parts)}</html>\n"
     )
-    records.save(out, lambda file: file.write(text.encode(errors="backslashreplace")))
+    ownership.save(out, lambda file: file.write(text.encode(errors="backslashreplace")))
     return out
 
 
@@ -70,7 +70,7 @@ def _head(run: Path, starts: Sequence[Mapping[str, Any]]) -> str:
 
 def _best(run: Path) -> list[str]:
     try:
-        about = checkpoint.read_about(run / "best.safetensors")
+        about = model_file.read_about(run / "best.safetensors")
         at = f"at {about['images_seen']:,} images, {about['score']:.2f} dB in the hole"
         return [f"best model: best.safetensors, {at}"]
     except (ModelError, KeyError):

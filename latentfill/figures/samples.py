@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..completion.complete import Completion
-from ..completion.completer import ConditionalGenerator
+from ..completion.one_pass import ConditionalGenerator
 from ..gan.directions import Directions, arithmetic, find_edits, nearby, sweep, sweep_values
 from ..gan.fused import fuse
 from ..gan.gan import Gan

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ..errors import LatentfillError, RunError
-from .records import claim_run
+from .ownership import claim_run
 
 HOLDER, LOCK = "process ", ".lock"
 

@@ -59,7 +59,7 @@ def load(model: str | Path = DEFAULT, device: str = "cpu", class_name: str | Non
     Of a model of classes one is selected: the one named, or the one that most of its pictures had.
     """
     from ..device import choose_device
-    from ..gan.checkpoint import load as load_file
+    from ..gan.model_file import load as load_file
     from ..gan.residual import select_class
 
     path = find(model)
@@ -92,7 +92,7 @@ def from_pretrained(name: str | Path, *, revision: str | None = None, device: st
 def load_context(model: str | Path, device: str = "cpu") -> "ContextEncoder":
     """Read a context encoder by file or run folder, ready to predict on `device`."""
     from ..device import choose_device
-    from ..gan.checkpoint import load_context as load_file
+    from ..gan.model_file import load_context as load_file
 
     return load_file(find(model), choose_device(device))
 

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import ExtraError, ModelError, explain
-from ..files import records
-from ..gan.checkpoint import digest_weights
+from ..files import ownership
 from ..gan.completer import ResidualCompleter
 from ..gan.dcgan import SLOPE, START, DcganGenerator
 from ..gan.encoder import DcganEncoder, ResidualEncoder, constrain, encoder_input
 from ..gan.fused import FusedEncoder, FusedGenerator, fuse
 from ..gan.gan import Gan, UniformPrior
+from ..gan.model_file import digest_weights
 from ..gan.residual import ResidualGenerator
 from ..gan.stride2 import PADDING
 from ..seeds import philox
@@ -223,7 +223,7 @@ def write_onnx(gan: Gan, folder: Path, name: str) -> list[Exported]:
     parts = _parts(gan)
     facts = _facts(gan, name)
     for file in (*parts, DESCRIPTION, README):
-        records.check_free(folder / file)
+        ownership.check_free(folder / file)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".making-", dir=folder) as making:
@@ -235,9 +235,9 @@ def write_onnx(gan: Gan, folder: Path, name: str) -> list[Exported]:
             (Path(making) / DESCRIPTION).write_text(json.dumps(described, indent=2) + "\n")
             (Path(making) / README).write_text(readme(described))
             for file in {"encoder.onnx", "completer.onnx"} - parts.keys():
-                records.remove(folder / file)  # of another model, exported here before
+                ownership.remove(folder / file)  # of another model, exported here before
             for file in sorted(os.listdir(making)):
-                records.move(Path(making) / file, folder / file)
+                ownership.move(Path(making) / file, folder / file)
     except OSError as error:
         raise explain(error, folder) from error
     return [Exported(folder / file, difference) for file, difference in differences.items()]

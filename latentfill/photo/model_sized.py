@@ -15,7 +15,7 @@ from ..images.incomplete import BLOCK, Incomplete, concatenate
 from ..images.pixels import to_images, to_pixels
 from ..options import CompleteOptions, choose_search
 from ..types import Hole, Images, Pixels
-from .tint import find_tint
+from .monochrome import find_tint
 
 
 def pose(

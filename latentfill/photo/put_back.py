@@ -22,9 +22,9 @@ from ..types import Hole, Pixels
 from ..uncertainty.predict import Uncertainty
 from .content_aware import Filler
 from .crop import Cut, hidden_pixels
+from .monochrome import GREY, Tint, find_tint
 from .paste import Piece, paste
-from .restore_measurement import restore
-from .tint import GREY, Tint, find_tint
+from .restoration import restore
 
 PREVIEW = 320  # pixels a side of what a notebook shows
 

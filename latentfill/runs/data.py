@@ -23,7 +23,7 @@ from ..errors import DataError, ImageError, is_out_of_memory
 from ..files.digests import file_stamp
 from ..files.listing import list_sources
 from ..files.locks import try_lock
-from ..files.records import save_table
+from ..files.ownership import save_table
 from ..images import photos
 from ..images.archives import is_archive
 from ..images.pixels import batch_to_images, fit, to_grey

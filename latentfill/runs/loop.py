@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..device import choose_device
 from ..errors import LatentfillError, RunError, explain, is_out_of_memory
-from ..gan import checkpoint
+from ..gan import model_file
 from ..gan.batch_layers import use_process_group
 from ..options import RunOptions, TrainOptions
 from ..types import Images
@@ -54,7 +54,7 @@ class CheckpointManager:
     def save_models(self, trainer: Learner, name: str = "model") -> None:
         """The model files, by the name they begin with."""
         for kind, model in trainer.models(self.about(trainer)).items():
-            checkpoint.save(model, self.folder / f"{name}{kind}.safetensors")
+            model_file.save(model, self.folder / f"{name}{kind}.safetensors")
 
     def about(self, trainer: Learner) -> Mapping[str, Any]:
         """The description of how a model was made."""

@@ -12,7 +12,7 @@ from jaxtyping import Int, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..gan import checkpoint
+from ..gan import model_file
 from ..gan.encoder import ContextEncoder
 from ..gan.gan import Gan, Generator
 from ..gan.residual import select_class
@@ -165,7 +165,7 @@ class Validation:
         best = self.best if phase == self.phase else None
         if measured and ((score := sum(measured) / len(measured)) > (-torch.inf if best is None else best)):
             self.best, self.phase = score, phase
-            checkpoint.save(replace(model, about={**model.about, **about, "score": score}), self.path)
+            model_file.save(replace(model, about={**model.about, **about, "score": score}), self.path)
         return ValidationResult(scores, sheets, distances)
 
     def usual_distance(self) -> torch.Tensor:
@@ -219,6 +219,6 @@ def _draw(generator: Generator, seed: int, device: torch.device) -> Images:
 
 def _score_of(path: Path) -> tuple[float | None, str | None]:
     """The score of the best model so far, from its header, and the phase of the training that it is of."""
-    about = checkpoint.read_about(path) if path.exists() else {}
+    about = model_file.read_about(path) if path.exists() else {}
     score = about.get("score")
     return float(score) if score is not None else None, about.get("phase")

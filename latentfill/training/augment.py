@@ -20,8 +20,8 @@ from torch.autograd import Function
 
 from ..errors import LatentfillError
 from ..gan.batch_layers import gather, is_virtual, process_group
-from ..gan.checkpoint import AnyDiscriminator, AnyGenerator
 from ..gan.dcgan import DcganDiscriminator, DcganGenerator
+from ..gan.model_file import AnyDiscriminator, AnyGenerator
 from ..options import NetworkOptions, TrainOptions
 from ..seeds import Stream, philox
 from ..types import Images, PerImage

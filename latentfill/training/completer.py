@@ -20,9 +20,9 @@ from torch.nn import functional as F
 
 from ..device import choose_precision
 from ..gan.batch_layers import own_numbers, process_group
-from ..gan.checkpoint import digest_weights
 from ..gan.completer import ResidualCompleter, build_completer
 from ..gan.gan import Gan, NormalPrior
+from ..gan.model_file import digest_weights
 from ..images import hole_shapes as shapes
 from ..images.blending import poisson_like
 from ..images.hole_shapes import brush, ellipses

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..device import choose_precision
-from ..gan import checkpoint as building
+from ..gan import model_file as building
 from ..gan.batch_layers import own_share, process_group, weighted_mean
 from ..gan.dcgan import DcganDiscriminator, initialise
 from ..gan.encoder import ContextEncoder, ContextModule

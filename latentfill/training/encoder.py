@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from ..device import choose_precision
-from ..gan import checkpoint as building
+from ..gan import model_file as building
 from ..gan.batch_layers import own_share, process_group, weighted_mean
-from ..gan.checkpoint import AnyEncoder
 from ..gan.encoder import ResidualEncoder
 from ..gan.fused import fuse
 from ..gan.gan import Encoder, Gan, Generator
+from ..gan.model_file import AnyEncoder
 from ..options import RunOptions, TrainOptions
 from ..options.training import EncoderOptions
 from ..runs.data import Dataset, check_pictures, split

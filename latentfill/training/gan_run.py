@@ -15,8 +15,8 @@ from torch import nn
 
 from ..device import choose_precision
 from ..errors import LatentfillError, RunError, is_out_of_memory
-from ..gan import checkpoint
-from ..gan import checkpoint as building
+from ..gan import model_file
+from ..gan import model_file as building
 from ..gan.completer import build_completer
 from ..gan.gan import Gan
 from ..gan.residual import ConstantDiscriminator
@@ -92,7 +92,7 @@ def _read(folder: Path) -> Gan:
 
     That encoder describes what G drew then, so it serves as a beginning alone.
     """
-    gan, (state, _) = checkpoint.load(folder / KEPT[0]), checkpoints.read_newest(folder / "checkpoints")
+    gan, (state, _) = model_file.load(folder / KEPT[0]), checkpoints.read_newest(folder / "checkpoints")
     if gan.completer is not None or not state or "averaged_encoder" not in state:
         return gan
     encoder = building.build_residual_encoder(gan.network)

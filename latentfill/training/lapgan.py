@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..device import choose_precision
 from ..errors import LatentfillError
-from ..gan import checkpoint as building
+from ..gan import model_file as building
 from ..gan.batch_layers import own_share, process_group
 from ..gan.dcgan import idle_biases
 from ..gan.gan import Gan

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..gan.batch_layers import average_gradients, is_virtual
-from ..gan.checkpoint import AnyGenerator
+from ..gan.model_file import AnyGenerator
 from ..options import TrainOptions
 from .losses import HistoricalAverage
 

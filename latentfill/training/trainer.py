@@ -10,10 +10,10 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from ..gan.batch_layers import is_virtual, own_numbers, own_share, process_group
-from ..gan.checkpoint import AnyDiscriminator, AnyGenerator
 from ..gan.dcgan import idle_biases
 from ..gan.encoder import ResidualEncoder
 from ..gan.gan import Gan, Prior
+from ..gan.model_file import AnyDiscriminator, AnyGenerator
 from ..options import NetworkOptions, TrainOptions
 from ..runs.interfaces import Trainer
 from ..runs.logs import PACE, Curve, Curves, Summary

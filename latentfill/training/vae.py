@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from ..device import choose_precision
-from ..gan import checkpoint as building
+from ..gan import model_file as building
 from ..gan.batch_layers import own_numbers, process_group
-from ..gan.checkpoint import AnyGenerator
 from ..gan.encoder import ResidualEncoder
 from ..gan.gan import Gan
+from ..gan.model_file import AnyGenerator
 from ..gan.residual import ConstantDiscriminator
 from ..options import NetworkOptions, RunOptions, TrainOptions
 from ..runs.data import Dataset

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..completion.complete import Completion
-from ..completion.completer import completer_noise, uses_completer
 from ..completion.held_out import Mask, choose_hidden, for_each_mask, hide_pixels, rmse
+from ..completion.one_pass import completer_noise, uses_completer
 from ..completion.operators import IDENTITY, LinearOperator, Operator
 from ..completion.restarts import uses_encoder
 from ..device import choose_precision

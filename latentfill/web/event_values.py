@@ -11,7 +11,7 @@ import torch
 
 from ..batch.sheets import BRIGHTER
 from ..completion.complete import Completion
-from ..completion.completer import uses_completer
+from ..completion.one_pass import uses_completer
 from ..faces.placement import Placement
 from ..images.incomplete import Incomplete
 from ..images.photos import Original, encode

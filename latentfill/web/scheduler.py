@@ -1,4 +1,4 @@
-"""Who computes next.
+"""Choose which task computes next.
 
 The queue is bounded, first come first served, and those who can be searched together go together. The scheduler then
 prefers whoever has had little of the device, so that a long search neither holds others up nor is forgotten.

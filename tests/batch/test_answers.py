@@ -8,8 +8,8 @@ from PIL import Image
 
 from latentfill.batch.sheets import draw_map
 from latentfill.cli.main import run
-from latentfill.gan import checkpoint
-from latentfill.gan import checkpoint as building
+from latentfill.gan import model_file
+from latentfill.gan import model_file as building
 from latentfill.options import NetworkOptions
 
 SIZE = 16
@@ -28,7 +28,7 @@ def done(tmp_path):
 def save(folder, seed):
     network = NetworkOptions(size=SIZE, base=2, latent=3)
     gan = building.build(network, seed)
-    checkpoint.save(replace(gan, encoder=building.build_encoder(network, 2, 4).eval()), folder / "m.safetensors")
+    model_file.save(replace(gan, encoder=building.build_encoder(network, 2, 4).eval()), folder / "m.safetensors")
 
 
 def complete(folder, *words, out="out"):

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from latentfill.evaluation.training_scores import CompleterScorer, CompletionScorer
-from latentfill.gan.checkpoint import build, build_networks
 from latentfill.gan.completer import build_completer
 from latentfill.gan.gan import Gan
+from latentfill.gan.model_file import build, build_networks
 from latentfill.options import NetworkOptions
 
 NETWORK = NetworkOptions(size=16, base=2, latent=4)

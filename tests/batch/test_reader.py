@@ -6,7 +6,7 @@ from latentfill.batch.complete import complete
 from latentfill.batch.inputs import Plan
 from latentfill.batch.outputs import Input
 from latentfill.errors import LatentfillError
-from latentfill.gan.checkpoint import build
+from latentfill.gan.model_file import build
 from latentfill.images.photos import Source
 from latentfill.options import NetworkOptions, ReadLimits
 from latentfill.options.commands import CompleteCommand

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from latentfill.cli.main import run
-from latentfill.gan import checkpoint
-from latentfill.gan import checkpoint as building
+from latentfill.gan import model_file
+from latentfill.gan import model_file as building
 from latentfill.options import NetworkOptions
 from latentfill.uncertainty.calibration import read_calibrations
 
@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("calibrate")
     network = NetworkOptions(size=SIZE, base=2, latent=3)
     gan = replace(building.build(network), encoder=building.build_encoder(network, 2, 4).eval())
-    checkpoint.save(gan, folder / "m.safetensors")
+    model_file.save(gan, folder / "m.safetensors")
     (folder / "pictures").mkdir()
     rng = np.random.Generator(np.random.Philox(key=1))
     for i in range(40):
@@ -38,7 +38,7 @@ def calibrated(folder):
 
 
 def test_the_model_is_written_with_its_calibration_and_info_tells_of_it(calibrated, capsys):
-    found = read_calibrations(checkpoint.load(calibrated))
+    found = read_calibrations(model_file.load(calibrated))
     assert list(found) == ["fast"]
     assert found["fast"].measured.pictures == 40 and found["fast"].measured.completions <= 320
     assert run(["info", str(calibrated)]) == 0
@@ -89,4 +89,4 @@ def test_few_pictures_get_more_holes_each_and_blanks_in_presets_do_not_matter(fo
     words = ["--model", folder / "m.safetensors", "--out", tmp_path / "x.safetensors", "--count", 6]
     assert run(["calibrate", str(folder / "pictures"), *map(str, words), "--presets", " fast, fast"]) in (0, 1)
     assert "6 pictures are few" in capsys.readouterr().err
-    assert read_calibrations(checkpoint.load(tmp_path / "x.safetensors"))["fast"].measured.pictures == 6
+    assert read_calibrations(model_file.load(tmp_path / "x.safetensors"))["fast"].measured.pictures == 6

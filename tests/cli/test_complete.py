@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from latentfill.cli.main import run
-from latentfill.gan import checkpoint
-from latentfill.gan import checkpoint as building
+from latentfill.gan import model_file
+from latentfill.gan import model_file as building
 from latentfill.options import NetworkOptions
 
 SIZE = 16
@@ -19,7 +19,7 @@ SIZE = 16
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    checkpoint.save(building.build(NetworkOptions(size=SIZE, base=4, latent=6)), path)
+    model_file.save(building.build(NetworkOptions(size=SIZE, base=4, latent=6)), path)
     return path
 
 

@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from latentfill.cli.main import run
-from latentfill.gan import checkpoint
-from latentfill.gan import checkpoint as building
+from latentfill.gan import model_file
+from latentfill.gan import model_file as building
 from latentfill.options import NetworkOptions
 
 SIZE = 16
@@ -16,7 +16,7 @@ def model(tmp_path_factory):
     gan = building.build(NetworkOptions(size=SIZE, base=4, latent=6))
     for weights in gan.generator.parameters():
         weights.data.mul_(10)  # an untrained G draws grey on grey
-    checkpoint.save(gan, path)
+    model_file.save(gan, path)
     return path
 
 

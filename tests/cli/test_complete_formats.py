@@ -7,7 +7,7 @@ import skimage.data
 from PIL import Image
 
 from latentfill.cli.main import run
-from latentfill.gan import checkpoint
+from latentfill.gan import model_file
 from latentfill.images import photos
 from latentfill.images.archives import Source
 from latentfill.options import NetworkOptions
@@ -19,8 +19,8 @@ HOLE = "rectangle:40,40,24,24"
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    gan = checkpoint.build(NetworkOptions(size=16, base=4, latent=6))
-    checkpoint.save(replace(gan, about={"alignment": {"landmarks": "inner-eyes-and-bottom-lip"}}), path)
+    gan = model_file.build(NetworkOptions(size=16, base=4, latent=6))
+    model_file.save(replace(gan, about={"alignment": {"landmarks": "inner-eyes-and-bottom-lip"}}), path)
     return path
 
 

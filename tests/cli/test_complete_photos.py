@@ -8,8 +8,8 @@ import skimage.data
 from PIL import Image
 
 from latentfill.cli.main import run
-from latentfill.gan import checkpoint
-from latentfill.gan import checkpoint as building
+from latentfill.gan import model_file
+from latentfill.gan import model_file as building
 from latentfill.images import photos
 from latentfill.images.archives import Source
 from latentfill.options import NetworkOptions
@@ -22,7 +22,7 @@ NOSE = "ellipse:224,135,16,12"
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
     gan = building.build(NetworkOptions(size=16, base=4, latent=6))
-    checkpoint.save(replace(gan, about={"alignment": {"landmarks": "inner-eyes-and-bottom-lip"}}), path)
+    model_file.save(replace(gan, about={"alignment": {"landmarks": "inner-eyes-and-bottom-lip"}}), path)
     return path
 
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from latentfill.cli.main import run
-from latentfill.gan import checkpoint
-from latentfill.gan import checkpoint as building
+from latentfill.gan import model_file
+from latentfill.gan import model_file as building
 from latentfill.options import NetworkOptions
 
 SIZE = 16
@@ -34,7 +34,7 @@ def here(tmp_path, monkeypatch, model):
 def save_model(path, seed):
     network = NetworkOptions(size=SIZE, base=2, latent=3)
     gan = building.build(network, seed)
-    checkpoint.save(replace(gan, encoder=building.build_encoder(network, 2, 4).eval()), path)
+    model_file.save(replace(gan, encoder=building.build_encoder(network, 2, 4).eval()), path)
     return path
 
 
@@ -142,7 +142,7 @@ def test_of_two_commands_that_differ_in_one_thing_the_second_knows(here, capsys,
 def simulate_ray(monkeypatch):
     """The driver's and the actors' work in this process, without Ray."""
     pytest.importorskip("ray")
-    from latentfill.cluster import drive as driving
+    from latentfill.cluster import driver as driving
     from latentfill.cluster.blocks import AttemptLog, run_block
     from latentfill.cluster.connection import Fleet
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from latentfill.cli.evaluate import split_names
 from latentfill.cli.main import run
-from latentfill.gan.checkpoint import build, save
+from latentfill.gan.model_file import build, save
 from latentfill.options import NetworkOptions
 
 SIZE = 8
@@ -94,8 +94,8 @@ def test_misuse_is_told_in_two_lines(faces, capsys, more, message):
 
 
 def test_a_context_encoder_has_the_models_size(faces, capsys):
-    from latentfill.gan.checkpoint import build_context_module
     from latentfill.gan.encoder import ContextEncoder, ContextOptions
+    from latentfill.gan.model_file import build_context_module
 
     for size in (8, 16):
         options = ContextOptions(size=size, base=2)

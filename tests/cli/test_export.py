@@ -4,8 +4,8 @@ import onnx
 import pytest
 
 from latentfill.cli.main import run
-from latentfill.gan.checkpoint import build, build_context_module, build_encoder, save
 from latentfill.gan.encoder import ContextEncoder
+from latentfill.gan.model_file import build, build_context_module, build_encoder, save
 from latentfill.options import NetworkOptions
 from latentfill.options.training import ContextOptions
 

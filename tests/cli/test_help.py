@@ -3,9 +3,9 @@ from importlib import import_module
 
 import pytest
 
+from latentfill.cli.configuration import make_default
 from latentfill.cli.help import SHORT, format_help, list_options
 from latentfill.cli.main import VERBS, run
-from latentfill.cli.option_parsing import make_default
 
 
 def default_of(verb):
@@ -45,7 +45,7 @@ def test_defaults_are_those_of_what_was_chosen(capsys):
 
 
 def test_examples_are_commands_that_can_be_read():
-    from latentfill.cli.option_parsing import read_options
+    from latentfill.cli.configuration import read_options
 
     for verb, (_, examples) in SHORT.items():
         for words, _ in examples:

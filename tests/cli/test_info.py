@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from latentfill.cli.main import run
-from latentfill.gan.checkpoint import build, build_encoder, save
+from latentfill.gan.model_file import build, build_encoder, save
 from latentfill.options import NetworkOptions
 
 

@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
+from latentfill.cli.configuration import read_options
 from latentfill.cli.main import VERBS, run
-from latentfill.cli.option_parsing import read_options
 from latentfill.errors import LatentfillError
 
 

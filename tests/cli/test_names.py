@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from latentfill.cli.configuration import read_options
 from latentfill.cli.main import run
-from latentfill.cli.option_parsing import read_options
 from latentfill.cli.output import name_process, take_any_name
 from latentfill.errors import LatentfillError
-from latentfill.gan import checkpoint
-from latentfill.gan import checkpoint as building
+from latentfill.gan import model_file
+from latentfill.gan import model_file as building
 from latentfill.options import NetworkOptions
 
 SIZE = 16
@@ -102,7 +102,7 @@ def test_any_name_can_be_printed_and_is_read_again_as_it_was(name, encoding):
 def test_composed_and_decomposed_letters_are_the_same_name_everywhere(tmp_path_factory, folder, stem):
     from latentfill.batch import outputs as answers
     from latentfill.batch.splits import Split
-    from latentfill.evaluation import results as benchmark
+    from latentfill.evaluation import result_cache as benchmark
     from latentfill.faces import landmark_files as landmarks
     from latentfill.files.naming import fold
     from latentfill.images.holes import find_file, parse
@@ -149,7 +149,7 @@ def test_landmarks_are_for_names_of_any_bytes(tmp_path):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    checkpoint.save(building.build(NetworkOptions(size=SIZE, base=4, latent=6)), path)
+    model_file.save(building.build(NetworkOptions(size=SIZE, base=4, latent=6)), path)
     return str(path)
 
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from latentfill.cli.main import run
-from latentfill.gan import checkpoint
-from latentfill.gan import checkpoint as building
+from latentfill.gan import model_file
+from latentfill.gan import model_file as building
 from latentfill.options import NetworkOptions
 
 SIZE = 16
@@ -39,7 +39,7 @@ def here(tmp_path, monkeypatch, model):
 def save_model(path, seed=0):
     network = NetworkOptions(size=SIZE, base=2, latent=3)
     gan = building.build(network, seed)
-    checkpoint.save(replace(gan, encoder=building.build_encoder(network, 2, 4).eval()), path)
+    model_file.save(replace(gan, encoder=building.build_encoder(network, 2, 4).eval()), path)
     return path
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from latentfill.cli.sample import Options, run
 from latentfill.errors import LatentfillError
-from latentfill.gan.checkpoint import build, save
+from latentfill.gan.model_file import build, save
 from latentfill.options import NetworkOptions
 
 

@@ -1,7 +1,7 @@
 import pytest
 
+from latentfill.cli.configuration import read_options
 from latentfill.cli.main import run
-from latentfill.cli.option_parsing import read_options
 from latentfill.cli.serve import Options, check_options
 from latentfill.errors import LatentfillError
 from latentfill.options import ServeOptions

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from latentfill.cli.configuration import read_options
 from latentfill.cli.main import run
-from latentfill.cli.option_parsing import read_options
 from latentfill.files.locks import try_lock
 from latentfill.models import load_context
 from latentfill.options import NetworkOptions

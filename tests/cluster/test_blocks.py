@@ -12,9 +12,9 @@ from pyarrow import parquet
 
 from latentfill.batch.inputs import Plan
 from latentfill.batch.outputs import digest_model, result_suffixes
+from latentfill.cli.configuration import read_options
 from latentfill.cli.main import run
-from latentfill.cli.option_parsing import read_options
-from latentfill.cluster import drive as driving
+from latentfill.cluster import driver as driving
 from latentfill.cluster import tables
 from latentfill.cluster.blocks import KILLED, TRIES, AttemptLog, Block, run_block
 from latentfill.cluster.complete import BlockResult, Job
@@ -22,9 +22,9 @@ from latentfill.cluster.connection import Fleet, _fleet
 from latentfill.cluster.tables import COLUMNS, Manifest
 from latentfill.errors import DataError, LatentfillError
 from latentfill.files.naming import FolderResults
-from latentfill.files.records import claim_run, save
-from latentfill.gan import checkpoint
-from latentfill.gan import checkpoint as building
+from latentfill.files.ownership import claim_run, save
+from latentfill.gan import model_file
+from latentfill.gan import model_file as building
 from latentfill.models import load
 from latentfill.options import EngineOptions, NetworkOptions
 from latentfill.options.commands import CompleteCommand
@@ -35,7 +35,7 @@ SIZE = 16
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    checkpoint.save(building.build(NetworkOptions(size=SIZE, base=4, latent=6)), path)
+    model_file.save(building.build(NetworkOptions(size=SIZE, base=4, latent=6)), path)
     return path
 
 

@@ -18,7 +18,7 @@ def test_the_launchers_file_has_what_ray_asks_for_and_no_telemetry():
 
 
 def test_the_job_for_kubernetes_runs_a_command_that_there_is():
-    from latentfill.cli.option_parsing import read_options
+    from latentfill.cli.configuration import read_options
     from latentfill.options.commands import CompleteCommand
 
     assert (JOB["apiVersion"], JOB["kind"]) == ("ray.io/v1", "RayJob")

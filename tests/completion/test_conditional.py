@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from latentfill.completion.complete import complete, watch
-from latentfill.gan.checkpoint import build, build_residual_encoder
 from latentfill.gan.completer import build_completer
 from latentfill.gan.gan import Gan
+from latentfill.gan.model_file import build, build_residual_encoder
 from latentfill.images.blending import overlay
 from latentfill.images.incomplete import Incomplete
 from latentfill.options import COMPLETE_PRESETS, CompleteOptions, NetworkOptions

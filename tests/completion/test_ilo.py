@@ -8,7 +8,7 @@ from latentfill.completion.complete import complete, watch
 from latentfill.completion.ilo import optimise_maps
 from latentfill.completion.objective import completion_loss
 from latentfill.completion.search import cosine
-from latentfill.gan import checkpoint as building
+from latentfill.gan import model_file as building
 from latentfill.gan.dcgan import DcganDiscriminator, DcganGenerator, initialise
 from latentfill.gan.fused import fuse
 from latentfill.gan.gan import Gan, UniformPrior

@@ -9,8 +9,8 @@ from latentfill.completion.complete import complete
 from latentfill.completion.objective import CompletionLoss, lowres
 from latentfill.completion.operators import KINDS, LinearOperator, parse_operator, simulate, to_incomplete
 from latentfill.errors import LatentfillError
-from latentfill.gan.checkpoint import build
 from latentfill.gan.gan import Gan, NormalPrior
+from latentfill.gan.model_file import build
 from latentfill.images.incomplete import Incomplete, MeasurementOperator, Observation, concatenate
 from latentfill.images.pixels import GREY_LEVEL, batch_to_images, to_grey, to_pixels
 from latentfill.options import CompleteOptions, NetworkOptions

@@ -7,8 +7,8 @@ from latentfill.completion.complete import complete, watch
 from latentfill.completion.operators import parse_operator, to_incomplete
 from latentfill.completion.restarts import SuccessiveHalving, encoder_guess, initial_latents, rank_rows, uses_encoder
 from latentfill.errors import LatentfillError
-from latentfill.gan.checkpoint import build
 from latentfill.gan.gan import Gan, UniformPrior
+from latentfill.gan.model_file import build
 from latentfill.images.incomplete import Incomplete
 from latentfill.options import CompleteOptions, NetworkOptions
 

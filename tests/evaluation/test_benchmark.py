@@ -6,10 +6,10 @@ from PIL import Image
 
 from latentfill.errors import HoleError, LatentfillError
 from latentfill.evaluation import methods
-from latentfill.evaluation import results as benchmark
+from latentfill.evaluation import result_cache as benchmark
 from latentfill.evaluation.methods import METHODS, Method, Resources, choose
-from latentfill.evaluation.results import HOLES, Pictures, ResultStore, make_task
-from latentfill.gan.checkpoint import build
+from latentfill.evaluation.result_cache import HOLES, Pictures, ResultStore, make_task
+from latentfill.gan.model_file import build
 from latentfill.images import holes
 from latentfill.options import COMPLETE_PRESETS, CompleteOptions, NetworkOptions
 

@@ -8,7 +8,7 @@ from latentfill.errors import LatentfillError
 from latentfill.evaluation import mobilenet
 from latentfill.evaluation.benchmark import spaces
 from latentfill.evaluation.feature_spaces import SPACES
-from latentfill.gan.checkpoint import build
+from latentfill.gan.model_file import build
 from latentfill.options import NetworkOptions
 
 

@@ -17,7 +17,7 @@ from latentfill.evaluation.feature_spaces import SPACES
 from latentfill.evaluation.methods import Method
 from latentfill.evaluation.scores import score_method, score_once
 from latentfill.files.listing import find_pictures
-from latentfill.gan.checkpoint import build
+from latentfill.gan.model_file import build
 from latentfill.images.pixels import to_grey
 from latentfill.options import NetworkOptions
 

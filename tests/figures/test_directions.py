@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from latentfill.completion.complete import complete
-from latentfill.completion.completer import ConditionalGenerator
+from latentfill.completion.one_pass import ConditionalGenerator
 from latentfill.figures.samples import EDIT_STEPS, direction_rows, edit_images, edit_sheet, mean_change, show
-from latentfill.gan.checkpoint import build
 from latentfill.gan.completer import build_completer
 from latentfill.gan.directions import Directions, find_edits
+from latentfill.gan.model_file import build
 from latentfill.images.incomplete import Incomplete
 from latentfill.images.pixels import to_pixels
 from latentfill.options import COMPLETE_PRESETS, CompleteOptions, NetworkOptions

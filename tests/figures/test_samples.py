@@ -13,7 +13,7 @@ from latentfill.figures.samples import (
     show,
     sweeps,
 )
-from latentfill.gan.checkpoint import build
+from latentfill.gan.model_file import build
 from latentfill.options import NetworkOptions
 
 CPU = torch.device("cpu")

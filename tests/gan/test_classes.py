@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from latentfill.errors import ModelError
-from latentfill.gan.checkpoint import build
 from latentfill.gan.gan import Gan
+from latentfill.gan.model_file import build
 from latentfill.gan.residual import class_names, select_class, usual_class
 from latentfill.options import NetworkOptions
 

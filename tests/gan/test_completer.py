@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from latentfill.errors import ModelError
-from latentfill.gan import checkpoint
-from latentfill.gan.checkpoint import build, build_residual_encoder
+from latentfill.gan import model_file
 from latentfill.gan.completer import ResidualCompleter, build_completer
 from latentfill.gan.gan import Gan
+from latentfill.gan.model_file import build, build_residual_encoder
 from latentfill.options import NetworkOptions
 from latentfill.types import Images, Known
 
@@ -98,15 +98,15 @@ def test_drawing_in_two_parts_is_drawing(gan: Gan) -> None:
 def test_a_file_holds_it(gan: Gan, tmp_path: Path) -> None:
     completer = build_completer(gan)
     stir(completer)
-    checkpoint.save(replace(gan, completer=completer), tmp_path / "model.safetensors")
-    found = checkpoint.load(tmp_path / "model.safetensors").completer
+    model_file.save(replace(gan, completer=completer), tmp_path / "model.safetensors")
+    found = model_file.load(tmp_path / "model.safetensors").completer
     assert isinstance(found, ResidualCompleter)
     images, known = question()
     with torch.no_grad():
         assert torch.equal(found(images, known), completer(images, known))
         assert torch.equal(found.judge(images, known), completer.judge(images, known))
-    checkpoint.save(gan, tmp_path / "without.safetensors")
-    assert checkpoint.load(tmp_path / "without.safetensors").completer is None
+    model_file.save(gan, tmp_path / "without.safetensors")
+    assert model_file.load(tmp_path / "without.safetensors").completer is None
 
 
 def test_other_networks_are_refused() -> None:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from latentfill.errors import ModelError
-from latentfill.gan.checkpoint import build_context_module, load_context, save
 from latentfill.gan.dcgan import SIZES
 from latentfill.gan.encoder import ChannelDense, ContextEncoder
+from latentfill.gan.model_file import build_context_module, load_context, save
 from latentfill.models import load_context as load_by_name
 from latentfill.options import Size
 from latentfill.options.training import ContextOptions

@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from latentfill.device import has_bf16
-from latentfill.gan.checkpoint import build_networks
 from latentfill.gan.dcgan import (
     SIZES,
     DcganDiscriminator,
@@ -15,6 +14,7 @@ from latentfill.gan.dcgan import (
     idle_biases,
 )
 from latentfill.gan.gan import UniformPrior
+from latentfill.gan.model_file import build_networks
 from latentfill.options import NetworkOptions, Size, Widths
 
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from latentfill.gan import directions
-from latentfill.gan.checkpoint import build
 from latentfill.gan.directions import Directions, deviation, find_directions
 from latentfill.gan.gan import NormalPrior, UniformPrior
+from latentfill.gan.model_file import build
 from latentfill.options import NetworkOptions
 
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from latentfill.gan.checkpoint import build
 from latentfill.gan.directions import TOLERANCE, find_edits, jacobian
 from latentfill.gan.gan import UniformPrior
+from latentfill.gan.model_file import build
 from latentfill.options import NetworkOptions
 
 LENGTH = 3 / math.sqrt(3)  # three deviations of the uniform prior

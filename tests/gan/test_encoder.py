@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from latentfill.device import has_bf16
-from latentfill.gan.checkpoint import build_encoder
 from latentfill.gan.dcgan import SIZES
 from latentfill.gan.encoder import DcganEncoder
 from latentfill.gan.gan import UniformPrior
+from latentfill.gan.model_file import build_encoder
 from latentfill.options import NetworkOptions, PriorName, Size
 
 OPTIONS = NetworkOptions(size=8, base=2, latent=5)

@@ -3,9 +3,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 import torch
 
-from latentfill.gan.checkpoint import build, build_encoder
 from latentfill.gan.fused import fuse
 from latentfill.gan.gan import Gan, UniformPrior
+from latentfill.gan.model_file import build, build_encoder
 from latentfill.options import NetworkOptions
 
 

@@ -15,9 +15,9 @@ from latentfill.cli.main import run
 from latentfill.cli.run_training import grow_cached
 from latentfill.errors import ModelError
 from latentfill.gan import growing
-from latentfill.gan.checkpoint import build, build_residual_encoder, digest_weights, save
 from latentfill.gan.gan import Gan
 from latentfill.gan.growing import grow
+from latentfill.gan.model_file import build, build_residual_encoder, digest_weights, save
 from latentfill.options import NetworkOptions
 
 NETWORK = NetworkOptions(size=64, networks="residual", latent=5, prior="normal")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from latentfill.gan.batch_layers import DIMENSIONS, MinibatchDiscrimination
-from latentfill.gan.checkpoint import build, build_networks
+from latentfill.gan.model_file import build, build_networks
 from latentfill.options import NetworkOptions
 
 

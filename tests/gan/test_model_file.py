@@ -11,10 +11,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from latentfill.errors import ModelError
-from latentfill.gan.checkpoint import FORMAT, build, build_encoder, load, save
 from latentfill.gan.dcgan import DcganGenerator
 from latentfill.gan.encoder import DcganEncoder
 from latentfill.gan.gan import Discriminator, Encoder, Gan, Generator, UniformPrior
+from latentfill.gan.model_file import FORMAT, build, build_encoder, load, save
 from latentfill.options import NetworkOptions
 
 OPTIONS = NetworkOptions(size=16, channels=1, widths="repository", base=2, latent=5, prior="normal")

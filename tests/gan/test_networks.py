@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from latentfill.gan.checkpoint import build, build_networks, build_residual_encoder
 from latentfill.gan.fused import fuse
 from latentfill.gan.gan import NormalPrior
+from latentfill.gan.model_file import build, build_networks, build_residual_encoder
 from latentfill.gan.residual import (
     Block,
     ConstantDiscriminator,

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from latentfill.errors import LatentfillError
-from latentfill.gan.checkpoint import build, build_networks, load, save
 from latentfill.gan.gan import Discriminator, Gan, Generator, UniformPrior
 from latentfill.gan.lapgan import PyramidDiscriminator, PyramidGenerator, gaussian_pyramid, pyramid_sizes
+from latentfill.gan.model_file import build, build_networks, load, save
 from latentfill.gan.residual import double
 from latentfill.options import NetworkOptions, Size
 

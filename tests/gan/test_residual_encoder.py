@@ -2,7 +2,7 @@
 
 import torch
 
-from latentfill.gan.checkpoint import build, build_residual_encoder
+from latentfill.gan.model_file import build, build_residual_encoder
 from latentfill.options import NetworkOptions
 
 OPTIONS = NetworkOptions(size=16, networks="residual", latent=6, prior="normal")

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from latentfill.gan.batch_layers import VirtualBatchNorm
-from latentfill.gan.checkpoint import build, build_networks, load, save
 from latentfill.gan.fused import fuse
+from latentfill.gan.model_file import build, build_networks, load, save
 from latentfill.options import NetworkOptions
 from latentfill.training.optimiser import estimate_statistics
 

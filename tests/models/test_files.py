@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from latentfill.errors import ExtraError, LatentfillError, ModelError
-from latentfill.gan.checkpoint import build, build_encoder, build_residual_encoder
 from latentfill.gan.completer import build_completer
 from latentfill.gan.fused import fuse
 from latentfill.gan.gan import Gan
+from latentfill.gan.model_file import build, build_encoder, build_residual_encoder
 from latentfill.models import onnx as files
 from latentfill.models.onnx import PlainGenerator, largest_difference, plain_encoder, plain_generator, write_onnx
 from latentfill.options import NetworkOptions

@@ -11,7 +11,7 @@ import pytest
 
 from latentfill.cli.main import run
 from latentfill.errors import ExtraError, ModelError
-from latentfill.gan.checkpoint import build, save
+from latentfill.gan.model_file import build, save
 from latentfill.models import find, from_pretrained, hub, load
 from latentfill.options import NetworkOptions
 

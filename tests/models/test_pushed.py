@@ -12,9 +12,9 @@ import yaml
 import latentfill
 from latentfill import models
 from latentfill.errors import ModelError
-from latentfill.gan.checkpoint import build, build_context_module, build_encoder, save
 from latentfill.gan.encoder import ContextEncoder
 from latentfill.gan.gan import Gan
+from latentfill.gan.model_file import build, build_context_module, build_encoder, save
 from latentfill.models import find, from_pretrained
 from latentfill.models import hub as pushed
 from latentfill.options import NetworkOptions

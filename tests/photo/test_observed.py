@@ -8,14 +8,14 @@ import latentfill
 from latentfill.completion.operators import parse_operator
 from latentfill.errors import HoleError, ImageError, LatentfillError
 from latentfill.faces.placement import Placement
-from latentfill.gan.checkpoint import build
+from latentfill.gan.model_file import build
 from latentfill.images.photos import Original
 from latentfill.images.pixels import to_grey
 from latentfill.options import CompleteOptions, NetworkOptions, PhotoOptions
 from latentfill.photo.crop import cut_observed
 from latentfill.photo.measurement import crop_operator, degrade, read_measurement
 from latentfill.photo.paste import Piece
-from latentfill.photo.restore_measurement import restore
+from latentfill.photo.restoration import restore
 
 PLAIN = build(NetworkOptions(size=64, base=4, latent=6))
 FACES = replace(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from latentfill.cli.option_parsing import read_options
+from latentfill.cli.configuration import read_options
 from latentfill.options.commands import TrainCommand
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "cluster"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from latentfill.gan import checkpoint as building
+from latentfill.gan import model_file as building
 from latentfill.gan.batch_layers import use_process_group
 from latentfill.gan.completer import build_completer
 from latentfill.gan.dcgan import DcganDiscriminator, initialise

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from latentfill.gan import checkpoint
+from latentfill.gan import model_file
 from latentfill.options import NetworkOptions, RunOptions, TrainOptions
 from latentfill.runs import checkpoints
 from latentfill.runs import validation as quality
@@ -59,9 +59,9 @@ def go(folder: Path, scorer: Scorer | None, images: int = 48, held_out: int = 16
 def test_the_best_model_is_kept_and_the_last_one_beside_it(tmp_path: Path) -> None:
     scorer = Scorer(11.0, 15.0, 13.0)
     go(tmp_path, scorer)
-    best = checkpoint.read_about(tmp_path / "best.safetensors")
+    best = model_file.read_about(tmp_path / "best.safetensors")
     assert (best["images_seen"], best["score"]) == (32, 16.0)
-    assert checkpoint.read_about(tmp_path / "model.safetensors")["images_seen"] == 48
+    assert model_file.read_about(tmp_path / "model.safetensors")["images_seen"] == 48
     rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
     assert [(row["images_seen"], row["psnr_center"]) for row in rows if row["psnr_center"]] == [
         ("16", "11"), ("32", "15"), ("48", "13")
@@ -70,7 +70,7 @@ def test_the_best_model_is_kept_and_the_last_one_beside_it(tmp_path: Path) -> No
     assert shape == (256, 3, 8, 8) and len(real) == 184
     assert torch.equal((held_out * 127.5 + 127.5).round().byte(), torch.from_numpy(PIXELS[-16:]).permute(0, 3, 1, 2))
     go(tmp_path, Scorer(14.0), 64)
-    assert checkpoint.read_about(tmp_path / "best.safetensors")["images_seen"] == 32  # as good as it was before
+    assert model_file.read_about(tmp_path / "best.safetensors")["images_seen"] == 32  # as good as it was before
 
 
 def test_a_model_of_a_later_phase_is_the_best_even_if_its_score_is_lower(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_model_of_a_later_phase_is_the_best_even_if_its_score_is_lower(tmp_pat
             16,
         )
     )
-    best = checkpoint.read_about(tmp_path / "best.safetensors")
+    best = model_file.read_about(tmp_path / "best.safetensors")
     assert (best["phase"], best["images_seen"], best["score"]) == ("both", 48, 5.0)
 
 
@@ -117,7 +117,7 @@ def test_a_run_begun_with_all_pictures_goes_on_with_all(tmp_path: Path) -> None:
     go(tmp_path, None, 16, held_out=0)
     scorer = Scorer()
     assert go(tmp_path, scorer, 32)[-1].images_seen == 32 and not scorer.given
-    assert checkpoint.read_about(tmp_path / "model.safetensors")["pictures"] == 200
+    assert model_file.read_about(tmp_path / "model.safetensors")["pictures"] == 200
 
 
 def test_what_samples_are_compared_with_has_as_many_of_each_class_as_they_have() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from latentfill.gan import checkpoint
+from latentfill.gan import model_file
 from latentfill.options import GAN_PRESETS, NetworkOptions, RunOptions
 from latentfill.options.training import EncoderOptions
 from latentfill.runs import checkpoints
@@ -35,7 +35,7 @@ def go(folder: Path, batches: int = 10**6, images: int = 64) -> list[tuple[int, 
 def test_one_command_gives_a_model_with_a_completer_of_its_finished_game(tmp_path: Path) -> None:
     told = go(tmp_path)
     assert [seen for seen, _, _ in told] == list(range(4, 65, 4)) and {total for _, total, _ in told[12:]} == {64}
-    made, own = (checkpoint.load(at / "model.safetensors") for at in (tmp_path, tmp_path / "completer-48"))
+    made, own = (model_file.load(at / "model.safetensors") for at in (tmp_path, tmp_path / "completer-48"))
     game, completer = (checkpoints.read_newest(at / "checkpoints")[0] for at in (tmp_path, tmp_path / "completer-48"))
     assert game and completer and game["images_seen"] == 48 and completer["images_seen"] == 16
     assert made.completer and made.encoder is None and own.completer
@@ -70,11 +70,11 @@ def test_stopped_anywhere_and_continued_is_as_never_stopped(
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     go(straight)
     go(stopped, batches)
-    assert (checkpoint.load(stopped / "model.safetensors").completer is not None) == (batches > 12)
+    assert (model_file.load(stopped / "model.safetensors").completer is not None) == (batches > 12)
     assert go(stopped)[0][2] == 4 * batches
     for part in (".", "completer-48"):
         assert equal(*(checkpoints.read_newest(at / part / "checkpoints")[0] for at in (straight, stopped)))
-    assert checkpoint.have_same_weights(straight / "model.safetensors", stopped / "model.safetensors")
+    assert model_file.have_same_weights(straight / "model.safetensors", stopped / "model.safetensors")
     assert go(stopped) == []
 
 
@@ -83,8 +83,8 @@ def test_after_a_longer_game_another_completer_learns(tmp_path: Path) -> None:
     told = go(tmp_path, images=96)
     assert told[0][2] == 48 and told[-1][0] == 96
     own = tmp_path / "completer-72"
-    assert checkpoint.have_same_weights(tmp_path / "model.safetensors", own / "model.safetensors")
-    made = checkpoint.load(tmp_path / "model.safetensors")
+    assert model_file.have_same_weights(tmp_path / "model.safetensors", own / "model.safetensors")
+    made = model_file.load(tmp_path / "model.safetensors")
     assert made.completer and made.about["images_seen"] == 72
 
 
@@ -106,5 +106,5 @@ def test_held_out_pictures_stay_so(tmp_path: Path) -> None:
     many = Dataset(np.tile(PIXELS, (9, 1, 1, 1)), [str(i) for i in range(180)], [])
     options = replace(MODERN, images_seen=16)
     list(train(many, tmp_path, NETWORK, options, RUN, held_out=EncoderOptions().held_out))
-    made = checkpoint.load(tmp_path / "model.safetensors")
+    made = model_file.load(tmp_path / "model.safetensors")
     assert made.about["pictures"] == made.about["completer"]["pictures"] == 162

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from latentfill.gan.checkpoint import build_networks, build_residual_encoder
 from latentfill.gan.completer import build_completer
 from latentfill.gan.gan import Gan
+from latentfill.gan.model_file import build_networks, build_residual_encoder
 from latentfill.gan.residual import ConstantDiscriminator
 from latentfill.options import GAN_PRESETS, NetworkOptions, RunOptions
 from latentfill.runs.data import Dataset

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from latentfill.errors import LatentfillError, ModelError, RunError
 from latentfill.evaluation.training_scores import CompleterScorer
-from latentfill.gan import checkpoint
-from latentfill.gan import checkpoint as building
+from latentfill.gan import model_file
+from latentfill.gan import model_file as building
 from latentfill.gan.completer import ResidualCompleter, build_completer
 from latentfill.gan.gan import Gan
 from latentfill.images.blending import poisson_like
@@ -167,13 +167,13 @@ def test_stopped_and_continued_is_to_the_bit_as_never_stopped(
         steps.close()
     assert resumed == 12
     assert equal(state(straight), state(stopped)) and state(straight)["images_seen"] == 24
-    assert checkpoint.have_same_weights(straight / "model.safetensors", stopped / "model.safetensors")
+    assert model_file.have_same_weights(straight / "model.safetensors", stopped / "model.safetensors")
 
 
 def test_its_file_holds_the_gan_as_it_was_and_the_completer(tmp_path: Path, equal: Callable[[Any, Any], bool]) -> None:
     told = list(train_completer(GAN, DATA, tmp_path, TRAIN, SPECIAL, RUN, LENT))
     assert {"hole", "known", "difference", "discriminator", "generator"} <= set(told[-1].losses)
-    made = checkpoint.load(tmp_path / "model.safetensors")
+    made = model_file.load(tmp_path / "model.safetensors")
     for name in ("generator", "discriminator", "encoder"):
         before, after = (cast(nn.Module, getattr(gan, name)).state_dict() for gan in (GAN, made))
         assert all(torch.equal(tensor, before[at]) for at, tensor in after.items())
@@ -186,7 +186,7 @@ def test_its_file_holds_the_gan_as_it_was_and_the_completer(tmp_path: Path, equa
     columns, *rows = (tmp_path / "metrics.csv").read_text().splitlines()
     last = dict(zip(columns.split(","), rows[-1].split(","), strict=True))
     assert float(last["psnr_half"]) > 5 and float(last["detail_center"]) > 0 and float(last["frechet_half"]) > 0
-    best = checkpoint.read_about(tmp_path / "best.safetensors")
+    best = model_file.read_about(tmp_path / "best.safetensors")
     scores = [dict(zip(columns.split(","), row.split(","), strict=True)) for row in rows]
     distances = [float(s["frechet_center"]) + float(s["frechet_half"]) for s in scores if s["frechet_half"]]
     assert len(distances) == 2 and best["score"] == pytest.approx(-min(distances), rel=1e-5)
@@ -194,9 +194,9 @@ def test_its_file_holds_the_gan_as_it_was_and_the_completer(tmp_path: Path, equa
 
 def test_it_goes_on_from_the_completer_of_its_model(tmp_path: Path) -> None:
     list(train_completer(GAN, DATA, tmp_path / "a", TRAIN, SPECIAL, RUN))
-    begun = checkpoint.load(tmp_path / "a" / "model.safetensors")
+    begun = model_file.load(tmp_path / "a" / "model.safetensors")
     list(train_completer(begun, DATA, tmp_path / "b", replace(TRAIN, images_seen=4, learning_rate=1e-12), SPECIAL, RUN))
-    made = checkpoint.load(tmp_path / "b" / "model.safetensors")
+    made = model_file.load(tmp_path / "b" / "model.safetensors")
     images, known = real(0), draw_known(8, range(4), 0)
     assert isinstance(made.completer, ResidualCompleter) and isinstance(begun.completer, ResidualCompleter)
     torch.testing.assert_close(made.completer(images, known), begun.completer(images, known), atol=1e-5, rtol=0)

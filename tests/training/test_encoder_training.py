@@ -14,11 +14,11 @@ from PIL import Image
 
 from latentfill.device import has_bf16
 from latentfill.errors import DataError, HoleError, ModelError, RunError
-from latentfill.gan import checkpoint
-from latentfill.gan import checkpoint as building
-from latentfill.gan.checkpoint import load
+from latentfill.gan import model_file
+from latentfill.gan import model_file as building
 from latentfill.gan.encoder import ContextEncoder, DcganEncoder, ResidualEncoder
 from latentfill.gan.gan import Gan
+from latentfill.gan.model_file import load
 from latentfill.options import REGRESSION, NetworkOptions, RunOptions, TrainOptions
 from latentfill.options.training import ContextOptions, EncoderOptions
 from latentfill.runs import checkpoints
@@ -102,7 +102,7 @@ def test_an_encoders_model_file_holds_all_three_and_the_gan_is_as_it_was(tmp_pat
     before = {name: t.clone() for name, t in GAN.generator.state_dict().items()}  # type: ignore[attr-defined]
     told = list(encoder(tmp_path))
     assert {"image", "hole", "latent"} <= set(told[-1].losses)
-    back = checkpoint.load(tmp_path / "model.safetensors")
+    back = model_file.load(tmp_path / "model.safetensors")
     assert isinstance(back.encoder, DcganEncoder) and back.encoder.base == 2 and back.network == NETWORK
     for after in (back.generator, GAN.generator):
         assert isinstance(after, torch.nn.Module)
@@ -119,16 +119,16 @@ def test_an_encoders_model_file_holds_all_three_and_the_gan_is_as_it_was(tmp_pat
 def test_a_context_encoder_has_a_file_of_its_own_kind(tmp_path: Path) -> None:
     list(context(tmp_path, skips=False))
     path = tmp_path / "model.safetensors"
-    back = checkpoint.load_context(path)
+    back = model_file.load_context(path)
     assert isinstance(back, ContextEncoder) and back.network == CONTEXT
     assert (
         back.about["images_seen"] == 24 and back.about["pictures"] == 18 and back.about["alignment"] == {"margin": 2.0}
     )
     with pytest.raises(ModelError, match="a context encoder, not a GAN"):
-        checkpoint.load(path)
+        model_file.load(path)
     list(encoder(tmp_path / "other"))
     with pytest.raises(ModelError, match="not a context encoder"):
-        checkpoint.load_context(tmp_path / "other" / "model.safetensors")
+        model_file.load_context(tmp_path / "other" / "model.safetensors")
 
 
 @pytest.mark.parametrize("go", [encoder, context])
@@ -150,7 +150,7 @@ def test_held_out_pictures_are_judged_shown_and_never_learnt_from(tmp_path: Path
 def test_without_pictures_an_encoder_learns_from_samples_and_is_judged_on_others(tmp_path: Path) -> None:
     list(encoder(tmp_path, data=None, run=replace(RUN, sample_every=12)))
     assert float(rows(tmp_path)[-1]["psnr_half"]) > 5 and float(rows(tmp_path)[-1]["latent_mse"]) > 0
-    assert checkpoint.load(tmp_path / "model.safetensors").about["encoder"]["pictures"] == 0
+    assert model_file.load(tmp_path / "model.safetensors").about["encoder"]["pictures"] == 0
 
 
 def test_a_step_is_the_loss_that_the_docstring_tells(monkeypatch: pytest.MonkeyPatch) -> None:

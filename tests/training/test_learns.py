@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from latentfill.gan.checkpoint import load
+from latentfill.gan.model_file import load
 from latentfill.images.pixels import batch_to_images
 from latentfill.options import GAN_PRESETS, RunOptions
 from latentfill.runs.data import Dataset

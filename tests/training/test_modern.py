@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from latentfill.gan.checkpoint import build_networks, build_residual_encoder
+from latentfill.gan.model_file import build_networks, build_residual_encoder
 from latentfill.options import GAN_PRESETS, NetworkOptions, TrainOptions
 from latentfill.training.reconstruction import reconstruct_batch
 from latentfill.training.trainer import GanTrainer

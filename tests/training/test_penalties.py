@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from latentfill.gan.checkpoint import build_networks
+from latentfill.gan.model_file import build_networks
 from latentfill.options import NetworkOptions, TrainOptions
 from latentfill.training.losses import off_unit_slope, penalty, squared_slope
 

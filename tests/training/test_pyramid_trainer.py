@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from latentfill.device import has_bf16
-from latentfill.gan.checkpoint import build_pyramid
+from latentfill.gan.model_file import build_pyramid
 from latentfill.gan.residual import double
 from latentfill.options import NetworkOptions, Size, TrainOptions
 from latentfill.runs.loop import Learner

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from latentfill.gan.checkpoint import build, build_residual_encoder
 from latentfill.gan.encoder import ResidualEncoder
 from latentfill.gan.gan import NormalPrior
+from latentfill.gan.model_file import build, build_residual_encoder
 from latentfill.options import NetworkOptions
 from latentfill.training.reconstruction import draw_holes, draw_noise, reconstruct
 

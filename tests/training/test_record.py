@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from latentfill.gan.checkpoint import build_networks
+from latentfill.gan.model_file import build_networks
 from latentfill.options import NetworkOptions, TrainOptions
 from latentfill.runs.logs import Curve, Record, Summary
 from latentfill.training.trainer import CURVES, GanTrainer

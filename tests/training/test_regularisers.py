@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from latentfill.errors import LatentfillError
-from latentfill.gan.checkpoint import build_networks
+from latentfill.gan.model_file import build_networks
 from latentfill.options import NetworkOptions, TrainOptions
 from latentfill.training.augment import FEW, IMAGES_TO_RISE, Regularisers, check_regularisers, resolve_augment
 from latentfill.training.trainer import GanTrainer

@@ -15,7 +15,7 @@ import torch
 from latentfill import __version__
 from latentfill.device import has_bf16
 from latentfill.errors import DataError, LatentfillError, RunError
-from latentfill.gan.checkpoint import load
+from latentfill.gan.model_file import load
 from latentfill.options import NetworkOptions, RunOptions, TrainOptions
 from latentfill.runs import checkpoints
 from latentfill.runs.data import Dataset

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from latentfill.device import has_bf16
 from latentfill.gan import stride2
-from latentfill.gan.checkpoint import build_networks
 from latentfill.gan.dcgan import SIZES, DcganDiscriminator, DcganGenerator, idle_biases
+from latentfill.gan.model_file import build_networks
 from latentfill.options import NetworkOptions, Size, TrainOptions, Widths
 from latentfill.training.trainer import GanTrainer
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from latentfill.errors import LatentfillError, RunError
-from latentfill.gan.checkpoint import build_networks, build_residual_encoder, load
+from latentfill.gan.model_file import build_networks, build_residual_encoder, load
 from latentfill.gan.residual import ConstantDiscriminator
 from latentfill.options import GAN_PRESETS, TRAIN_KINDS, NetworkOptions, RunOptions
 from latentfill.runs import checkpoints

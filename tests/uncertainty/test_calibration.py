@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from latentfill.errors import DataError, ModelError
-from latentfill.gan import checkpoint
-from latentfill.gan import checkpoint as building
+from latentfill.gan import model_file
+from latentfill.gan import model_file as building
 from latentfill.options import COMPLETE_PRESETS, NetworkOptions
 from latentfill.uncertainty.calibration import choose_calibration, read_calibrations, write_calibrations
 from latentfill.uncertainty.features import Features
@@ -106,10 +106,10 @@ def test_where_nothing_is_missing_nothing_is_wrong(calibration):
 def test_a_model_file_carries_its_calibrations(tmp_path, calibration):
     gan = building.build(NetworkOptions(size=8, base=2, latent=3))
     assert read_calibrations(gan) == {}
-    checkpoint.save(replace(gan, about={"seen": 7}), tmp_path / "a.safetensors", torch.float16)
-    about = write_calibrations(checkpoint.load(tmp_path / "a.safetensors"), {"seed": calibration})
-    checkpoint.rewrite_about(tmp_path / "a.safetensors", about, tmp_path / "b.safetensors")
-    again = checkpoint.load(tmp_path / "b.safetensors")
+    model_file.save(replace(gan, about={"seen": 7}), tmp_path / "a.safetensors", torch.float16)
+    about = write_calibrations(model_file.load(tmp_path / "a.safetensors"), {"seed": calibration})
+    model_file.rewrite_about(tmp_path / "a.safetensors", about, tmp_path / "b.safetensors")
+    again = model_file.load(tmp_path / "b.safetensors")
     assert read_calibrations(again) == {"seed": calibration} and again.about["seen"] == 7
     sizes = [(tmp_path / name).stat().st_size for name in ("a.safetensors", "b.safetensors")]
     assert sizes[1] - sizes[0] == pytest.approx(len(json.dumps(about)), abs=200), "the weights have grown"

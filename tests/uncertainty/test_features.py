@@ -5,7 +5,7 @@ import torch
 
 from latentfill.completion.complete import complete
 from latentfill.completion.held_out import choose_hidden
-from latentfill.gan import checkpoint as building
+from latentfill.gan import model_file as building
 from latentfill.images.incomplete import Incomplete
 from latentfill.options import COMPLETE_PRESETS, NetworkOptions
 from latentfill.seeds import Stream

@@ -8,7 +8,7 @@ import torch
 from latentfill.batch.calibrate import draw_tasks, draw_test_hole, gather_evidence
 from latentfill.completion.complete import complete
 from latentfill.completion.operators import parse_operator
-from latentfill.gan import checkpoint as building
+from latentfill.gan import model_file as building
 from latentfill.images.incomplete import Incomplete
 from latentfill.options import COMPLETE_PRESETS, NetworkOptions
 from latentfill.photo.model_sized import pose

@@ -4,7 +4,7 @@ import pytest
 import torch
 from starlette.testclient import TestClient
 
-from latentfill.gan.checkpoint import build
+from latentfill.gan.model_file import build
 from latentfill.options import NetworkOptions, ServeOptions
 from latentfill.web.app import create_app
 

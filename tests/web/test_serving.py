@@ -19,7 +19,7 @@ from PIL import Image
 from uvicorn.supervisors import Multiprocess
 
 from latentfill.errors import LatentfillError, ModelError
-from latentfill.gan.checkpoint import save
+from latentfill.gan.model_file import save
 from latentfill.options import ServeOptions
 from latentfill.web import serving
 from latentfill.web.serving import address, bind, load, serve, settings, shipped

@@ -4,7 +4,7 @@ import contextlib
 import numpy as np
 import pytest
 
-from latentfill.gan.checkpoint import build
+from latentfill.gan.model_file import build
 from latentfill.images.photos import Original
 from latentfill.options import CompleteOptions, NetworkOptions, PhotoOptions, ReadLimits, ServeOptions
 from latentfill.pipeline import Request, place

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from latentfill.gan.checkpoint import build, build_encoder
+from latentfill.gan.model_file import build, build_encoder
 from latentfill.options import NetworkOptions
 
 

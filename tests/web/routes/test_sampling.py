@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from latentfill.figures.samples import show
-from latentfill.gan.checkpoint import build
+from latentfill.gan.model_file import build
 from latentfill.options import NetworkOptions
 
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
-from latentfill.images.select import select_object
+from latentfill.images.segmentation import select_object
 from latentfill.photo.locate import draw_feature
-from latentfill.web.routes import upload as routes
+from latentfill.web.routes import preview as routes
 
 from .conftest import png
 

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
 from latentfill.errors import ExtraError, HoleError
-from latentfill.images.select import select_object
+from latentfill.images.segmentation import select_object
 
 pytest.importorskip("cv2")
 STROKES = {

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from latentfill import fill_crops
-from latentfill.gan.checkpoint import build
+from latentfill.gan.model_file import build
 from latentfill.options import CompleteOptions, NetworkOptions
-from latentfill.photo.tint import LUMA, find_tint
+from latentfill.photo.monochrome import LUMA, find_tint
 
 ASTRONAUT = np.asarray(skimage.data.astronaut())
 GREY = np.asarray(Image.fromarray(ASTRONAUT).convert("L"))

@@ -8,7 +8,7 @@ from PIL import Image, ImageCms, JpegImagePlugin
 
 from latentfill.errors import ImageError
 from latentfill.images import metadata
-from latentfill.images.formats import encode_as
+from latentfill.images.encoding import encode_as
 from latentfill.images.photos import Original, decode_original
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from ...faces.detector import detect_faces
 from ...images.hole_pictures import DrawnHole, interpret_alpha, to_hole
 from ...images.photos import Original, encode
-from ...images.select import select_object
+from ...images.segmentation import select_object
 from ...photo.crop import alignment_of
 from ...photo.locate import draw_feature, find_turned, place_upright
 from ..disconnects import run_while_connected

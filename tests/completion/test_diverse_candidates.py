@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from latentfill.completion.complete import complete
-from latentfill.completion.laplace import (
+from latentfill.completion.diverse_candidates import (
     can_vary,
     farthest_points,
     from_normal,
