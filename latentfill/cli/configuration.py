@@ -15,6 +15,7 @@ import tyro
 
 from ..errors import LatentfillError, explain
 from ..options import refuse_removed
+from ..options.validation import adapter_of
 
 T = TypeVar("T")
 command: ContextVar[str] = ContextVar("command", default="latentfill")  # as it was given, for reports
@@ -104,10 +105,10 @@ def check(options: T, default: Any = None) -> T:
 
 def validate(kind: Any, value: Any, what: str) -> Any:
     """The value as one of that type. Raises LatentfillError, which calls it `what`, if it is out of its bounds."""
-    from pydantic import TypeAdapter, ValidationError  # takes 50 ms, which --help need not wait for
+    from pydantic import ValidationError  # takes 50 ms, which --help need not wait for
 
     try:
-        return TypeAdapter(kind).validate_python(value)
+        return adapter_of(kind).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
         wrong = value if isinstance(first["input"], dict) else first["input"]

@@ -137,7 +137,7 @@ def compare(before: "Original", after: "Original", hole: "Hole", *, jpeg: bytes 
     import numpy as np
 
     from ..images import metadata
-    from ..images.formats import is_jpeg_loss
+    from ..images.encoding import is_jpeg_loss
     from ..images.hole_pictures import to_missing
 
     known = ~to_missing(hole)

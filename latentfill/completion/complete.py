@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 
 from ..device import choose_precision
 from ..gan.fused import PARTS, fuse
 from ..gan.gan import Gan, StagedGenerator
 from ..images.incomplete import Incomplete
 from ..options import CompleteOptions, choose_search, refuse_removed
+from ..options.validation import check_bounds
 from ..seeds import Stream
 from ..types import Known, Latents, PerImage
 from .completion import Completion as Completion
@@ -156,10 +156,5 @@ def _search(
 
 def _check_options(options: CompleteOptions) -> CompleteOptions:
     refuse_removed(asdict(options))
-    try:
-        TypeAdapter(CompleteOptions).validate_python(asdict(options))
-    except ValidationError as error:
-        first = error.errors()[0]
-        name, why = first["loc"][0], first["msg"]
-        raise ValueError(f"option {name}: {why[0].lower()}{why[1:]}, not {first['input']!r}") from error
+    check_bounds(options)
     return options

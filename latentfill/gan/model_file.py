@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
@@ -21,6 +21,7 @@ from torch import nn
 from ..errors import LatentfillError, ModelError, cure, explain, is_out_of_memory
 from ..options import NetworkOptions, Scale, update_names
 from ..options.training import ContextOptions
+from ..options.validation import adapter_of
 from . import residual
 from .completer import ResidualCompleter
 from .dcgan import DcganDiscriminator, DcganGenerator, initialise
@@ -314,7 +315,7 @@ def _about(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
 
 def _network(path: Path, options: type[Options], fields: Any) -> Options:
     try:
-        return TypeAdapter(options).validate_python(update_names(fields) if isinstance(fields, dict) else fields)
+        return adapter_of(options).validate_python(update_names(fields) if isinstance(fields, dict) else fields)
     except ValidationError as error:
         where = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ModelError(f"{path}: its networks cannot be built ({where})", "Update latentfill.") from error

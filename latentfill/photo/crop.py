@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, final
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import TypeAdapter, ValidationError
 
 from ..completion.operators import LinearOperator, Operator
 from ..errors import HoleError, ImageError, LatentfillError
@@ -20,6 +19,7 @@ from ..images.hole_pictures import check_size, grow, is_transparent, to_hole, to
 from ..images.photos import Original
 from ..images.pixels import central_square
 from ..options import Alignment, PhotoOptions
+from ..options.validation import check_bounds
 from ..types import Hole, Pixels
 from .locate import covered_share, describe_doubts, find_faces, place_upright
 from .measurement import Measurement, crop_operator, fill_hidden, read_measurement
@@ -82,7 +82,7 @@ def cut(
     Raises HoleError if nothing of the photo is known, ImageError if a model of faces finds none or landmarks do not
     suit the photo, and ValueError for options and shapes that cannot be.
     """
-    _check_options(options)
+    check_bounds(options)
     height, width = original.values.shape[:2]
     check_size(hole.shape, (height, width), "the hole", name)
     given = _check_landmarks(landmarks, height, width, name)
@@ -280,12 +280,3 @@ def _check_landmarks(landmarks: Sequence[Any] | np.ndarray, height: int, width: 
     if are_flat(given).any() or are_mirrored(given).any():
         raise ImageError(f"{name}: its landmarks make no face", "Give the eye on the picture's left first.")
     return given
-
-
-def _check_options(options: PhotoOptions) -> None:
-    try:
-        TypeAdapter(PhotoOptions).validate_python(asdict(options))
-    except ValidationError as error:
-        first = error.errors()[0]
-        why = first["msg"]
-        raise ValueError(f"option {first['loc'][0]}: {why[0].lower()}{why[1:]}, not {first['input']!r}") from error

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TextIO, final
 
 import torch
-from pydantic import TypeAdapter
 
 from ..errors import LatentfillError, RunError, explain
 from ..files import ownership
@@ -73,12 +72,6 @@ def claim(folder: Path) -> TextIO:
         if HALF_MADE.fullmatch(left.name):
             left.unlink(missing_ok=True)
     return lock
-
-
-def check_options(*parts: Any) -> None:
-    """Raise ValueError for options out of the bounds that their types state."""
-    for part in parts:
-        TypeAdapter(type(part)).validate_python(asdict(part))  # its ValidationError is a ValueError
 
 
 def check_unused(options: TrainOptions, who: str, cure: str, *, besides: Set[str] = frozenset()) -> None:

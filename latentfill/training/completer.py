@@ -29,8 +29,9 @@ from ..images.hole_shapes import brush, ellipses
 from ..images.holes import FEATURES
 from ..options import RunOptions, TrainOptions
 from ..options.training import EncoderOptions
+from ..options.validation import check_bounds
 from ..runs.data import Dataset
-from ..runs.folder import Subject, check_options, check_unused
+from ..runs.folder import Subject, check_unused
 from ..runs.health import Others
 from ..runs.holes import ALL, DETAILS, SCORES, Draw, check_hole, draw_any, draw_known, draw_rectangle, score_completions
 from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext
@@ -273,7 +274,7 @@ def train_completer(
     residual or were told classes, and ValueError as `run.train` does.
     """
     special, run = special or EncoderOptions(), run or RunOptions()
-    check_options(options, special, run)
+    check_bounds(options, special, run)
     check_unused(options, "a completer is", "Leave that out, or give --kind gan.", besides=OWN_OPTIONS)
     network = gan.network
     check_hole(special.hole, network.size)

@@ -16,8 +16,9 @@ from ..gan.dcgan import DcganDiscriminator, initialise
 from ..gan.encoder import ContextEncoder, ContextModule
 from ..options import RunOptions, TrainOptions
 from ..options.training import ContextOptions, EncoderOptions
+from ..options.validation import check_bounds
 from ..runs.data import Dataset
-from ..runs.folder import Subject, check_options, check_unused
+from ..runs.folder import Subject, check_unused
 from ..runs.holes import HOLE_STREAM, SCORES, STATISTICS_STREAM, check_hole, draw_known, score_completions
 from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext
 from ..runs.logs import PACE, Curve, Curves, Progress, Summary
@@ -50,7 +51,7 @@ def train_context(
     context: TrainingContext = DEFAULT_CONTEXT,
 ) -> Iterator[Progress]:
     """Train a context encoder until `options.images_seen`, as `run.follow` does. Raises ValueError as `run.train`."""
-    check_options(network, options, special, run)
+    check_bounds(network, options, special, run)
     check_unused(options, "a context encoder is", "Leave that out, or give --kind gan.")
     check_hole(special.hole, network.size)
     learnt, held_out, options = prepare_pictures(data, network.size, network.channels, options, special.held_out)

@@ -23,8 +23,9 @@ from ..gan.gan import Encoder, Gan, Generator
 from ..gan.model_file import AnyEncoder
 from ..options import RunOptions, TrainOptions
 from ..options.training import EncoderOptions
+from ..options.validation import check_bounds
 from ..runs.data import Dataset, check_pictures, split
-from ..runs.folder import Subject, check_options, check_unused
+from ..runs.folder import Subject, check_unused
 from ..runs.holes import HOLE_STREAM, SCORES, STATISTICS_STREAM, check_hole, draw_known, score_completions
 from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext
 from ..runs.logs import PACE, Curve, Curves, Progress, Summary
@@ -59,7 +60,7 @@ def train_encoder(
 
     Without data, or with a real share of 0, it learns from G's samples alone. Raises ValueError as `run.train` does.
     """
-    check_options(options, special, run)
+    check_bounds(options, special, run)
     check_unused(options, "an encoder for a finished GAN is", "Leave that out, or give --kind gan.")
     network, share = gan.network, special.real_share if data else 0.0
     check_hole(special.hole, network.size)

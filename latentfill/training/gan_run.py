@@ -22,9 +22,10 @@ from ..gan.gan import Gan
 from ..gan.residual import ConstantDiscriminator
 from ..options import TRAIN_KINDS, NetworkOptions, RunOptions, TrainOptions
 from ..options.training import EncoderOptions
+from ..options.validation import check_bounds
 from ..runs import checkpoints
 from ..runs.data import Dataset, check_pictures, label_by_folder, split
-from ..runs.folder import Subject, check_options, count_held_out
+from ..runs.folder import Subject, count_held_out
 from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext
 from ..runs.logs import Progress
 from ..runs.loop import epochs_to_images, run_training
@@ -131,7 +132,7 @@ def train(
     `begin` is a model of the same networks whose weights a new run begins with. The last `held_out` pictures, at most a
     tenth, are never learnt from: by them it is judged. With classes all are learnt from.
     """
-    check_options(network, options, run)
+    check_bounds(network, options, run)
     check_regularisers(options, network)
     if options.trains_encoder:
         check_prior(network)

@@ -21,8 +21,9 @@ from ..gan.dcgan import idle_biases
 from ..gan.gan import Gan
 from ..gan.lapgan import PyramidDiscriminator, PyramidGenerator, gaussian_pyramid, pyramid_sizes
 from ..options import NetworkOptions, RunOptions, TrainOptions
+from ..options.validation import check_bounds
 from ..runs.data import Dataset
-from ..runs.folder import Subject, check_options, check_unused
+from ..runs.folder import Subject, check_unused
 from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext
 from ..runs.logs import PACE, Curve, Curves, Progress, Summary
 from ..runs.loop import prepare_pictures, run_training
@@ -180,7 +181,7 @@ def train_pyramid(
 
     Raises LatentfillError for other networks, and for options that its levels have no use for.
     """
-    check_options(network, options, run)
+    check_bounds(network, options, run)
     if network.networks != "pyramid":
         what = f"{network.networks} networks have no levels to train one by one"
         raise LatentfillError(what, "Leave out --networks, or train them with --kind gan.")

@@ -16,8 +16,9 @@ from ..gan.gan import Gan
 from ..gan.model_file import AnyGenerator
 from ..gan.residual import ConstantDiscriminator
 from ..options import NetworkOptions, RunOptions, TrainOptions
+from ..options.validation import check_bounds
 from ..runs.data import Dataset
-from ..runs.folder import Subject, check_options, check_unused
+from ..runs.folder import Subject, check_unused
 from ..runs.holes import SCORES, score_completions
 from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext
 from ..runs.logs import PACE, Curve, Curves, Progress, Summary
@@ -52,7 +53,7 @@ def train_vae(
 
     `begin` is a model of the same networks whose weights a new run begins with.
     """
-    check_options(network, options, run)
+    check_bounds(network, options, run)
     check_unused(options, "an autoencoder is", "Leave that out, or give --kind gan.", besides={"divergence"})
     network = replace(network, critic=False)
     check_prior(network)

@@ -9,12 +9,13 @@ from typing import Any, final
 
 import torch
 from jaxtyping import Float
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from torch import Tensor
 
 from ..errors import ModelError
 from ..gan.gan import Gan
 from ..options import CompleteOptions
+from ..options.validation import adapter_of
 from ..types import PerImage
 from .features import Features, Map
 
@@ -171,7 +172,7 @@ def read_calibrations(gan: Gan) -> dict[str, Calibration]:
     """The calibrations of a model, by the names of their presets. Raises ModelError for what cannot be understood."""
     kept = gan.about.get(KEY, {})
     try:
-        return TypeAdapter(dict[str, Calibration]).validate_python(kept)
+        return adapter_of(dict[str, Calibration]).validate_python(kept)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

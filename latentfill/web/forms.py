@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import asdict, fields
 from difflib import get_close_matches
-from functools import lru_cache, partial
+from functools import partial
 from io import BytesIO
 from math import isfinite
 from typing import Annotated, Any, TypeVar, final
@@ -21,7 +21,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    TypeAdapter,
     ValidationError,
     ValidationInfo,
     model_validator,
@@ -46,6 +45,7 @@ from ..images.metadata import repair
 from ..images.photos import READ, Original, formats, name_kind
 from ..options import COMPLETE_PRESETS, CompleteOptions, PhotoOptions, ReadLimits, ServeOptions, refuse_removed
 from ..options.completion import is_odd
+from ..options.validation import adapter_of
 from .errors import RequestError
 
 logging.getLogger("python_multipart").setLevel(logging.ERROR)  # its warnings quote what was sent
@@ -153,7 +153,7 @@ def override(name: str, default: T, changes: Any) -> T:
 def validate(name: str, kind: Any, value: Any) -> Any:
     """A value of an annotated type. Raises RequestError (422), in pydantic's words, for any other."""
     try:
-        return _adapter(kind).validate_python(value)
+        return adapter_of(kind).validate_python(value)
     except ValidationError as error:
         raise invalid(error.errors(include_url=False, include_input=False), name) from error
 
@@ -184,12 +184,7 @@ def _json_of(kind: Any) -> BeforeValidator:
 def _describe(kind: Any) -> Schema:
     """The JSON schema of an options dataclass; the sentence below each field is its description."""
     with_config(ConfigDict(use_attribute_docstrings=True, allow_inf_nan=False))(kind)
-    return Schema(TypeAdapter(kind).json_schema())
-
-
-@lru_cache(64)
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+    return Schema(adapter_of(kind).json_schema())
 
 
 Point = tuple[float, float]
