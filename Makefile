@@ -39,6 +39,7 @@ install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "latentfill needs Python 3.11 or later: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	@echo 'Installing latentfill and all it uses into $(VENV): 2.6 GB, some minutes. Nothing is printed meanwhile.'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
 	touch $@

@@ -75,6 +75,14 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     return False
 
 
+def out_of_memory(name: str) -> ImageError:
+    """The error for a photo that memory does not hold, even alone."""
+    cure = "Save it smaller, give a smaller --attempts or --candidates, or take a machine with more memory."
+    error = ImageError(f"{name}: there is not enough memory for it", cure)
+    error.__cause__ = MemoryError()
+    return error
+
+
 def is_full(error: BaseException | None) -> bool:
     """True if it is a disk without room that made this happen."""
     while error is not None:

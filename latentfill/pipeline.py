@@ -13,18 +13,21 @@ from typing import Any, final
 
 import numpy as np
 import torch
+from PIL import Image
 
 from .completion.complete import Completion, watch
 from .completion.operators import Operator, parse_operator
-from .errors import ExtraError, HoleError, ImageError, LatentfillError, is_out_of_memory
+from .errors import ExtraError, HoleError, LatentfillError, is_out_of_memory, out_of_memory
 from .gan.gan import Gan
 from .images.hole_pictures import WHITE, DrawnHole
 from .images.holes import AT_PHOTO_SIZE, HoleSpec, parse
 from .images.incomplete import Incomplete, concatenate
 from .images.photos import Original, open_photo
 from .images.pixels import fit, fit_hole
+from .images.png import encode_image
 from .models import load
 from .options import CompleteOptions, PhotoOptions, ReadLimits, choose_search
+from .options.wording import error_in_python, in_python
 from .photo.crop import INVENTED, Cut, cut, cut_observed
 from .photo.locate import draw_hole
 from .photo.measurement import degrade
@@ -147,8 +150,8 @@ Event = Placed | Step | Split | Done | Failed
 
 
 def fill(
-    photo: Pixels | np.ndarray | Original | Path | str,
-    hole: Hole | np.ndarray | Path | str | None = None,
+    photo: Pixels | np.ndarray | Original | Image.Image | Path | str,
+    hole: Hole | np.ndarray | Image.Image | Path | str | None = None,
     gan: Gan | Path | str | None = None,
     options: CompleteOptions | str | None = None,
     *,
@@ -159,8 +162,9 @@ def fill(
 ) -> Filled:
     """Complete a photo of any size; outside the hole it stays as it is, to the bit, unless it was only observed.
 
-    `photo` is a file, or uint8 or uint16 [H, W], [H, W, 3] (RGB) or [H, W, 4] (with alpha). `hole` is bool [H, W], True
-    where a pixel is to be found, uint8 [H, W], white (128 and above) there, or what `latentfill complete --hole` takes.
+    `photo` is a file, a PIL image, or uint8 or uint16 [H, W], [H, W, 3] (RGB) or [H, W, 4] (with alpha). `hole` is bool
+    [H, W], True where a pixel is to be found, uint8 [H, W], white (128 and above) there, a PIL image, white there, or
+    what `latentfill complete --hole` takes.
     Without `gan`, which may be a name or a file too, it is the model in the package. `options` may be the name of a
     preset: best (the default), fast, paper or seed. `landmarks` [n, 3, 2] are three points (x, y) for each of n faces
     that cannot be found, in the order of the model's alignment; the centre of the first pixel is (0.5, 0.5). `limits`
@@ -177,12 +181,14 @@ def fill(
     gan = gan if isinstance(gan, Gan) else load(gan) if gan is not None else load()
     options = choose_search(options)
     name = Path(photo).name if isinstance(photo, str | Path) else "the photo"
-    request = Request(photo, hole, observe, landmarks, name, seed=options.seed)
+    given = encode_image(photo) if isinstance(photo, Image.Image) else photo
+    drawn = encode_image(hole) if isinstance(hole, Image.Image) else hole
+    request = Request(given, drawn, observe, landmarks, name, seed=options.seed)
     for event in run([request], gan, options, photo_options, limits):
         if isinstance(event, Failed):
-            raise event.error
+            raise error_in_python(event.error)
         if isinstance(event, Done):
-            return event.filled
+            return replace(event.filled, notes=tuple(map(in_python, event.filled.notes)))
     raise RuntimeError("a request had no answer")
 
 
@@ -283,14 +289,6 @@ def rows_of(batch: Sequence[Placed]) -> list[slice]:
     """The rows of a batch's completion that are each photo's."""
     ends = accumulate(len(placed.cut.placements) for placed in batch)
     return [slice(end - len(placed.cut.placements), end) for placed, end in zip(batch, ends, strict=True)]
-
-
-def out_of_memory(name: str) -> ImageError:
-    """The error for a photo that memory does not hold, alone either."""
-    cure = "Save it smaller, give a smaller --attempts or --candidates, or take a machine with more memory."
-    error = ImageError(f"{name}: there is not enough memory for it", cure)
-    error.__cause__ = MemoryError()
-    return error
 
 
 def _try_to_place(request: Request, gan: Gan, options: PhotoOptions, limits: ReadLimits) -> Placed | Failed:

@@ -94,7 +94,7 @@ def test_what_no_face_covers_is_filled_by_name_and_told():
         assert filled.trust.words[0][-1].startswith(told)
         assert filled.trust.to_json(0)["share"] == pytest.approx(share, abs=1e-4) and 0.05 < share < 0.5
         assert (filled.photo[hole > 0] != ASTRONAUT[hole > 0]).any(-1).mean() > 0.9
-    plain = latentfill.fill(ASTRONAUT, hole_at((512, 512), 480, 20, 500, 40), FACES, OPTIONS)
+    plain = latentfill.fill(ASTRONAUT, hole_at((512, 512), 450, 20, 500, 70), FACES, OPTIONS)
     assert not plain.placements and any("1 elsewhere" in note for note in plain.notes)
 
 
@@ -172,9 +172,36 @@ def test_a_photo_without_a_face_is_filled_from_itself_and_says_so(depth, outside
     made = filled.candidates[0].values
     assert made.dtype == depth and np.array_equal(made[hole == 0], photo[hole == 0])
     assert not np.array_equal(made[hole > 0], photo[hole > 0]) and not filled.placements
+    assert filled.notes == ("filled from the photo; no estimate",)
+
+
+@pytest.mark.parametrize(
+    ("box", "hinted"), [((80, 80, 130, 130), True), ((80, 80, 110, 130), False), ((20, 80, 140, 130), False)]
+)
+def test_landmarks_are_asked_for_where_a_face_may_be_hidden_and_in_the_words_of_python(box, hinted):
+    filled = latentfill.fill(noise(200, 200), hole_at((200, 200), *box), FACES, OPTIONS)
     told = " ".join(filled.notes)
-    assert "no face was found" in told and "--landmarks" in told
-    assert filled.notes[-1] == "filled from the photo; no estimate"
+    assert ("no face was found" in told) == hinted and "--" not in told
+    assert not hinted or ("(landmarks=...)" in told and '(PhotoOptions(place="center"))' in told)
+
+
+def test_pil_images_are_photos_and_holes():
+    photo, hole = noise(60, 80), hole_at((60, 80), 20, 20, 40, 40)
+    wanted = latentfill.fill(photo, hole, PLAIN, OPTIONS).photo
+    image = Image.fromarray(photo)
+    assert np.array_equal(latentfill.fill(image, Image.fromarray(hole), PLAIN, OPTIONS).photo, wanted)
+    exif = Image.Exif()
+    exif[0x0112] = 8  # to be turned by a quarter to the left
+    image = Image.fromarray(np.rot90(photo, -1).copy())
+    image.getexif().update(exif)
+    assert np.array_equal(latentfill.fill(image, hole, PLAIN, OPTIONS).photo, wanted)
+    grey = latentfill.fill(Image.fromarray(photo).convert("L"), hole, PLAIN, OPTIONS)
+    assert grey.candidates[0].values.shape == (60, 80, 1)
+    for mode in ("P", "1", "CMYK", "LA", "RGBA", "I;16"):
+        made = latentfill.fill(Image.fromarray(photo).convert("L").convert(mode), hole, PLAIN, OPTIONS)
+        assert made.photo.shape == (60, 80, 3), mode
+    with pytest.raises(TypeError, match=r"mode F.*image\.convert\('RGB'\)"):
+        latentfill.fill(Image.fromarray(photo[..., 0].astype(np.float32)), hole, PLAIN, OPTIONS)
 
 
 @pytest.mark.parametrize("margins", ["10,0,0,0", "0,20%,0,0", "0,0,25%,0", "0,0,0,8", "5,5%,10%,4", "0,0,0,0"])
@@ -223,7 +250,7 @@ def test_a_part_of_a_face_is_found_by_its_name(feature):
 
 
 def test_who_wants_faces_alone_has_other_photos_rejected():
-    with pytest.raises(ImageError, match=r"(?s)no face was found.*--landmarks"):
+    with pytest.raises(ImageError, match=r"(?s)no face was found.*\(landmarks=\.\.\.\)"):
         latentfill.fill(
             noise(200, 200),
             hole_at((200, 200), 90, 90, 110, 110),

@@ -3,19 +3,20 @@
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from ..errors import ExtraError, LatentfillError, is_full, is_out_of_memory
+from ..errors import ExtraError, LatentfillError, is_full, is_out_of_memory, out_of_memory
 from ..gan.gan import Gan
 from ..images import photos
 from ..images.encoding import encode_as
 from ..images.hole_pictures import describe
 from ..models import load
 from ..photo.crop import NO_ESTIMATE, Cut
-from ..pipeline import Done, Failed, Placed, Request, Split, Step, out_of_memory, run
+from ..pipeline import Done, Failed, Placed, Request, Split, Step, run
 from ..types import Hole
+from ..uncertainty.predict import UNLIKE
 from .inputs import Plan
 from .outputs import Input, digest_model, is_same_kind, write_result
 from .sheets import BatchFolder, write_candidates
@@ -167,10 +168,30 @@ def metadata(done: Done) -> dict[str, Any]:
         "candidates": [{"loss": candidate.loss.tolist()} for candidate in candidates],
     }
     if len(squares) == 1:  # the usual case, where nobody wants to look further down
-        facts |= {name: squares[0][name] for name in ("trust", "placement", "loss", "terms", "z")}
-    if not squares and cut.hole.any():
+        facts |= {name: squares[0][name] for name in ("placement", "loss", "terms", "z")}
+    if trust:
+        facts["trust"] = _least_certain([trust.to_json(row) for row in range(len(squares))])
+    elif cut.hole.any():
         facts["trust"] = NO_ESTIMATE
     return facts
+
+
+def _least_certain(trusts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The trust of a photo: of its squares that with the largest error to expect, which is named if there are more."""
+    worst = max(trusts, key=lambda one: (bool(one["unlike"]), inf if one["predicted"] is None else one["predicted"]))
+    if len(trusts) == 1:
+        return worst
+    first, *more = worst["words"]
+    which = f"square {trusts.index(worst) + 1} of {len(trusts)}, the least certain"
+    return {**worst, "words": [f"{which}: {first}", *more]}
+
+
+def trust_line(facts: Mapping[str, Any]) -> str | None:
+    """The error to expect of a photo's completion, in one sentence; None if nobody can tell."""
+    trust = facts.get("trust")
+    if not trust or not trust["predicted"]:
+        return None
+    return str(next(word for word in trust["words"] if UNLIKE not in word))  # of that a note warns
 
 
 def _hidden_share(cut: Cut, hole: Hole) -> float:
@@ -272,6 +293,8 @@ class _Recorder:
             print(f"{item.source.name}: {note}", file=sys.stderr)
         notes = (*self._agreement(placed), *done.filled.notes, *lost)
         facts = {**metadata(done), "notes": notes, **self._model}
+        if line := trust_line(facts):
+            print(f"{item.source.name}: {line}", file=sys.stderr)
         contents = self._plan.digest_contents(item)
         return write_result(item, options, contents, facts, data)
 

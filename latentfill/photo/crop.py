@@ -28,6 +28,8 @@ from .outside import diffuse
 
 Threes = Float[np.ndarray, "n 3 2"]
 GIVE = "Give its landmarks (--landmarks), or have the model complete the middle of the photo (--place center)."
+SMALLEST_FACE = 40  # pixels a side of what the detector finds at all
+COMPACT = 0.4  # share of its box that a hole over a face fills; an ellipse fills 0.79
 SCATTERED = 0.25  # share of a crop that a fine hole may touch more than it hides before its crop is cut differently
 EMPTY = "the hole is empty: nothing is done"
 INVENTED = "the hole covers all of it: all of the result is invented"
@@ -208,10 +210,19 @@ def _place(
         return tuple(squares), describe_doubts([face for face, _ in certain], found.turned), found.boxes
     if not found.elsewhere and (options.place == "faces" or hole.all()):
         raise ImageError(f"{name}: no face was found", GIVE)
+    if not _may_hide_face(hole):
+        return (), (), found.boxes
     where = (
         f"no face was found at the hole, but {found.elsewhere} elsewhere" if found.elsewhere else "no face was found"
     )
     return (), (f"{where}. If the hole hides one: {GIVE[0].lower()}{GIVE[1:]}",), found.boxes
+
+
+def _may_hide_face(hole: Hole) -> bool:
+    """True if a hole is large and compact enough to hide a face that could be found: no scratch, no pole."""
+    rows, columns = (np.flatnonzero(hole.any(axis)) for axis in (1, 0))
+    short, long = sorted(int(lines[-1] - lines[0]) + 1 for lines in (rows, columns))
+    return bool(short >= SMALLEST_FACE and long <= 2 * short and np.count_nonzero(hole) >= COMPACT * short * long)
 
 
 def _measurement_notes(

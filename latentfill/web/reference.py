@@ -55,21 +55,41 @@ def _operation(operation: Json, schemas: Json) -> Iterator[str]:
         text = f"{answer.get('description', '')} {kinds}"
         yield f"<tr><td>{escape(str(status))}</td><td>{escape(text)}</td></tr>"
     yield "</tbody></table>"
+    for kind, content in operation.get("responses", {}).get("200", {}).get("content", {}).items():
+        if example := content.get("example"):
+            yield f"<h3>Example of <code>{escape(kind)}</code></h3><pre>{escape(example)}</pre>"
+        schema = _inline(content.get("schema", {}), schemas)
+        if schema.get("properties"):
+            yield f"<h3>Fields of <code>{escape(kind)}</code></h3>"
+            yield from _fields(schema, answer=True)
 
 
-def _fields(schema: Json) -> Iterator[str]:
-    """A row for each field; those of an options object stand in a table of their own, which can be opened."""
-    yield "<table><thead><tr><th>field</th><th>what</th><th>default</th></tr></thead><tbody>"
+def _inline(schema: Any, schemas: Json) -> Any:
+    """A schema with the others in the places where it refers to them."""
+    if isinstance(schema, list):
+        return [_inline(one, schemas) for one in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    if "$ref" in schema:
+        schema = {**schemas[schema["$ref"].split("/")[-1]], **{k: v for k, v in schema.items() if k != "$ref"}}
+    return {key: _inline(value, schemas) for key, value in schema.items()}
+
+
+def _fields(schema: Json, *, answer: bool = False) -> Iterator[str]:
+    """A row for each field; those of an object in it stand in a table of their own, which can be opened."""
+    last = "" if answer else "<th>default</th>"
+    yield f"<table><thead><tr><th>field</th><th>what</th>{last}</tr></thead><tbody>"
     needed = schema.get("required", ())
     for name, field in schema.get("properties", {}).items():
-        default = "needed" if name in needed else _default(field)
         text = f"{_bounds(field)} {field.get('description', '')}"
         yield f"<tr><td><code>{escape(name)}</code></td><td>{escape(text)}"
-        if field.get("properties"):
-            yield "<details><summary>JSON object with these fields</summary>"
-            yield from _fields(field)
-            yield "</details>"
-        yield f"</td><td>{escape(default)}</td></tr>"
+        for inner in (field, field.get("items", {}), *field.get("anyOf", ())):
+            if inner.get("properties"):
+                yield "<details><summary>JSON object with these fields</summary>"
+                yield from _fields(inner, answer=answer)
+                yield "</details>"
+        default = "needed" if name in needed else _default(field)
+        yield "</td></tr>" if answer else f"</td><td>{escape(default)}</td></tr>"
     yield "</tbody></table>"
 
 

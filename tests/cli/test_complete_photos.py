@@ -7,12 +7,14 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from latentfill.batch.complete import trust_line
 from latentfill.cli.main import run
 from latentfill.gan import model_file
 from latentfill.gan import model_file as building
 from latentfill.images import photos
 from latentfill.images.archives import Source
 from latentfill.options import NetworkOptions
+from latentfill.uncertainty.predict import UNLIKE
 
 ASTRONAUT = np.asarray(skimage.data.astronaut())
 NOSE = "ellipse:224,135,16,12"
@@ -44,9 +46,9 @@ def test_photos_of_any_size_are_completed_in_one_command(tmp_path, model, capsys
     assert complete(model, photos, "--out", out, "--hole", "ellipse:50%,27%,8%,6%") == 1
     assert {path.name for path in out.glob("*.png")} == {"astronaut.png", "grey.png", "nobody.png"}
     told = capsys.readouterr().err
-    assert "nobody.png: no face was found" in told and "--landmarks" in told and "3 completed, 1 rejected" in told
+    assert "no face was found" not in told and "3 completed, 1 rejected" in told  # so small a hole hides none
     story = json.loads((out / "nobody.json").read_text())
-    assert "no face was found" in story["notes"][0] and "nobody.png: filled from the photo; no estimate" in told
+    assert story["notes"] == ["filled from the photo; no estimate"] and f"nobody.png: {story['notes'][0]}\n" in told
     assert story["trust"] == {"predicted": None, "share": 0.0, "words": ["filled from the photo; no estimate"]}
     rows = list(csv.DictReader((out / "_run" / "rejected.csv").open()))
     assert [row["path"] for row in rows] == ["text.png"]
@@ -57,6 +59,29 @@ def test_photos_of_any_size_are_completed_in_one_command(tmp_path, model, capsys
     story = json.loads((out / "astronaut.json").read_text())
     assert story["seen_by_model"] > 0.5 and len(story["squares"]) == 1
     assert story["loss"] == story["squares"][0]["loss"] and 0 < story["to_be_found"] < 0.02
+
+
+def test_trust_is_told_in_one_place_however_many_faces_there_are(tmp_path, model):
+    Image.fromarray(np.hstack([ASTRONAUT[:300], ASTRONAUT[:300]])).save(tmp_path / "two.png")
+    assert complete(model, tmp_path / "two.png", "--out", tmp_path / "out", "--hole", "face:mouth") == 0
+    story = json.loads((tmp_path / "out" / "two.json").read_text())
+    assert len(story["squares"]) == 2 and all(square["trust"]["words"] for square in story["squares"])
+    first = story["squares"][0]["trust"]["words"][0]
+    assert story["trust"]["words"][0] == f"square 1 of 2, the least certain: {first}"
+
+
+@pytest.mark.parametrize(
+    ("trust", "line"),
+    [
+        ({"predicted": 18.0, "words": ["expect 18", "rough"]}, "expect 18"),
+        ({"predicted": 18.0, "words": [f"square 1 of 2, the least certain: {UNLIKE}", "if known, 18"]}, "if known, 18"),
+        ({"predicted": 0.0, "words": ["nothing is missing"]}, None),
+        ({"predicted": None, "words": ["filled from the photo; no estimate"]}, None),
+        (None, None),
+    ],
+)
+def test_the_error_to_expect_is_printed_where_it_can_be_told(trust, line):
+    assert trust_line({"trust": trust}) == line
 
 
 def test_a_16_bit_photo_with_alpha_profile_and_exif_keeps_them(tmp_path, model):

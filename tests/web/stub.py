@@ -137,6 +137,8 @@ def create(stub: Stub) -> FastAPI:
             candidates = [{"image": data_url(filled(photo, hole, 20 * i)), "loss": 0.1 + i} for i in range(count)]
             trust = {"words": ["expect the hole to be off by about 12 grey levels"], "predicted": 12.0, "low": 8.0}
             trust |= {"high": 20.0, "held_out": 9.0, "unlike": False, "share": stub.share}
+            if stub.share < 1:
+                trust["words"].append(f"this speaks for the {100 * stub.share:g} % of the hole that the model filled")
             if not stub.share:
                 trust = {"predicted": None, "share": 0.0, "words": ["filled from the photo; no estimate"]}
             done = {"event": "done", "candidates": candidates, "trust": trust, "notes": [], "seconds": 1.5}

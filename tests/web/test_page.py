@@ -307,6 +307,10 @@ def test_a_photo_is_extended_and_its_margins_are_found(page, stub):
     expecting(page.locator("#said")).to_have_text("120 × 160 pixels.")
     expecting(bottom).to_have_value("100")
     assert np.array_equal(hole_of(page), painted), "the hole that is saved is that of the photo as it was"
+    page.locator("#undo").click()
+    assert not hole_of(page).any(), "margins do not end the history"
+    page.locator("#redo").click()
+    assert np.array_equal(hole_of(page), painted)
     page.locator("#clear").click()
     expecting(page.locator("#canvas")).to_have_attribute("aria-label", re.compile("60.0 % painted"))  # the margins
     stub.of.share = 0.0
@@ -315,6 +319,7 @@ def test_a_photo_is_extended_and_its_margins_are_found(page, stub):
     stub.of.share = 0.6
     page.locator("#run").click()
     expecting(page.locator("#trust strong")).to_have_text("For 60 % of the hole: Likely close to the truth")
+    expecting(page.locator("#trust")).not_to_contain_text("speaks for")
     assert json.loads(stub.of.asked[0]["photo_options"])["extend"] == "24,0,0,80"
     made = read(kept(page, "#download"))
     assert made.shape == (160, 120, 3) and np.array_equal(made[:80, 24:], original)

@@ -70,16 +70,16 @@ export class Completing {
     }
   }
 
-  /** Give the photo other margins, in percent; what is painted on it stays. */
+  /** Give the photo other margins, in percent; what is painted on it stays, and can be undone as before. */
   extend(percent) {
     const photo = this.#photo;
     if (!photo || this.#running) return;
     try {
-      const larger = extend(photo, percent, this.#models.limits), { paint } = this.#painting, { size } = this.tools;
+      const larger = extend(photo, percent, this.#models.limits), before = this.#painting, { size } = this.tools;
       this.#lay(larger);
       this.tools.resize(size);
       this.holes.lay(larger, this.#painting);
-      this.#painting.unasked((hole) => hole.put(paint, larger.inner));
+      this.#painting.inherit(before);
       this.faces.show(larger);
       this.#keeper.hole(this.#painting.hole, larger.percent);
       say(`${larger.width} × ${larger.height} pixels.`);

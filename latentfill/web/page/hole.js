@@ -15,6 +15,11 @@ export class Box {
     return new Box(Math.min(this.left, other.left), Math.min(this.top, other.top),
       Math.max(this.right, other.right), Math.max(this.bottom, other.bottom));
   }
+  within(other) {
+    return new Box(Math.max(this.left, other.left), Math.max(this.top, other.top),
+      Math.min(this.right, other.right), Math.min(this.bottom, other.bottom));
+  }
+  moved(x, y) { return new Box(this.left + x, this.top + y, this.right + x, this.bottom + y); }
   grown(by, width, height) {
     return new Box(Math.max(0, Math.floor(this.left - by)), Math.max(0, Math.floor(this.top - by)),
       Math.min(width, Math.ceil(this.right + by)), Math.min(height, Math.ceil(this.bottom + by)));

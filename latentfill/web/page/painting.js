@@ -88,6 +88,19 @@ export class Painting {
     this.#changed(this.#box, false);
   }
 
+  /** Take over what was painted, and its history, before the photo had these margins. */
+  inherit(other) {
+    this.unasked((hole) => hole.put(other.paint, this.inner));
+    const across = this.inner.left - other.inner.left, down = this.inner.top - other.inner.top;
+    const taken = ({ box, old, now }) => {
+      const part = box.within(other.inner), local = part.moved(-box.left, -box.top);
+      return { box: part.moved(across, down), old: cut(old, box.width, local), now: cut(now, box.width, local) };
+    };
+    const seen = ({ box }) => !box.within(other.inner).empty;
+    this.#done = other.#done.filter(seen).map(taken);
+    this.#undone = other.#undone.filter(seen).map(taken);
+  }
+
   undo() { this.#move(this.#done, this.#undone, "old"); }
   redo() { this.#move(this.#undone, this.#done, "now"); }
 

@@ -3,6 +3,7 @@
 import { $, make } from "./elements.js";
 import { sentence, withoutFlags } from "./api.js";
 
+const SHARE = /^this speaks for the /; // the share that the model filled: the verdict tells it
 // Root mean square error in grey levels up to which a word holds.
 const WORDS = [
   [9, "Close: likely hard to tell from the truth"],
@@ -26,7 +27,7 @@ export function showTrust(trust, notes, seconds) {
   if (trust?.unlike) parts.unshift(make("p", { className: "warning", textContent: "This picture is unlike what the model knows." }));
   const said = new Set([...(trust?.words ?? []), ...(notes ?? [])]);
   if (trust?.share === 0) said.delete(trust.words[0]);
-  parts.push(...[...said].map((words) => make("p", { textContent: sentence(withoutFlags(words)) })));
+  parts.push(...[...said].filter((words) => !SHARE.test(words)).map((words) => make("p", { textContent: sentence(withoutFlags(words)) })));
   if (Number.isFinite(seconds)) parts.push(make("p", { textContent: `Found in ${seconds.toFixed(1)} s.` }));
   $("trust").replaceChildren(...parts);
 }

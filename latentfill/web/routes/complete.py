@@ -35,12 +35,12 @@ from ..forms import (
 )
 from ..scheduler import QueueSlot
 from ..tasks import CompletionRequest, SearchTask
+from .answers import JSON, NDJSON, PNG, STREAM, CompletedAnswer, answers
 
-PNG, JSON, NDJSON = "image/png", "application/json", "application/x-ndjson"
 router = APIRouter(prefix="/api/v1", tags=["complete"], route_class=FormRoute)
 
 
-@router.post("/complete", responses={200: {"content": {PNG: {}, JSON: {}}}}, response_class=Response)
+@router.post("/complete", responses=answers(CompletedAnswer, PNG), response_class=Response)
 async def complete(
     request: Request, form: Annotated[CompleteForm, Form(media_type=MULTIPART)], state: ServerState
 ) -> Response:
@@ -50,13 +50,13 @@ async def complete(
     return Response(answer, media_type=kind)
 
 
-@router.post("/complete/stream", responses={200: {"content": {NDJSON: {}}}}, response_class=Response)
+@router.post("/complete/stream", responses={200: {"content": {NDJSON: {"example": STREAM}}}}, response_class=Response)
 async def stream(
     request: Request, form: Annotated[StreamForm, Form(media_type=MULTIPART)], state: ServerState
 ) -> Response:
     """The same step by step, a JSON object a line: queued, started, step ..., done or error.
 
-    Whoever leaves stops the search.
+    `done` has the fields that /api/v1/complete answers. If you close the connection, the search stops.
     """
     engine = state.engine
     slot = engine.open_slot()

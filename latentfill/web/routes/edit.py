@@ -26,7 +26,8 @@ from ..errors import RequestError
 from ..event_values import data_url, decode_state
 from ..forms import MULTIPART, EditsForm, FormRoute
 from ..tasks import CompletionRequest
-from .complete import JSON, PNG, read_request
+from .answers import JSON, PNG, EditsAnswer, answers
+from .complete import read_request
 
 MOST_SQUARES = 4  # that are edited, each by itself
 MOST_PIXELS = 100_000_000  # of all pictures of an answer
@@ -34,7 +35,7 @@ Edit = list[Completion]  # its frames; the middle one is unchanged
 router = APIRouter(prefix="/api/v1", tags=["complete"], route_class=FormRoute)
 
 
-@router.post("/edits", responses={200: {"content": {JSON: {}, PNG: {}}}}, response_class=Response)
+@router.post("/edits", responses=answers(EditsAnswer, PNG), response_class=Response)
 async def edits(
     request: Request, form: Annotated[EditsForm, Form(media_type=MULTIPART)], state: ServerState
 ) -> Response:

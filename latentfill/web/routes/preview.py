@@ -24,14 +24,14 @@ from ..errors import RequestError
 from ..event_values import data_url, outline, png_url
 from ..forms import MULTIPART, DecodeForm, FacesForm, FormRoute, SelectForm, read_hole, read_photo
 from ..scheduler import QueueSlot
-from .complete import JSON
+from .answers import JSON, DecodedAnswer, FacesAnswer, SelectedAnswer, answers
 
 LARGE = 4_000_000  # pixels above which a photo is shown as a JPEG: it is only looked at
 JPEG_QUALITY = 92
 router = APIRouter(prefix="/api/v1", tags=["complete"], route_class=FormRoute)
 
 
-@router.post("/decode", responses={200: {"content": {JSON: {}}}}, response_class=Response)
+@router.post("/decode", responses=answers(DecodedAnswer), response_class=Response)
 async def decode(
     request: Request, form: Annotated[DecodeForm, Form(media_type=MULTIPART)], state: ServerState
 ) -> Response:
@@ -43,7 +43,7 @@ async def decode(
     return await _read(request, state, partial(decode_file, state, form))
 
 
-@router.post("/faces", responses={200: {"content": {JSON: {}}}}, response_class=Response)
+@router.post("/faces", responses=answers(FacesAnswer), response_class=Response)
 async def faces(
     request: Request, form: Annotated[FacesForm, Form(media_type=MULTIPART)], state: ServerState
 ) -> Response:
@@ -54,7 +54,7 @@ async def faces(
     return await _read(request, state, partial(find_faces, state, form))
 
 
-@router.post("/select", responses={200: {"content": {JSON: {}}}}, response_class=Response)
+@router.post("/select", responses=answers(SelectedAnswer), response_class=Response)
 async def select(
     request: Request, form: Annotated[SelectForm, Form(media_type=MULTIPART)], state: ServerState
 ) -> Response:

@@ -22,7 +22,7 @@ from ..engine import ServerState
 from ..errors import RequestError
 from ..event_values import png_url
 from ..forms import override, parse_json, preferred_type
-from .complete import JSON, PNG
+from .answers import JSON, PNG, SampleAnswer, answers
 
 Seed = Annotated[int, Interval(ge=0, le=2**31 - 1)]
 Weight = Annotated[float, Interval(ge=-100, le=100)]
@@ -54,7 +54,7 @@ router = APIRouter(prefix="/api/v1", tags=["sample"])
 @router.post(
     "/sample",
     openapi_extra={"requestBody": BODY},
-    responses={200: {"content": {JSON: {}, PNG: {}}}},
+    responses=answers(SampleAnswer, PNG),
     response_class=Response,
 )
 async def sample(request: Request, state: ServerState) -> Response:
