@@ -121,6 +121,14 @@ def test_candidates_differ_and_the_best_comes_first():
     assert np.array_equal(best.photo, filled.photo)
 
 
+def test_without_a_model_candidates_are_those_of_the_next_seeds():
+    hole = hole_at((40, 70), 10, 1, 20, 9)
+    filled = latentfill.fill(noise(40, 70), hole, PLAIN, replace(OPTIONS, seed=4, candidates=3))
+    alone = latentfill.fill(noise(40, 70), hole, PLAIN, replace(OPTIONS, seed=5))
+    assert not filled.placements and len(filled.candidates) == 3
+    assert np.array_equal(filled.candidates[1].values, alone.photo) and not np.array_equal(filled.photo, alone.photo)
+
+
 def test_a_notebook_shows_what_was_given_the_candidates_and_the_notes():
     hole = hole_at((40, 70), 13, 30, 22, 38)
     filled = latentfill.fill(noise(40, 70), hole, PLAIN, replace(OPTIONS, attempts=2, candidates=2))

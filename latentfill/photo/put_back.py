@@ -35,11 +35,11 @@ class Filled:
     """A completed photo and how it came about.
 
     `candidates` are the completions asked for: the first has the best of each face, the second the next best of each,
-    as the search ranks them. `filled.candidates[1].values` is the second as an array [H, W, 3], or [H, W, 1] if grey,
-    uint8 or uint16 as the photo is. `losses` are the weighted terms of the best, for each placement; `notes` say what a
-    user should know (a part that no face covers, what a file cannot keep); `trust` says how far what the model found
-    may be off, at each placement, in the first candidate; None if no model was asked. `given` is a small picture of
-    what was given, its hole white. A notebook shows all of it.
+    as the search ranks them; if no model was asked, the second is that of the next seed. `filled.candidates[1].values`
+    is the second as an array [H, W, 3], or [H, W, 1] if grey, uint8 or uint16 as the photo is. `losses` are the weighted
+    terms of the best, for each placement; `notes` say what a user should know (a part that no face covers, what a file
+    cannot keep); `trust` says how far what the model found may be off, at each placement, in the first candidate; None
+    if no model was asked. `given` is a small picture of what was given, its hole white. A notebook shows all of it.
     """
 
     candidates: tuple[Original, ...]
@@ -93,21 +93,22 @@ def put_back(
 ) -> Filled:
     """The photo with each candidate in its hole, at the photo's own resolution.
 
-    The rows of a candidate are the squares of the cut. Without a square there is one candidate, and no model in it.
+    The rows of a candidate are the squares of the cut. Without a square no model is in it, and as many are made as are
+    asked for, by one seed after the other.
     """
     made: list[Original] = []
     tint = _tint(question) if candidates else None
-    for levels in [list(to_levels(candidate.images)) for candidate in candidates] or [[]]:
+    answers = [(list(to_levels(candidate.images)), options.seed) for candidate in candidates]
+    alone = options.candidates if question.hole.any() else 1
+    for levels, seed in answers or [([], options.seed + number) for number in range(alone)]:
         pieces = [Piece(*pair) for pair in zip(question.placements, levels, strict=True)]
-        made.append(_join(question, pieces, options, photo_options, tint))
+        made.append(_join(question, pieces, replace(options, seed=seed), photo_options, tint))
     losses = [
         {name: term[row].item() for name, term in candidate.terms.items()}
         for candidate in candidates[:1]
         for row in range(len(question.placements))
     ]
-    alone = options.candidates > 1 and not question.placements and question.hole.any()
-    notes = (*question.notes, "there is one candidate only: no model was asked") if alone else question.notes
-    notes = (*notes, *(trust.warnings if trust else ()))
+    notes = (*question.notes, *(trust.warnings if trust else ()))
     given = _preview(question.original, question.hole)
     return Filled(tuple(made), question.placements, tuple(losses), notes, trust, given)
 

@@ -71,7 +71,7 @@ def fill(request: CompletionRequest, found: SearchResult) -> Filled:
 def describe_found(request: CompletionRequest, found: SearchResult) -> dict[str, Any]:
     """The end: every candidate at the photo's own resolution, and how far it may be trusted."""
     filled, best, trust = fill(request, found), found.completion, found.trust
-    losses = [candidate.loss.mean().item() for candidate in best.candidates] if best is not None else [0.0]
+    losses = [candidate.loss.mean().item() for candidate in best.candidates] if best else [0.0] * len(filled.candidates)
     pictures = [
         {"image": data_url(encode(original)), "loss": _finite(loss)}
         for original, loss in zip(filled.candidates, losses, strict=True)

@@ -137,8 +137,9 @@ def test_json_holds_all_that_was_found(client, form, photo):
 def test_what_the_model_did_not_fill_is_told_to_have_no_estimate(client, form, photo):
     beside, across = np.zeros_like(photo[1]), np.zeros_like(photo[1])
     beside[8:15, 1:6], across[8:15, 4:12] = 255, 255  # the model is shown the columns 8 to 31
-    told = client.post(COMPLETE, headers=AS_JSON, **form(hole=png(beside))).json()
+    told = client.post(COMPLETE, headers=AS_JSON, **form(hole=png(beside), options={"candidates": 2})).json()
     assert told["trust"] == {"predicted": None, "share": 0.0, "words": ["filled from the photo; no estimate"]}
+    assert len(told["candidates"]) == 2
     told = client.post(COMPLETE, headers=AS_JSON, **form(hole=png(across))).json()
     assert told["trust"]["share"] == 0.5 and "speaks for the 50 % of the hole" in told["trust"]["words"][-1]
 
