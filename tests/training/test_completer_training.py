@@ -219,26 +219,26 @@ def test_what_it_cannot_begin_with_or_listen_to_is_said(tmp_path: Path) -> None:
 
 
 def discs(count: int, seed: int) -> Any:
-    """Light discs of a colour on dark grounds of another: [n, 32, 32, 3]."""
+    """Light discs of a colour on dark grounds of another: [n, 16, 16, 3]."""
     rng = np.random.Generator(np.random.Philox(key=seed))
-    y, x = np.mgrid[:32, :32] + 0.5
-    centre, radius = rng.uniform(10, 22, (2, count, 1, 1)), rng.uniform(6, 10, (count, 1, 1))
+    y, x = np.mgrid[:16, :16] + 0.5
+    centre, radius = rng.uniform(5, 11, (2, count, 1, 1)), rng.uniform(3, 5, (count, 1, 1))
     inside = np.clip(radius - np.hypot(y - centre[0], x - centre[1]) + 0.5, 0, 1)[..., None]
     light, dark = rng.uniform(150, 240, (count, 1, 1, 3)), rng.uniform(15, 100, (count, 1, 1, 3))
     return np.round(light * inside + dark * (1 - inside)).astype(np.uint8)
 
 
 def test_it_learns_to_complete_drawn_shapes_with_their_detail() -> None:
-    gan = building.build(replace(NETWORK, size=32, latent=16), 1)
+    gan = building.build(replace(NETWORK, size=16, latent=16), 1)
     options = replace(
-        TRAIN, images_seen=2400, batch_size=8, learning_rate=5e-4, penalty_every=16, average_half_life=200
+        TRAIN, images_seen=2400, batch_size=8, learning_rate=1e-3, penalty_every=16, average_half_life=200
     )
     unseen, data = batch_to_images(discs(64, 2)), Dataset(discs(512, 1), [str(i) for i in range(512)], [])
     ours = CompleterTrainer(gan, build_completer(gan, 1), options, draw_hole, unseen)
     before = ours.summary({}).scores
-    while ours.images_seen < 1280:
+    while ours.images_seen < 640:
         ours.step(data.batch(ours.images_seen, 8, seed=0, flip=True))
     after = ours.summary({}).scores
-    for hole in ("center", "half"):  # 0.6 to 0.9 of the originals' detail, from 0.1
+    for hole in ("center", "half"):  # 0.5 to 0.8 of the originals' detail, from 0.1
         assert before[f"detail_{hole}"] < 0.2 and 0.4 < after[f"detail_{hole}"] < 1.5
-        assert after[f"psnr_{hole}"] > before[f"psnr_{hole}"] + 0.5  # by 1 and 3 dB
+        assert after[f"psnr_{hole}"] > before[f"psnr_{hole}"] + 0.5  # by 1 and 4 dB
