@@ -40,7 +40,10 @@ SMALLER = {
     "evaluate": ["--count", "3", "--methods", "telea"],
     "train --begin faces-128": ["--images-seen", "4", "--batch-size", "4", "--no-completer", "--score-every", "0"],
     "train --kind encoder": ["--images-seen", "8", "--batch-size", "4", "--encoder-base", "2", "--encoder-hidden", "4"],
-    "train": "--size 16 --images-seen 8 --batch-size 4 --base 2 --latent 4 --precision fp32".split(),
+    "train": [
+        *("--size", "16", "--images-seen", "8", "--batch-size", "4"),
+        *("--base", "2", "--latent", "4", "--precision", "fp32"),
+    ],
     "calibrate": ["--part", "all", "--each", "66", "--presets", "fast"],
     "sample": ["--count", "4", "--frames", "2", "--stops", "2"],
 }
