@@ -12,5 +12,5 @@ def test_a_type_is_prepared_for_validation_once(monkeypatch):
 
 
 def test_what_is_out_of_bounds_is_named():
-    with pytest.raises(ValueError, match="option steps: .*greater than or equal to .*, not -1"):
+    with pytest.raises(ValueError, match=r"option steps: .*greater than or equal to .*, not -1"):
         check_bounds(PhotoOptions(), CompleteOptions(steps=-1))
