@@ -37,9 +37,10 @@ class Filled:
     `candidates` are the completions asked for: the first has the best of each face, the second the next best of each,
     as the search ranks them; if no model was asked, the second is that of the next seed. `filled.candidates[1].values`
     is the second as an array [H, W, 3], or [H, W, 1] if grey, uint8 or uint16 as the photo is. `losses` are the
-    weighted terms of the best, for each placement; `notes` say what a user should know (a part that no face covers, what a file
-    cannot keep); `trust` says how far what the model found may be off, at each placement, in the first candidate; None
-    if no model was asked. `given` is a small picture of what was given, its hole white. A notebook shows all of it.
+    weighted terms of the best, for each placement; `notes` say what a user should know (a part that no face covers,
+    what a file cannot keep); `trust` says how far what the model found may be off, at each placement, in the first
+    candidate; None if no model was asked. `given` is a small picture of what was given, its hole white. A notebook
+    shows all of it.
     """
 
     candidates: tuple[Original, ...]
