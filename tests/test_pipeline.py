@@ -238,8 +238,8 @@ def test_the_hole_and_landmarks_of_an_extended_photo_are_in_its_own_pixels():
 @pytest.mark.parametrize(
     ("margins", "told"),
     [
-        ("1,2,3", "no four margins"),
-        ("-1,0,0,0", "no four"),
+        ("1,2,3", "is not four margins"),
+        ("-1,0,0,0", "is not four"),
         ("81,0,0,0", "wider than its 80 x 40"),
         ("80,40,80,40", "pixels"),
     ],
@@ -345,7 +345,7 @@ def test_arrays_of_several_kinds_are_understood(hole):
         (dict(photo_options=PhotoOptions(place="centre")), "option place: .*, not 'centre'"),
         (dict(hole="lowres"), "lowres is for pictures of the model's size"),
         (dict(landmarks=LANDMARKS + 5000), "its landmarks lie outside of its 70 x 40 pixels"),
-        (dict(landmarks=[[(20, 10), (10, 10), (15, 20)]]), "make no face"),
+        (dict(landmarks=[[(20, 10), (10, 10), (15, 20)]]), "do not form a face"),
     ],
 )
 def test_misuse_from_python_is_told(change, told):

@@ -310,7 +310,7 @@ class _Recorder:
         operator = self._plan.operator
         if operator is None or placed.drawn.hole.any():
             return ()
-        return (f"all of it is found anew, to agree with {operator.name}",)
+        return (f"the whole picture is drawn anew, to agree with {operator.name}",)
 
     def _run_file(self, folder: str, item: Input, suffix: str = ".png") -> Path:
         name = item.stem.relative_to(self._options.out)

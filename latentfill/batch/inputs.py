@@ -39,10 +39,10 @@ class Plan:
         hole = holes.parse(hole_text(options), invert=options.invert, threshold=options.hole_threshold)
         operator = operator_of(options)
         if operator is not None and hole.kind == "lowres":
-            raise LatentfillError("--hole lowres shows means of blocks itself", "Give --observe lowres:8 alone.")
+            raise LatentfillError("--hole lowres and --observe do not go together", "Give --observe lowres:8 alone.")
         if operator is not None and options.fit and options.degrade is None and operator.noise.name:
             cure = "Leave --fit out, or give pictures of the model's size."
-            raise LatentfillError(f"--fit would average away what {operator.noise.name} is about", cure)
+            raise LatentfillError(f"--fit would average away the {operator.noise.name}", cure)
         points: Mapping[str, Sequence[Any]] = {}
         if options.landmarks is not None:
             alignment = alignment_of(gan) or Alignment()

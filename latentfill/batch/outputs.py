@@ -264,7 +264,9 @@ def write_result(
         raise ForeignFileError(f"{path} was not written by latentfill, or was changed since", ownership.MOVE)
     was = before.get("made_of", {}) if before else {}
     if was.get("photo", contents["photo"]) != contents["photo"] and was.get("place") != contents["place"]:
-        raise ForeignFileError(f"{path} was meanwhile written for another photo", "Give the same command again.")
+        raise ForeignFileError(
+            f"another command has just written {path} for another photo", "Give the same command again."
+        )
     old = [ownership.digest_file(one) for one in (path, *stale) if one.exists()]
     output = {"sha256": ownership.digest(picture), "before": old, "suffix": item.suffix}
     metadata = {"image": item.source.name, **choices(options), **facts, "made_of": contents, "output": output}

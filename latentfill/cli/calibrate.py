@@ -65,7 +65,7 @@ def run(options: Options) -> int:
 
     names = list(dict.fromkeys(name.strip() for name in options.presets.split(",") if name.strip()))
     if not names:
-        raise LatentfillError("--presets names none", f"It is one of: {', '.join(COMPLETE_PRESETS)}.")
+        raise LatentfillError("--presets is empty", f"It is one of: {', '.join(COMPLETE_PRESETS)}.")
     if unknown := [name for name in names if name not in COMPLETE_PRESETS]:
         raise LatentfillError(f"there is no preset {unknown[0]!r}", f"It is one of: {', '.join(COMPLETE_PRESETS)}.")
     name_process("calibrate", options.out)

@@ -31,7 +31,7 @@ def run(options: Options) -> int:
     if not options.images:
         raise LatentfillError("no pictures named", "Write latentfill complete PICTURES... --out FOLDER.")
     if options.landmarks is not None and (options.fit or options.photo.place == "center"):
-        raise LatentfillError("--landmarks says where faces are, --fit and --place center where to look", "Give one.")
+        raise LatentfillError("--landmarks does not go with --fit or --place center", "Leave one of them out.")
     if options.degrade is not None and options.observe not in (None, options.degrade):
         raise LatentfillError(f"--observe {options.observe} is not what --degrade makes", "Leave --observe out.")
     if options.edits and (options.observe or options.degrade or options.hole in ("lowres", "full")):
@@ -48,7 +48,7 @@ def run(options: Options) -> int:
         torch.set_num_threads(options.threads)
     gan = load(options.model, options.device, options.class_name)
     if options.edits > (most := gan.generator.prior.dim):
-        raise LatentfillError(f"--edits {options.edits}: there are not so many", f"This model has {most}.")
+        raise LatentfillError(f"--edits {options.edits} is too many", f"This model has {most} at most.")
     with name_place(options.out):
         options.out.mkdir(parents=True, exist_ok=True)
         remove_partial(options.out)

@@ -154,7 +154,7 @@ def _check_flags(argv: Sequence[str], names: Sequence[str], verb: str) -> None:
         if not word.startswith("-") or flag.removeprefix("no-") in flags:
             continue
         if os.path.lexists(word):
-            what = f"{word} is a file, but what begins with a dash is taken for an option"
+            what = f"{word} is a file, but a word that begins with a dash is read as an option"
             raise LatentfillError(what, f"Write ./{word}, or put -- before all of the files.")
         if word.startswith("--"):
             near = get_close_matches(flag, flags, 1)

@@ -216,7 +216,7 @@ def _check_components(options: Options, gan: "Gan") -> None:
 def _check_rows(options: Options, gan: "Gan") -> None:
     dim = gan.generator.prior.dim
     if options.directions is not None and options.rows > dim:
-        raise LatentfillError(f"--rows {options.rows}: there are not so many directions", f"This model has {dim}.")
+        raise LatentfillError(f"--rows {options.rows} is more than the model has directions", f"This model has {dim}.")
 
 
 def _watch(samples: "Iterable[Sample]", bar: "Bar", total: int) -> "Iterator[Sample]":

@@ -53,7 +53,7 @@ def check_options(options: ServeOptions) -> ServeOptions:
         raise LatentfillError(what, "Give --token-file FILE, or --allow-remote-without-token if all may use it.")
     root = options.root_path.rstrip("/")
     if root and not re.fullmatch(r"(/[\w.~-]+)+", root, re.ASCII):
-        raise LatentfillError(f"--root-path {options.root_path!r} is no path", "Give one such as /fill.")
+        raise LatentfillError(f"--root-path {options.root_path!r} is not a path", "Give one such as /fill.")
     return replace(options, token=token, token_file=None, root_path=root)
 
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def run(options: Options) -> int:
     """Train until done or stopped. Returns 0, also when stopped: nothing is lost."""
     if options.kind == "completer" and not options.begin:
-        raise LatentfillError("a completer begins with a finished GAN", "Give it with --begin.")
+        raise LatentfillError("a completer needs a finished GAN to begin with", "Give it with --begin.")
     if options.begin and options.kind not in ("gan", "vae", "completer"):
-        raise LatentfillError(f"--kind {options.kind} begins anew, not with --begin {options.begin}", "Leave it out.")
+        raise LatentfillError(f"--kind {options.kind} does not take --begin", "Leave it out.")
     if options.where.engine == "ray":
         from ..cluster.train import train
         from .configuration import command

@@ -179,7 +179,9 @@ class Job:
         known = self.manifest.rows()
         self._stems = {to_text(q.stem.relative_to(options.out).as_posix()): q for q in inputs}
         if len(self._stems) < len(inputs):
-            raise LatentfillError("two pictures have names that are no text, and are alike", "Rename one of them.")
+            raise LatentfillError(
+                "two pictures have names that are not valid text, and look the same", "Rename one of them."
+            )
         self._untried = [q for stem, q in self._stems.items() if stem not in known]
         self._failed = [q for stem, q in self._stems.items() if stem in known and not self._is_valid(known[stem])]
         self.open = len(self._untried) + len(self._failed)

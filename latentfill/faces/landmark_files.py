@@ -158,7 +158,7 @@ def _row(path: Path, line: int, name: str, numbers: list[Any], count: int) -> Ro
     except ValueError:
         values = []
     if len(values) != count or not np.isfinite(values).all() or not name.strip():
-        raise LatentfillError(f"{where}: a name and {count} numbers are wanted", FORMATS)
+        raise LatentfillError(f"{where}: expected a name and {count} numbers", FORMATS)
     return where, name.strip(), values
 
 

@@ -35,9 +35,11 @@ def check_apart(spec: HoleSpec, source: Source) -> None:
     """Raise HoleError if the hole of a picture in a folder of holes would be the picture itself, or a completion."""
     path = find_file(spec, source.name)
     if path is not None and not source.member and _is_same(path, source.path):
-        raise HoleError(f"{source.name}: its hole would be the picture itself", "Keep holes and pictures apart.")
+        raise HoleError(f"{source.name}: the hole found for it is the picture itself", "Keep holes and pictures apart.")
     if path is not None and spec.kind == "folder" and is_completion(path):
-        raise HoleError(f"{source.name}: its hole would be {path}, a completion", "Keep holes and results apart.")
+        raise HoleError(
+            f"{source.name}: the hole found for it, {path}, is a completion", "Keep holes and results apart."
+        )
 
 
 def digest_photo(source: Source) -> str:

@@ -316,7 +316,7 @@ def _list_place(place: Path, left_out: Omissions) -> Iterator[Source]:
     else:
         kinds = ", ".join(sorted(SUFFIXES))
         _refuse(
-            place, "not a picture, going by its name", f"Give a folder, a .zip, a .tar, or files ending in {kinds}."
+            place, "its name is not that of a picture", f"Give a folder, a .zip, a .tar, or files ending in {kinds}."
         )
 
 

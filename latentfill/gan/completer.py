@@ -106,7 +106,7 @@ def build_completer(gan: Gan, seed: int = 0) -> ResidualCompleter:
     """
     n, g, d, e = gan.network, gan.generator, gan.discriminator, gan.encoder
     if not isinstance(g, ResidualGenerator) or not isinstance(d, ResidualDiscriminator) or n.classes:
-        what = "a completer is made of a model with residual networks that was told no classes"
+        what = "only a model with residual networks and without classes can have a completer"
         raise ModelError(what, "Give one of `latentfill train --preset modern`, such as faces-128.")
     if not isinstance(e, ResidualEncoder):
         e = ResidualEncoder(g.prior, n.size, n.channels, n.scale)

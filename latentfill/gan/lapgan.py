@@ -80,7 +80,9 @@ class PyramidGenerator(nn.Module):
         super().__init__()
         check_shape(size, channels)
         if prior.dim < SHARE:
-            raise LatentfillError(f"a pyramid cannot share out {prior.dim} numbers", f"Give --latent {SHARE} or more.")
+            raise LatentfillError(
+                f"a latent of {prior.dim} numbers is too small for a pyramid", f"Give --latent {SHARE} or more."
+            )
         self.prior = prior
         sizes = pyramid_sizes(size)
         self.numbers = prior.dim // SHARE  # of each level

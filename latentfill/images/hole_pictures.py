@@ -139,7 +139,7 @@ def interpret_array(values: np.ndarray) -> DrawnHole:
     missing, half = to_missing(values), (values >= BLACK) & (values < WHITE)
     empty = _empty(values, np.ones(values.shape, bool), False)
     if values.any() and not missing.any():
-        raise HoleError(empty, "A mask of 0 and 1 is given as booleans: hole.astype(bool).")
+        raise HoleError(empty, "Give a mask of 0 and 1 as booleans: hole.astype(bool).")
     return _with_notes(missing, half, [], f"grey (below {WHITE})", empty, False)
 
 
@@ -160,7 +160,7 @@ def check_size(size: tuple[int, int], expected: tuple[int, int], hole: str, phot
     if size == expected[::-1]:
         cure = "EXIF data may turn the photo: turn the hole as well, or paint it on the photo as it is shown, upright."
         raise HoleError(what, cure)
-    raise HoleError(what, "Make them equal.")
+    raise HoleError(what, "Give both the same size.")
 
 
 def inversion_note(missing: Missing, *, invert: bool) -> str | None:

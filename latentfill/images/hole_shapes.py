@@ -148,7 +148,9 @@ def grid(h: int, w: int) -> Missing:
 def blocks(h: int, w: int) -> Missing:
     """All of a picture whose sides 8x8 blocks fill, so that their means can be given. Else raises HoleError."""
     if h % BLOCK or w % BLOCK:
-        raise HoleError(f"lowres needs sides that {BLOCK} divides, not {h} x {w}", "Crop or resize the picture.")
+        raise HoleError(
+            f"lowres needs sides that are multiples of {BLOCK}, not {w} x {h} pixels", "Crop or resize the picture."
+        )
     return np.ones((h, w), bool)
 
 

@@ -93,12 +93,12 @@ def parse(text: str, *, invert: bool = False, threshold: int = WHITE) -> HoleSpe
     head, *arguments = text.split(":")
     kind = ALIASES.get(head, head)
     if kind == "lowres" and invert:
-        raise HoleError("lowres cannot be inverted", "Leave one of the two out.")
+        raise HoleError("lowres cannot be inverted", "Leave out --invert, or choose another hole.")
     if kind == "colour":
         return _parse_colour(text, arguments, invert)
     if kind == "face":
         if len(arguments) != 1 or arguments[0] not in FACE_FEATURES:
-            raise HoleError(f"{text!r} names no part of a face", f"Write {KINDS['face']}.")
+            raise HoleError(f"{text!r} is not a part of a face", f"Write {KINDS['face']}.")
         return HoleSpec(kind, feature=arguments[0], invert=invert)
     if kind in SHAPES:
         return HoleSpec(kind, shapes=shapes.parse(text), invert=invert)
@@ -116,7 +116,7 @@ def parse(text: str, *, invert: bool = False, threshold: int = WHITE) -> HoleSpe
         kinds = ", ".join(how.split(", ")[0] for how in KINDS.values())
         raise HoleError(f"{text!r} is neither a kind of hole nor a file", f"It is one of: {kinds}.")
     if path.is_file() and not is_picture(path.name):
-        raise HoleError(f"{path}: not a picture, going by its name", "Give a PNG of the picture's size.")
+        raise HoleError(f"{path}: its name is not that of a picture", "Give a PNG of the picture's size.")
     return HoleSpec("folder" if path.is_dir() else "file", path=path, invert=invert, threshold=threshold)
 
 
@@ -124,7 +124,7 @@ def _parse_colour(text: str, arguments: list[str], invert: bool) -> HoleSpec:
     digits = arguments[0].removeprefix("#") if arguments else ""
     digits = "".join(2 * digit for digit in digits) if len(digits) == 3 else digits
     if len(digits) != 6 or set(digits) - set(hexdigits) or len(arguments) > 2:
-        raise HoleError(f"{text!r} names no colour", f"Write {KINDS['colour']}.")
+        raise HoleError(f"{text!r} is not a colour", f"Write {KINDS['colour']}.")
     red, green, blue = bytes.fromhex(digits)
     tolerance = shapes.parse_number(text, arguments[1], 0.0, 255.0) if len(arguments) == 2 else 0.0
     return HoleSpec("colour", tolerance, (red, green, blue), invert=invert)
@@ -165,7 +165,7 @@ def draw(
         return _read_painted(spec, size, photo, name, limits)
     if spec.kind == "face":
         if photo is None or draw_feature is None:
-            raise HoleError(f"{name or 'the picture'}: no face is looked for in it", "Name another hole.")
+            raise HoleError(f"{name or 'the picture'}: faces are not looked for here", "Choose another hole.")
         missing = draw_feature(photo.pixels, spec.feature, name) ^ spec.invert
     else:
         missing = _draw_missing(spec, size, photo, seed, name) ^ spec.invert
@@ -244,7 +244,8 @@ def _read_painted(spec: HoleSpec, size: Size, photo: Photo | None, name: str, li
             raise ValueError("alpha needs the photo")
         if photo.alpha is None:
             raise HoleError(
-                f"{name or 'the picture'}: it has no alpha", "Erase what is to be found and save it as PNG."
+                f"{name or 'the picture'}: it has no transparency",
+                "Erase what is to be filled, and save the picture as PNG.",
             )
         return interpret_alpha(photo.alpha, invert=spec.invert)
     path = find_file(spec, name) or spec.path
@@ -262,7 +263,9 @@ def _read_hole_once(path: Path, changed: int, limits: ReadLimits, invert: bool, 
 def _find_partner(folder: Path, name: str) -> Path:
     """The hole with a picture's name, in its sub-folder or flat; another suffix will do if only one file has it."""
     if not name:
-        raise HoleError(f"{folder}: no name to look for among its holes", "Name the hole itself.")
+        raise HoleError(
+            f"{folder}: the photo has no name by which to look up its hole", "Give the picture of the hole itself."
+        )
     parts = PurePosixPath(name).parts  # the first may be the archive that the picture lies in
     for inner in dict.fromkeys((parts[:-1], parts[1:-1], ())):
         place = _descend(folder, inner)

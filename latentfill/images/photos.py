@@ -237,7 +237,7 @@ def _decode(data: bytes, name: str, limits: ReadLimits, *, exact: bool) -> Origi
         kind, cure = name_kind(data)
         raise ImageError(f"{name}: {kind}", cure) from error
     except Image.DecompressionBombError as error:
-        what = f"{name}: more than 178 million pixels, which is not decoded at all"
+        what = f"{name}: more than 178 million pixels: such pictures are not read"
         raise ImageError(what, "Save the picture smaller.") from error
     except Exception as error:  # decoders meet any bytes, and raise any error
         if is_out_of_memory(error):
@@ -371,7 +371,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
 
 def _memory_error(name: str) -> ImageError:
     what = f"{name}: there is not enough memory to read it"
-    return ImageError(what, "Save the picture smaller, or read it where there is more.")
+    return ImageError(what, "Save the picture smaller, or take a machine with more memory.")
 
 
 def open_photo(photo: object, limits: ReadLimits | None = None, name: str = "the photo") -> Original:

@@ -100,7 +100,7 @@ def cut(
         empty = () if hole.any() or observed is not None else (EMPTY,)
         return Cut(original, hole, (whole,), (pixels,), (hidden,), 1.0, (*told, *empty), observed)
     if hole.all():
-        raise HoleError(f"{name}: the hole covers all of it", "Leave something from which the rest can be told.")
+        raise HoleError(f"{name}: the hole covers all of it", "Leave a part of the photo known.")
     if not hole.any() and observed is None:
         return Cut(original, hole, (), (), (), 0.0, (*told, EMPTY))
     wanted = hole if observed is None else np.full_like(hole, 255)
@@ -108,7 +108,10 @@ def cut(
     pairs = [_crop(placement, pixels, hidden) for placement in placements]
     known = min((1 - np.count_nonzero(gap) / gap.size for _, gap in pairs), default=1.0)
     if known < LITTLE:
-        notes = (*notes, f"the model is shown only {100 * known:.0f} % of a square: what it finds could be anybody")
+        notes = (
+            *notes,
+            f"the model sees only {100 * known:.0f} % of a square: the face that it draws may be anybody's",
+        )
     seen = covered_share(placements, hole) if hole.any() else 1.0
     if observed is not None:
         notes = (*notes, *_measurement_notes(observed, placements, hole, gan, name))
@@ -141,7 +144,7 @@ def cut_observed(
             "the model draws grey pictures, so it knows no colours", "Take a model of colour pictures."
         )
     if options.extend:
-        raise HoleError(f"{name}: only seen so, it has no margins", "Leave --extend or --observe out.")
+        raise HoleError(f"{name}: --extend and --observe do not go together", "Leave one of them out.")
     hole, options = _grow(hole, options), replace(options, grow=0)
     hidden = hidden_pixels(original, hole) if hole.shape == original.values.shape[:2] else np.zeros_like(hole)
     observed = read_measurement(fill_hidden(original, hidden), operator, gan.network.size, name, most)
@@ -161,13 +164,13 @@ def extend(
     height, width = hole.shape
     cure = "Write --extend LEFT,TOP,RIGHT,BOTTOM, in pixels or as 10%, each at most as wide as the photo."
     if MARGINS.fullmatch(margins) is None:
-        raise HoleError(f"{margins!r} are no four margins", cure)
+        raise HoleError(f"{margins!r} is not four margins", cure)
     numbers = []
     for margin, side in zip(margins.split(","), (width, height, width, height), strict=True):
         number = float(margin.rstrip("%"))
         numbers.append(round(number * side / 100 if "%" in margin else number))
         if numbers[-1] > side:
-            raise HoleError(f"{name}: {margins} is wider than its {width} x {height} pixels", cure)
+            raise HoleError(f"{name}: a margin of {margins} is wider than its {width} x {height} pixels", cure)
     left, top, right, bottom = numbers
     pixels = (left + width + right) * (top + height + bottom)
     if most is not None and pixels > most:
@@ -233,12 +236,14 @@ def _measurement_notes(
     if operators and not hole.any() and all(one == Operator(LinearOperator()) for one in operators):
         side = round(max(p.scale for p in placements) * gan.network.size / observed.operator.linear.factor)
         raise ImageError(
-            f"{name}: what the model could add is there already, its square being {side} pixels wide",
+            f"{name}: the photo has all the detail that the model can add: its square is {side} pixels wide",
             f"The model draws {gan.network.size} pixels: give a smaller picture.",
         )
     if observed.operator.linear.grey:
-        return ("it gets its colours where the model looks and from there; what is far or unlike stays grey",)
-    return ("where the model does not look, it is made from its own pixels alone",)
+        return (
+            "the model colours its squares, and the colours spread from there; what is far away or unlike stays grey",
+        )
+    return ("outside the model's squares the result is made from the photo's own pixels alone",)
 
 
 def _crop(placement: Placement, pixels: Pixels, hidden: Hole) -> tuple[Pixels, Hole]:
@@ -286,8 +291,9 @@ def _check_landmarks(landmarks: Sequence[Any] | np.ndarray, height: int, width: 
     room = np.array([width, height])  # a face may be cut by the border, but not lie a whole photo away
     if (given < -room).any() or (given > 2 * room).any():
         raise ImageError(
-            f"{name}: its landmarks lie outside of its {width} x {height} pixels", "Give those of its faces."
+            f"{name}: its landmarks lie outside of its {width} x {height} pixels",
+            "Give the positions of its own faces, in pixels.",
         )
     if are_flat(given).any() or are_mirrored(given).any():
-        raise ImageError(f"{name}: its landmarks make no face", "Give the eye on the picture's left first.")
+        raise ImageError(f"{name}: its landmarks do not form a face", "Give the eye on the picture's left first.")
     return given

@@ -94,7 +94,7 @@ def draw_feature(photo: Pixels, feature: str, name: str, at: tuple[float, float]
         faces = [face for face in faces if _is_at(face, at, height, width)][:1]
     if not faces:
         where = f"for face:{feature}" if at is None else "there"
-        raise HoleError(f"{name or 'the photo'}: no face was found {where}", "Paint the hole, or name another.")
+        raise HoleError(f"{name or 'the photo'}: no face was found {where}", "Paint the hole, or choose another one.")
     return np.asarray(np.any([features.draw(face.landmarks, feature, height, width) for face in faces], axis=0))
 
 
@@ -162,10 +162,8 @@ def describe_doubts(faces: Sequence[Face], turned: int) -> tuple[str, ...]:
         return (f"the photo seems to {lies}: its faces are looked for and completed so",)
     if least >= 0:
         return ()
-    cure = "If it looks wrong, turn the photo upright or give landmarks (--landmarks)"
-    return (
-        f"the face at the hole is doubtful (score {least:.2f}), as of half-hidden ones: look at the result. {cure}",
-    )
+    cure = "look at the result. If it looks wrong, turn the photo upright or give landmarks (--landmarks)"
+    return (f"the face at the hole is doubtful (score {least:.2f}), perhaps because much of it is hidden: {cure}",)
 
 
 def covered_share(placements: Sequence[Placement], hole: Hole) -> float:

@@ -114,9 +114,9 @@ class Measurement:
             hole = hole.repeat(factor, 0).repeat(factor, 1)
         if hole.shape != wanted:
             sizes = f"{wanted[1]} x {wanted[0]} pixels are wanted, but its hole is {hole.shape[1]} x {hole.shape[0]}"
-            raise HoleError(f"{name}: {sizes}", "Make them equal.")
+            raise HoleError(f"{name}: {sizes}", "Give both the same size.")
         if hole.any() and not self.where(hole).any():
-            raise HoleError(f"{name}: the hole leaves nothing of it seen", "Make it smaller.")
+            raise HoleError(f"{name}: the hole covers all of it", "Make the hole smaller.")
         return hole
 
     def where(self, hole: Hole) -> Known:
@@ -151,7 +151,7 @@ def read_measurement(
         seen = F.avg_pool2d(seen, factor)
     height, width = (factor * side for side in seen.shape[2:])
     if most is not None and height * width > most:
-        what = f"{name}: {factor} times as large it would have {height * width / 1e6:.0f} million pixels"
+        what = f"{name}: enlarged {factor} times, it would have {height * width / 1e6:.0f} million pixels"
         raise ImageError(what, "Give a part of it, or a smaller factor.")
     shown = original
     if factor > 1:
@@ -179,7 +179,7 @@ def degrade(original: Original, operator: Operator, seed: int, name: str = "the 
     factor = operator.linear.factor
     height, width = (side // factor for side in original.values.shape[:2])
     if not height or not width:
-        raise ImageError(f"{name}: it is too small to be made {factor} times smaller", "Take a larger one.")
+        raise ImageError(f"{name}: it is too small to be made {factor} times smaller", "Give a larger photo.")
     alpha = original.photo().alpha
     clear = original if alpha is None else fill_hidden(original, to_hole(is_transparent(alpha)))
     images = original_to_image(clear)[:, :, : height * factor, : width * factor]

@@ -102,7 +102,7 @@ class DistributedContext:
         except (LatentfillError, OSError) as error:
             told[1] = error
         except BaseException as error:
-            self._broadcast([None, RunError(f"the first process broke off: {error!r}", "See what it said.")])
+            self._broadcast([None, RunError(f"the first process stopped: {error!r}", "Its own message says why.")])
             raise
         told = self._broadcast(told)
         if told[1] is not None:

@@ -163,11 +163,11 @@ def check_regularisers(options: TrainOptions, network: NetworkOptions) -> None:
     """Raise LatentfillError for pieces that do not go together."""
     if options.label_smoothing and not _has_targets(options):
         raise LatentfillError(
-            f"--label-smoothing lowers a target, and --loss {options.loss} has none",
+            f"--loss {options.loss} has no target that --label-smoothing could lower",
             "Leave it out, or train with --loss non-saturating or minimax.",
         )
     if options.labels != "none" and network.networks != "residual":
-        raise LatentfillError("--labels: only residual networks can be told any", "Add --networks residual.")
+        raise LatentfillError("only residual networks can use --labels", "Add --networks residual.")
 
 
 @final

@@ -137,9 +137,7 @@ def train(
     if options.trains_encoder:
         check_prior(network)
     if network.classes and options.labels != "folders":
-        raise LatentfillError(
-            "classes without labels have nothing to learn", "Give --labels folders instead of --classes."
-        )
+        raise LatentfillError("--classes needs labelled pictures", "Give --labels folders instead of --classes.")
     if options.labels == "folders":
         data, held_out = label_by_folder(data), 0  # the last pictures may be all there are of a class
         network = replace(network, classes=len(data.classes))
@@ -166,7 +164,7 @@ def train(
         context.distributed.group.size,
     )
     if options.reconstruct and 0 < samples < processes:
-        what = f"of {options.batch_size} fakes {samples} are samples, fewer than the {processes} processes"
+        what = f"only {samples} of {options.batch_size} fakes are samples: too few for {processes} processes"
         raise LatentfillError(what, "Give a smaller --redrawn-share or a larger --batch-size.")
     fixed: dict[str, dict[str, Any]] = {"network": asdict(network)}
     fixed["data"] = {"held_out": 0 if kept is None else len(kept)}

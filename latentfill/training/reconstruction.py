@@ -43,7 +43,7 @@ class Reconstruction(NamedTuple):
 def check_prior(network: NetworkOptions) -> None:
     """Raise LatentfillError unless latents may be described by means and variances."""
     if network.prior != "normal":
-        what = f"an encoder beside G says latents that are normally distributed, and here they are {network.prior}"
+        what = f"an encoder beside G needs latents with a normal prior, not a {network.prior} one"
         raise LatentfillError(what, "Give --prior normal, or --reconstruct 0 for a GAN by itself.")
 
 

@@ -117,15 +117,17 @@ class Guard:
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         if len(hosts) != 1:
-            raise RequestError(400, "a request names one host", "Send one Host header.", "host")
+            raise RequestError(400, "there is no Host header, or more than one", "Send one Host header.", "host")
         if not is_own_host(self._options, hosts[0]):
-            raise RequestError(403, "this server is not asked by that name", "Start it with --hosts NAME.", "host")
+            raise RequestError(403, "this server does not answer to that name", "Start it with --hosts NAME.", "host")
         own = {f"{scheme}://{hosts[0].lower()}" for scheme in ("http", "https")}  # a proxy may have the certificate
         foreign, site = set(map(str.lower, headers.getlist("origin"))) - own, headers.get("sec-fetch-site", "none")
         navigates = scope["method"] in ("GET", "HEAD") and headers.get("sec-fetch-mode") == "navigate"
         is_open = self._within(scope["path"]) in self._open
         if foreign or (site in ("cross-site", "same-site") and not (navigates and is_open)):
-            raise RequestError(403, "another site's page may not ask here", "Open this server's own page.", "origin")
+            raise RequestError(
+                403, "pages of other sites may not use this server", "Open this server's own page.", "origin"
+            )
         if self._options.token is not None and not is_open:
             self._check_token(headers.get("authorization", ""), self._options.token)
 
@@ -138,7 +140,7 @@ class Guard:
         scheme, _, word = shown.partition(" ")
         same = hmac.compare_digest(word.strip().encode("utf-8", "surrogateescape"), token.encode())
         if scheme.lower() != "bearer" or not same:
-            what = "a token is needed" if not shown else "that is not the token"
+            what = "a token is needed" if not shown else "the token is wrong"
             raise RequestError(401, what, "Send Authorization: Bearer TOKEN.", "token", {"WWW-Authenticate": "Bearer"})
 
     async def _read_body(self, scope: Scope, receive: Receive) -> bytes:

@@ -67,4 +67,4 @@ def test_edits_need_known_pixels_and_a_hole(tmp_path, model, faces, words, capsy
 
 def test_more_edits_than_a_latent_has_numbers_is_said(tmp_path, model, faces, capsys):
     assert complete(faces, "--out", tmp_path / "out", "--model", model, "--edits", 7) == 2
-    assert "This model has 6" in capsys.readouterr().err
+    assert "This model has 6 at most" in capsys.readouterr().err

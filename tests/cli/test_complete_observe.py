@@ -52,7 +52,7 @@ def test_grey_pictures_are_coloured_and_the_luma_stays(tmp_path, model, faces):
 
 def test_all_of_an_observed_picture_is_said_to_be_found(tmp_path, model, faces, capsys):
     assert complete(faces, "--out", tmp_path / "out", "--model", model, "--observe", "grey") == 0
-    assert "0.png: all of it is found anew, to agree with grey" in capsys.readouterr().err
+    assert "0.png: the whole picture is drawn anew, to agree with grey" in capsys.readouterr().err
     story = json.loads((tmp_path / "out" / "0.json").read_text())
     assert story["to_be_found"] == story["squares"][0]["to_be_found"] == 1
 
@@ -111,10 +111,10 @@ def test_what_is_there_was_made_for_this_observation(tmp_path, model, faces, cap
 @pytest.mark.parametrize(
     ("words", "what", "cure"),
     [
-        (["--observe", "blurred"], "'blurred' is no kind of observation", "It is one of"),
+        (["--observe", "blurred"], "'blurred' is not an observation", "It is one of"),
         (["--observe", "grey", "--degrade", "lowres:2"], "is not what --degrade makes", "Leave --observe out."),
-        (["--observe", "noise:5", "--fit"], "would average away what noise:5 is about", "Leave --fit out"),
-        (["--observe", "grey", "--hole", "lowres"], "lowres shows means of blocks itself", "lowres:8"),
+        (["--observe", "noise:5", "--fit"], "would average away the noise:5", "Leave --fit out"),
+        (["--observe", "grey", "--hole", "lowres"], "lowres and --observe do not go together", "lowres:8"),
     ],
 )
 def test_misuse_is_told_with_a_cure(tmp_path, model, faces, capsys, words, what, cure):

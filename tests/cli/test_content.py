@@ -253,7 +253,7 @@ def test_holes_and_results_are_no_photos(here, capsys):
     ]
     assert complete("in", "--hole", "in", "--out", "four") == 2
     assert complete("in/1.png", "--hole", "in", "--out", "four") == 1
-    assert "its hole would be the picture itself" in capsys.readouterr().err
+    assert "the hole found for it is the picture itself" in capsys.readouterr().err
     assert complete("in/two", "--out", "again") == 0, "named itself, a folder of results is one of pictures"
 
 
@@ -273,7 +273,7 @@ def test_what_is_left_out_is_counted_and_bad_places_stop_nobody(here, capsys):
     assert "1 .psd" in capsys.readouterr().err
     assert complete(*sorted(Path("in").iterdir()), "--out", "out3") == 1
     err = capsys.readouterr().err
-    assert "notes.txt: not a picture, going by its name" in err and "3 completed, 3 rejected" in err
+    assert "notes.txt: its name is not that of a picture" in err and "3 completed, 3 rejected" in err
 
 
 def test_pictures_and_holes_come_through_pipes(here, monkeypatch, capsys):

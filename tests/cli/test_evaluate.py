@@ -33,7 +33,7 @@ def test_it_writes_a_report_a_table_a_page_and_a_sheet(faces, capsys):
     out, err = capsys.readouterr()
     names = ["report.json", "report.csv", "report.md", "report.html", "contact.png"]
     assert out.split() == [str(faces / "out" / name) for name in names]
-    assert "without dlib-face: the model is not of aligned faces" in err
+    assert "without dlib-face: the model was not trained on aligned faces" in err
     told = json.loads((faces / "out" / "report.json").read_text())
     assert {r["hole"] for r in told["rows"]} == {"center", "rectangle:1,1,3,2+ellipse:5,5,1", "half"}
     assert {r["method"] for r in told["rows"]} == {"mean", "telea"}
@@ -82,7 +82,7 @@ def test_training_pictures_are_a_mean_and_neighbours(faces, capsys):
         (["--methods", "nearest"], "nearest needs the training pictures\nGive them with --train"),
         (["--methods", "context-encoder"], "context-encoder needs its model"),
         (["--holes", "middle"], "'middle' is neither a kind of hole nor a file"),
-        (["--holes", "lowres"], "what was there is not known"),
+        (["--holes", "lowres"], "the pictures do not show what is in this hole"),
         (["--again", "half"], "--again half is not among the methods"),
         (["--count", "0"], "--count 0"),
         (["--model", "none"], "there is no model 'none'"),

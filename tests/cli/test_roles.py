@@ -93,7 +93,7 @@ def test_a_completion_is_never_a_hole(here, capsys):
     assert run(["verify", "in", "holes", "holes"]) == 2
     for _ in range(2):  # here it is at first no partner, and then it would be one
         complete("in", "--hole", "holes", "--out", "holes/p")
-    assert "p/dog.png: its hole would be holes/p/dog.png, a completion" in capsys.readouterr().err
+    assert "p/dog.png: the hole found for it, holes/p/dog.png, is a completion" in capsys.readouterr().err
     assert is_known_the_same("in/p/dog.png", "holes/p/dog.png", "holes/dog.png")
 
 
@@ -188,7 +188,7 @@ def test_of_two_commands_at_once_neither_replaces_what_the_other_wrote(here, mon
 
     monkeypatch.setattr(batch, "write_result", write)
     assert complete("mon", "--out", "out") == 1
-    assert "out/a.png was meanwhile written for another photo. Give the same" in capsys.readouterr().err
+    assert "another command has just written out/a.png for another photo. Give the same" in capsys.readouterr().err
     assert run(["verify", "tue/a.png", "out/a.png", "center"]) == 0
     assert complete("mon", "--out", "out") == 0 and pictures("out") == ["a.png", "a~2.png"]
 

@@ -96,7 +96,7 @@ def test_directions_have_a_row_each_with_the_sample_in_the_middle(model, tmp_pat
 
 
 def test_more_directions_than_there_are_is_said(model, tmp_path):
-    with pytest.raises(LatentfillError, match="--rows 6: there are not so many directions") as caught:
+    with pytest.raises(LatentfillError, match="--rows 6 is more than the model has directions") as caught:
         run(Options(model, tmp_path, directions="pca", rows=6))
     assert "has 5" in caught.value.cure
 

@@ -82,5 +82,5 @@ def test_flags_are_the_fields_of_the_options():
 def test_a_root_path_is_a_path():
     assert check_options(ServeOptions(root_path="/fill/")).root_path == "/fill"
     for path in ("fill", "/fill it", "/a//b", "/a?b", "https://fill.example.org"):
-        with pytest.raises(LatentfillError, match="is no path"):
+        with pytest.raises(LatentfillError, match="is not a path"):
             check_options(ServeOptions(root_path=path))

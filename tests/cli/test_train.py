@@ -234,4 +234,4 @@ def test_what_a_kind_does_not_listen_to_is_refused_not_passed_over(pictures, tmp
     assert "trained without --history" in told and "--decay" not in told and "--kind gan" in told
     if kind != "vae":
         assert run([*command, "--begin", "faces-64-dcgan"]) == 2
-        assert "begins anew" in capsys.readouterr().err
+        assert "does not take --begin" in capsys.readouterr().err

@@ -189,7 +189,7 @@ def test_no_pictures_and_an_address_where_nobody_is_are_told_in_two_lines(place,
     monkeypatch.setenv(fleet.ADDRESS, "127.0.0.1:1")
     monkeypatch.setattr(ray, "init", lambda **_: (_ for _ in ()).throw(ConnectionError("nobody there\nat all")))
     assert run([*asked, "--engine", "ray"]) == 2
-    assert "RAY_ADDRESS=127.0.0.1:1 cannot be had: nobody there\n" in capsys.readouterr().err
+    assert "RAY_ADDRESS=127.0.0.1:1 cannot be reached: nobody there\n" in capsys.readouterr().err
 
 
 def test_ctrl_c_while_ray_begins_counts_when_it_has_begun():

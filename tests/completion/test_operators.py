@@ -67,8 +67,8 @@ def test_what_is_written_is_understood(text):
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("", "'' is no kind of observation"),
-        ("gery", "'gery' is no kind of observation"),
+        ("", "'' is not an observation"),
+        ("gery", "'gery' is not an observation"),
         ("lowres", "'lowres' is not understood"),
         ("lowres:1", "'lowres:1' is not understood"),
         ("lowres:2.5", "'lowres:2.5' is not understood"),
@@ -79,7 +79,7 @@ def test_what_is_written_is_understood(text):
         ("levels:256", "'levels:256' is not understood"),
         ("jpeg:0:1", "'jpeg:0:1' is not understood"),
         ("grey+grey", "grey is named twice"),
-        ("noise:5+jpeg:5", "a picture has noise and jpeg"),
+        ("noise:5+jpeg:5", "noise and jpeg cannot be observed together"),
     ],
 )
 def test_what_is_not_understood_is_told_with_a_cure(text, what):
@@ -278,9 +278,9 @@ def test_what_does_not_fit_is_refused():
         Incomplete(images(3), torch.zeros(3, 1, 32, 32), observations=(grey,))
     with pytest.raises(ValueError, match=r"where should be \(2, 1, 32, 32\), not \(2, 1, 8, 8\)"):
         Observation(parse_operator("grey"), grey.seen, torch.ones(2, 1, 8, 8))
-    with pytest.raises(LatentfillError, match="lowres:3 needs sides that 3 divides, not 32 x 32"):
+    with pytest.raises(LatentfillError, match="lowres:3 needs sides that are multiples of 3, not 32 x 32"):
         asked("lowres:3", images())
-    with pytest.raises(LatentfillError, match=r"lowres:8.jpeg:5 needs sides that 64 divides"):
+    with pytest.raises(LatentfillError, match=r"lowres:8.jpeg:5 needs sides that are multiples of 64"):
         asked("lowres:8+jpeg:5", images())
 
 

@@ -162,7 +162,7 @@ def test_a_picture_that_misses_nothing_is_left_out(tmp_path):
 
 @pytest.mark.parametrize("hole", ("alpha", "colour:#fff", "lowres"))
 def test_a_hole_without_a_known_answer_is_refused(hole):
-    with pytest.raises(HoleError, match="what was there is not known"):
+    with pytest.raises(HoleError, match="the pictures do not show what is in this hole"):
         make_task(hole, pictures(), 0)
 
 

@@ -48,7 +48,7 @@ def test_a_face_lies_where_the_network_expects_it():
 def test_another_file_is_refused(tmp_path, monkeypatch):
     broken = tmp_path / "dlib.dat"
     broken.write_bytes(embedding.find_file().read_bytes()[:20_000])
-    with pytest.raises(LatentfillError, match="is not the file it should be"):
+    with pytest.raises(LatentfillError, match="is damaged, or of another version"):
         embedding._Network(broken)
     monkeypatch.setattr(embedding.mobilenet, "find_spec", lambda name: None)
     with pytest.raises(LatentfillError, match=r"pip install 'latentfill\[faces\]'"):

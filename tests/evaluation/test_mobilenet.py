@@ -102,10 +102,10 @@ def test_another_file_is_refused(weights):
     del state["features.5.conv.4.running_var"]
     for content in (state, {"a": torch.zeros(3)}, [1, 2]):
         torch.save(content, weights)
-        with pytest.raises(LatentfillError, match="is not the file it should be"):
+        with pytest.raises(LatentfillError, match="is damaged, or of another version"):
             mobilenet._Network(weights)
     weights.write_bytes(b"no weights")
-    with pytest.raises(LatentfillError, match="is not the file it should be"):
+    with pytest.raises(LatentfillError, match="is damaged, or of another version"):
         mobilenet._Network(weights)
 
 

@@ -237,7 +237,7 @@ def test_the_first_so_many_are_the_same_every_time_and_the_halves_share_none(tmp
     assert every.names != sorted(every.names)
     halves = [read_pictures(list(find_pictures([tmp_path])), gan(), 100, part)[0].names for part in ("test", "choose")]
     assert sorted(halves[0] + halves[1]) == sorted(every.names) and not set(halves[0]) & set(halves[1])
-    with pytest.raises(DataError, match=r"no pictures that can be read; the first: 4\.png"):
+    with pytest.raises(DataError, match=r"no picture can be read; the first: 4\.png"):
         read_pictures(list(find_pictures([tmp_path / "4.png"])), gan(), 3)
 
 
@@ -259,7 +259,7 @@ def test_faces_are_told_apart_where_the_model_is_of_faces():
     distances = judged.each["identity:dlib-face", "image"]
     made = found["dlib-face"].measure(task.shown)
     np.testing.assert_allclose(distances, np.linalg.norm(made - real["dlib-face"], axis=1), rtol=1e-5)
-    assert "the model is not of aligned faces" in spaces(gan())[1]["dlib-face"].what
+    assert "the model was not trained on aligned faces" in spaces(gan())[1]["dlib-face"].what
 
 
 def test_there_is_something_to_try(trial):

@@ -54,7 +54,7 @@ def test_what_is_no_face_or_no_part_of_one_is_named():
     with pytest.raises(HoleError, match=r"a\.png: no face was found for face:nose"):
         draw_feature(np.full((80, 100, 3), 90, np.uint8), "nose", "a.png")
     for text in ("face", "face:ear", "face:eyes:2"):
-        with pytest.raises(HoleError, match=f"(?s)'{text}' names no part of a face.*face:glasses"):
+        with pytest.raises(HoleError, match=f"(?s)'{text}' is not a part of a face.*face:glasses"):
             holes.parse(text)
 
 

@@ -134,7 +134,7 @@ def test_the_same_seed_builds_the_same_networks() -> None:
 
 
 def test_a_latent_too_short_to_be_shared_is_told() -> None:
-    with pytest.raises(LatentfillError, match="share out 7 numbers"):
+    with pytest.raises(LatentfillError, match="a latent of 7 numbers"):
         build_networks(NetworkOptions(size=64, networks="pyramid", latent=7))
 
 

@@ -156,7 +156,7 @@ def test_the_working_folder_has_a_name(tmp_path, monkeypatch):
     ("name", "message"),
     [
         ("missing", "no such file or folder"),
-        ("notes.txt", "not a picture, going by its name"),
+        ("notes.txt", "its name is not that of a picture"),
         ("t.tar.gz", "a compressed tar"),
         ("gz.tar", "a compressed tar"),
         ("broken.tar", "a broken archive"),

@@ -98,7 +98,7 @@ def test_a_hole_may_have_the_size_of_what_is_seen_or_of_what_is_wanted():
     assert np.array_equal(observed.hole(small), observed.hole(large))
     with pytest.raises(HoleError, match="128 x 128 pixels are wanted, but its hole is 64 x 64"):
         observed.hole(np.zeros((64, 64), np.uint8))
-    with pytest.raises(HoleError, match="leaves nothing of it seen"):
+    with pytest.raises(HoleError, match="the hole covers all of it"):
         observed.hole(np.full((32, 32), 255, np.uint8))
 
 
@@ -156,9 +156,9 @@ def test_the_face_of_a_grey_photo_is_found_and_coloured():
 @pytest.mark.parametrize(
     ("photo", "observe", "what", "cure"),
     [
-        (FACE, "gery", "'gery' is no kind of observation", "It is one of"),
-        (FACE, "lowres:2+jpeg:5+noise:3", "a picture has noise and jpeg", "Name"),
-        (FACE, "lowres:2", "its square being 130 pixels wide", "give a smaller picture"),
+        (FACE, "gery", "'gery' is not an observation", "It is one of"),
+        (FACE, "lowres:2+jpeg:5+noise:3", "noise and jpeg cannot be observed together", "Give only the last"),
+        (FACE, "lowres:2", "its square is 130 pixels wide", "give a smaller picture"),
     ],
 )
 def test_what_cannot_be_done_is_told_with_a_cure(photo, observe, what, cure):

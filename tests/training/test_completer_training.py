@@ -208,7 +208,7 @@ def test_what_it_cannot_begin_with_or_listen_to_is_said(tmp_path: Path) -> None:
     dcgan = building.build(NetworkOptions(size=8, base=2, latent=5))
     told = building.build(replace(NETWORK, classes=2))
     for gan in (dcgan, told):
-        with pytest.raises(ModelError, match="residual networks that was told no classes"):
+        with pytest.raises(ModelError, match="residual networks and without classes"):
             next(train_completer(gan, DATA, tmp_path, TRAIN))
     with pytest.raises(LatentfillError, match="a completer is trained without --history"):
         next(train_completer(GAN, DATA, tmp_path, replace(TRAIN, history=0.1)))

@@ -83,11 +83,11 @@ def test_it_begins_with_a_model_that_is_given(tmp_path: Path) -> None:
 
 
 def test_latents_that_are_not_normal_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(LatentfillError, match=r"normally distributed.*\nGive --prior normal"):
+    with pytest.raises(LatentfillError, match=r"normal prior.*\nGive --prior normal"):
         list(train_vae(shades(), tmp_path, replace(NETWORK, prior="uniform"), TRAIN, RUN))
-    with pytest.raises(LatentfillError, match="normally distributed"):
+    with pytest.raises(LatentfillError, match="normal prior"):
         list(train(shades(), tmp_path, replace(NETWORK, prior="uniform"), replace(TRAIN, reconstruct=1.0), RUN))
-    with pytest.raises(LatentfillError, match="classes without labels"):
+    with pytest.raises(LatentfillError, match="--classes needs labelled"):
         list(train(shades(), tmp_path, replace(NETWORK, classes=2), TRAIN, RUN))
 
 

@@ -75,7 +75,7 @@ def test_none_or_two_hosts_are_refused(ask):
 )
 def test_another_sites_page_may_not_ask(ask, headers):
     status, _, body, taken = ask(guarded(), "/api/v1/sample", "POST", [HOST, *headers])
-    assert status == 403 and b"another site" in body and taken == 0
+    assert status == 403 and b"other sites" in body and taken == 0
 
 
 def test_the_own_page_may_ask_and_a_link_from_elsewhere_may_open_it(ask):

@@ -92,7 +92,7 @@ def read_request(state: State, form: CompleteForm, slot: QueueSlot) -> Completio
     needed = operator is None and not photo_options.extend
     drawn = _draw_hole(form, original, options.seed, state.options, needed=needed)
     if drawn.lowres and operator is not None:
-        raise RequestError(422, "a hole of lowres shows means of blocks itself", "Send observe lowres:8 alone.")
+        raise RequestError(422, "hole_spec lowres and observe do not go together", "Send observe lowres:8 alone.")
     limits = ReadLimits(state.options.max_bytes, state.options.max_pixels)
     placed = place(PhotoRequest(original, drawn, operator, form.landmarks), gan, photo_options, limits)
     request = CompletionRequest(form.model or state.default, gan, placed, options, photo_options)
@@ -102,11 +102,11 @@ def read_request(state: State, form: CompleteForm, slot: QueueSlot) -> Completio
 
 def _draw_hole(form: CompleteForm, original: Original, seed: int, options: ServeOptions, *, needed: bool) -> DrawnHole:
     if form.hole is not None and form.hole_spec is not None:
-        raise RequestError(422, "hole and hole_spec: there is one hole", "Send one of them.")
+        raise RequestError(422, "hole and hole_spec: only one hole can be filled", "Send one of them.")
     if form.hole is not None:
         return read_hole(form.hole, options, original.values.shape[:2])
     if form.hole_spec is None and needed:
-        raise RequestError(422, "nothing is asked", "Send a hole, or say in observe what the photo is.")
+        raise RequestError(422, "hole: it is missing", "Send a hole, or say in observe what the photo is.")
     words = form.hole_spec or "full"
     kind = words.split(":")[0]
     if ALIASES.get(kind, kind) not in HOLES_IN_WORDS:  # anything else would be taken for the name of a file

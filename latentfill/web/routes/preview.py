@@ -76,7 +76,7 @@ async def _read(request: Request, state: State, describe: Callable[[QueueSlot], 
 def decode_file(state: State, form: DecodeForm, slot: QueueSlot) -> dict[str, Any]:
     """The answer to a form. Raises LatentfillError for what cannot be read, and for a hole of another size."""
     if (form.photo is None) == (form.hole is None):
-        raise RequestError(422, "there is one file to decode", "Send a photo, or a hole.")
+        raise RequestError(422, "one of photo and hole is needed", "Send a photo, or a hole.")
     if form.photo is not None:
         return describe_photo(read_photo(form.photo, state.options, weigh=slot.weigh))
     size = form.size and form.size[::-1]
@@ -115,7 +115,7 @@ def find_object(state: State, form: SelectForm, slot: QueueSlot) -> dict[str, An
     Raises LatentfillError for what cannot be read, and if there is no such object or face.
     """
     if (form.hole is None) == (form.part is None):
-        raise RequestError(422, "there is one thing to select", "Send a hole, or a part of a face.")
+        raise RequestError(422, "one of hole and part is needed", "Send a hole, or a part of a face.")
     pixels = read_photo(form.photo, state.options, weigh=slot.weigh).photo().opaque()
     height, width = pixels.shape[:2]
     if form.part is not None:

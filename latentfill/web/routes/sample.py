@@ -71,7 +71,7 @@ async def sample(request: Request, state: ServerState) -> Response:
 def latents(gan: Gan, wanted: SampleRequest, most: int) -> Latents:
     """The latents [n, latent] of the images. Raises RequestError (422) for none, for both kinds, and for too many."""
     if (wanted.images is None) == (wanted.walk is None):
-        raise RequestError(422, "images or walk is wanted, one of them", 'Send such as {"images": [{"7": 1}]}.')
+        raise RequestError(422, "one of images and walk is needed", 'Send such as {"images": [{"7": 1}]}.')
     if wanted.walk is not None:
         _check_count((len(wanted.walk) - 1) * (wanted.frames - 1) + 1, most)
         return _walk(gan, wanted.walk, wanted.frames)

@@ -181,7 +181,7 @@ def test_holes_in_words_grey_models_and_observations_are_understood(client, form
     ("change", "status", "told"),
     [
         ({"photo": None}, 422, "photo"),
-        ({"hole": None}, 422, "nothing is asked"),
+        ({"hole": None}, 422, "hole: it is missing"),
         ({"hole_spec": "center"}, 422, "one hole"),
         ({"hole": None, "hole_spec": "/etc/passwd"}, 422, "no kind of hole"),
         ({"hole": None, "hole_spec": "file"}, 422, "no kind of hole"),

@@ -181,13 +181,13 @@ def test_a_photo_is_shown_with_its_colours(client, monkeypatch, large):
 @pytest.mark.parametrize(
     ("files", "data", "status", "told"),
     [
-        ({}, {}, 422, "one file"),
+        ({}, {}, 422, "one of photo and hole"),
         ({"photo": b"no picture"}, {}, 415, "photo: not a picture"),
         ({"hole": b"no picture"}, {}, 415, "hole: not a picture"),
         ({"photo": b"\0\0\0\x18ftypheic" + bytes(99)}, {}, 415, "HEIC"),
         ({"hole": HOLES["white"][0]}, {"size": "[9, 9]"}, 422, "40 x 24 pixels, but the photo is 9 x 9"),
         ({"hole": HOLES["white"][0]}, {"size": "[0, 9]"}, 422, "size"),
-        ({"photo": HOLES["white"][0], "hole": HOLES["white"][0]}, {}, 422, "one file"),
+        ({"photo": HOLES["white"][0], "hole": HOLES["white"][0]}, {}, 422, "one of photo and hole"),
         ({"photo": HOLES["white"][0][:60]}, {}, 422, "photo"),
     ],
 )

@@ -63,7 +63,7 @@ def test_the_outline_comes_as_a_picture_of_the_photos_size(client, monkeypatch):
         ({"hole": png(np.full((60, 60), 255, np.uint8))}, 422, "60 x 60 pixels, but the photo is 80 x 60"),
         ({"hole": b"no picture"}, 415, "hole: not a picture"),
         ({"photo": b"no picture"}, 415, "photo: not a picture"),
-        ({"hole": None}, 422, "one thing to select"),
+        ({"hole": None}, 422, "one of hole and part"),
         ({"photo": None}, 422, "photo: it is missing"),
     ],
 )
@@ -104,7 +104,7 @@ def test_a_part_of_the_face_that_is_pressed_comes_as_the_hole_in_words_draws_it(
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"), [({"part": "ear"}, "part"), ({"part": "nose", "at": [1]}, "at"), ({}, "one thing")]
+    ("fields", "told"), [({"part": "ear"}, "part"), ({"part": "nose", "at": [1]}, "at"), ({}, "one of hole and part")]
 )
 def test_what_is_no_part_of_a_face_is_told(client, fields, told):
     answer = select_part(client, scene()[0], **fields)
