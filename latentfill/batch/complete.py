@@ -36,9 +36,10 @@ def complete(
     *,
     drawn: bool = True,
     model: Mapping[str, str] | None = None,
-    watch: Callable[[Step], None] = lambda step: None,
+    watch: Callable[[Placed | Step], None] = lambda event: None,
 ) -> Generator[Result]:
-    """Complete the inputs, and write each result. Yields where it is, or why there is none; `watch` sees every step.
+    """Complete the inputs, and write each result. Yields where it is, or why there is none. `watch` sees every
+    photo that was read, and every step.
 
     Grids and logs of the batches are written if `drawn`. `model` is the digest of the model, if it is known already.
     Raises LatentfillError for what stops all: a full disk, a library that is missing.
@@ -68,6 +69,7 @@ def complete(
         refused.clear()
         if isinstance(event, Placed):
             recorder.note(event)
+            watch(event)
         elif isinstance(event, Step):
             recorder.draw(event)
             watch(event)

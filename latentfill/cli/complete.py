@@ -131,14 +131,20 @@ def _complete(options: Options, gan: "Gan") -> int:
 
 def _alone(plan: "Plan", gan: "Gan", inputs: "Sequence[Input]") -> list[Rejected]:
     from ..batch.complete import complete, reason, write_rejected
+    from ..pipeline import Placed
     from .progress import Bar
 
-    done = 0
+    done, steps = 0, 1
     rejected: list[Rejected] = []
     with Bar("complete", "steps") as bar:
 
-        def watch(step: "Step") -> None:
-            completion, numbers = step.completion, step.keys
+        def watch(event: "Placed | Step") -> None:
+            nonlocal steps
+            if isinstance(event, Placed):
+                if len(inputs) > 1:
+                    bar.update(done * steps, len(inputs) * steps, f"photo {event.key} is read")
+                return
+            completion, numbers = event.completion, event.keys
             steps, number = completion.total, completion.number
             if not steps:  # one pass, and it is made
                 steps = number = 1

@@ -47,6 +47,7 @@ def test_photos_of_any_size_are_completed_in_one_command(tmp_path, model, capsys
     assert {path.name for path in out.glob("*.png")} == {"astronaut.png", "grey.png", "nobody.png"}
     told = capsys.readouterr().err
     assert "no face was found" not in told and "3 completed, 1 rejected" in told  # so small a hole hides none
+    assert "photo 1 is read" in told, "reading many photos takes a while"
     story = json.loads((out / "nobody.json").read_text())
     assert story["notes"] == ["filled from the photo; no estimate"] and f"nobody.png: {story['notes'][0]}\n" in told
     assert story["trust"] == {"predicted": None, "share": 0.0, "words": ["filled from the photo; no estimate"]}
