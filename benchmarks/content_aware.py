@@ -1,8 +1,9 @@
 """Holes of photos filled from the photos themselves, by all fillers side by side on sheets; and times and memory.
 
 Each row of a sheet is a hole: the photo, what is given, Telea's method, the biharmonic surface, patches, and what auto
-takes. With --sizes, a photo is enlarged to 0.5, 2, 12 and 24 megapixels, and holes of it are filled. With --judge, so
-many holes, none in a face, are filled, and networks learn to tell what was filled from what was there.
+takes. With --sizes, instead, a photo is enlarged to 0.5, 2, 12 and 24 megapixels, and holes of it are filled. With
+--judge, instead, so many holes, none in a face, are filled, and networks learn to tell what was filled from what was
+there.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from latentfill.evaluation.distances import mean
 from latentfill.evaluation.judge import classify
 from latentfill.faces.detector import detect_faces
 from latentfill.faces.placement import Box
-from latentfill.photo.content_aware import Filler
+from latentfill.photo.content_aware import Filler, is_smooth
 from latentfill.types import Hole, Pixels
 
 WAYS = ("telea", "biharmonic", "patches", "auto")
@@ -36,7 +37,7 @@ FROM_SKIMAGE = {  # ellipses: x, y and radii, in shares of the sides
     "gravel": [(0.5, 0.5, 0.12, 0.12)],
     "camera": [(0.75, 0.2, 0.08, 0.08), (0.8, 0.85, 0.08, 0.08), (0.5, 0.6, 0.06, 0.1)],
 }
-SQUARE, AROUND = 128, 256  # pixels a side that the judge sees, and that are filled
+SQUARE, AROUND = 96, 192  # pixels a side that the judge sees, and that are filled
 SIZES = ((0.5, 150), (2, 360), (12, 1000), (24, 1000), (24, 2000))  # megapixels, side of a square hole
 
 
@@ -44,12 +45,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("photos", type=Path, nargs="*", help="more photos, each with a hole at a place drawn at random")
-    parser.add_argument("--sizes", action="store_true", help="measure times and memory, too")
+    parser.add_argument("--sizes", action="store_true", help="measure times and memory")
     parser.add_argument("--judge", type=int, default=0, metavar="N", help="judge N holes of these photos, at least 64")
     arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    if arguments.sizes:
+        head = ["megapixels", "hole", "seconds of the clock", "of the processor", "peak of memory, GB"]
+        print(heading("Holes of an enlarged photo"))
+        print(table(head, list(_sizes())) + f"\n\nLoad of the machine: {os.getloadavg()[0]:.1f}")
+    if arguments.judge:
+        head = ["way", "judge's AUC (0.5: it cannot tell)", "share of pairs that fool it"]
+        print(heading(f"{arguments.judge} holes"))
+        print(table(head, list(_judge(arguments.photos, arguments.judge))))
+    if not arguments.sizes and not arguments.judge:
+        _draw_sheets(arguments.out, arguments.photos)
+
+
+def _draw_sheets(out: Path, photos: list[Path]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
     rows, seconds = [], {way: 0.0 for way in WAYS}
-    for photo, hole in _holes(arguments.photos):
+    for photo, hole in _holes(photos):
         made = {way: _fill(photo, hole, way) for way in WAYS}
         for way, (_, taken) in made.items():
             seconds[way] += taken
@@ -57,15 +71,9 @@ def main() -> None:
         given = np.where(hole[..., None] > 0, np.uint8(255), photo)
         rows.append(np.hstack([_cell(p[box.slices]) for p in (photo, given, *(filled for filled, _ in made.values()))]))
     for first in range(0, len(rows), ROWS):
-        Image.fromarray(np.vstack(rows[first : first + ROWS])).save(arguments.out / f"sheet-{first // ROWS + 1}.png")
-    print(heading(f"{len(rows)} holes, sheets in {arguments.out}: {', '.join(('photo', 'given', *WAYS))}"))
+        Image.fromarray(np.vstack(rows[first : first + ROWS])).save(out / f"sheet-{first // ROWS + 1}.png")
+    print(heading(f"{len(rows)} holes, sheets in {out}: {', '.join(('photo', 'given', *WAYS))}"))
     print(table(["way", "seconds a hole"], [[way, f"{total / len(rows):.2f}"] for way, total in seconds.items()]))
-    if arguments.sizes:
-        head = ["megapixels", "hole", "seconds of the clock", "of the processor", "peak of memory, GB"]
-        print("\n" + table(head, list(_sizes())) + f"\n\nLoad of the machine: {os.getloadavg()[0]:.1f}")
-    if arguments.judge:
-        head = ["way", "judge's AUC (0.5: it cannot tell)", "share of pairs that fool it"]
-        print(f"\n{arguments.judge} holes\n\n" + table(head, list(_judge(arguments.photos, arguments.judge))))
 
 
 def _holes(photos: list[Path]) -> Iterator[tuple[Pixels, Hole]]:
@@ -126,9 +134,12 @@ def _judge(paths: list[Path], count: int) -> Iterator[list[str]]:
                 gaps.append(gap)
     inner = np.s_[(AROUND - SQUARE) // 2 : (AROUND + SQUARE) // 2]
     original, holes = np.stack(squares)[:, inner, inner], np.stack(gaps)[:, inner, inner]
+    pairs = list(zip(squares, gaps, strict=True))
+    made = {way: np.stack([_fill(square, gap, way)[0] for square, gap in pairs]) for way in WAYS if way != "auto"}
+    smooth = np.array([is_smooth(square.astype(np.float32), gap) for square, gap in pairs])
+    made["auto"] = np.where(smooth[:, None, None, None], made["biharmonic"], made["patches"])  # as a Filler has it
     for way in WAYS:
-        made = np.stack([_fill(square, gap, way)[0] for square, gap in zip(squares, gaps, strict=True)])
-        verdict = classify(original, made[:, inner, inner], holes)
+        verdict = classify(original, made[way][:, inner, inner], holes)
         found = (verdict.auc(0), mean(verdict.p_ids, 0))
         yield [way, *("{:.3f} ({:.3f} to {:.3f})".format(each.value, *each.interval) for each in found)]
 
