@@ -22,7 +22,7 @@ types: $(VENV)/.installed
 	$(BIN)/mypy
 
 # Annotated shapes are checked in the tests of these; in whole commands, servers and trainings that would take too long.
-SHAPED := $(addprefix tests/,completion evaluation faces gan images photo uncertainty test_pipeline.py) \
+SHAPED := $(addprefix tests/,completion evaluation faces gan images photo texture uncertainty test_pipeline.py) \
 	$(patsubst %,tests/training/test_%.py,augment losses penalties regularisers trainer)
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 

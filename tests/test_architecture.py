@@ -27,8 +27,9 @@ MAY_IMPORT = {
     "training": {"images", "files", "gan", "runs"},
     "completion": {"images", "gan"},
     "uncertainty": {"images", "gan", "completion"},
-    "photo": {"images", "faces", "gan", "completion", "uncertainty"},
-    "pipeline": {"images", "faces", "gan", "completion", "photo", "uncertainty", "models"},
+    "texture": {"faces"},
+    "photo": {"images", "faces", "gan", "completion", "uncertainty", "texture"},
+    "pipeline": {"images", "faces", "gan", "completion", "photo", "uncertainty", "models", "texture"},
 }
 MAY_IMPORT["evaluation"] = MAY_IMPORT["pipeline"] | {"files", "runs"}
 MAY_IMPORT["figures"] = MAY_IMPORT["evaluation"] | {"evaluation"}

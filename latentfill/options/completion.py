@@ -53,7 +53,7 @@ class PhotoOptions:
     (biharmonic), or Telea's method. auto is biharmonic where the hole's rim is smooth, as in the sky, and else
     patches"""
     grain: bool = True
-    """give the filled part the grain of the photo around it"""
+    """give the filled part the fine detail and the grain of the photo around it"""
     grow: Widening = 0
     """widen the hole on all sides, by pixels or by a share of the photo's shorter side (2%): for soft edges, and for
     the rest of a mark that is painted out"""

@@ -20,11 +20,11 @@ from ..images.photos import Original
 from ..images.pixels import central_square
 from ..options import Alignment, PhotoOptions
 from ..options.validation import check_bounds
+from ..texture.outside import diffuse
 from ..types import Hole, Pixels
 from .locate import covered_share, describe_doubts, find_faces, place_upright
 from .measurement import Measurement, crop_operator, fill_hidden, read_measurement
 from .monochrome import find_tint
-from .outside import diffuse
 
 Threes = Float[np.ndarray, "n 3 2"]
 GIVE = "Give its landmarks (--landmarks), or have the model complete the middle of the photo (--place center)."

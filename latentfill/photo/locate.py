@@ -18,8 +18,8 @@ from ..images import holes
 from ..images.hole_pictures import WHITE, DrawnHole, check_size, decode_hole, interpret_array
 from ..images.photos import Original, kind_of
 from ..options import Alignment, LandmarkSet, ReadLimits
+from ..texture.outside import diffuse
 from ..types import Hole, Pixels
-from .outside import diffuse
 
 WHOLE_PIXELS = 1_000_000  # of a first look: the detector takes 76 ms per megapixel, and sees faces of 80 pixels
 NEAR_PIXELS = 350_000  # of the hole's surroundings, which are searched enlarged too

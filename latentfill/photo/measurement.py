@@ -22,8 +22,8 @@ from ..images.incomplete import Given
 from ..images.metadata import profile_fits
 from ..images.photos import Original, Values
 from ..images.pixels import GREY_LEVEL
+from ..texture.outside import diffuse
 from ..types import Hole, Images, Known
-from .outside import diffuse
 
 Seen = Float[torch.Tensor, "_ _ _ _"]
 TILE, OVERLAP = 512, 128  # pixels of a large photo that are made to agree at a time: 16 filters of them fit the memory

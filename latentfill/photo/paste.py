@@ -9,9 +9,10 @@ import scipy
 from jaxtyping import Bool, Float, Float32, UInt8, UInt16
 
 from ..faces.placement import Box, Placement
+from ..texture.detail import copy_detail
+from ..texture.grain import grain as grain_of
+from ..texture.membrane import solve_laplace
 from ..types import Hole
-from .grain import grain as grain_of
-from .poisson import solve_laplace
 
 Photo = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
 Values = Float32[np.ndarray, "h w 3"]
@@ -24,6 +25,7 @@ MARGIN = 64  # pixels of the photo around the hole that are looked at: two block
 APART = 64  # pixels: parts of a hole that are farther apart are filled one by one
 PARTS = 16  # and than this share of what encloses them all
 LEAST = 0.01  # depth of a piece at its edge, as a share of that in its middle: it counts if there is no other
+MOST = 4_000_000  # pixels of a picture in which detail is looked for: memory
 BEYOND = 1  # pixels, of the photo and of the crop, that a piece goes on beyond its edge, for what is known there
 
 
@@ -66,7 +68,8 @@ def paste(
 
     `hidden` [H, W] is above 0 in the hole and where the photo means nothing else, such as where it is transparent.
 
-    With `grain`, noise like the photo's is added where pieces are enlarged and where `beyond` is, drawn from `seed`.
+    With `grain`, detail of the photo is added where pieces are enlarged; where none can be had, and where `beyond` is
+    smooth, it is noise like the photo's, drawn from `seed`.
     Raises ValueError for shapes that do not fit, or if `beyond` is needed and missing.
     """
     if photo.shape[:2] != hole.shape:
@@ -89,6 +92,15 @@ def paste(
         if left.any():
             found, scale[left] = _fill_beyond(beyond, box, filled.clip(0, 255), ~known & ~covered)
             filled[left] = found[left]
+        if grain and covered.any():
+            wide = _surroundings(pieces, box, *hole.shape)
+            inner = np.s_[box.top - wide.top : box.bottom - wide.top, box.left - wide.left : box.right - wide.left]
+            around, wanted = np.asarray(photo[wide.slices], np.float32) / unit, np.zeros(wide.shape, bool)
+            around[inner], wanted[inner] = filled, covered
+            detail = copy_detail(around, there[wide.slices], wanted, float(np.median(scale[covered])))
+            if detail is not None:
+                filled += detail[inner]
+                scale[covered] = 1
         if grain and (scale[gap] > 1).any():
             noise = grain_of(values, known, float(np.median(scale[gap])), seed + (number << 64))
             filled += noise * np.clip(scale - 1, 0, 1)[..., None]
@@ -123,6 +135,16 @@ def _parts(hole: Hole, known: Where) -> Iterator[tuple[Box, Where]]:
         gap = np.zeros(box.shape, bool)
         gap[inner.top - box.top : inner.bottom - box.top, inner.left - box.left : inner.right - box.left] = part
         yield box, gap
+
+
+def _surroundings(pieces: Sequence[Piece], box: Box, height: int, width: int) -> Box:
+    """The box with the squares of the pieces that touch it: detail is copied from there."""
+    wide = box
+    for piece in pieces:
+        square = piece.placement.box(height, width)
+        if square.top < box.bottom and box.top < square.bottom and square.left < box.right and box.left < square.right:
+            wide = wide.union(square)
+    return wide if wide.shape[0] * wide.shape[1] <= MOST else box
 
 
 def _compose(pieces: Sequence[Piece], box: Box) -> tuple[Values, Where, Where, Plane]:

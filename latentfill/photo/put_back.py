@@ -18,9 +18,9 @@ from ..images.hole_pictures import WHITE
 from ..images.photos import Original
 from ..images.pixels import to_levels
 from ..options import CompleteOptions, PhotoOptions
+from ..texture.content_aware import Filler
 from ..types import Hole, Pixels
 from ..uncertainty.predict import Uncertainty
-from .content_aware import Filler
 from .crop import Cut, hidden_pixels
 from .monochrome import GREY, Tint, find_tint
 from .paste import Piece, paste

@@ -10,7 +10,7 @@ from PIL import Image
 from ..errors import ExtraError
 from ..faces.placement import Box
 from ..types import Hole, Pixels
-from .poisson import solve_laplace
+from .membrane import solve_laplace
 
 Values = Float32[np.ndarray, "_ _ 3"]
 Known = Bool[np.ndarray, "_ _"]

@@ -10,9 +10,9 @@ from skimage import data
 
 from latentfill.errors import ExtraError
 from latentfill.faces.placement import Box
-from latentfill.photo import content_aware
-from latentfill.photo.content_aware import Filler, fill_content_aware, is_smooth
-from latentfill.photo.outside import fill
+from latentfill.texture import content_aware
+from latentfill.texture.content_aware import Filler, fill_content_aware, is_smooth
+from latentfill.texture.outside import fill
 
 
 def texture(name):

@@ -8,8 +8,8 @@ from PIL import Image
 from skimage.restoration import inpaint_biharmonic
 
 from latentfill.errors import LatentfillError
-from latentfill.photo import outside
-from latentfill.photo.outside import diffuse, fill
+from latentfill.texture import outside
+from latentfill.texture.outside import diffuse, fill
 
 BOTH = ["biharmonic", "telea"]
 

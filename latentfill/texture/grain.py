@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Float32
 from PIL import Image
 
 from ..seeds import philox
-from .poisson import solve_laplace
+from .membrane import solve_laplace
 
 Where = Bool[np.ndarray, "h w"]
 Values = Float[np.ndarray, "h w 3"]

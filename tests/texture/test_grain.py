@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from latentfill.photo.grain import grain
+from latentfill.texture.grain import grain
 
 
 def rng(seed=0):

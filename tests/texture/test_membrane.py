@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from latentfill.images.blending import poisson
 from latentfill.images.incomplete import Incomplete
-from latentfill.photo import poisson as membrane
-from latentfill.photo.poisson import solve_laplace
+from latentfill.texture import membrane
+from latentfill.texture.membrane import solve_laplace
 
 
 def drawn(*shape, seed=0):

@@ -1,0 +1,72 @@
+"""Detail for what was enlarged: copied from known pixels that look alike when they are as soft.
+
+A model's image is smaller than a large face in a photo, so a completion lacks all that is finer. The known pixels show
+what belongs to it: each pixel of the hole takes the detail of one whose soft surroundings resemble its own. This is
+example-based super-resolution (Freeman, Jones, Pasztor 2002), from the image itself (Glasner, Bagon, Irani 2009).
+"""
+
+from math import log2
+
+import numpy as np
+import scipy
+from jaxtyping import Bool, Float32
+from PIL import Image
+
+from .shift_map import NEAR, Level, ShiftMap
+
+Values = Float32[np.ndarray, "_ _ 3"]
+Where = Bool[np.ndarray, "_ _"]
+
+SOFTER = (
+    1.5  # times the model's pixels: a completion is a little softer than a photo that was shrunk to the model's size
+)
+TONES = 0.2  # what slow changes of tone count in a comparison, whose
+SLOW = 2.5  # standard deviation this is, in soft pixels
+APART = 2  # soft pixels: what lies so near to the hole, or the edge, has detail of both
+LEAST_SCALE = 1.25  # of an enlargement that lacks anything
+MOST_GAIN = 2.0  # for what is softer since copies are mixed
+SEARCHED = 20_000  # pixels of a hole, at most, of a size that is searched: seconds
+
+
+def copy_detail(values: Values, known: Where, hole: Where, scale: float) -> Values | None:
+    """Detail [h, w, 3] for the hole of a picture, to be added to its values [h, w, 3], 0..255; 0 elsewhere.
+
+    In the hole [h, w] stands what was enlarged `scale` times; detail comes from where the picture is `known` [h, w].
+    Equal inputs give equal results. None where too little is known, or nothing is lacking.
+    """
+    height, width = hole.shape
+    scale *= SOFTER
+    small = round(width / scale), round(height / scale)
+    if scale < SOFTER * LEAST_SCALE or min(small) < 2 * APART + 1:
+        return None
+    shrunk = _resize(values, small)
+    soft = _resize(shrunk, (width, height))
+    tones = _resize(scipy.ndimage.gaussian_filter(shrunk, (SLOW, SLOW, 0)), (width, height))
+    sure = _shrink_known(known & ~hole, small)
+    sure = known & ~hole & np.asarray(Image.fromarray(sure).resize((width, height), Image.Resampling.NEAREST))
+    looks = np.where(hole[..., None], values, soft) - np.float32(1 - TONES) * tones
+    levels = [Level(looks, hole, sure)]
+    for _ in range(int(log2(scale))):
+        levels.append(levels[-1].halve())
+    if not levels[-1].sources().any() or not levels[-1].missing.any():
+        return None
+    shifts = ShiftMap.of(levels[-1].values, levels[-1].missing, levels[-1].sources(), seed=0)
+    for level in levels[-2::-1]:
+        shifts = shifts.enlarge(level.values, level.missing, level.sources())
+        if len(shifts.inside) <= SEARCHED:
+            shifts.search(NEAR)
+    mixed, plain = (shifts.copy_from(values - soft, mix=mix).values() for mix in (True, False))
+    # a mean of copies has no seams but is softer than they are
+    strength = [scipy.ndimage.gaussian_filter((part**2).mean(2), scale) for part in (plain, mixed)]
+    gain = np.sqrt(strength[0] / np.maximum(strength[1], 1e-3)).clip(1, MOST_GAIN)
+    return np.where(hole[..., None], mixed * gain[..., None], np.float32(0))
+
+
+def _resize(values: Values, size: tuple[int, int]) -> Values:
+    return np.stack([np.asarray(Image.fromarray(v).resize(size)) for v in np.moveaxis(values, 2, 0)], 2)
+
+
+def _shrink_known(known: Where, size: tuple[int, int]) -> Where:
+    """Where a shrunk picture, and all around, comes from known pixels alone."""
+    share = np.asarray(Image.fromarray(known.astype(np.float32)).resize(size, Image.Resampling.BOX))
+    return scipy.ndimage.minimum_filter(share > 0.999, 2 * APART + 1, mode="nearest")
