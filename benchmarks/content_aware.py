@@ -22,11 +22,7 @@ from latentfill.evaluation.distances import mean
 from latentfill.evaluation.judge import classify
 from latentfill.faces.detector import detect_faces
 from latentfill.faces.placement import Box
-<<<<<<< HEAD
-from latentfill.photo.content_aware import Filler, is_smooth
-=======
-from latentfill.texture.content_aware import Filler
->>>>>>> ee3432e (What is enlarged gets the photo's own detail, copied from pixels that look alike; fillers have their folder texture/)
+from latentfill.texture.content_aware import Filler, is_smooth
 from latentfill.types import Hole, Pixels
 
 WAYS = ("telea", "biharmonic", "patches", "auto")
