@@ -14,7 +14,7 @@ def read(path):
 
 
 def test_the_demo_completes_a_whole_photo_and_leaves_small_faces(tmp_path):
-    assert DEMO["main"](tmp_path / "demo", "--steps", "2") == 0
+    assert DEMO["main"](tmp_path / "demo", "--steps", "2", "--tune-steps", "2") == 0
     asked, made = (read(tmp_path / "demo" / name) for name in ("astronaut.png", "completed/astronaut.png"))
     hole = asked[..., 3] == 0
     assert 1000 < hole.sum() < 3000 and (made[..., 3] == 255).all()

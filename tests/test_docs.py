@@ -33,10 +33,11 @@ def commands(page: Path) -> list[str]:
     return [line.split("#  ")[0].strip() for line in lines if line.startswith("latentfill ")]
 
 
+FEW = ["--steps", "4", "--cold-steps", "4", "--tune-steps", "2"]
 SMALLER = {
-    "complete": ["--steps", "4", "--max-images", "2"],
-    "complete --degrade grey": ["--steps", "4", "--max-images", "1"],
-    "complete --degrade lowres:4+noise:10": ["--steps", "4", "--max-images", "1"],
+    "complete": [*FEW, "--max-images", "2"],
+    "complete --degrade grey": [*FEW, "--max-images", "1"],
+    "complete --degrade lowres:4+noise:10": [*FEW, "--max-images", "1"],
     "evaluate": ["--count", "3", "--methods", "telea"],
     "train --begin faces-128": ["--images-seen", "4", "--batch-size", "4", "--no-completer", "--score-every", "0"],
     "train --kind encoder": ["--images-seen", "8", "--batch-size", "4", "--encoder-base", "2", "--encoder-hidden", "4"],

@@ -31,7 +31,8 @@ def faces(tmp_path):
 
 
 def complete(*words):
-    return run(["complete", *map(str, words), "--steps", "3", "--cold-steps", "3", "--precision", "fp32"])
+    few = ("--steps", "3", "--cold-steps", "3", "--tune-steps", "0")
+    return run(["complete", *map(str, words), *few, "--precision", "fp32"])
 
 
 def read(path):

@@ -14,6 +14,7 @@ from latentfill.options import NetworkOptions
 
 CAT = np.ascontiguousarray(skimage.data.chelsea()[:120, :160])
 HOLE = "rectangle:40,40,24,24"
+FEW = ("--cold-steps", "0", "--tune-steps", "0")  # or searches take a hundred steps and more
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def model(tmp_path_factory):
 @pytest.fixture
 def complete(model, tmp_path):
     def call(photo, *words, out="out"):
-        words = (*words, "--hole", HOLE, "--place", "center", "--precision", "fp32", "--steps", "2")
+        words = (*words, "--hole", HOLE, "--place", "center", "--precision", "fp32", "--steps", "2", *FEW)
         return run(["complete", str(photo), "--out", str(tmp_path / out), "--model", str(model), *words])
 
     return call

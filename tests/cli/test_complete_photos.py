@@ -18,6 +18,7 @@ from latentfill.uncertainty.predict import UNLIKE
 
 ASTRONAUT = np.asarray(skimage.data.astronaut())
 NOSE = "ellipse:224,135,16,12"
+FEW = ("--cold-steps", "0", "--tune-steps", "0")  # or searches take a hundred steps and more
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def model(tmp_path_factory):
 
 
 def complete(model, *words):
-    return run(["complete", *map(str, words), "--model", str(model), "--precision", "fp32", "--steps", "2"])
+    return run(["complete", *map(str, words), "--model", str(model), "--precision", "fp32", "--steps", "2", *FEW])
 
 
 def opened(path):

@@ -45,7 +45,7 @@ def test_training_goes_from_a_folder_to_a_model_that_completes(pictures, tmp_pat
     assert run(["info", str(tmp_path / "run")]) == 0
     told = capsys.readouterr().out  # of 40 images the last 10 are the completer's, in batches of 4
     assert "images seen    32" in told and "images_seen              12" in told
-    done = ["complete", str(pictures / "1.jpg"), "--fit", "--out", str(tmp_path / "out"), "--steps", "1"]
+    done = ["complete", str(pictures / "1.jpg"), "--fit", "--out", str(tmp_path / "out"), "--cold-steps", "1"]
     assert run([*done, "--model", str(tmp_path / "run")]) == 0
 
 

@@ -51,7 +51,7 @@ def test_a_pyramid_is_looked_at_like_any_other_training(trained, tmp_path, capsy
 @pytest.mark.parametrize("preset", ["seed", "best", "fast"])
 def test_a_pyramid_completes_and_leaves_known_pixels_to_the_bit(pictures, trained, tmp_path, preset):
     given, picture = np.asarray(Image.open(pictures / "007.png")), str(pictures / "007.png")
-    few = ["--steps", "5"] if preset == "seed" else ["--cold-steps", "5"]
+    few = ["--steps", "5"] if preset == "seed" else ["--cold-steps", "5", "--tune-steps", "2"]
     done = ["complete", picture, "--out", str(tmp_path), "--preset", preset, *few, "--blend", "overlay"]
     assert run([*done, "--model", str(trained)]) == 0
     made = np.asarray(Image.open(tmp_path / "007.png"))
