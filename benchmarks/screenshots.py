@@ -46,7 +46,7 @@ OWN = (
     "a78ae0",
     "8f66d6",
 )
-FRAMES = 4  # of the search, seen before it is photographed
+FRAMES = re.compile(r"^([4-9]|\d\d+)$")  # of the search, seen before it is photographed
 CLOSER = 1  # turns of the wheel
 
 
@@ -59,12 +59,9 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
         for name, shot in {**desktop(browser, address), **others(browser, address)}.items():
             picture = Image.open(io.BytesIO(shot)).convert("RGB")
-            small = (
-                picture.reduce(1)
-                if picture.width <= WIDTH
-                else picture.resize((WIDTH, WIDTH * picture.height // picture.width), Image.Resampling.LANCZOS)
-            )
-            small.quantize(COLOURS, dither=Image.Dither.NONE).save(arguments.out / f"page-{name}.png", optimize=True)
+            if picture.width > WIDTH:
+                picture = picture.resize((WIDTH, WIDTH * picture.height // picture.width), Image.Resampling.LANCZOS)
+            small(picture).save(arguments.out / f"page-{name}.png", optimize=True)
         browser.close()
     rows = [(path.name, f"{path.stat().st_size / 1000:.0f}") for path in sorted(arguments.out.glob("page-*.png"))]
     print(heading("Screenshots"))
@@ -93,10 +90,14 @@ def desktop(browser: Any, address: str) -> dict[str, bytes]:
     open_astronaut(page)
     paint(page)
     shots["painted"] = page.screenshot()
+    choose(page, preset="paper", steps="100")  # best has but one step
     page.locator("#run").click()
-    while int(page.locator("#frames").text_content() or 0) < FRAMES:
-        time.sleep(0.02)
+    expect(page.locator("#frames")).to_have_text(FRAMES, timeout=60_000)
     shots["running"] = page.screenshot()
+    page.keyboard.press("Escape")
+    expect(page.locator("#run")).to_have_text("Complete")
+    choose(page, preset="best", steps="")
+    page.locator("#run").click()
     done(page)
     shots["done"] = page.screenshot()
     page.locator("#unsure").click()
@@ -147,6 +148,13 @@ def open_astronaut(page: Page) -> None:
         {"name": "astronaut.png", "mimeType": "image/png", "buffer": stream.getvalue()}
     )
     expect(page.locator("#canvas")).to_have_attribute("aria-label", re.compile("1 face outlined"), timeout=60_000)
+
+
+def choose(page: Page, **options: str) -> None:
+    """Options, which are out of sight."""
+    change = "(one, value) => { one.value = value; one.dispatchEvent(new Event('change', { bubbles: true })); }"
+    for name, value in options.items():
+        page.locator(f"#{name}").evaluate(change, value)
 
 
 def paint(page: Page) -> None:
