@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -87,8 +88,13 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield node.module or ""
 
 
-def imported_here(module: str) -> Iterator[str]:
+@cache
+def imported_here(module: str) -> tuple[str, ...]:
     """The modules of this package that `module` imports: at once, late, or for type checkers alone."""
+    return tuple(_find_imports(module))
+
+
+def _find_imports(module: str) -> Iterator[str]:
     path = MODULES[module]
     package = module.split(".") if path.stem == "__init__" else module.split(".")[:-1]
     for node in ast.walk(ast.parse(path.read_text())):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ..runs.interfaces import TrainingContext
     from ..runs.logs import Progress
 
+    Steps = Iterator[Progress]
+
 
 def load_initial_model(options: "TrainCommand", distributed: "DistributedContext") -> "Gan | None":
     """The model to begin with; in all processes the very same, since what differs in the last bit drifts apart."""
@@ -54,12 +56,7 @@ def load_initial_model(options: "TrainCommand", distributed: "DistributedContext
 
 
 def grow_cached(
-    gan: "Gan",
-    size: int,
-    seed: int,
-    cache: Path | None,
-    steps: int,
-    tell: Callable[[int, int], None],
+    gan: "Gan", size: int, seed: int, cache: Path | None, steps: int, tell: Callable[[int, int], None]
 ) -> "Gan":
     """The GAN grown to `size`, kept in the cache as a model file: a training that goes on, or begins again, finds it.
 
@@ -154,7 +151,7 @@ def train_in_process(options: "TrainCommand") -> int:
     return 0
 
 
-def show_progress(options: "TrainCommand", distributed: "DistributedContext", steps: "Iterator[Progress]") -> None:
+def show_progress(options: "TrainCommand", distributed: "DistributedContext", steps: "Steps") -> None:
     """Train until done, or until a process wants to stop. The leader shows how far it is."""
     from .progress import Bar
 
@@ -210,9 +207,7 @@ def _dry_run(options: "TrainCommand", distributed: "DistributedContext") -> int:
     return 0
 
 
-def _train_gan(
-    options: "TrainCommand", distributed: "DistributedContext", should_stop: ShouldStop
-) -> "Iterator[Progress]":
+def _train_gan(options: "TrainCommand", distributed: "DistributedContext", should_stop: ShouldStop) -> "Steps":
     from ..training.gan_run import train
 
     begin = load_initial_model(options, distributed)
@@ -221,9 +216,7 @@ def _train_gan(
     return train(data, options.run, options.network, options.train, options.record, begin, context, held_out)
 
 
-def _train_vae(
-    options: "TrainCommand", distributed: "DistributedContext", should_stop: ShouldStop
-) -> "Iterator[Progress]":
+def _train_vae(options: "TrainCommand", distributed: "DistributedContext", should_stop: ShouldStop) -> "Steps":
     from ..training.vae import train_vae
 
     begin, data = load_initial_model(options, distributed), open_pictures(options, distributed)
@@ -231,43 +224,24 @@ def _train_vae(
     return train_vae(data, options.run, options.network, options.train, options.record, begin, context)
 
 
-def _train_pyramid(
-    options: "TrainCommand", distributed: "DistributedContext", should_stop: ShouldStop
-) -> "Iterator[Progress]":
+def _train_pyramid(options: "TrainCommand", distributed: "DistributedContext", should_stop: ShouldStop) -> "Steps":
     from ..training.lapgan import train_pyramid
 
     data = open_pictures(options, distributed)
-    return train_pyramid(
-        data,
-        options.run,
-        options.network,
-        options.train,
-        options.record,
-        _training_context(data, distributed, should_stop),
-    )
+    context = _training_context(data, distributed, should_stop)
+    return train_pyramid(data, options.run, options.network, options.train, options.record, context)
 
 
-def _train_encoder(
-    options: "TrainCommand", distributed: "DistributedContext", should_stop: ShouldStop
-) -> "Iterator[Progress]":
+def _train_encoder(options: "TrainCommand", distributed: "DistributedContext", should_stop: ShouldStop) -> "Steps":
     from ..training.encoder import train_encoder
 
     gan = _load_finished(options, options.model)
     data = open_pictures(replace(options, network=gan.network), distributed) if options.data else None
-    return train_encoder(
-        gan,
-        data,
-        options.run,
-        options.train,
-        options.encoder,
-        options.record,
-        _training_context(data, distributed, should_stop),
-    )
+    context = _training_context(data, distributed, should_stop)
+    return train_encoder(gan, data, options.run, options.train, options.encoder, options.record, context)
 
 
-def _train_completer(
-    options: "TrainCommand", distributed: "DistributedContext", should_stop: ShouldStop
-) -> "Iterator[Progress]":
+def _train_completer(options: "TrainCommand", distributed: "DistributedContext", should_stop: ShouldStop) -> "Steps":
     from ..training.completer import train_completer
 
     gan = _load_finished(options, options.begin or "")
@@ -277,9 +251,7 @@ def _train_completer(
     return train_completer(gan, data, options.run, options.train, options.encoder, options.record, context)
 
 
-def _train_context(
-    options: "TrainCommand", distributed: "DistributedContext", should_stop: ShouldStop
-) -> "Iterator[Progress]":
+def _train_context(options: "TrainCommand", distributed: "DistributedContext", should_stop: ShouldStop) -> "Steps":
     from ..options.training import ContextOptions
     from ..training.context_encoder import train_context
 
@@ -290,15 +262,8 @@ def _train_context(
         )
     network = ContextOptions(o.size, o.channels, o.base, options.encoder.skips)
     data = open_pictures(options, distributed)
-    return train_context(
-        data,
-        options.run,
-        network,
-        options.train,
-        options.encoder,
-        options.record,
-        _training_context(data, distributed, should_stop),
-    )
+    context = _training_context(data, distributed, should_stop)
+    return train_context(data, options.run, network, options.train, options.encoder, options.record, context)
 
 
 STEPS = {
