@@ -26,6 +26,7 @@ APART = 64  # pixels: parts of a hole that are farther apart are filled one by o
 PARTS = 16  # and than this share of what encloses them all
 LEAST = 0.01  # depth of a piece at its edge, as a share of that in its middle: it counts if there is no other
 MOST = 4_000_000  # pixels of a picture in which detail is looked for: memory
+FADE = 0.12  # of a square's side, over which its piece fades into what is filled beyond it
 BEYOND = 1  # pixels, of the photo and of the crop, that a piece goes on beyond its edge, for what is known there
 
 
@@ -62,9 +63,10 @@ def paste(
     `photo` is uint8 or uint16 [H, W, 3] and so is the result; `hole` [H, W] is above 0 where a pixel is to be found.
     Where pieces overlap, the middle of one wins over the edge of another. `poisson` keeps the pieces' gradients and
     meets the photo's values around the hole (as `images.blending.poisson`), `overlay` puts them in as they are. What
-    no piece covers comes from `beyond(box, values, hole)`: float32 [h, w, 3] in 0..255, that part of the photo with the
-    pieces already in place, and uint8 [h, w], 255 where it is wanted. It answers with values of this shape, and with
-    their scale: 1 if they have grain as the photo has, more if they are as smooth as what is enlarged so much.
+    no piece covers comes from `beyond(box, values, hole)`, and pieces fade into it: float32 [h, w, 3] in 0..255, that
+    part of the photo with the pieces already in place, and uint8 [h, w], 255 where it is wanted. It answers with values
+    of this shape, and with their scale: 1 if they have grain as the photo has, more if they are as smooth as what is
+    enlarged so much.
 
     `hidden` [H, W] is above 0 in the hole and where the photo means nothing else, such as where it is transparent.
 
@@ -90,8 +92,11 @@ def paste(
         filled = np.where(covered[..., None], generated, values)
         left = gap & ~covered
         if left.any():
-            found, scale[left] = _fill_beyond(beyond, box, filled.clip(0, 255), ~known & ~covered)
-            filled[left] = found[left]
+            width = FADE * scale * max((piece.placement.size for piece in pieces), default=0)
+            away = scipy.ndimage.distance_transform_edt(~left).astype(np.float32)
+            share = np.where(covered, np.minimum(away / (width + 1), 1), 0).astype(np.float32)
+            found, scale[left] = _fill_beyond(beyond, box, filled.clip(0, 255), ~known & (share < 1))
+            filled[gap] += ((1 - share)[..., None] * (found - filled))[gap]
         if grain and covered.any():
             wide = _surroundings(pieces, box, *hole.shape)
             inner = np.s_[box.top - wide.top : box.bottom - wide.top, box.left - wide.left : box.right - wide.left]
