@@ -180,7 +180,8 @@ def fill(
     """
     gan = gan if isinstance(gan, Gan) else load(gan) if gan is not None else load()
     options = choose_search(options)
-    name = Path(photo).name if isinstance(photo, str | Path) else "the photo"
+    source = Path(photo) if isinstance(photo, str | Path) else None
+    name = "the photo" if source is None else source.name
     given = encode_image(photo) if isinstance(photo, Image.Image) else photo
     drawn = encode_image(hole) if isinstance(hole, Image.Image) else hole
     request = Request(given, drawn, observe, landmarks, name, seed=options.seed)
@@ -188,7 +189,7 @@ def fill(
         if isinstance(event, Failed):
             raise error_in_python(event.error)
         if isinstance(event, Done):
-            return replace(event.filled, notes=tuple(map(in_python, event.filled.notes)))
+            return replace(event.filled, notes=tuple(map(in_python, event.filled.notes)), source=source)
     raise RuntimeError("a request had no answer")
 
 

@@ -159,6 +159,27 @@ def test_a_file_is_opened_and_saved_with_all_it_held(tmp_path):
     assert made.info["icc_profile"] == b"profile" and np.array_equal(np.asarray(made), filled.photo)
 
 
+@pytest.mark.parametrize("name", ["done.png", "done.webp", "done.tif", "done.JPG"])
+def test_a_candidate_is_saved_as_its_name_ends(name, tmp_path):
+    Image.fromarray(noise(40, 70)).save(tmp_path / "photo.jpg", quality=60)
+    options = replace(OPTIONS, candidates=2)
+    filled = latentfill.fill(tmp_path / "photo.jpg", "rectangle:25,10,10,10", PLAIN, options)
+    filled.save(tmp_path / name, candidate=1)
+    made = Image.open(tmp_path / name)
+    if made.format == "JPEG":
+        assert made.quantization == Image.open(tmp_path / "photo.jpg").quantization
+    else:
+        assert np.array_equal(np.asarray(made), filled.candidates[1].values)
+
+
+def test_a_candidate_or_a_kind_of_file_that_there_is_not_is_told(tmp_path):
+    filled = latentfill.fill(noise(40, 70), "rectangle:25,10,10,10", PLAIN, OPTIONS)
+    with pytest.raises(ValueError, match="candidate is from 0 to 0, not 1"):
+        filled.save(tmp_path / "a.png", candidate=1)
+    with pytest.raises(ImageError, match=r"(?s)a\.gif: pictures of this kind are not written.*\.png, \.jpg"):
+        filled.save(tmp_path / "a.gif")
+
+
 @pytest.mark.parametrize(
     ("photo", "hole", "gan", "error", "told"),
     [

@@ -3,6 +3,8 @@
 import io
 import struct
 import zlib
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -10,6 +12,7 @@ import scipy
 from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
 from ..errors import ImageError
+from ..files.writing import write_file
 from ..types import Hole
 from . import metadata
 from .photos import Original, Values, encode
@@ -56,7 +59,7 @@ def encode_as(original: Original, suffix: str, source: bytes = b"") -> tuple[byt
     height, width = original.values.shape[:2]
     if max(height, width) > (most := LARGEST.get(kind, 2**32)):
         what = f"{width} x {height} pixels are too many for {kind}, which holds {most:,} a side"
-        raise ImageError(what, "Give --format png.")
+        raise ImageError(what, "Make a PNG of it (--format png).")
     beside = _Beside(original)
     if kind == "TIFF":
         return _encode_tiff(original, beside), tuple(beside.notes)
@@ -72,6 +75,21 @@ def encode_as(original: Original, suffix: str, source: bytes = b"") -> tuple[byt
     off = np.abs(np.asarray(Image.open(file)).astype(np.int16) - np.asarray(image)).max()
     beside.notes.append(f"JPEG changes pixels outside the hole too: by at most {count_levels(int(off))}")
     return file.getvalue(), tuple(beside.notes)
+
+
+def write_as(path: Path, original: Original, source: Path | None = None) -> None:
+    """Save as the suffix says, a JPEG like that of the `source`, if that is one.
+
+    Folders are made as needed. The file is there whole or not at all. Raises ImageError if it cannot be written.
+    """
+    if (suffix := path.suffix.lower()) not in KINDS:
+        raise ImageError(f"{path}: pictures of this kind are not written", f"End the name in {', '.join(KINDS)}.")
+    like = b""
+    if source is not None and KINDS[suffix] == "JPEG":
+        with suppress(OSError):  # it may be gone
+            like = source.read_bytes()
+    data, _ = encode_as(original, suffix, like)
+    write_file(path, lambda file: file.write(data))
 
 
 def is_jpeg_loss(before: Values, after: Values, hole: Hole, file: bytes) -> bool:
