@@ -375,6 +375,20 @@ def test_misuse_from_python_is_told(change, told):
         latentfill.fill(**{**words, **change})
 
 
+def test_a_face_that_the_hole_hides_whole_is_removed_unless_one_is_asked_for():
+    hole = hole_at((512, 512), 20, 130, 220, 320)
+    removed = latentfill.fill(ASTRONAUT, hole, FACES, OPTIONS)
+    assert not removed.placements and removed.trust is None
+    assert any(
+        "a whole face lies in the hole" in note and 'PhotoOptions(place="faces")' in note for note in removed.notes
+    )
+    drawn = latentfill.fill(ASTRONAUT, hole, FACES, OPTIONS, photo_options=PhotoOptions(place="faces"))
+    assert len(drawn.placements) == 1
+    assert len(latentfill.fill(ASTRONAUT, hole, FACES, OPTIONS, landmarks=[LANDMARKS]).placements) == 1
+    half = latentfill.fill(ASTRONAUT, hole_at((512, 512), 20, 130, 220, 222), FACES, OPTIONS)
+    assert len(half.placements) == 1
+
+
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 @pytest.mark.parametrize("toned", [(1, 1, 1), (1, 0.9, 0.7)], ids=["grey", "sepia"])
 @pytest.mark.parametrize("way", ["faces", "model's size", "shrink"])

@@ -44,8 +44,8 @@ class PhotoOptions:
 
     place: Literal["auto", "faces", "center"] = "auto"
     """where the model looks: at the faces that the hole touches, or at the central square. auto is faces for models of
-    aligned faces; it fills a photo without a face from the photo itself, where faces rejects it. A picture of the
-    model's size is taken whole"""
+    aligned faces; it fills a photo without a face from the photo itself, where faces rejects it, and removes a face
+    that lies in the hole as a whole, where faces draws one. A picture of the model's size is taken whole"""
     upsample: Annotated[int, Interval(ge=0, le=3)] = 1
     """how often to double a photo's size in the search for small faces"""
     outside: Literal["auto", "patches", "biharmonic", "telea"] = "auto"

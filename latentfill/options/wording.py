@@ -5,7 +5,7 @@ import re
 from ..errors import LatentfillError
 from .completion import CompleteOptions, PhotoOptions, ReadLimits
 
-FLAG = re.compile(r"( \()?--([a-z][a-z-]*)(?: (\d+|center|biharmonic|[A-Z]+(?:,[A-Z]+)+))?(\))?")
+FLAG = re.compile(r"( \()?--([a-z][a-z-]*)(?: (\d+|center|faces|biharmonic|[A-Z]+(?:,[A-Z]+)+))?(\))?")
 ARGUMENTS = ("landmarks", "observe")  # of `fill` itself
 
 

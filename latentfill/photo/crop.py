@@ -37,6 +37,7 @@ MARGINS = re.compile(",".join([r"\d{1,9}(\.\d{1,9})?%?"] * 4))
 FROM_PHOTO = "filled from the photo; no estimate"
 NO_ESTIMATE = {"predicted": None, "share": 0.0, "words": [FROM_PHOTO]}  # in the place of a trust, without a model
 LITTLE = 0.15  # with less of a crop known, what is found could be anybody
+REMOVED = "a whole face lies in the hole and is removed. To have one drawn there: --place faces"
 
 
 @final
@@ -208,9 +209,16 @@ def _place(
     if hole.all() and any(face.score >= SURE for face in found.faces):
         least = SURE
     certain = [(f, p) for f, p in zip(found.faces, found.placements, strict=True) if f.score >= least]
+    removed: tuple[str, ...] = ()
+    if options.place == "auto" and not hole.all():
+        there = [(f, p) for f, p in certain if np.mean(p.crop_hole(hidden) == 0) >= LITTLE]
+        removed = (REMOVED,) if len(there) < len(certain) else ()
+        certain = there
     squares += [p for _, p in certain if not any(_is_same_square(p, square) for square in squares)]
     if squares:
-        return tuple(squares), describe_doubts([face for face, _ in certain], found.turned), found.boxes
+        return tuple(squares), (*removed, *describe_doubts([f for f, _ in certain], found.turned)), found.boxes
+    if removed:
+        return (), removed, found.boxes
     if not found.elsewhere and (options.place == "faces" or hole.all()):
         raise ImageError(f"{name}: no face was found", GIVE)
     if not _may_hide_face(hole):
