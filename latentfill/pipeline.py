@@ -28,7 +28,7 @@ from .images.png import encode_image
 from .models import load
 from .options import CompleteOptions, PhotoOptions, ReadLimits, choose_search
 from .options.wording import error_in_python, in_python
-from .photo.crop import INVENTED, Cut, cut, cut_observed
+from .photo.crop import EMPTY, INVENTED, Cut, cut, cut_observed
 from .photo.locate import draw_hole
 from .photo.measurement import degrade
 from .photo.model_sized import pose
@@ -257,6 +257,8 @@ def place(request: Request, gan: Gan, options: PhotoOptions, limits: ReadLimits)
         made = cut_observed(original, asked, operator, gan, options, landmarks, name, most=limits.max_pixels)
         if not drawn.hole.any():  # that is no mistake here
             drawn = replace(drawn, notes=())
+    if drawn.notes and not drawn.hole.any():  # they say why it is empty
+        made = replace(made, notes=tuple(note for note in made.notes if note != EMPTY))
     made = replace(made, notes=(*drawn.notes, *made.notes))
     operators = made.operators
     incomplete = pose(gan, made.crops, made.crop_holes, lowres=drawn.lowres, sights=operators) if made.crops else None

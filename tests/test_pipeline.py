@@ -147,8 +147,10 @@ def test_printed_it_is_a_line_of_words_without_pixels():
 
 def test_without_a_hole_nothing_is_done():
     photo = noise(40, 70)
-    filled = latentfill.fill(photo, np.zeros((40, 70), np.uint8), FACES, OPTIONS)
+    filled = latentfill.fill(photo, np.zeros((40, 70), bool), FACES, OPTIONS)
     assert np.array_equal(filled.photo, photo)
+    assert filled.notes == ("nothing is to be found: the hole is False all over",)
+    assert latentfill.fill(photo, "full", FACES, OPTIONS).notes == ("the hole is empty: nothing is done",)
 
 
 def test_a_file_is_opened_and_saved_with_all_it_held(tmp_path):

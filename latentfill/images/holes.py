@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from string import hexdigits
@@ -113,8 +114,7 @@ def parse(text: str, *, invert: bool = False, threshold: int = WHITE) -> HoleSpe
         return HoleSpec(kind, shapes=FEATURES.get(kind, ()), invert=invert)
     path = Path(text)
     if not text or not _exists(path):
-        kinds = ", ".join(how.split(", ")[0] for how in KINDS.values())
-        raise HoleError(f"{text!r} is neither a kind of hole nor a file", f"It is one of: {kinds}.")
+        raise _unknown(text)
     if path.is_file() and not is_picture(path.name):
         raise HoleError(f"{path}: its name is not that of a picture", "Give a PNG of the picture's size.")
     return HoleSpec("folder" if path.is_dir() else "file", path=path, invert=invert, threshold=threshold)
@@ -128,6 +128,23 @@ def _parse_colour(text: str, arguments: list[str], invert: bool) -> HoleSpec:
     red, green, blue = bytes.fromhex(digits)
     tolerance = shapes.parse_number(text, arguments[1], 0.0, 255.0) if len(arguments) == 2 else 0.0
     return HoleSpec("colour", tolerance, (red, green, blue), invert=invert)
+
+
+def _unknown(text: str) -> HoleError:
+    """The error for what is no kind of hole, and no file that is there."""
+    path = Path(text)
+    if path.suffix[1:2].isalpha() or len(path.parts) > 1:
+        return HoleError(
+            f"{text}: no such file", "See that its path is right. A hole may also be words, such as center."
+        )
+    parts = [f"face:{feature}" for feature in FACE_FEATURES]
+    names = [*(kind for kind in KINDS if kind not in ("face", "file", "folder")), *parts]
+    near = get_close_matches(text[:80], names, 1) or get_close_matches(text.split(":")[0][:80], names, 1)
+    kinds = ", ".join(", ".join(parts) if kind == "face" else how.split(", ")[0] for kind, how in KINDS.items())
+    cure = f"It is one of: {kinds}."
+    if near:
+        cure = f"Did you mean {near[0]}{f' (of a face in a photo: face:{near[0]})' if near[0] in FEATURES else ''}?"
+    return HoleError(f"{text!r} is neither a kind of hole nor a file", cure)
 
 
 def _exists(path: Path) -> bool:

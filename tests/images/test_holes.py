@@ -274,7 +274,8 @@ def test_lowres_has_no_inverse():
     [
         ("", "neither a kind of hole nor a file"),
         ("middle", "neither a kind of hole nor a file"),
-        ("missing.png", "neither a kind of hole nor a file"),
+        ("missing.png", "missing.png: no such file"),
+        ("masks/cat", "masks/cat: no such file"),
         ("file", "neither a kind of hole nor a file"),
         ("center:0.6", "'0.6' is not a number from 0 to 0.5"),
         ("center:-0.1", "not a number from 0 to 0.5"),
@@ -310,6 +311,19 @@ def test_what_is_no_hole_is_refused_with_the_way_to_write_it(text, message, tmp_
     assert caught.value.cure
     if "neither a kind" in message:
         assert all(how.split(", ")[0] in caught.value.cure for how in KINDS.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("muoth", r"Did you mean mouth \(of a face in a photo: face:mouth\)\?"),
+        ("faces:glasses", r"Did you mean face:glasses\?"),
+        ("rando:0.8", r"Did you mean random\?"),
+    ],
+)
+def test_the_hole_that_was_meant_is_named(text, meant):
+    with pytest.raises(HoleError, match=meant):
+        parse(text)
 
 
 def test_a_hole_file_that_is_gone_or_broken_is_named(tmp_path):
