@@ -44,8 +44,8 @@ LOCK = Lock()  # the seed of PyPatchMatch is one for all threads
 class Filler:
     """Fills what no model sees of a photo [H, W, 3] of 8 or 16 bits; it is what `paste` asks `beyond` its pieces.
 
-    `hidden` [H, W] is above 0 where the photo means nothing. Of the `faces` nothing is copied: no eye is pasted on a
-    wall.
+    `hidden` [H, W] is above 0 where the photo means nothing. Of the `faces` nothing is copied, but into
+    themselves: no eye is pasted on a wall, and no wall on a forehead.
     """
 
     photo: np.ndarray
@@ -69,7 +69,9 @@ class Filler:
             return fill(values, hole), SMOOTH
         for face in self.faces:
             top, left = max(face.top - wide.top, 0), max(face.left - wide.left, 0)
-            avoid[top : max(face.bottom - wide.top, 0), left : max(face.right - wide.left, 0)] = 255
+            within = np.s_[top : max(face.bottom - wide.top, 0), left : max(face.right - wide.left, 0)]
+            if 2 * np.count_nonzero(gap[within]) <= np.count_nonzero(gap):  # else it is skin or hair that is missing
+                avoid[within] = 255
         fine = self.photo.dtype == np.uint16
         return fill_content_aware(around, gap, avoid, self.seed, fine=fine)[inner], 1.0
 

@@ -180,6 +180,19 @@ def test_a_filler_copies_neither_faces_nor_what_is_transparent(deep):
         assert redness(filler(box, values, wanted)[0], hole[box.slices]) < 60
 
 
+def test_what_is_missing_of_a_face_is_copied_from_it():
+    rng = np.random.default_rng(0)
+    photo = np.where(np.arange(200)[None, :, None] < 80, (200, 40, 40), (200, 160, 140)) + rng.normal(
+        0, 15, (140, 200, 1)
+    )
+    photo = photo.clip(0, 255).astype(np.uint8)
+    hole, face, box = np.zeros((140, 200), np.uint8), Box(0, 80, 140, 200), Box(30, 70, 110, 160)
+    hole[40:100, 85:150] = 255
+    values = np.asarray(photo[box.slices], np.float32)
+    found, _ = Filler(photo, hole, (face,), how="patches")(box, values, hole[box.slices])
+    assert abs(found[hole[box.slices] > 0].mean(0) - (200, 160, 140)).max() < 15
+
+
 def test_of_16_bits_the_fill_has_all_steps():
     height, width = 90, 120
     y, x = np.mgrid[:height, :width]
