@@ -27,6 +27,7 @@ PLAIN = build(NetworkOptions(size=16, base=4, latent=6))
 FACES = replace(PLAIN, about={"alignment": {"landmarks": "inner-eyes-and-bottom-lip", "margin": 1.0, "size": 16}})
 OPTIONS = CompleteOptions(steps=3, precision="fp32")
 ASTRONAUT = np.asarray(skimage.data.astronaut())
+OTHER_SIZE = "^the hole is 40 x 70 pixels, but the photo is 70 x 40"
 LANDMARKS = np.array([[212.5, 104.5], [237.5, 106.5], [222.5, 156.5]])
 
 
@@ -143,6 +144,7 @@ def test_printed_it_is_a_line_of_words_without_pixels():
     line = repr(replace(filled, notes=("a note",)))
     assert line.startswith("<Filled: 70x40 pixels, 1 crop, 1 candidate; a note; not calibrated: ")
     assert "\n" not in line and "array" not in line and "tensor" not in line
+    assert len(repr(replace(filled, notes=("a note", "words " * 200)))) < 260
 
 
 def test_without_a_hole_nothing_is_done():
@@ -182,13 +184,20 @@ def test_a_candidate_or_a_kind_of_file_that_there_is_not_is_told(tmp_path):
         filled.save(tmp_path / "a.gif")
 
 
+def test_a_photo_that_is_not_there_is_named_with_its_folder(tmp_path):
+    for path, told in ((tmp_path / "a.png", "No such file"), (tmp_path, "directory\nGive one picture, not a folder")):
+        with pytest.raises(ImageError, match=f"^{path}: .*{told}"):
+            latentfill.fill(path, "center", PLAIN, OPTIONS)
+
+
 @pytest.mark.parametrize(
     ("photo", "hole", "gan", "error", "told"),
     [
         (noise(40, 70), hole_at((40, 70), 0, 0, 40, 70), PLAIN, HoleError, "covers all of it"),
-        (noise(40, 70), hole_at((70, 40), 0, 0, 4, 7), PLAIN, HoleError, "40 x 70 pixels, but the photo is 70 x 40"),
+        (noise(40, 70), hole_at((70, 40), 0, 0, 4, 7), PLAIN, HoleError, OTHER_SIZE),
+        (noise(40, 70), Image.fromarray(hole_at((70, 40), 0, 0, 4, 7)), PLAIN, HoleError, OTHER_SIZE),
     ],
-    ids=["all hole", "another size"],
+    ids=["all hole", "another size", "another size in PIL"],
 )
 def test_what_cannot_be_completed_is_told_with_the_cure(photo, hole, gan, error, told):
     with pytest.raises(error, match=f"(?s){told}"):

@@ -58,9 +58,9 @@ class Source:
                 )
             data = self.data if self.data is not None else _read(self, size)
         except UNREADABLE as error:
-            raise ImageError(
-                f"{self.name}: {reason(error)}", "See that the file is there, whole and readable."
-            ) from error
+            folder = isinstance(error, IsADirectoryError)
+            cure = "Give one picture, not a folder." if folder else "See that the file is there, whole and readable."
+            raise ImageError(f"{self.name}: {reason(error)}", cure) from error
         if len(data) < size:
             raise ImageError(
                 f"{self.name}: cut short, {len(data):,} of {size:,} bytes", "Make or fetch the file again."

@@ -382,7 +382,7 @@ def open_photo(photo: object, limits: ReadLimits | None = None, name: str = "the
     if isinstance(photo, bytes):
         return decode_original(photo, limits, name)
     if isinstance(photo, str | Path):
-        return read_original(Source(Path(photo).name, Path(photo)), limits)
+        return read_original(Source(str(photo), Path(photo)), limits)
     if not isinstance(photo, np.ndarray) or photo.dtype not in (np.uint8, np.uint16):
         raise TypeError(f"a photo is a file or an array of uint8 or uint16, not {kind_of(photo)}")
     values = photo[..., None] if photo.ndim == 2 else photo

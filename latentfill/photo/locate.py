@@ -309,7 +309,7 @@ def draw_hole(
         return holes.draw(hole, shape, seed=seed, photo=photo, name=name, limits=limits, draw_feature=draw_feature)
     if isinstance(hole, bytes):
         drawn = decode_hole(hole, f"{name}: its hole", limits, invert=invert, threshold=threshold)
-        check_size(drawn.hole.shape, shape, f"{name}: its hole", "the picture")
+        check_size(drawn.hole.shape, shape, "the hole", name)
         return drawn
     if not isinstance(hole, np.ndarray) or hole.dtype not in (np.uint8, np.bool_):
         raise TypeError(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from html import escape
 from itertools import chain
 from pathlib import Path
+from textwrap import shorten
 from typing import final
 
 import numpy as np
@@ -27,6 +28,7 @@ from .monochrome import GREY, Tint, find_tint
 from .paste import Piece, paste
 from .restoration import restore
 
+WORDS = 240  # letters of what is printed
 PREVIEW = 320  # pixels a side of what a notebook shows
 
 
@@ -54,12 +56,12 @@ class Filled:
     source: Path | None = None
 
     def __repr__(self) -> str:
-        """The size, the number of crops and candidates, trust and notes in words; no pixels."""
+        """The size, the number of crops and candidates, trust and notes in words, in two lines; no pixels."""
         height, width = self.candidates[0].values.shape[:2]
         counts = ((len(self.placements), "crop"), (len(self.candidates), "candidate"))
         parts = [f"{width}x{height} pixels", *(f"{count} {word}{'s' * (count != 1)}" for count, word in counts)]
-        said = "".join(f"; {sentence}" for sentence in self._sentences())
-        return f"<Filled: {', '.join(parts)}{said}>"
+        said = "; ".join([", ".join(parts), *self._sentences()])
+        return f"<Filled: {shorten(said, WORDS, placeholder=' ...')}>"
 
     def _repr_html_(self) -> str:
         """The photo given, the candidates, and what is to be said of them."""

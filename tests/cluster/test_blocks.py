@@ -311,7 +311,7 @@ def test_tables_hold_pictures_and_their_holes(tmp_path, model):
     before = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
     assert np.array_equal(result[3:], before[3:]) and not np.array_equal(result[:3], before[:3])
     assert made["one"]["hole"] == "given" and made["three"]["hole"] == "center"
-    assert made["two"]["error"].startswith("its hole is 16 x 5 pixels")
+    assert made["two"]["error"].startswith("the hole is 16 x 5 pixels, but ")
     assert "hole" in made["four"]["error"] and "no bytes" in made["five"]["error"]
     assert not list(tmp_path.glob("two*"))
 
