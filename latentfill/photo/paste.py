@@ -98,7 +98,7 @@ def paste(
             found, scale[left] = _fill_beyond(beyond, box, filled.clip(0, 255), ~known & (share < 1))
             filled[gap] += ((1 - share)[..., None] * (found - filled))[gap]
         if grain and covered.any():
-            wide = _surroundings(pieces, box, *hole.shape)
+            wide = _detail_box(pieces, box, *hole.shape)
             inner = np.s_[box.top - wide.top : box.bottom - wide.top, box.left - wide.left : box.right - wide.left]
             around, wanted = np.asarray(photo[wide.slices], np.float32) / unit, np.zeros(wide.shape, bool)
             around[inner], wanted[inner] = filled, covered
@@ -142,7 +142,7 @@ def _parts(hole: Hole, known: Where) -> Iterator[tuple[Box, Where]]:
         yield box, gap
 
 
-def _surroundings(pieces: Sequence[Piece], box: Box, height: int, width: int) -> Box:
+def _detail_box(pieces: Sequence[Piece], box: Box, height: int, width: int) -> Box:
     """The box with the squares of the pieces that touch it: detail is copied from there."""
     wide = box
     for piece in pieces:

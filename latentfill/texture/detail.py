@@ -9,17 +9,12 @@ from math import log2
 
 import numpy as np
 import scipy
-from jaxtyping import Bool, Float32
 from PIL import Image
 
-from .shift_map import NEAR, Level, ShiftMap
+from .outside import resize
+from .shift_map import NEAR, Level, ShiftMap, Values, Where
 
-Values = Float32[np.ndarray, "_ _ 3"]
-Where = Bool[np.ndarray, "_ _"]
-
-SOFTER = (
-    1.5  # times the model's pixels: a completion is a little softer than a photo that was shrunk to the model's size
-)
+SOFTER = 1.5  # times the model's pixels: a completion is a little softer than a photo shrunk to the model's size
 TONES = 0.2  # what slow changes of tone count in a comparison, whose
 SLOW = 2.5  # standard deviation this is, in soft pixels
 APART = 2  # soft pixels: what lies so near to the hole, or the edge, has detail of both
@@ -36,12 +31,12 @@ def copy_detail(values: Values, known: Where, hole: Where, scale: float) -> Valu
     """
     height, width = hole.shape
     scale *= SOFTER
-    small = round(width / scale), round(height / scale)
+    small = round(height / scale), round(width / scale)
     if scale < SOFTER * LEAST_SCALE or min(small) < 2 * APART + 1:
         return None
-    shrunk = _resize(values, small)
-    soft = _resize(shrunk, (width, height))
-    tones = _resize(scipy.ndimage.gaussian_filter(shrunk, (SLOW, SLOW, 0)), (width, height))
+    shrunk = resize(values, small)
+    soft = resize(shrunk, hole.shape)
+    tones = resize(scipy.ndimage.gaussian_filter(shrunk, (SLOW, SLOW, 0)), hole.shape)
     sure = _shrink_known(known & ~hole, small)
     sure = known & ~hole & np.asarray(Image.fromarray(sure).resize((width, height), Image.Resampling.NEAREST))
     looks = np.where(hole[..., None], values, soft) - np.float32(1 - TONES) * tones
@@ -62,11 +57,7 @@ def copy_detail(values: Values, known: Where, hole: Where, scale: float) -> Valu
     return np.where(hole[..., None], mixed * gain[..., None], np.float32(0))
 
 
-def _resize(values: Values, size: tuple[int, int]) -> Values:
-    return np.stack([np.asarray(Image.fromarray(v).resize(size)) for v in np.moveaxis(values, 2, 0)], 2)
-
-
-def _shrink_known(known: Where, size: tuple[int, int]) -> Where:
+def _shrink_known(known: Where, shape: tuple[int, int]) -> Where:
     """Where a shrunk picture, and all around, comes from known pixels alone."""
-    share = np.asarray(Image.fromarray(known.astype(np.float32)).resize(size, Image.Resampling.BOX))
+    share = resize(known[..., None].astype(np.float32), shape, Image.Resampling.BOX)[..., 0]
     return scipy.ndimage.minimum_filter(share > 0.999, 2 * APART + 1, mode="nearest")

@@ -49,7 +49,7 @@ def fill(
         small, there = _halve(small, there)
     filled = _biharmonic(*_fill_frame(small, ~there)) if how == "biharmonic" else _telea(small, ~there)
     if small is not values:
-        large = _resize(filled, known.shape, Image.Resampling.BICUBIC)
+        large = resize(filled, known.shape, Image.Resampling.BICUBIC)
         filled = large + _continue_smoothly(values - large, known)
     return np.where(known[..., None], values, np.clip(filled, 0, 255))
 
@@ -101,21 +101,22 @@ def _continue_smoothly(values: Values, known: Known) -> Values:
         return result
     small, there = _halve(values, known)
     small = small if there.all() else _continue_smoothly(small, there)
-    return np.where(known[..., None], values, _resize(small, known.shape, Image.Resampling.BILINEAR))
+    return np.where(known[..., None], values, resize(small, known.shape, Image.Resampling.BILINEAR))
 
 
 def _halve(values: Values, known: Known) -> tuple[Values, Known]:
     """Means of the known pixels, at half the size; those of a mirrored picture are the mirrored ones."""
     shape = tuple((side + 1) // 2 for side in known.shape)
     weights = known[..., None].astype(np.float32)
-    total, weight = (_resize(part, shape, Image.Resampling.BILINEAR) for part in (values * weights, weights))
+    total, weight = (resize(part, shape, Image.Resampling.BILINEAR) for part in (values * weights, weights))
     there = weight > LEAST
     return total / np.where(there, weight, 1), there[..., 0]
 
 
-def _resize(
-    values: Float32[np.ndarray, "_ _ c"], shape: tuple[int, ...], method: Image.Resampling
+def resize(
+    values: Float32[np.ndarray, "_ _ c"], shape: tuple[int, ...], method: Image.Resampling = Image.Resampling.BICUBIC
 ) -> Float32[np.ndarray, "_ _ c"]:
+    """Resize values [h, w, c] to the height and width of `shape`; they are neither rounded nor clipped."""
     planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(values, 2, 0)]
     return np.dstack([np.asarray(plane.resize((shape[1], shape[0]), method)) for plane in planes])
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from latentfill.texture.detail import _resize, copy_detail
+from latentfill.texture.detail import copy_detail
+from latentfill.texture.outside import resize
 
 SIDE, SCALE = 192, 4.0
 ROWS, COLUMNS = np.mgrid[:SIDE, :SIDE]
@@ -17,7 +18,7 @@ def striped() -> np.ndarray:
 
 def enlarged(picture: np.ndarray) -> np.ndarray:
     small = round(SIDE / SCALE)
-    return _resize(_resize(picture, (small, small)), (SIDE, SIDE))
+    return resize(resize(picture, (small, small)), (SIDE, SIDE))
 
 
 def test_what_is_enlarged_gets_the_detail_of_what_looks_like_it():
