@@ -166,8 +166,8 @@ def fill(
     [H, W], True where a pixel is to be found, uint8 [H, W], white (128 and above) there, a PIL image, white there, or
     what `latentfill complete --hole` takes.
     Without `gan`, which may be a name or a file too, it is the model in the package, read anew by each call:
-    `gan=latentfill.load()` is read once. `options` may be the name of a
-    preset: best (the default), fast, paper or seed. `landmarks` [n, 3, 2] are three points (x, y) for each of n faces
+    `gan=latentfill.load()` is read once. `options` may be the name of a preset: best (the default), fast, paper or
+    seed. `landmarks` [n, 3, 2] are three points (x, y) for each of n faces
     that cannot be found, in the order of the model's alignment; the centre of the first pixel is (0.5, 0.5). `limits`
     hold for files.
 

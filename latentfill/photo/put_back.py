@@ -37,14 +37,14 @@ PREVIEW = 320  # pixels a side of what a notebook shows
 class Filled:
     """A completed photo and how it came about.
 
-    `candidates` are the completions asked for: the first has the best of each face, the second the next best of each.
-    A model with a completer has its critic order them, so a later one may have the smaller loss; other models go by the
-    loss; if no model was asked, the second is that of the next seed. `filled.candidates[1].values`
-    is the second as an array [H, W, 3], or [H, W, 1] if grey, uint8 or uint16 as the photo is. `losses` are the
-    weighted terms of the best, for each placement; `notes` say what a user should know (a part that no face covers,
-    what a file cannot keep); `trust` says how far what the model found may be off, at each placement, in the first
-    candidate; None if no model was asked. `given` is a small picture of what was given, its hole white; `source` is
-    the photo's file, if it has one. A notebook shows all of it.
+    `candidates` are the completions asked for: the first has the best of each face, the second the next best of each. A
+    model with a completer has its critic order them, so a later one may have the smaller loss; other models go by the
+    loss; if no model was asked, the second is that of the next seed. `filled.candidates[1].values` is the second as an
+    array [H, W, 3], or [H, W, 1] if grey, uint8 or uint16 as the photo is. `losses` are the weighted terms of the best,
+    for each placement; `notes` say what a user should know (a part that no face covers, what a file cannot keep);
+    `trust` says how far what the model found may be off, at each placement, in the first candidate; None if no model
+    was asked. `given` is a small picture of what was given, its hole white; `source` is the photo's file, if it has
+    one. A notebook shows all of it.
     """
 
     candidates: tuple[Original, ...]
@@ -88,8 +88,9 @@ class Filled:
     def save(self, path: Path | str, candidate: int = 0) -> None:
         """Write a candidate, the best if none is named, with its colour profile and EXIF data.
 
-        The end of the name says how: .png and .tif keep all, .webp 8 bits per channel. In .jpg other pixels move a
-        little and nothing is transparent; its quality is that of the photo's file if that is a JPEG, else 95.
+        The end of the name says how: .png and .tif keep all, .webp 8 bits per channel. A .jpg is compressed anew: many
+        known pixels change, and nothing is transparent. Its quality is that of the photo's file if that is a JPEG,
+        else 95.
         Folders are made as needed, and a file of that name is replaced.
         """
         count = len(self.candidates)
