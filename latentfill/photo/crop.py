@@ -11,8 +11,8 @@ from jaxtyping import Float
 
 from ..completion.operators import LinearOperator, Operator
 from ..errors import HoleError, ImageError, LatentfillError
-from ..faces.detector import SURE
-from ..faces.placement import Box, Placement
+from ..faces.detector import SURE, Face
+from ..faces.placement import Placement
 from ..faces.templates import are_flat, are_mirrored
 from ..gan.gan import Gan
 from ..images.hole_pictures import check_size, grow, is_transparent, to_hole, to_missing
@@ -45,8 +45,8 @@ REMOVED = "a whole face lies in the hole and is removed. To have one drawn there
 class Cut:
     """A photo, its hole [H, W], and the squares of it that the model is asked about.
 
-    `seen` is the share of the hole that they hold, 0 to 1; `notes` say what a user should know, `faces` where
-    the photo has any, as far as they were looked for. Of an observed photo the original is what is shown of it.
+    `seen` is the share of the hole that they hold, 0 to 1; `notes` say what a user should know; `faces` are those that
+    were found, as far as they were looked for. Of an observed photo the original is what is shown of it.
     """
 
     original: Original
@@ -57,7 +57,7 @@ class Cut:
     seen: float
     notes: tuple[str, ...] = ()
     observed: Measurement | None = None
-    faces: tuple[Box, ...] = ()
+    faces: tuple[Face, ...] = ()
 
     @property
     def operators(self) -> tuple[Operator, ...]:
@@ -191,7 +191,7 @@ def alignment_of(gan: Gan) -> Alignment | None:
 
 def _place(
     pixels: Pixels, hole: Hole, hidden: Hole, gan: Gan, options: PhotoOptions, given: Threes, name: str
-) -> tuple[tuple[Placement, ...], tuple[str, ...], tuple[Box, ...]]:
+) -> tuple[tuple[Placement, ...], tuple[str, ...], tuple[Face, ...]]:
     size, alignment = gan.network.size, alignment_of(gan)
     if options.place == "center" or (options.place == "auto" and alignment is None and not len(given)):
         left, top, right, _ = central_square(*hole.shape)
@@ -216,17 +216,17 @@ def _place(
         certain = there
     squares += [p for _, p in certain if not any(_is_same_square(p, square) for square in squares)]
     if squares:
-        return tuple(squares), (*removed, *describe_doubts([f for f, _ in certain], found.turned)), found.boxes
+        return tuple(squares), (*removed, *describe_doubts([f for f, _ in certain], found.turned)), found.seen
     if removed:
-        return (), removed, found.boxes
+        return (), removed, found.seen
     if not found.elsewhere and (options.place == "faces" or hole.all()):
         raise ImageError(f"{name}: no face was found", GIVE)
     if not _may_hide_face(hole):
-        return (), (), found.boxes
+        return (), (), found.seen
     where = (
         f"no face was found at the hole, but {found.elsewhere} elsewhere" if found.elsewhere else "no face was found"
     )
-    return (), (f"{where}. If the hole hides one: {GIVE[0].lower()}{GIVE[1:]}",), found.boxes
+    return (), (f"{where}. If the hole hides one: {GIVE[0].lower()}{GIVE[1:]}",), found.seen
 
 
 def _may_hide_face(hole: Hole) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil, floor, sqrt
+from math import ceil, sqrt
 from pathlib import Path
 from typing import final
 
@@ -29,7 +29,6 @@ THRESHOLDS = (0.0, -0.3, -0.6)  # the detector's own, and lower ones for faces o
 OWN = 0.2  # share of the hole that a face found at a lowered threshold must hold: doubtful ones are common there
 CLEARER = 0.2  # how much surer a face must be tilted than upright, where its landmarks are finer
 TILTS = (30, -30)  # degrees: upright, a face is seen at up to 20, and its landmarks are right up to 30
-HAIR = 0.2  # of the width of a face, by which it is larger than the detector's box
 STEEP = 1.3  # faces sheared more than this were not in the training data: their landmarks are doubtful
 
 
@@ -38,14 +37,14 @@ STEEP = 1.3  # faces sheared more than this were not in the training data: their
 class FaceSearch:
     """The faces at a hole, best first, their squares, and how many more beyond doubt there are in the photo.
 
-    `boxes` are where all of them are. `turned` says by how many degrees the photo is turned to the left, going by them.
+    `seen` are all that were found. `turned` says by how many degrees the photo is turned to the left, going by them.
     """
 
     faces: tuple[Face, ...]
     placements: tuple[Placement, ...]
     elsewhere: int
     turned: int = 0
-    boxes: tuple[Box, ...] = ()
+    seen: tuple[Face, ...] = ()
 
 
 def find_faces(
@@ -72,8 +71,7 @@ def find_faces(
     if all(face.score < 0 for face in faces):
         others, turned = find_turned(photo, hidden, alignment.landmarks)
         faces = others or faces
-    boxes = tuple(_box(face, *hole.shape) for face in faces)
-    return replace(_choose(faces, hole, size, alignment), turned=turned, boxes=boxes)
+    return replace(_choose(faces, hole, size, alignment), turned=turned, seen=tuple(faces))
 
 
 def draw_feature(photo: Pixels, feature: str, name: str, at: tuple[float, float] | None = None) -> np.ndarray:
@@ -242,17 +240,8 @@ def _around(hole: Hole) -> Box:
 
 
 def _is_at(face: Face, point: tuple[float, float], height: int, width: int) -> bool:
-    box = _box(face, height, width)
+    box = face.box(height, width)
     return box.left <= point[0] < box.right and box.top <= point[1] < box.bottom
-
-
-def _box(face: Face, height: int, width: int) -> Box:
-    more = HAIR * (face.right - face.left)
-    (left, right), (top, bottom) = (
-        np.clip((floor(a - more), ceil(b + more)), 0, side).tolist()
-        for a, b, side in ((face.left, face.right, width), (face.top, face.bottom, height))
-    )
-    return Box(top, left, bottom, right)
 
 
 def _add_new(

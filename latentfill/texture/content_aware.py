@@ -14,6 +14,8 @@ import scipy
 from jaxtyping import Float32
 
 from ..errors import ExtraError
+from ..faces.detector import Face
+from ..faces.parts import draw_middle
 from ..faces.placement import Box
 from ..types import Hole
 from .membrane import solve_laplace
@@ -31,6 +33,7 @@ UNLIKE = 20.0  # levels; what differs more from all there is another thing, and 
 ENOUGH = 2.0  # areas of the hole are left at least
 MAJORITY = 5  # blocks a side: most of them decide, so that no object is left with gaps
 TONE = 40.0  # levels that the rim may differ by; more is another thing than what was copied, which would leak in
+NEAR = 0.1  # of the longer side of a hole, BAND pixels at least: what is so near must be seen to be continued
 SMOOTH = 16.0  # the scale of a smooth surface, which has no grain
 RIM = 24  # pixels around a hole, at most, by which it is judged,
 SOFT = 2.0  # after a blur of this standard deviation, which takes grain away:
@@ -44,13 +47,13 @@ LOCK = Lock()  # the seed of PyPatchMatch is one for all threads
 class Filler:
     """Fills what no model sees of a photo [H, W, 3] of 8 or 16 bits; it is what `paste` asks `beyond` its pieces.
 
-    `hidden` [H, W] is above 0 where the photo means nothing. Of the `faces` nothing is copied, but into
-    themselves: no eye is pasted on a wall, and no wall on a forehead.
+    `hidden` [H, W] is above 0 where the photo means nothing. Nothing is copied from the `faces`, so that no eye is
+    pasted on a wall. Where the hole reaches into one, skin and hair are: no wall is pasted on a forehead.
     """
 
     photo: np.ndarray
     hidden: Hole
-    faces: tuple[Box, ...] = ()
+    faces: tuple[Face, ...] = ()
     how: Literal["auto", "patches", "biharmonic", "telea"] = "auto"
     seed: int = 0
 
@@ -68,9 +71,13 @@ class Filler:
         if self.how == "auto" and is_smooth(around, gap, avoid):
             return fill(values, hole), SMOOTH
         for face in self.faces:
-            top, left = max(face.top - wide.top, 0), max(face.left - wide.left, 0)
-            within = np.s_[top : max(face.bottom - wide.top, 0), left : max(face.right - wide.left, 0)]
-            if 2 * np.count_nonzero(gap[within]) <= np.count_nonzero(gap):  # else it is skin or hair that is missing
+            at = face.box(*self.hidden.shape)
+            top, left = max(at.top - wide.top, 0), max(at.left - wide.left, 0)
+            within = np.s_[top : max(at.bottom - wide.top, 0), left : max(at.right - wide.left, 0)]
+            if gap[within].any():
+                middle = draw_middle(face.landmarks - (wide.left, wide.top), *wide.shape)
+                avoid[middle & ~_is_near(gap)] = 255
+            else:
                 avoid[within] = 255
         fine = self.photo.dtype == np.uint16
         return fill_content_aware(around, gap, avoid, self.seed, fine=fine)[inner], 1.0
@@ -171,6 +178,13 @@ def _surroundings(missing: Where, box: Box, height: int, width: int) -> Box:
     rows, columns = np.flatnonzero(missing.any(1)) + box.top, np.flatnonzero(missing.any(0)) + box.left
     hole = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
     return hole.expand(max(NEAREST, int(REACH * max(hole.shape))), height, width)
+
+
+def _is_near(hole: Hole) -> Where:
+    """Where a pixel is near the hole [h, w]."""
+    side = max(lines.stop - lines.start for lines in scipy.ndimage.find_objects((hole > 0).astype(np.uint8))[0])
+    near: Where = scipy.ndimage.distance_transform_edt(hole == 0) <= max(BAND, NEAR * side)
+    return near
 
 
 def _inpaint(level: Level, seed: int, *, stretch: bool = False) -> Values:

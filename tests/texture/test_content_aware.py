@@ -9,6 +9,7 @@ from scipy import ndimage
 from skimage import data
 
 from latentfill.errors import ExtraError
+from latentfill.faces.detector import Face
 from latentfill.faces.placement import Box
 from latentfill.texture import content_aware
 from latentfill.texture.content_aware import Filler, fill_content_aware, is_smooth
@@ -166,18 +167,43 @@ def redness(values, hole):
 
 
 @pytest.mark.parametrize("deep", [False, True])
-def test_a_filler_copies_neither_faces_nor_what_is_transparent(deep):
+def test_a_filler_copies_nothing_that_is_transparent(deep):
     photo, hole = red_wall()
     photo = photo.astype(np.uint16) * 257 if deep else photo
     box = Box(40, 60, 120, 140)
     values = np.asarray(photo[box.slices], np.float32) / (257 if deep else 1)
-    red, transparent = Box(50, 20, 110, 80), hole.copy()
+    transparent = hole.copy()
     transparent[50:110, 20:80] = 255
     found, scale = Filler(photo, hole)(box, values, hole[box.slices])
     assert scale == 1 and redness(found, hole[box.slices]) > 100, "else there is nothing to see"
-    for filler in (Filler(photo, hole, (red,)), Filler(photo, transparent)):
-        wanted = filler.hidden[box.slices]
-        assert redness(filler(box, values, wanted)[0], hole[box.slices]) < 60
+    found, _ = Filler(photo, transparent)(box, values, transparent[box.slices])
+    assert redness(found, hole[box.slices]) < 60
+
+
+def face_of(left, top, right, bottom):
+    """A face whose middle, from brows to lips, is the middle half of its box; without the hair around it."""
+    x, y = np.meshgrid(np.linspace(0.25, 0.75, 17), np.linspace(0.25, 0.75, 3))
+    middle = np.stack([left + x * (right - left), top + y * (bottom - top)], -1).reshape(-1, 2)
+    chin = np.stack([np.linspace(left, right, 17), np.full(17, float(bottom))], 1)
+    return Face(float(left), float(top), float(right), float(bottom), 1.0, middle[:3], np.concatenate([chin, middle]))
+
+
+def test_nothing_is_copied_from_faces_but_skin_into_their_own(monkeypatch):
+    avoided = []
+    monkeypatch.setattr(
+        content_aware, "fill_content_aware", lambda values, hole, avoid, *_, **__: avoided.append(avoid)
+    )
+    photo = np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8)
+    face = face_of(100, 50, 200, 150)  # with its hair from 80 to 220 and from 30 to 170, its middle from 125 to 175
+    for left in (240, 205, 160):  # beside it, at its edge, and into its middle
+        hole = np.zeros((200, 300), np.uint8)
+        hole[60:140, left : left + 30] = 255
+        with pytest.raises(TypeError):  # nothing was filled
+            Filler(photo, hole, (face,), how="patches")(Box(0, 0, 200, 300), photo.astype(np.float32), hole)
+    beside, edge, into = (avoid > 0 for avoid in avoided)
+    assert beside[30:170, 80:220].all() and beside.sum() == 140 * 140
+    assert edge[75:125, 125:175].all() and not edge[:60].any() and not edge[:, 190:].any() and not edge[:, :110].any()
+    assert into[75:125, 125:147].all() and not into[:, 148:].any(), "what is near the hole has to go on in it"
 
 
 def test_what_is_missing_of_a_face_is_copied_from_it():
@@ -186,11 +212,11 @@ def test_what_is_missing_of_a_face_is_copied_from_it():
         0, 15, (140, 200, 1)
     )
     photo = photo.clip(0, 255).astype(np.uint8)
-    hole, face, box = np.zeros((140, 200), np.uint8), Box(0, 80, 140, 200), Box(30, 70, 110, 160)
-    hole[40:100, 85:150] = 255
+    hole, box = np.zeros((140, 200), np.uint8), Box(30, 60, 110, 160)
+    hole[40:100, 70:150] = 255
     values = np.asarray(photo[box.slices], np.float32)
-    found, _ = Filler(photo, hole, (face,), how="patches")(box, values, hole[box.slices])
-    assert abs(found[hole[box.slices] > 0].mean(0) - (200, 160, 140)).max() < 15
+    found, _ = Filler(photo, hole, (face_of(80, 0, 200, 140),), how="patches")(box, values, hole[box.slices])
+    assert abs(found[15:65, 30:85].mean((0, 1)) - (200, 160, 140)).max() < 15
 
 
 def test_of_16_bits_the_fill_has_all_steps():
