@@ -21,14 +21,9 @@ lint: $(VENV)/.installed
 types: $(VENV)/.installed
 	$(BIN)/mypy
 
-# Annotated shapes are checked in the tests of these; in whole commands, servers and trainings that would take too long.
-SHAPED := $(addprefix tests/,completion evaluation faces gan images photo texture uncertainty test_pipeline.py) \
-	$(patsubst %,tests/training/test_%.py,augment losses penalties regularisers trainer)
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
-
+# In the order of tests/conftest.py. Without files of bytecode each of some hundred processes would compile the package.
 tests: $(VENV)/.installed
-	$(PYTEST) $(SHAPED)
-	CHECK_SHAPES=0 $(PYTEST) $(addprefix --ignore=,$(SHAPED))
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
