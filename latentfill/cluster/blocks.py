@@ -52,7 +52,6 @@ def run_blocks(
     one item at a time. Raises LatentfillError as an actor raises it, RuntimeError with the trace for what is no
     matter of one item.
     """
-    import pyarrow
     import ray
 
     if not blocks:
@@ -62,8 +61,10 @@ def run_blocks(
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    rows = pyarrow.table({"block": pyarrow.array([pickle.dumps(block) for block in blocks], pyarrow.large_binary())})
-    dataset = ray.data.from_arrow(_split(rows, min(len(blocks), max(MOST_PARTITIONS, fleet.workers)))).map_batches(
+    dataset = ray.data.from_items(  # not from_arrow, which starts processes to look at each part
+        [{"block": pickle.dumps(block)} for block in blocks],
+        override_num_blocks=min(len(blocks), max(MOST_PARTITIONS, fleet.workers)),
+    ).map_batches(
         LatentfillWorker,
         fn_constructor_args=(pickle.dumps(make), os.getcwd(), fleet.threads, notes),
         batch_size=1,
@@ -86,12 +87,6 @@ def run_blocks(
         raise LatentfillError(f"the cluster gave up: {first}", "See `ray status`. The same command goes on.") from error
     finally:
         shutil.rmtree(notes, ignore_errors=True)
-
-
-def _split(table: Any, parts: int) -> list[Any]:
-    """Split a table into so many of about equal length."""
-    edges = [i * len(table) // parts for i in range(parts + 1)]
-    return [table.slice(first, last - first) for first, last in pairwise(edges)]
 
 
 @final

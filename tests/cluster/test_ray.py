@@ -34,7 +34,8 @@ def cluster(tmp_path_factory):
     os.environ.update(fleet.QUIET)
     os.environ["PYTHONPATH"] = str(PROJECT)
     node = {"num_cpus": 1, "object_store_memory": 80_000_000}
-    made = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    needless = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
+    made = Cluster(initialize_head=True, head_node_args={**node, **needless})
     made.add_node(**node)
     os.environ[fleet.ADDRESS] = made.address
     yield made
@@ -125,7 +126,8 @@ def test_kills_of_an_actor_the_driver_and_a_node_and_ctrl_c_lose_and_double_noth
         target=lambda: wait_for(lambda: answered() > len(kept)) and os.kill(os.getpid(), signal.SIGINT), daemon=True
     )
     ctrl_c.start()
-    assert run([*asked, "--engine", "ray", "--steps", str(steps)]) == 130
+    here = [*asked, "--engine", "ray", "--steps", str(steps)]
+    assert run([*here, "--workers", "1"]) == 130
     ctrl_c.join()
     told = capsys.readouterr().err
     assert told.endswith(
@@ -136,11 +138,17 @@ def test_kills_of_an_actor_the_driver_and_a_node_and_ctrl_c_lose_and_double_noth
     assert all((out / row["output"]).stat().st_size == row["output_bytes"] for row in halfway if row["output"])
 
     before = answered()
-    again = on_ray(asked, steps)
-    wait_for(lambda: answered() > before)
-    cluster.remove_node(next(iter(cluster.worker_nodes)))
-    assert again.wait(400) == 1, "the bad picture is told by the exit code"
-    told = again.stdout.read().decode().split()
+
+    def lose_a_node():
+        wait_for(lambda: answered() > before)
+        cluster.remove_node(next(iter(cluster.worker_nodes)))
+
+    loss = Thread(target=lose_a_node, daemon=True)
+    loss.start()
+    assert run(here) == 1, "the bad picture is told by the exit code"
+    loss.join()
+    assert not cluster.worker_nodes
+    told = capsys.readouterr().out.split()
     assert len(told) == len(set(told)) and set(told) <= {str(out / f"{i:03}.png") for i in range(COUNT)}
     rows = check_manifest(out)
     assert all(path.stat().st_mtime_ns == kept[path.name] for path in out.glob("*.json") if path.name in kept)
