@@ -21,9 +21,10 @@ lint: $(VENV)/.installed
 types: $(VENV)/.installed
 	$(BIN)/mypy
 
-# In the order of tests/conftest.py. Without files of bytecode each of some hundred processes would compile the package.
+# File by file, so that what a module makes is made once, and in the order of tests/conftest.py. Without bytecode on the
+# disk each of some hundred processes would compile the package anew.
 tests: $(VENV)/.installed
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'

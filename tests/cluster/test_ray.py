@@ -1,4 +1,7 @@
-"""One cluster of two nodes for all of it. What kills do to a block and to a manifest is in test_blocks, without Ray."""
+"""One cluster of two nodes for all but the first.
+
+What kills do to a block and to a manifest is in test_blocks, without Ray.
+"""
 
 import json
 import os
@@ -12,6 +15,7 @@ from threading import Thread
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from latentfill.cli.main import run
@@ -19,6 +23,7 @@ from latentfill.cluster import connection as fleet
 from latentfill.gan import model_file
 from latentfill.gan import model_file as building
 from latentfill.options import NetworkOptions
+from latentfill.runs import checkpoints
 
 ray = pytest.importorskip("ray")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -103,6 +108,21 @@ def check_manifest(out):
     assert [row["path"] for row in table if row["error"]] == ["bad.png"]
     assert all((out / row["output"]).stat().st_size == row["output_bytes"] for row in table if row["output"])
     return {row["path"]: row for row in table}
+
+
+def test_ray_of_this_machine_trains_what_one_process_does(place, tmp_path, capsys):
+    tiny = "--preset seed --size 8 --base 2 --latent 3 --batch-size 4 --precision fp32 --device cpu --threads 1"
+    asked = ["train", str(place / "faces"), "--cache", str(tmp_path / "cache"), *tiny.split()]
+    asked += ["--images-seen", "16", "--score-every", "0"]
+    assert run([*asked, "--run", str(tmp_path / "one")]) == 0
+    capsys.readouterr()
+    assert run([*asked, "--run", str(tmp_path / "ray"), "--engine", "ray", "--workers", "2"]) == 0
+    told = capsys.readouterr()
+    assert told.err.count("2 processes, 2 images of a batch each") == 1
+    states = [checkpoints.read_newest(tmp_path / name / "checkpoints")[0] for name in ("one", "ray")]
+    assert states[0] and states[1]
+    for name, weights in states[0]["generator"].items():
+        torch.testing.assert_close(states[1]["generator"][name], weights, atol=1e-5, rtol=1e-4)
 
 
 def test_kills_of_an_actor_the_driver_and_a_node_and_ctrl_c_lose_and_double_nothing(cluster, place, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""The verb as torchrun and Ray start it."""
+"""The verb as torchrun starts it."""
 
 import os
 import signal
@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from latentfill.cli.main import run
@@ -79,20 +78,6 @@ def test_a_lost_worker_costs_little_and_a_signal_nothing(pictures: Path, tmp_pat
     assert text.count("Stopped and saved") == 1
     state, broken = checkpoints.read_newest(folder / "checkpoints")
     assert state and state["images_seen"] > seen and not broken
-
-
-def test_ray_trains_what_one_process_does(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("ray")
-    assert run(words(str(pictures), tmp_path / "one", "16")) == 0
-    capsys.readouterr()
-    command = [*words(str(pictures), tmp_path / "ray", "16"), "--engine", "ray", "--workers", "2"]
-    assert run(command) == 0
-    told = capsys.readouterr()
-    assert told.err.count("2 processes, 2 images of a batch each") == 1
-    states = [checkpoints.read_newest(tmp_path / name / "checkpoints")[0] for name in ("one", "ray")]
-    assert states[0] and states[1]
-    for name, weights in states[0]["generator"].items():
-        torch.testing.assert_close(states[1]["generator"][name], weights, atol=1e-5, rtol=1e-4)
 
 
 def test_workers_without_an_engine_are_told_how_to_start(
