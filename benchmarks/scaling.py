@@ -22,7 +22,7 @@ from machine import heading, table
 from throughput import FOREVER, new_trainer, noise
 
 from latentfill.device import choose_device
-from latentfill.gan.batch_layers import use_process_group
+from latentfill.gan.process_group import use_process_group
 from latentfill.options import GAN_PRESETS
 from latentfill.runs.distributed import join
 

@@ -20,7 +20,7 @@ from latentfill.evaluation.distances import Features, frechet
 from latentfill.evaluation.feature_spaces import Space, pixels
 from latentfill.gan.gan import Gan
 from latentfill.images.pixels import batch_to_images, to_pixels
-from latentfill.runs import health as signs
+from latentfill.runs import watchdog as signs
 from latentfill.runs.data import Dataset
 from latentfill.seeds import philox
 from latentfill.types import PixelBatch

@@ -29,8 +29,8 @@ from .models import load
 from .options import CompleteOptions, PhotoOptions, ReadLimits, choose_search
 from .options.wording import error_in_python, in_python
 from .photo.crop import EMPTY, INVENTED, Cut, cut, cut_observed
+from .photo.data_consistency import degrade
 from .photo.locate import draw_hole
-from .photo.measurement import degrade
 from .photo.model_sized import pose
 from .photo.put_back import Filled, put_back
 from .types import Hole, Pixels

@@ -43,7 +43,10 @@ FILES_AND_SCREENS = {"os", "sys", "pathlib", "json", "csv", "PIL", "rich", "tqdm
 NEVER = {
     "completion": FILES_AND_SCREENS,  # a search knows no files and no screens
     "uncertainty": FILES_AND_SCREENS,
-    **{f"gan/{name}.py": FILES_AND_SCREENS for name in ("gan", "dcgan", "fused", "lapgan", "batch_layers")},
+    **{
+        f"gan/{name}.py": FILES_AND_SCREENS
+        for name in ("gan", "dcgan", "fused", "lapgan", "batch_layers", "process_group")
+    },
     **{f"gan/{name}.py": FILES_AND_SCREENS for name in ("residual", "encoder", "completer", "growing", "directions")},
     **{f"training/{name}.py": FILES_AND_SCREENS for name in ("trainer", "losses", "augment", "optimiser")},
     "": {"torchvision", "face_recognition_models"},

@@ -16,7 +16,7 @@ from latentfill.images import photos
 from latentfill.images.photos import Original, open_photo
 from latentfill.options import CompleteOptions, NetworkOptions, PhotoOptions, ReadLimits
 from latentfill.photo.crop import Cut
-from latentfill.photo.measurement import degrade
+from latentfill.photo.data_consistency import degrade
 from latentfill.photo.put_back import Filled, put_back
 from latentfill.runs.data import open_dataset
 from latentfill.web.routes.edit import shrink

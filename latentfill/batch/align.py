@@ -20,8 +20,8 @@ from ..errors import ImageError, LatentfillError, is_full, is_out_of_memory
 from ..faces.detector import detect_faces
 from ..faces.templates import place, shear
 from ..files import listing
-from ..files.digests import digest_photo
-from ..files.ownership import ForeignFileError, check_free, digest, is_ours, remove, save, save_table
+from ..files.input_digests import digest_photo
+from ..files.provenance import ForeignFileError, check_free, digest, is_ours, remove, save, save_table
 from ..images import photos
 from ..images.photos import write_file
 from ..images.pixels import fit, grid
@@ -29,7 +29,7 @@ from ..options import Alignment, ReadLimits
 from ..types import Pixels
 from ..version import __version__
 from .align_records import ALIGNED, Records, Row, assign_stems, crop_names, new_row
-from .duplicates import signature
+from .near_duplicates import signature
 from .workers import KilledTask, run_in_pool
 
 NO_MEMORY = "there is not enough memory for it"

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import final
 
-from ..files.digests import file_stamp
+from ..files.input_digests import file_stamp
 from ..files.naming import fold, shorten
 from ..images.photos import Source
 

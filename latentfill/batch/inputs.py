@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, final
 from ..completion.operators import Operator
 from ..errors import LatentfillError
 from ..faces import landmark_files as landmarks
-from ..files.digests import Contents, check_apart
-from ..files.ownership import digest
+from ..files.input_digests import Contents, check_apart
+from ..files.provenance import digest
 from ..gan.gan import Gan
 from ..images import holes
 from ..images.holes import HoleSpec

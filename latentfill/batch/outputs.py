@@ -12,11 +12,11 @@ from unicodedata import normalize
 
 from ..completion.operators import Operator, parse_operator
 from ..errors import LatentfillError
-from ..files import ownership
-from ..files.digests import Contents, Landmarks, describe_changes, digest_hole, digest_landmarks, digest_photo
+from ..files import provenance
+from ..files.input_digests import Contents, Landmarks, describe_changes, digest_hole, digest_landmarks, digest_photo
 from ..files.listing import Listing, Roles, list_sources
 from ..files.naming import Results, location, name_results
-from ..files.ownership import ForeignFileError
+from ..files.provenance import ForeignFileError
 from ..gan.gan import Gan
 from ..gan.model_file import digest_weights as digest_networks
 from ..images import photos
@@ -192,8 +192,8 @@ def list_unfinished(
     left: list[Input] = []
     notes: list[str] = []
     for item in inputs:
-        metadata = ownership.read_metadata(item.file(".json"))
-        picture = item.file(ownership.result_suffix(metadata))
+        metadata = provenance.read_metadata(item.file(".json"))
+        picture = item.file(provenance.result_suffix(metadata))
         state = "" if metadata is None else _state_of(picture, metadata)
         if options.overwrite or metadata is None or not state:
             left.append(item)
@@ -242,7 +242,7 @@ def check_same(
 def digest_model(gan: Gan) -> dict[str, str]:
     """Digests that tell a model from another of its name: of its weights, and of its calibration and alignment."""
     about = json.dumps({name: gan.about.get(name) for name in ("alignment", "trust")}, sort_keys=True, default=str)
-    return {"weights": digest_weights(gan), "calibration": ownership.digest(about.encode())}
+    return {"weights": digest_weights(gan), "calibration": provenance.digest(about.encode())}
 
 
 def digest_weights(gan: Gan) -> str:
@@ -258,19 +258,19 @@ def write_result(
     Raises ForeignFileError if something else is in its place, or was put there since, by another command too.
     """
     path, about = item.picture, item.file(".json")
-    before = ownership.read_metadata(about)
+    before = provenance.read_metadata(about)
     stale = [] if before is None else _in_other_formats(item, before)
-    if (about.exists() or path.exists()) and not ownership.can_replace(path, before):
-        raise ForeignFileError(f"{path} was not written by latentfill, or was changed since", ownership.MOVE)
+    if (about.exists() or path.exists()) and not provenance.can_replace(path, before):
+        raise ForeignFileError(f"{path} was not written by latentfill, or was changed since", provenance.MOVE)
     was = before.get("made_of", {}) if before else {}
     if was.get("photo", contents["photo"]) != contents["photo"] and was.get("place") != contents["place"]:
         raise ForeignFileError(
             f"another command has just written {path} for another photo", "Give the same command again."
         )
-    old = [ownership.digest_file(one) for one in (path, *stale) if one.exists()]
-    output = {"sha256": ownership.digest(picture), "before": old, "suffix": item.suffix}
+    old = [provenance.digest_file(one) for one in (path, *stale) if one.exists()]
+    output = {"sha256": provenance.digest(picture), "before": old, "suffix": item.suffix}
     metadata = {"image": item.source.name, **choices(options), **facts, "made_of": contents, "output": output}
-    text = format_metadata(ownership.seal(metadata)) + "\n"
+    text = format_metadata(provenance.seal(metadata)) + "\n"
     photos.write_file(about, lambda file: file.write(text.encode()))
     photos.write_file(path, lambda file: file.write(picture))
     for one in stale:
@@ -289,9 +289,9 @@ def format_metadata(metadata: Mapping[str, Any]) -> str:
 def _in_other_formats(item: Input, metadata: Mapping[str, Any]) -> list[Path]:
     """Our pictures of the same name, unchanged, that a result in another format takes the place of."""
     others = [item.file(end) for end in RESULT_SUFFIXES if end != item.suffix]
-    known = ownership.picture_digests(metadata)
+    known = provenance.picture_digests(metadata)
     ours = {item.file(".png")} if known is None else {one for one in others if one.is_file()}
-    return [one for one in others if one in ours and one.is_file() and ownership.fits_metadata(one, metadata)]
+    return [one for one in others if one in ours and one.is_file() and provenance.fits_metadata(one, metadata)]
 
 
 def _state_of(picture: Path, metadata: Mapping[str, Any]) -> str:
@@ -302,7 +302,7 @@ def _state_of(picture: Path, metadata: Mapping[str, Any]) -> str:
     output = metadata.get("output")
     if not picture.is_file() or output is None:
         return WHOLE if picture.is_file() else ""
-    found = ownership.digest_file(picture)
+    found = provenance.digest_file(picture)
     return WHOLE if found == output["sha256"] else "" if found in output["before"] else CHANGED
 
 

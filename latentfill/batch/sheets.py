@@ -14,7 +14,7 @@ from torch import Tensor
 from ..completion.complete import Completion
 from ..completion.objective import block_means
 from ..faces.placement import Box
-from ..figures.animation import write_gif
+from ..figures.gif import write_gif
 from ..images import photos
 from ..images.incomplete import BLOCK
 from ..images.pixels import grid, to_pixels

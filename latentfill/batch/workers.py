@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any, Generic, TypeVar, final
 
 from ..errors import LatentfillError, is_out_of_memory
-from ..stopping import TO_END
+from ..signals import TO_END
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -122,7 +122,7 @@ def _check(options: Options) -> Options:
 def _cropper(options: Options) -> "Cropper":
     from ..batch.align import Cropper
     from ..faces.landmark_files import read_landmarks
-    from ..files.ownership import digest
+    from ..files.provenance import digest
 
     o = options
     points = read_landmarks(o.points, o.alignment.landmarks) if o.points is not None and o.faces else None
@@ -163,7 +163,7 @@ def _layout(options: Options) -> dict[str, Any]:
 
 def _choices(options: Options) -> dict[str, Any]:
     """The settings by which photos are rejected."""
-    from ..files.ownership import digest_file
+    from ..files.provenance import digest_file
 
     o = options
     points = digest_file(o.points) if o.points else None
@@ -175,7 +175,7 @@ def _align_all(options: Options, cropper: "Cropper", records: "Records", count: 
     """Cut what is to be cut. Returns the exit code if it was stopped, else 0."""
     from ..batch.align import run_tasks, write_alignment
     from ..batch.workers import cores, run_in_pool
-    from ..stopping import StopSignal
+    from ..signals import StopSignal
     from .progress import Bar
 
     out = options.paths[-1]
@@ -213,7 +213,7 @@ def _on_ray(options: Options, count: int) -> "Share":
 def _write_overviews(options: Options, cropper: "Cropper", records: "Records") -> None:
     """The contact sheet, the mean, the near-duplicates."""
     from ..batch.align import draw_overviews, list_crops
-    from ..batch.duplicates import write_duplicates
+    from ..batch.near_duplicates import write_duplicates
 
     out = options.paths[-1]
     crops = list_crops(records, cropper)

@@ -83,7 +83,7 @@ def _on_ray(options: Options, gan: "Gan") -> int:
 def _keep_pipes(options: Options) -> Options:
     """The options with files in the place of pipes: they are read by every process, and pipes can be read once."""
     from ..files.listing import save_pipe
-    from ..files.ownership import claim_run
+    from ..files.provenance import claim_run
 
     run, hole, landmarks = claim_run(options.out), options.hole, options.landmarks
     hole = hole and save_pipe(hole, run, "hole")
@@ -95,7 +95,7 @@ def _complete(options: Options, gan: "Gan") -> int:
     from ..batch.complete import worker_count
     from ..batch.inputs import Plan
     from ..batch.outputs import list_pictures, list_unfinished, name_inputs, result_suffixes
-    from ..files.digests import hole_roles
+    from ..files.input_digests import hole_roles
     from ..files.listing import print_omissions
     from ..files.naming import FolderResults
 

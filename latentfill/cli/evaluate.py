@@ -29,7 +29,7 @@ def run(options: Options) -> int:
     import torch
 
     from ..evaluation.benchmark import FILES
-    from ..files.ownership import check_free, claim_run
+    from ..files.provenance import check_free, claim_run
     from ..images.photos import remove_partial
 
     name_process("evaluate", options.out)
@@ -127,7 +127,7 @@ def _prepare(options: Options) -> "tuple[Trial, list[tuple[str, str]]]":
 
 def _roles(options: Options) -> dict[Path, str]:
     """Files in the places of the pictures that are none: holes and results."""
-    from ..files.digests import hole_roles
+    from ..files.input_digests import hole_roles
     from ..images.holes import parse
 
     roles = {options.out: f"in {options.out}, the folder for the results"}

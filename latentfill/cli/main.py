@@ -7,7 +7,7 @@ from importlib import import_module
 from signal import SIGINT
 
 from ..errors import LatentfillError, explain, is_out_of_memory
-from ..stopping import Stopped, stoppable
+from ..signals import Stopped, stoppable
 from ..version import __version__
 from .output import close, is_closed, open_streams, take_any_name
 

@@ -21,7 +21,7 @@ class Options:
 
 def run(options: Options) -> int:
     """Write the page, and print its path."""
-    from ..figures.run_page import write_page
+    from ..figures.training_report import write_page
 
     print(write_page(options.run, options.out or options.run / "report.html"))
     return 0

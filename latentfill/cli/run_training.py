@@ -98,7 +98,7 @@ def open_pictures(options: "TrainCommand", distributed: "DistributedContext") ->
 
 def fetch_pictures(options: "TrainCommand", distributed: "DistributedContext") -> list[Path]:
     """Fetch the pictures to this machine if they lie in a store, and return their places."""
-    from ..runs.object_store import fetch
+    from ..runs.remote_pictures import fetch
 
     tell = (lambda line: print(line, file=sys.stderr)) if not distributed.local else (lambda line: None)
     return distributed.once_per_machine(lambda: fetch(options.data, _cache(options), tell))
@@ -129,7 +129,7 @@ SIGNS = {"discriminator": "D", "generator": "G", "hole": "hole", "latent": "z"} 
 def train_in_process(options: "TrainCommand") -> int:
     """Train as one of the processes that torchrun started, or alone."""
     from ..runs.distributed import join
-    from ..stopping import StopSignal
+    from ..signals import StopSignal
 
     name_process("train", options.run)
     distributed, parent = join(options.record.device), os.getppid()

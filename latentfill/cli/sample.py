@@ -124,9 +124,9 @@ def _grid(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
 def _walk(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
     import torch
 
-    from ..figures.animation import write_gif
+    from ..figures.gif import write_gif
     from ..figures.samples import enlarge, show
-    from ..files.ownership import save
+    from ..files.provenance import save
     from ..gan.directions import tour, walk
     from ..images.pixels import grid
 
@@ -144,9 +144,9 @@ def _walk(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
 def _sweep(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
     import torch
 
-    from ..figures.animation import write_gif
+    from ..figures.gif import write_gif
     from ..figures.samples import ping_pong_frames, sweeps
-    from ..files.ownership import save
+    from ..files.provenance import save
     from ..gan.directions import influence, sweep_values
     from ..images.pixels import grid
 
@@ -167,9 +167,9 @@ def _sweep(options: Options, gan: "Gan", device: "torch.device") -> list[Path]:
 
 
 def _directions(options: Options, gan: "Gan", how: Literal["pca", "sefa"], device: "torch.device") -> list[Path]:
-    from ..figures.animation import write_gif
+    from ..figures.gif import write_gif
     from ..figures.samples import direction_rows, mean_change, ping_pong_frames
-    from ..files.ownership import save
+    from ..files.provenance import save
     from ..gan.directions import find_directions
     from ..images.pixels import grid
 
@@ -226,7 +226,7 @@ def _watch(samples: "Iterable[Sample]", bar: "Bar", total: int) -> "Iterator[Sam
 
 
 def _table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Path:
-    from ..files.ownership import save_table
+    from ..files.provenance import save_table
 
     save_table(path, [columns, *rows])
     return path
@@ -234,7 +234,7 @@ def _table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]])
 
 def _save(path: Path, pixels: "Pixels", root: Path | None = None) -> None:
     """Write a picture; `root` is the folder of the results, if it is a sample alone and no sheet of several."""
-    from ..files.ownership import save
+    from ..files.provenance import save
     from ..images.photos import writer
 
     save(path, writer(path, pixels), root=root)

@@ -102,7 +102,7 @@ def _sum(differences: Collection[Difference]) -> Difference:
 
 def run(options: Options) -> int:
     """Compare every pair. Returns 1 if one differs by more than its format makes, or could not be read, each named."""
-    from ..files.digests import hole_roles
+    from ..files.input_digests import hole_roles
     from ..images import holes
 
     spec = holes.parse(options.hole, invert=options.invert, threshold=options.hole_threshold)
@@ -192,7 +192,7 @@ def _opaque(original: "Original") -> "Hole":
 
 def _verify(source: "Source", after: Path, spec: "HoleSpec", options: Options) -> Difference:
     from ..batch.outputs import hole_seed
-    from ..files.digests import check_apart
+    from ..files.input_digests import check_apart
     from ..images import holes, photos
     from ..images.archives import Source
     from ..images.hole_pictures import grow
@@ -225,7 +225,7 @@ def _pairs(before: Path, after: Path, roles: "Roles") -> "Iterator[tuple[Source,
     from ..batch.outputs import list_pictures, name_inputs
     from ..files.listing import find_pictures, print_omissions
     from ..files.naming import FolderResults
-    from ..files.ownership import read_metadata, result_suffix
+    from ..files.provenance import read_metadata, result_suffix
     from ..images.archives import RESULT_SUFFIXES
 
     if not after.exists():

@@ -18,8 +18,8 @@ from ..batch.complete import complete, reason
 from ..batch.inputs import Plan
 from ..batch.outputs import Input, check_same, choices, digest_model, list_unfinished
 from ..errors import LatentfillError
-from ..files import ownership
-from ..files.digests import Contents, describe_changes, digest_hole
+from ..files import provenance
+from ..files.input_digests import Contents, describe_changes, digest_hole
 from ..images.photos import write_file
 from ..models import load
 from .blocks import Block
@@ -54,7 +54,7 @@ def drop_stale(out: Path, known: Mapping[str, Set[str]], rows: Iterable[dict[str
     for output, pictures in known.items():
         its_rows, path = now.get(output, []), out / output
         kept = {row["member"] for row in its_rows}
-        if its_rows and pictures > kept and path.exists() and ownership.is_ours(path):
+        if its_rows and pictures > kept and path.exists() and provenance.is_ours(path):
             _keep_only(path, kept)
             for row in its_rows:
                 row["output_bytes"] = path.stat().st_size
@@ -69,7 +69,7 @@ def _keep_only(shard: Path, pictures: Set[str]) -> None:
                 if part.name in names:
                     new.addfile(part, old.extractfile(part))
 
-    ownership.save(shard, fill)
+    provenance.save(shard, fill)
 
 
 def _beside(name: str) -> str:
@@ -151,9 +151,9 @@ class Completer:
         good = [row for row in rows if not row.get("error")]
         folder = self._options.out / "shards"
         names = (folder / f"{name}{f'-{number}' if number else ''}.tar" for number in count())
-        shard = next(path for path in names if not path.exists() or ownership.is_ours(path))
+        shard = next(path for path in names if not path.exists() or provenance.is_ours(path))
         if good:
-            ownership.save(shard, lambda file: pack(file, self._scratch, [row["output"] for row in good]))
+            provenance.save(shard, lambda file: pack(file, self._scratch, [row["output"] for row in good]))
         shutil.rmtree(self._scratch, ignore_errors=True)
         where = {"output": f"shards/{shard.name}", "output_bytes": shard.stat().st_size if good else None}
         return [row if row.get("error") else {**row, **where, "member": row["output"]} for row in rows]
@@ -266,7 +266,7 @@ class Job:
         referenced = {row["output"] for row in kept.values()}
         for path in (self.options.out / "shards").glob("*.tar"):
             if NAMES.fullmatch(path.stem) and f"shards/{path.name}" not in referenced:
-                ownership.remove(path)
+                provenance.remove(path)
 
     def _settings(self) -> dict[str, Any]:
         spec = self._plan.hole

@@ -13,12 +13,12 @@ from ..batch.complete import write_rejected
 from ..batch.inputs import Plan
 from ..batch.outputs import digest_model, result_suffixes
 from ..errors import LatentfillError
-from ..files.digests import hole_roles
+from ..files.input_digests import hole_roles
 from ..files.locks import lock_folder
 from ..files.naming import FolderResults
 from ..gan.gan import Gan
 from ..options import EngineOptions
-from ..stopping import stop
+from ..signals import stop
 from .blocks import Block, BlockWork, run_blocks
 from .complete import Job
 from .connection import Fleet, connect, disconnect

@@ -12,7 +12,7 @@ from pyarrow import ipc, parquet
 
 from ..batch.outputs import Input, list_pictures, name_inputs, result_suffixes
 from ..errors import DataError
-from ..files.digests import digest_photo
+from ..files.input_digests import digest_photo
 from ..files.listing import Listing, Omissions, Roles
 from ..files.naming import Result, Results, fold, inner_path
 from ..files.writing import RUN

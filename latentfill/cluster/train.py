@@ -16,7 +16,7 @@ from ..errors import LatentfillError, RunError, explain
 from ..options.commands import TrainCommand
 from ..runs.checkpoints import list_checkpoints
 from ..runs.distributed import DistributedContext, ProcessLostError, current_context
-from ..runs.object_store import is_remote
+from ..runs.remote_pictures import is_remote
 from .connection import Fleet, connect, disconnect
 
 Work = Callable[[TrainCommand, DistributedContext, Callable[[], bool]], None]

@@ -17,7 +17,7 @@ from ..errors import LatentfillError
 from ..images.incomplete import Given, Incomplete, Observation, Seen
 from ..seeds import Stream, philox
 from ..types import Images, Known, PerImage
-from .noise import GaussianNoise, Identity, Jpeg, NoiseModel, Quantization
+from .noise_models import GaussianNoise, Identity, Jpeg, NoiseModel, Quantization
 
 KINDS = {
     "lowres": "lowres:FACTOR, so many times smaller, 2 to 16",

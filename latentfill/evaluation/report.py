@@ -17,7 +17,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from PIL import Image, ImageDraw, ImageFont
 
-from ..files import ownership
+from ..files import provenance
 from ..images import photos
 from ..types import PixelBatch, Pixels
 from .distances import DRAWINGS, FEW, Estimate
@@ -254,7 +254,7 @@ def _interval_of(estimate: Estimate) -> dict[str, Any]:
 
 
 def _put(path: Path, text: str) -> None:
-    ownership.save(path, lambda file: file.write(text.encode(errors="backslashreplace")))
+    provenance.save(path, lambda file: file.write(text.encode(errors="backslashreplace")))
 
 
 SHOWN = 12  # pictures of each hole on the page: with seven holes and ten methods it has 8 MB
@@ -293,7 +293,7 @@ def write_page(path: Path, report: Mapping[str, Any], galleries: Sequence[Galler
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{head}</title><style>{STYLE}</style>'
         f"<h1>{head}</h1><p><code>{escape(report['command'])}</code></p><ul>{about}</ul>{pictures}{found}</html>\n"
     )
-    ownership.save(path, lambda file: file.write(text.encode(errors="backslashreplace")))
+    provenance.save(path, lambda file: file.write(text.encode(errors="backslashreplace")))
 
 
 def write_sheet(path: Path, galleries: Sequence[Gallery]) -> None:
@@ -301,7 +301,7 @@ def write_sheet(path: Path, galleries: Sequence[Gallery]) -> None:
     blocks = [_sheet(gallery) for gallery in galleries]
     width = max(block.shape[1] for block in blocks)
     wide = [np.pad(b, ((0, 0), (0, width - b.shape[1]), (0, 0)), constant_values=PAPER) for b in blocks]
-    ownership.save(path, photos.writer(path, np.concatenate(wide)))
+    provenance.save(path, photos.writer(path, np.concatenate(wide)))
 
 
 def _table(table: Table) -> str:

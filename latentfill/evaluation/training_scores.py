@@ -13,9 +13,9 @@ from ..images.blending import poisson
 from ..images.incomplete import Incomplete
 from ..images.pixels import to_pixels
 from ..options import COMPLETE_PRESETS, CompleteOptions
-from ..runs.health import Others
 from ..runs.holes import SCORED_HOLE_STREAM, SCORED_HOLES, draw_known, psnr, row
 from ..runs.logs import Curve, Curves, Summary
+from ..runs.watchdog import Others
 from ..types import Images, Known, PixelBatch
 from .distances import frechet, kernel
 from .feature_spaces import SPACES

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from ..errors import RunError
-from ..files import ownership
+from ..files import provenance
 from ..types import Pixels
 
 # matplotlib cannot even be imported where this names a backend that is not installed, such as a notebook's
@@ -86,7 +86,7 @@ def save(figure: Figure, path: Path, formats: Sequence[Format], style: Style = P
     for kind in formats:
         target = path.with_name(f"{path.name}.{kind}")
         no_date = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[kind]
-        ownership.save(target, partial(_write, render(figure, style, format=kind, metadata=no_date)))
+        provenance.save(target, partial(_write, render(figure, style, format=kind, metadata=no_date)))
         yield target
 
 

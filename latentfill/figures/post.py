@@ -8,10 +8,9 @@ from typing import final
 import numpy as np
 from jaxtyping import Float
 
-from ..files import ownership
+from ..files import provenance
 from ..seeds import Stream, philox
 from ..types import Pixels
-from .animation import write_gif
 from .curves import (
     GREY,
     INK,
@@ -28,6 +27,7 @@ from .curves import (
     save,
     to_pixels,
 )
+from .gif import write_gif
 
 Cells = Float[np.ndarray, "_ _"]
 
@@ -98,7 +98,7 @@ def draw_convolutions(folder: Path, formats: Sequence[Format]) -> Iterator[Path]
     """Write both as an animation and as a still, and yield each path."""
     for name, example in {"convolution": CONVOLUTION, "fractionally-strided-convolution": FRACTIONAL}.items():
         path = folder / f"{name}.gif"
-        write_gif(path, frames(example), SECONDS_PER_FRAME, ownership.save)
+        write_gif(path, frames(example), SECONDS_PER_FRAME, provenance.save)
         yield path
         middle = example.output().size // 2 + 1
         yield from save(draw_frame(example, middle), folder / name, formats)

@@ -22,7 +22,7 @@ from ..images.archives import (
     suffix,
 )
 from ..images.photos import write_file
-from .ownership import (
+from .provenance import (
     digest,
     digest_file,
     is_run,

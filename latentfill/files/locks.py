@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ..errors import LatentfillError, RunError
-from .ownership import claim_run
+from .provenance import claim_run
 
 HOLDER, LOCK = "process ", ".lock"
 

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, final, runtime_checkable
 from unicodedata import normalize
 
 from ..images.archives import Source
-from .ownership import can_replace, read_metadata, result_suffix
+from .provenance import can_replace, read_metadata, result_suffix
 from .writing import RUN
 
 LONGEST = 200  # bytes of a file's name; most systems allow 255, and temporary names and suffixes need some

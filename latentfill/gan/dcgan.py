@@ -2,7 +2,7 @@
 
 - 5x5 kernels, stride 2, TensorFlow's "same" padding (one pixel before, two after), so shapes and phases agree
 - batch norm with eps 1e-5 and decay 0.9; the layers before it keep their biases
-- optionally, other norms than the batch's, and statistics of the batch for D (`gan/layers`)
+- optionally, other norms than the batch's, and statistics of the batch for D (`gan/batch_layers`)
 - any power-of-two size from 8 to 256; the original's discriminator was right at 64 only
 """
 

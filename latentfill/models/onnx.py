@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import ExtraError, ModelError, explain
-from ..files import ownership
+from ..files import provenance
 from ..gan.completer import ResidualCompleter
 from ..gan.dcgan import SLOPE, START, DcganGenerator
 from ..gan.encoder import DcganEncoder, ResidualEncoder, constrain, encoder_input
@@ -223,7 +223,7 @@ def write_onnx(gan: Gan, folder: Path, name: str) -> list[Exported]:
     parts = _parts(gan)
     facts = _facts(gan, name)
     for file in (*parts, DESCRIPTION, README):
-        ownership.check_free(folder / file)
+        provenance.check_free(folder / file)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".making-", dir=folder) as making:
@@ -235,9 +235,9 @@ def write_onnx(gan: Gan, folder: Path, name: str) -> list[Exported]:
             (Path(making) / DESCRIPTION).write_text(json.dumps(described, indent=2) + "\n")
             (Path(making) / README).write_text(readme(described))
             for file in {"encoder.onnx", "completer.onnx"} - parts.keys():
-                ownership.remove(folder / file)  # of another model, exported here before
+                provenance.remove(folder / file)  # of another model, exported here before
             for file in sorted(os.listdir(making)):
-                ownership.move(Path(making) / file, folder / file)
+                provenance.move(Path(making) / file, folder / file)
     except OSError as error:
         raise explain(error, folder) from error
     return [Exported(folder / file, difference) for file, difference in differences.items()]

@@ -22,8 +22,8 @@ from ..options import Alignment, PhotoOptions
 from ..options.validation import check_bounds
 from ..texture.outside import diffuse
 from ..types import Hole, Pixels
+from .data_consistency import Measurement, crop_operator, fill_hidden, read_measurement
 from .locate import covered_share, describe_doubts, find_faces, place_upright
-from .measurement import Measurement, crop_operator, fill_hidden, read_measurement
 from .monochrome import find_tint
 
 Threes = Float[np.ndarray, "n 3 2"]

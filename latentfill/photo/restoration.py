@@ -12,7 +12,7 @@ from ..completion.operators import LUMA
 from ..faces.placement import Box
 from ..images.photos import Values
 from ..types import Hole
-from .measurement import (
+from .data_consistency import (
     Measurement,
     crop_operator,
     enlarge_blocks,

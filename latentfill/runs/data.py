@@ -20,10 +20,10 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from ..errors import DataError, ImageError, is_out_of_memory
-from ..files.digests import file_stamp
+from ..files.input_digests import file_stamp
 from ..files.listing import list_sources
 from ..files.locks import try_lock
-from ..files.ownership import save_table
+from ..files.provenance import save_table
 from ..images import photos
 from ..images.archives import is_archive
 from ..images.pixels import batch_to_images, fit, to_grey

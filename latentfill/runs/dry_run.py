@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..gan.batch_layers import use_process_group
+from ..gan.process_group import use_process_group
 from ..options import RunOptions, TrainOptions
 from .checkpoints import list_checkpoints
 from .data import Dataset

@@ -11,7 +11,7 @@ from typing import Any, TextIO, final
 import torch
 
 from ..errors import LatentfillError, RunError, explain
-from ..files import ownership
+from ..files import provenance
 from ..files.locks import LOCK, in_training, try_lock
 from ..options import Kind, NetworkOptions, RunOptions, TrainOptions, update_names
 from ..version import __version__
@@ -62,11 +62,11 @@ def claim(folder: Path) -> TextIO:
         raise explain(error, folder, RunError) from error
     if lock is None:
         raise in_training(folder)
-    if not ownership.is_training(folder):
+    if not provenance.is_training(folder):
         if there := [name for name in RESULTS if (folder / name).exists()]:
             lock.close()
             raise RunError(f"{folder} holds {there[0]} already, and no training", "Give another --run.")
-        ownership.mark_training(folder)
+        provenance.mark_training(folder)
         return lock
     for left in (path for place in (".", "checkpoints", "samples") for path in (folder / place).glob(f"*{MAKING}")):
         if HALF_MADE.fullmatch(left.name):

@@ -12,8 +12,8 @@ from ..gan.gan import Gan
 from ..options import TrainOptions
 from ..types import Images
 from .distributed import SINGLE_PROCESS, DistributedContext
-from .health import Others
 from .logs import Curves, Summary
+from .watchdog import Others
 
 
 @runtime_checkable

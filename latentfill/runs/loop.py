@@ -16,18 +16,18 @@ from torch import Tensor
 from ..device import choose_device
 from ..errors import LatentfillError, RunError, explain, is_out_of_memory
 from ..gan import model_file
-from ..gan.batch_layers import use_process_group
+from ..gan.process_group import use_process_group
 from ..options import RunOptions, TrainOptions
 from ..types import Images
 from . import checkpoints
 from .data import Dataset, check_pictures, split, write_rejected
 from .dry_run import dry_run
 from .folder import Subject, check_same, claim, origin, write_options
-from .health import COMPARED, CURES, ROLLBACKS, Alarm, Symptom, Trouble, Watchdog, WatchdogState, alarm, not_finite
 from .interfaces import DEFAULT_CONTEXT, Make, TrainingContext
 from .interfaces import Trainer as Learner
 from .logs import Clock, Means, Progress, Record
 from .validation import Validation, sample_by_class
+from .watchdog import COMPARED, CURES, ROLLBACKS, Alarm, Symptom, Trouble, Watchdog, WatchdogState, alarm, not_finite
 
 
 @final

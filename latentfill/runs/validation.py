@@ -20,9 +20,9 @@ from ..images.pixels import batch_to_images
 from ..seeds import Stream
 from ..types import Images, PerImage
 from .data import Dataset
-from .health import Others
 from .interfaces import Scorer, Trainer
 from .logs import Curves
+from .watchdog import Others
 
 MOST = 100_000  # pictures to look among, evenly spaced: 75 MB of thumbnails
 SIDE = 8  # pixels of a thumbnail, by which the candidates are chosen

@@ -19,9 +19,10 @@ from torch import Tensor
 from torch.autograd import Function
 
 from ..errors import LatentfillError
-from ..gan.batch_layers import gather, is_virtual, process_group
+from ..gan.batch_layers import is_virtual
 from ..gan.dcgan import DcganDiscriminator, DcganGenerator
 from ..gan.model_file import AnyDiscriminator, AnyGenerator
+from ..gan.process_group import gather, process_group
 from ..options import NetworkOptions, TrainOptions
 from ..seeds import Stream, philox
 from ..types import Images, PerImage

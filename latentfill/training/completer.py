@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..device import choose_precision
-from ..gan.batch_layers import own_numbers, process_group
 from ..gan.completer import ResidualCompleter, build_completer
 from ..gan.gan import Gan, NormalPrior
 from ..gan.model_file import digest_weights
+from ..gan.process_group import own_numbers, process_group
 from ..images import hole_shapes as shapes
 from ..images.blending import poisson_like
 from ..images.hole_shapes import brush, ellipses
@@ -32,11 +32,11 @@ from ..options.training import EncoderOptions
 from ..options.validation import check_bounds
 from ..runs.data import Dataset
 from ..runs.folder import Subject, check_unused
-from ..runs.health import Others
 from ..runs.holes import ALL, DETAILS, SCORES, Draw, check_hole, draw_any, draw_known, draw_rectangle, score_completions
 from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext
 from ..runs.logs import PACE, Curve, Curves, Progress, Summary
 from ..runs.loop import prepare_pictures, run_training
+from ..runs.watchdog import Others
 from ..seeds import Stream
 from ..types import Images, Known, Latents
 from .encoder import copy_to

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from ..device import choose_precision
 from ..gan import model_file as building
-from ..gan.batch_layers import own_share, process_group, weighted_mean
 from ..gan.dcgan import DcganDiscriminator, initialise
 from ..gan.encoder import ContextEncoder, ContextModule
+from ..gan.process_group import own_share, process_group, weighted_mean
 from ..options import RunOptions, TrainOptions
 from ..options.training import ContextOptions, EncoderOptions
 from ..options.validation import check_bounds

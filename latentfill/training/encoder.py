@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from ..device import choose_precision
 from ..gan import model_file as building
-from ..gan.batch_layers import own_share, process_group, weighted_mean
 from ..gan.encoder import ResidualEncoder
 from ..gan.fused import fuse
 from ..gan.gan import Encoder, Gan, Generator
 from ..gan.model_file import AnyEncoder
+from ..gan.process_group import own_share, process_group, weighted_mean
 from ..options import RunOptions, TrainOptions
 from ..options.training import EncoderOptions
 from ..options.validation import check_bounds

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from ..device import choose_precision
 from ..errors import LatentfillError
 from ..gan import model_file as building
-from ..gan.batch_layers import own_share, process_group
 from ..gan.dcgan import idle_biases
 from ..gan.gan import Gan
 from ..gan.lapgan import PyramidDiscriminator, PyramidGenerator, gaussian_pyramid, pyramid_sizes
+from ..gan.process_group import own_share, process_group
 from ..options import NetworkOptions, RunOptions, TrainOptions
 from ..options.validation import check_bounds
 from ..runs.data import Dataset

@@ -2,7 +2,7 @@
 
 Adversarial losses have one signature, so they can be swapped. Each penalty is differentiable again, for D's weights.
 Three terms are of Salimans et al. (2016), "Improved techniques for training GANs" (sections 3.1, 3.3 and 3.4); its
-other two, minibatch discrimination and virtual batch norm, are layers: `gan/layers`.
+other two, minibatch discrimination and virtual batch norm, are layers: `gan/batch_layers`.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ..gan.batch_layers import mean_of_all
 from ..gan.gan import Discriminator
+from ..gan.process_group import mean_of_all
 from ..options import LossName, TrainOptions
 from ..types import Images, PerImage
 

@@ -9,8 +9,9 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar, final
 import torch
 from torch import Tensor, nn
 
-from ..gan.batch_layers import average_gradients, is_virtual
+from ..gan.batch_layers import is_virtual
 from ..gan.model_file import AnyGenerator
+from ..gan.process_group import average_gradients
 from ..options import TrainOptions
 from .losses import HistoricalAverage
 

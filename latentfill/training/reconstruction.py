@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ..errors import LatentfillError
-from ..gan.batch_layers import mean_of_all, weighted_mean
 from ..gan.encoder import ResidualEncoder
 from ..gan.gan import Generator
+from ..gan.process_group import mean_of_all, weighted_mean
 from ..options import NetworkOptions
 from ..runs.holes import HOLE_STREAM, draw_known
 from ..seeds import Stream, philox

@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from ..gan.batch_layers import is_virtual, own_numbers, own_share, process_group
+from ..gan.batch_layers import is_virtual
 from ..gan.dcgan import idle_biases
 from ..gan.encoder import ResidualEncoder
 from ..gan.gan import Gan, Prior
 from ..gan.model_file import AnyDiscriminator, AnyGenerator
+from ..gan.process_group import own_numbers, own_share, process_group
 from ..options import NetworkOptions, TrainOptions
 from ..runs.interfaces import Trainer
 from ..runs.logs import PACE, Curve, Curves, Summary

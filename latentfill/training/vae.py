@@ -10,10 +10,10 @@ from torch import Tensor
 
 from ..device import choose_precision
 from ..gan import model_file as building
-from ..gan.batch_layers import own_numbers, process_group
 from ..gan.encoder import ResidualEncoder
 from ..gan.gan import Gan
 from ..gan.model_file import AnyGenerator
+from ..gan.process_group import own_numbers, process_group
 from ..gan.residual import ConstantDiscriminator
 from ..options import NetworkOptions, RunOptions, TrainOptions
 from ..options.validation import check_bounds

@@ -28,7 +28,7 @@ from .metrics import Metrics
 from .reference import PATH as REFERENCE
 from .reference import write_page
 from .routes import complete, edit, models, sample
-from .routes import preview as photo
+from .routes import photo_analysis as photo
 from .security import Guard
 
 FOLDER = Path(__file__).parent / "page"

@@ -22,10 +22,10 @@ from ..gan.gan import Gan
 from ..images.incomplete import Incomplete
 from ..options import COMPLETE_PRESETS, ServeOptions
 from ..pipeline import SearchResult
+from .device_tasks import CompletionRequest, Job, SearchTask, resolve, search
 from .errors import RequestError, out_of_memory
 from .metrics import Metrics
 from .scheduler import QueueSlot, RequestQueue, ScheduledWork, Scheduler
-from .tasks import CompletionRequest, Job, SearchTask, resolve, search
 
 log = logging.getLogger("latentfill.web")
 WARM_UP = replace(COMPLETE_PRESETS["best"], cold_steps=1, tune_steps=1)

@@ -8,7 +8,7 @@ import pytest
 
 from latentfill.batch.workers import KilledTask, run_in_pool
 from latentfill.errors import LatentfillError
-from latentfill.stopping import StopSignal
+from latentfill.signals import StopSignal
 
 KILL = "__import__('os').kill(__import__('os').getpid(), 9)"  # `eval` is a function that every process can import
 LEAVE = "__import__('os')._exit(3)"
@@ -92,7 +92,7 @@ def test_the_second_signal_is_not_held_back():
 PARENT = """
 import sys
 from latentfill.batch.workers import run_in_pool
-from latentfill.stopping import stoppable
+from latentfill.signals import stoppable
 tasks = ["__import__('time').sleep(0.2) or __import__('os').getpid()"] * 2
 undone = "import time\\ntry:\\n while True: time.sleep(0.01)\\nfinally:\\n open(%r, 'w').close()" % sys.argv[1]
 tasks += ["all(True for _ in iter(int, 1))", f"exec({undone!r})"]

@@ -18,7 +18,7 @@ from latentfill import pipeline
 from latentfill.batch import workers
 from latentfill.cli.main import VERBS, run
 from latentfill.cli.output import is_closed
-from latentfill.files.ownership import claim_run
+from latentfill.files.provenance import claim_run
 from latentfill.gan import model_file
 from latentfill.gan import model_file as building
 from latentfill.images import photos

@@ -22,7 +22,7 @@ from latentfill.cluster.connection import Fleet, _fleet
 from latentfill.cluster.tables import COLUMNS, Manifest
 from latentfill.errors import DataError, LatentfillError
 from latentfill.files.naming import FolderResults
-from latentfill.files.ownership import claim_run, save
+from latentfill.files.provenance import claim_run, save
 from latentfill.gan import model_file
 from latentfill.gan import model_file as building
 from latentfill.models import load

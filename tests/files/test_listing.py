@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from latentfill.errors import DataError
-from latentfill.files import ownership
+from latentfill.files import provenance
 from latentfill.files.listing import list_sources
 
 FOLDERS = st.sampled_from(["", "x/", "x/y/", "z/"])
@@ -33,17 +33,17 @@ def put(root, folder, kind, number):
         write(path.with_suffix(".psd"), data)
         return False
     if kind in ("answer", "retouched"):
-        metadata = {"image": "a.png", "output": {"sha256": ownership.digest(data), "before": []}}
-        write(path.with_suffix(".json"), json.dumps(ownership.seal(metadata)).encode())
+        metadata = {"image": "a.png", "output": {"sha256": provenance.digest(data), "before": []}}
+        write(path.with_suffix(".json"), json.dumps(provenance.seal(metadata)).encode())
         write(path, data if kind == "answer" else encoded(200 + number))
         return kind == "retouched"
     if kind == "run":
-        write(ownership.claim_run(root / folder) / path.name, data)
+        write(provenance.claim_run(root / folder) / path.name, data)
         return False
     if kind == "photo":
         write(path, data)
         return True
-    ownership.save(path, lambda file: file.write(data), root=path.parent if kind == "crop" else None)
+    provenance.save(path, lambda file: file.write(data), root=path.parent if kind == "crop" else None)
     return kind == "crop" and not folder  # below the place it is the result of another command
 
 

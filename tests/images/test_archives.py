@@ -12,7 +12,7 @@ from PIL import Image
 
 from latentfill.errors import DataError, ImageError
 from latentfill.files.listing import find_pictures
-from latentfill.files.ownership import claim_run
+from latentfill.files.provenance import claim_run
 from latentfill.images.photos import read
 
 

@@ -13,7 +13,7 @@ from latentfill.images.photos import Original
 from latentfill.images.pixels import to_grey
 from latentfill.options import CompleteOptions, NetworkOptions, PhotoOptions
 from latentfill.photo.crop import cut_observed
-from latentfill.photo.measurement import crop_operator, degrade, read_measurement
+from latentfill.photo.data_consistency import crop_operator, degrade, read_measurement
 from latentfill.photo.paste import Piece
 from latentfill.photo.restoration import restore
 

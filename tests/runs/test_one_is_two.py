@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from latentfill.gan import model_file as building
-from latentfill.gan.batch_layers import use_process_group
 from latentfill.gan.completer import build_completer
 from latentfill.gan.dcgan import DcganDiscriminator, initialise
 from latentfill.gan.encoder import ContextModule
 from latentfill.gan.gan import Gan
+from latentfill.gan.process_group import use_process_group
 from latentfill.options import GAN_PRESETS, TRAIN_KINDS, NetworkOptions, TrainOptions
 from latentfill.options.training import ContextOptions, EncoderOptions
 from latentfill.runs.data import Dataset

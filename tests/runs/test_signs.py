@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from latentfill.runs import health as signs
-from latentfill.runs.health import Limits
+from latentfill.runs import watchdog as signs
+from latentfill.runs.watchdog import Limits
 
 LIMITS = Limits()
 

@@ -14,8 +14,8 @@ from latentfill.options import NetworkOptions, RunOptions, TrainOptions
 from latentfill.runs import checkpoints
 from latentfill.runs.data import Dataset
 from latentfill.runs.distributed import SINGLE_PROCESS, DistributedContext, ProcessLostError, join, own_device
-from latentfill.runs.health import Alarm, alarm, not_finite
 from latentfill.runs.interfaces import TrainingContext
+from latentfill.runs.watchdog import Alarm, alarm, not_finite
 from latentfill.training.gan_run import train
 from latentfill.training.trainer import GanTrainer
 

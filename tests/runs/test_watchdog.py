@@ -12,11 +12,10 @@ import torch
 
 from latentfill.errors import RunError
 from latentfill.options import NetworkOptions, RunOptions, TrainOptions
-from latentfill.runs import checkpoints
-from latentfill.runs import health as watchdog
+from latentfill.runs import checkpoints, watchdog
 from latentfill.runs.data import Dataset
-from latentfill.runs.health import Limits, Watchdog
 from latentfill.runs.logs import Progress, Record
+from latentfill.runs.watchdog import Limits, Watchdog
 from latentfill.training.gan_run import train
 from latentfill.training.trainer import GanTrainer
 

@@ -26,7 +26,7 @@ from latentfill.options import ServeOptions
 from latentfill.web import app as assets
 from latentfill.web.errors import error_response
 from latentfill.web.forms import DecodeForm
-from latentfill.web.routes import preview as decoding
+from latentfill.web.routes import photo_analysis as decoding
 from latentfill.web.security import HEADERS
 
 SIZE = 64

@@ -18,10 +18,10 @@ from ...options import COMPLETE_PRESETS, PhotoOptions, ReadLimits, ServeOptions,
 from ...photo.locate import draw_hole
 from ...pipeline import Request as PhotoRequest
 from ...pipeline import SearchResult, place
+from ..device_tasks import CompletionRequest, SearchTask
 from ..disconnects import JsonLines, json_line, run_while_connected
 from ..engine import ServerState, State
 from ..errors import RequestError, out_of_memory, to_json
-from ..event_values import describe_found, describe_start, describe_step, fill
 from ..forms import (
     HOLES_IN_WORDS,
     MULTIPART,
@@ -34,8 +34,8 @@ from ..forms import (
     read_photo,
 )
 from ..scheduler import QueueSlot
-from ..tasks import CompletionRequest, SearchTask
-from .answers import JSON, NDJSON, PNG, STREAM, CompletedAnswer, answers
+from ..serialization import describe_found, describe_start, describe_step, fill
+from .response_models import JSON, NDJSON, PNG, STREAM, CompletedAnswer, answers
 
 router = APIRouter(prefix="/api/v1", tags=["complete"], route_class=FormRoute)
 

@@ -20,14 +20,14 @@ from ...images.photos import Original, encode
 from ...photo.crop import Cut
 from ...photo.put_back import put_back
 from ...types import Images
+from ..device_tasks import CompletionRequest
 from ..disconnects import run_while_connected
 from ..engine import ServerState, State
 from ..errors import RequestError
-from ..event_values import data_url, decode_state
 from ..forms import MULTIPART, EditsForm, FormRoute
-from ..tasks import CompletionRequest
-from .answers import JSON, PNG, EditsAnswer, answers
+from ..serialization import data_url, decode_state
 from .complete import read_request
+from .response_models import JSON, PNG, EditsAnswer, answers
 
 MOST_SQUARES = 4  # that are edited, each by itself
 MOST_PIXELS = 100_000_000  # of all pictures of an answer

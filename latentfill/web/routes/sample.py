@@ -20,9 +20,9 @@ from ...images.pixels import grid
 from ...types import Latents
 from ..engine import ServerState
 from ..errors import RequestError
-from ..event_values import png_url
 from ..forms import override, parse_json, preferred_type
-from .answers import JSON, PNG, SampleAnswer, answers
+from ..serialization import png_url
+from .response_models import JSON, PNG, SampleAnswer, answers
 
 Seed = Annotated[int, Interval(ge=0, le=2**31 - 1)]
 Weight = Annotated[float, Interval(ge=-100, le=100)]

@@ -8,9 +8,9 @@ from latentfill.gan.model_file import build
 from latentfill.images.photos import Original
 from latentfill.options import CompleteOptions, NetworkOptions, PhotoOptions, ReadLimits, ServeOptions
 from latentfill.pipeline import Request, place
+from latentfill.web.device_tasks import CompletionRequest
 from latentfill.web.engine import Engine
 from latentfill.web.metrics import Metrics
-from latentfill.web.tasks import CompletionRequest
 
 SIZE = 16
 OPTIONS = CompleteOptions(steps=6, learning_rate=0.1, precision="fp32")

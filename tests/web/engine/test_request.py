@@ -4,7 +4,7 @@ import pytest
 
 from latentfill.errors import LatentfillError
 from latentfill.options import COMPLETE_PRESETS, CompleteOptions
-from latentfill.web.tasks import count_gradients
+from latentfill.web.device_tasks import count_gradients
 
 
 @pytest.mark.parametrize(

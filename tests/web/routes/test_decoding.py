@@ -160,7 +160,7 @@ def test_a_photo_is_shown_upright_as_it_is_completed(client, kind):
 
 
 def test_large_photos_are_shown_as_jpeg_and_16_bits_as_8(client, monkeypatch):
-    monkeypatch.setattr("latentfill.web.routes.preview.LARGE", 100)
+    monkeypatch.setattr("latentfill.web.routes.photo_analysis.LARGE", 100)
     grey = np.linspace(0, 65535, 960).reshape(SHAPE).astype(np.uint16)
     told = client.post(DECODE, files={"photo": ("a.png", encoded(Image.fromarray(grey)))}).json()
     assert told["image"].startswith("data:image/jpeg;base64,")
@@ -172,7 +172,7 @@ def test_large_photos_are_shown_as_jpeg_and_16_bits_as_8(client, monkeypatch):
 
 @pytest.mark.parametrize("large", [True, False])
 def test_a_photo_is_shown_with_its_colours(client, monkeypatch, large):
-    monkeypatch.setattr("latentfill.web.routes.preview.LARGE", 100 if large else 10_000)
+    monkeypatch.setattr("latentfill.web.routes.photo_analysis.LARGE", 100 if large else 10_000)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     told = client.post(DECODE, files={"photo": ("a.png", encoded(painted("red"), icc_profile=profile))}).json()
     assert Image.open(io.BytesIO(b64decode(told["image"].split(",")[1]))).info["icc_profile"] == profile

@@ -12,7 +12,7 @@ from skimage.data import astronaut
 
 from latentfill.images.segmentation import select_object
 from latentfill.photo.locate import draw_feature
-from latentfill.web.routes import preview as routes
+from latentfill.web.routes import photo_analysis as routes
 
 from .conftest import png
 

@@ -1,6 +1,3 @@
-from latentfill.web.routes import answers
-
-
 def test_answers_are_as_they_are_described(client, form, photo):
     described = client.get("/api/v1/openapi.json").json()["paths"]
     page = client.get("/docs").text
@@ -12,7 +9,7 @@ def test_answers_are_as_they_are_described(client, form, photo):
         name = described[path]["post"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].split("/")[
             -1
         ]
-        return getattr(answers, name).model_validate(answer.json())
+        return getattr(response_models, name).model_validate(answer.json())
 
     done = post("complete", **form())
     assert done.trust and done.candidates[0].image.startswith("data:image/png")

@@ -1,6 +1,6 @@
-"""Make images of any size agree with what was seen of them; and a photo's numbers as images and back.
+"""A whole photo as an observation: its operator, what a model sees of its squares, and agreement with what was seen.
 
-A photo that is itself an observation: what was seen of it, and how its squares show that to a model.
+An image of any size is made to agree with the observation, as a completion agrees with its known pixels.
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch.nn import functional as F
 
-from ..completion.noise import GaussianNoise, Identity, Jpeg, NoiseModel, Quantization
+from ..completion.noise_models import GaussianNoise, Identity, Jpeg, NoiseModel, Quantization
 from ..completion.operators import LinearOperator, Operator, simulate
 from ..errors import HoleError, ImageError
 from ..faces.placement import Placement

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..errors import ModelError, RunError
 from ..evaluation.report import STYLE
-from ..files import ownership
+from ..files import provenance
 from ..gan import model_file
 from . import curves
 
@@ -47,7 +47,7 @@ def write_page(run: Path, out: Path) -> Path:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}{MORE}</style>'
         f"<h1>{title}</h1>{''.join(parts)}</html>\n"
     )
-    ownership.save(out, lambda file: file.write(text.encode(errors="backslashreplace")))
+    provenance.save(out, lambda file: file.write(text.encode(errors="backslashreplace")))
     return out
 
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from latentfill.files import ownership
-from latentfill.files.ownership import ForeignFileError, claim_run, is_ours, move, remove, save
+from latentfill.files import provenance
+from latentfill.files.provenance import ForeignFileError, claim_run, is_ours, move, remove, save
 
 
 def write(path, data):
@@ -42,7 +42,7 @@ def test_a_link_or_a_folder_in_the_place_is_somebodys_too(tmp_path):
 
 def test_a_damaged_line_of_a_record_costs_itself_alone(tmp_path):
     write(tmp_path / "a", b"1")
-    with (tmp_path / ownership.RECORD).open("a") as file:
+    with (tmp_path / provenance.RECORD).open("a") as file:
         file.write('{"name": "b", "sha\n')
     write(tmp_path / "c", b"3")
     assert is_ours(tmp_path / "a") and is_ours(tmp_path / "c")
@@ -53,8 +53,8 @@ def test_a_record_that_was_replaced_is_read_anew(tmp_path):
     other = tmp_path / "other"
     for name in ("b", "c"):
         write(other / name, b"2")
-    (tmp_path / ownership.RECORD).write_bytes((other / ownership.RECORD).read_bytes())
-    assert ownership.read_entries(tmp_path).keys() == {"b", "c"}
+    (tmp_path / provenance.RECORD).write_bytes((other / provenance.RECORD).read_bytes())
+    assert provenance.read_entries(tmp_path).keys() == {"b", "c"}
 
 
 def test_a_folder_of_that_name_is_only_taken_if_it_is_ours(tmp_path):
@@ -89,7 +89,7 @@ def test_results_of_an_earlier_version_may_be_replaced_and_nothing_else_in_their
     for name in theirs:
         with pytest.raises(ForeignFileError):
             write(tmp_path / name, b"now")
-    ownership.mark_training(tmp_path / "run")
+    provenance.mark_training(tmp_path / "run")
     touch("run/report.html")
     with pytest.raises(ForeignFileError):
         write(tmp_path / "run" / "report.html", b"now")
@@ -117,7 +117,7 @@ def test_a_record_is_read_once_however_often_files_are_replaced(tmp_path, monkey
         write(tmp_path / f"{i}", b"1")
     read = []
     real = json.loads
-    monkeypatch.setattr(ownership.json, "loads", lambda line: read.append(line) or real(line))
+    monkeypatch.setattr(provenance.json, "loads", lambda line: read.append(line) or real(line))
     for i in range(40):
         write(tmp_path / f"{i}", b"2")
     assert len(read) <= 80, "else twenty thousand crops take an hour"
@@ -125,15 +125,15 @@ def test_a_record_is_read_once_however_often_files_are_replaced(tmp_path, monkey
 
 def test_metadata_are_ours_while_nobody_has_changed_them(tmp_path):
     path = tmp_path / "a.json"
-    sealed = ownership.seal({"image": "caf\udce9.png", "z": [0.1, float("nan")], "notes": ("é",)})
+    sealed = provenance.seal({"image": "caf\udce9.png", "z": [0.1, float("nan")], "notes": ("é",)})
     for indent in (None, 3):  # however it is laid out
         path.write_text(json.dumps(sealed, indent=indent))
-        assert ownership.read_metadata(path)["image"] == "caf\udce9.png"
+        assert provenance.read_metadata(path)["image"] == "caf\udce9.png"
     path.write_text(json.dumps({**sealed, "image": "b.png"}))
-    assert ownership.read_metadata(path) is None
+    assert provenance.read_metadata(path) is None
     old = {"image": "a.png", "options": {}, "hole": "center", "seconds": 1.0}
     path.write_text(json.dumps(old))
-    assert ownership.read_metadata(path) == old
+    assert provenance.read_metadata(path) == old
     for other in ('{"label": "mine"}', '{"image": "a.png"}', "[]", '{"latentfill": 1}', "\0"):
         path.write_text(other)
-        assert ownership.read_metadata(path) is None
+        assert provenance.read_metadata(path) is None

@@ -21,9 +21,9 @@ from ..photo.model_sized import blend
 from ..photo.put_back import Filled, put_back
 from ..pipeline import SearchResult
 from ..uncertainty.predict import Uncertainty
+from .device_tasks import CompletionRequest, Frame
 from .errors import RequestError
 from .forms import TEXT_BYTES
-from .tasks import CompletionRequest, Frame
 
 FLOAT = np.dtype("<f4")
 DIGEST_BYTES = 32

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from latentfill.errors import ImageError
-from latentfill.figures.animation import write_gif
+from latentfill.figures.gif import write_gif
 
 
 def read(path):
@@ -77,7 +77,7 @@ def test_the_palette_is_one_for_all_frames(tmp_path):
 
 
 def test_a_thousand_frames_are_sampled_thinly(tmp_path, monkeypatch):
-    monkeypatch.setattr("latentfill.figures.animation.SAMPLES", 2000)
+    monkeypatch.setattr("latentfill.figures.gif.SAMPLES", 2000)
     frames = [noise(i) for i in range(60)]
     write_gif(tmp_path / "a.gif", frames)
     assert len(read(tmp_path / "a.gif")) == 60

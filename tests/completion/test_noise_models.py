@@ -9,7 +9,7 @@ from PIL import Image
 from skimage.data import astronaut
 from torch.nn.functional import avg_pool2d
 
-from latentfill.completion.noise import (
+from latentfill.completion.noise_models import (
     GaussianNoise,
     Identity,
     Jpeg,

@@ -12,7 +12,7 @@ from ..errors import HoleError, ImageError, LatentfillError
 from ..images.archives import Source
 from ..images.holes import HoleSpec, find_file
 from .listing import Roles
-from .ownership import digest, digest_file, is_completion
+from .provenance import digest, digest_file, is_completion
 
 Landmarks = Mapping[str, Sequence[Any]]
 Contents = Mapping[str, str | None]

@@ -21,10 +21,10 @@ from ...photo.locate import draw_feature, find_turned, place_upright
 from ..disconnects import run_while_connected
 from ..engine import ServerState, State
 from ..errors import RequestError
-from ..event_values import data_url, outline, png_url
 from ..forms import MULTIPART, DecodeForm, FacesForm, FormRoute, SelectForm, read_hole, read_photo
 from ..scheduler import QueueSlot
-from .answers import JSON, DecodedAnswer, FacesAnswer, SelectedAnswer, answers
+from ..serialization import data_url, outline, png_url
+from .response_models import JSON, DecodedAnswer, FacesAnswer, SelectedAnswer, answers
 
 LARGE = 4_000_000  # pixels above which a photo is shown as a JPEG: it is only looked at
 JPEG_QUALITY = 92

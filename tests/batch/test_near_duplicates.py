@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentfill.batch.duplicates import NEAR, STEPS, groups, signature, write_duplicates
+from latentfill.batch.near_duplicates import NEAR, STEPS, groups, signature, write_duplicates
 
 
 def picture(i, size=64):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from latentfill.cli.main import run as latentfill
 from latentfill.errors import RunError
-from latentfill.figures.run_page import write_page
+from latentfill.figures.training_report import write_page
 
 COMMAND = "latentfill train 'my <faces>' --run here --seed 7"
 WARNING = {"images_seen": 64000, "saw": "all samples <b>alike</b>", "measured": 0.01, "limit": 0.2, "done": "back to 0"}

@@ -9,7 +9,7 @@ from PIL import Image
 
 from latentfill.errors import DataError
 from latentfill.runs.data import open_dataset
-from latentfill.runs.object_store import fetch, is_remote
+from latentfill.runs.remote_pictures import fetch, is_remote
 
 fsspec = pytest.importorskip("fsspec")
 
