@@ -22,8 +22,8 @@ from machine import heading, table
 from throughput import FOREVER, new_trainer, noise
 
 from latentfill.device import choose_device
-from latentfill.gan.process_group import use_process_group
 from latentfill.options import GAN_PRESETS
+from latentfill.process_group import use_process_group
 from latentfill.runs.distributed import join
 
 WARM_UP = 2  # steps

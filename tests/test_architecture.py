@@ -16,7 +16,7 @@ import latentfill
 PROJECT = Path(__file__).parents[1]
 ROOT = PROJECT / "latentfill"
 # Each folder may import the folders named here, and the root files of EVERYWHERE. `cli` and `web` are at the top.
-EVERYWHERE = {"", "types", "errors", "options", "stopping", "device", "seeds", "version"}
+EVERYWHERE = {"", "types", "errors", "options", "signals", "process_group", "device", "seeds", "version"}
 MAY_IMPORT = {
     "options": set(),
     "files": {"images"},

@@ -19,7 +19,7 @@ from torch.autograd import Function
 from torch.nn import functional as F
 
 from ..options import NormName
-from .process_group import ProcessGroup, gather, mean_of_all, process_group, total
+from ..process_group import ProcessGroup, gather, mean_of_all, process_group, total
 
 SPACE = (0, 2, 3)  # all dimensions but that of the maps
 

@@ -16,7 +16,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from ..errors import LatentfillError, RunError
-from ..gan.process_group import ALONE, ProcessGroup
+from ..process_group import ALONE, ProcessGroup
 
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..gan.process_group import use_process_group
 from ..options import RunOptions, TrainOptions
+from ..process_group import use_process_group
 from .checkpoints import list_checkpoints
 from .data import Dataset
 from .distributed import SINGLE_PROCESS, DistributedContext

@@ -16,8 +16,8 @@ from torch import Tensor
 from ..device import choose_device
 from ..errors import LatentfillError, RunError, explain, is_out_of_memory
 from ..gan import model_file
-from ..gan.process_group import use_process_group
 from ..options import RunOptions, TrainOptions
+from ..process_group import use_process_group
 from ..types import Images
 from . import checkpoints
 from .data import Dataset, check_pictures, split, write_rejected

@@ -22,8 +22,8 @@ from ..errors import LatentfillError
 from ..gan.batch_layers import is_virtual
 from ..gan.dcgan import DcganDiscriminator, DcganGenerator
 from ..gan.model_file import AnyDiscriminator, AnyGenerator
-from ..gan.process_group import gather, process_group
 from ..options import NetworkOptions, TrainOptions
+from ..process_group import gather, process_group
 from ..seeds import Stream, philox
 from ..types import Images, PerImage
 from .losses import LOSSES, cross_entropy

@@ -22,7 +22,6 @@ from ..device import choose_precision
 from ..gan.completer import ResidualCompleter, build_completer
 from ..gan.gan import Gan, NormalPrior
 from ..gan.model_file import digest_weights
-from ..gan.process_group import own_numbers, process_group
 from ..images import hole_shapes as shapes
 from ..images.blending import poisson_like
 from ..images.hole_shapes import brush, ellipses
@@ -30,6 +29,7 @@ from ..images.holes import FEATURES
 from ..options import RunOptions, TrainOptions
 from ..options.training import EncoderOptions
 from ..options.validation import check_bounds
+from ..process_group import own_numbers, process_group
 from ..runs.data import Dataset
 from ..runs.folder import Subject, check_unused
 from ..runs.holes import ALL, DETAILS, SCORES, Draw, check_hole, draw_any, draw_known, draw_rectangle, score_completions

@@ -13,10 +13,10 @@ from ..device import choose_precision
 from ..gan import model_file as building
 from ..gan.dcgan import DcganDiscriminator, initialise
 from ..gan.encoder import ContextEncoder, ContextModule
-from ..gan.process_group import own_share, process_group, weighted_mean
 from ..options import RunOptions, TrainOptions
 from ..options.training import ContextOptions, EncoderOptions
 from ..options.validation import check_bounds
+from ..process_group import own_share, process_group, weighted_mean
 from ..runs.data import Dataset
 from ..runs.folder import Subject, check_unused
 from ..runs.holes import HOLE_STREAM, SCORES, STATISTICS_STREAM, check_hole, draw_known, score_completions

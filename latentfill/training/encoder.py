@@ -20,10 +20,10 @@ from ..gan.encoder import ResidualEncoder
 from ..gan.fused import fuse
 from ..gan.gan import Encoder, Gan, Generator
 from ..gan.model_file import AnyEncoder
-from ..gan.process_group import own_share, process_group, weighted_mean
 from ..options import RunOptions, TrainOptions
 from ..options.training import EncoderOptions
 from ..options.validation import check_bounds
+from ..process_group import own_share, process_group, weighted_mean
 from ..runs.data import Dataset, check_pictures, split
 from ..runs.folder import Subject, check_unused
 from ..runs.holes import HOLE_STREAM, SCORES, STATISTICS_STREAM, check_hole, draw_known, score_completions

@@ -19,9 +19,9 @@ from ..gan import model_file as building
 from ..gan.dcgan import idle_biases
 from ..gan.gan import Gan
 from ..gan.lapgan import PyramidDiscriminator, PyramidGenerator, gaussian_pyramid, pyramid_sizes
-from ..gan.process_group import own_share, process_group
 from ..options import NetworkOptions, RunOptions, TrainOptions
 from ..options.validation import check_bounds
+from ..process_group import own_share, process_group
 from ..runs.data import Dataset
 from ..runs.folder import Subject, check_unused
 from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ..gan.gan import Discriminator
-from ..gan.process_group import mean_of_all
 from ..options import LossName, TrainOptions
+from ..process_group import mean_of_all
 from ..types import Images, PerImage
 
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from ..gan.batch_layers import is_virtual
 from ..gan.model_file import AnyGenerator
-from ..gan.process_group import average_gradients
 from ..options import TrainOptions
+from ..process_group import average_gradients
 from .losses import HistoricalAverage
 
 Phase = Literal["redraw", "game", "both"]

@@ -13,8 +13,8 @@ from torch import Tensor
 from ..errors import LatentfillError
 from ..gan.encoder import ResidualEncoder
 from ..gan.gan import Generator
-from ..gan.process_group import mean_of_all, weighted_mean
 from ..options import NetworkOptions
+from ..process_group import mean_of_all, weighted_mean
 from ..runs.holes import HOLE_STREAM, draw_known
 from ..seeds import Stream, philox
 from ..types import Images, Known, Latents

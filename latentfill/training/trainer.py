@@ -14,8 +14,8 @@ from ..gan.dcgan import idle_biases
 from ..gan.encoder import ResidualEncoder
 from ..gan.gan import Gan, Prior
 from ..gan.model_file import AnyDiscriminator, AnyGenerator
-from ..gan.process_group import own_numbers, own_share, process_group
 from ..options import NetworkOptions, TrainOptions
+from ..process_group import own_numbers, own_share, process_group
 from ..runs.interfaces import Trainer
 from ..runs.logs import PACE, Curve, Curves, Summary
 from ..seeds import Stream, philox

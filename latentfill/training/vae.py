@@ -13,10 +13,10 @@ from ..gan import model_file as building
 from ..gan.encoder import ResidualEncoder
 from ..gan.gan import Gan
 from ..gan.model_file import AnyGenerator
-from ..gan.process_group import own_numbers, process_group
 from ..gan.residual import ConstantDiscriminator
 from ..options import NetworkOptions, RunOptions, TrainOptions
 from ..options.validation import check_bounds
+from ..process_group import own_numbers, process_group
 from ..runs.data import Dataset
 from ..runs.folder import Subject, check_unused
 from ..runs.holes import SCORES, score_completions

@@ -15,9 +15,9 @@ from latentfill.gan.completer import build_completer
 from latentfill.gan.dcgan import DcganDiscriminator, initialise
 from latentfill.gan.encoder import ContextModule
 from latentfill.gan.gan import Gan
-from latentfill.gan.process_group import use_process_group
 from latentfill.options import GAN_PRESETS, TRAIN_KINDS, NetworkOptions, TrainOptions
 from latentfill.options.training import ContextOptions, EncoderOptions
+from latentfill.process_group import use_process_group
 from latentfill.runs.data import Dataset
 from latentfill.runs.distributed import SINGLE_PROCESS, DistributedContext
 from latentfill.runs.interfaces import Trainer

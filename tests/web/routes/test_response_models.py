@@ -1,3 +1,6 @@
+from latentfill.web.routes import response_models
+
+
 def test_answers_are_as_they_are_described(client, form, photo):
     described = client.get("/api/v1/openapi.json").json()["paths"]
     page = client.get("/docs").text
