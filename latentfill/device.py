@@ -1,11 +1,23 @@
-"""Devices to compute on, and precisions to compute in."""
+"""Devices to compute on, precisions to compute in, and threads."""
 
 import platform
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from .errors import LatentfillError, is_out_of_memory
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def map_in_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """The function's results, in the order of the items, computed on as many threads as torch has."""
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        yield from pool.map(function, items)
 
 
 def choose_device(name: str) -> torch.device:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from math import ceil, sqrt
 from pathlib import Path
 from typing import final
@@ -9,6 +10,7 @@ from typing import final
 import numpy as np
 from PIL import Image
 
+from ..device import map_in_threads
 from ..errors import HoleError
 from ..faces import parts as features
 from ..faces.detector import SURE, Face, detect_faces, suppress
@@ -189,8 +191,11 @@ class _View:
         """All that may be faces in either, best first, in the coordinates of the photo."""
         if self._faces is None:
             pixels, gap = self._downscale()
-            found = detect_faces(diffuse(pixels, gap), landmarks, upsample=upsample, threshold=THRESHOLDS[-1])
-            as_it_is = detect_faces(pixels, landmarks, upsample=upsample, threshold=THRESHOLDS[-1] + DOUBT)
+
+            def look(at: tuple[Pixels, float]) -> list[Face]:
+                return detect_faces(at[0], landmarks, upsample=upsample, threshold=THRESHOLDS[-1] + at[1])
+
+            found, as_it_is = map_in_threads(look, [(diffuse(pixels, gap), 0.0), (pixels, DOUBT)])
             found += [replace(face, score=face.score - DOUBT) for face in as_it_is]
             self._faces = [self._to_photo(face, pixels) for face in suppress(found)]
         return self._faces
@@ -199,11 +204,13 @@ class _View:
         """All that may be faces when the part is tilted, best first, in the coordinates of the photo."""
         pixels, gap = self._downscale()
         filled = Image.fromarray(diffuse(pixels, gap))
-        found: list[Face] = []
-        for angle in TILTS:
+
+        def look(angle: int) -> list[Face]:
             tilted = np.asarray(filled.rotate(angle, Image.Resampling.BILINEAR, expand=True))
             seen = detect_faces(tilted, landmarks, upsample=upsample, threshold=THRESHOLDS[1])
-            found += [_tilt_face(face, angle, tilted.shape[:2], pixels.shape[:2]) for face in seen]
+            return [_tilt_face(face, angle, tilted.shape[:2], pixels.shape[:2]) for face in seen]
+
+        found = chain.from_iterable(map_in_threads(look, TILTS))
         return [self._to_photo(face, pixels) for face in suppress(found)]
 
     def _downscale(self) -> tuple[Pixels, Hole]:

@@ -1,4 +1,5 @@
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -172,6 +173,16 @@ def test_a_face_at_the_border_is_found_and_a_window_is_no_copy_of_the_photo() ->
     photo = ASTRONAUT[60:, 150:]  # not contiguous, and the face in its corner
     face = detect_faces(photo, everyone=False)[0]
     assert np.abs(face.points + np.array([150, 60]) - known("inner-eyes-and-bottom-lip")).max() < 3
+
+
+def test_another_thread_copies_the_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    import dlib
+
+    here = detect_faces(ASTRONAUT)
+    monkeypatch.delattr(dlib, "get_frontal_face_detector")
+    with ThreadPoolExecutor(1) as pool:
+        there = pool.submit(detect_faces, ASTRONAUT).result()
+    assert [face.score for face in there] == [face.score for face in here]
 
 
 def test_without_dlib_the_cure_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from latentfill.faces.placement import Placement
 from latentfill.images import blending
 from latentfill.images.incomplete import Incomplete
 from latentfill.images.pixels import to_images, to_levels, to_pixels
+from latentfill.photo import paste as pasting
 from latentfill.photo.paste import Piece, paste
 
 ASTRONAUT = np.asarray(skimage.data.astronaut())
@@ -171,6 +172,15 @@ def test_detail_is_added_to_what_is_enlarged():
     assert np.array_equal(paste(photo, hole, [exact]), paste(photo, hole, [exact], grain=False))
     drawing = np.full((512, 512, 3), (250, 240, 20), np.uint8)
     assert np.array_equal(paste(drawing, hole, [large]), paste(drawing, hole, [large], grain=False))
+
+
+def test_detail_comes_from_all_of_a_pieces_square_unless_that_is_too_large(monkeypatch):
+    seen = []
+    monkeypatch.setattr(pasting, "copy_detail", lambda values, *_: seen.append(values.shape[:2]))
+    for most in (256 * 256, 256 * 256 - 1):
+        monkeypatch.setattr(pasting, "MOST", most)
+        paste(ASTRONAUT, disc(256, 256, 20), [square(128, 128, 256, 120)])
+    assert seen == [(256, 256), (168, 168)]
 
 
 def test_grain_is_added_only_to_what_is_enlarged():
