@@ -5,6 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -16,7 +17,7 @@ from latentfill.images.metadata import make_upright
 from latentfill.images.photos import FORMATS, Original, Source, _depth, encode
 from latentfill.images.photos import read_original as read
 from latentfill.images.photos import write_original as write
-from latentfill.images.png import read_chunks
+from latentfill.images.png import ROWS, read_chunks
 from latentfill.options import ReadLimits
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -157,6 +158,17 @@ def test_a_16_bit_tiff_keeps_its_bits_and_stands_upright(tmp_path, channels, ori
     assert channels < 4 or np.array_equal(found.alpha, upright[..., 3])
     assert np.array_equal(found.photo().pixels, photos.read(source(tmp_path / "a.tif")).pixels)
     assert_equal(again(tmp_path, found), found)
+
+
+def test_a_png_of_several_bands_is_whole_and_the_same_on_any_number_of_threads(monkeypatch):
+    values, files = noise(3 * ROWS + 5, 7, 3), []
+    for threads in (1, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        files.append(encode(Original(values)))
+    assert files[0] == files[1]
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(files[0]))), values)
+    (pixels,) = (data for kind, data in read_chunks(files[0]) if kind == b"IDAT")
+    assert len(zlib.decompress(pixels)) == len(values) * (1 + 7 * 3)  # this checks the sum, as Pillow does not
 
 
 def test_16_bits_in_separate_planes_are_refused_rather_than_mixed_up(tmp_path):
