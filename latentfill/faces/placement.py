@@ -11,14 +11,15 @@ from typing import final
 
 import numpy as np
 import scipy
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
-from ..types import Hole, Pixels
+from ..types import Hole
 
 Row = tuple[float, float, float]
 Points = Float[np.ndarray, "_ 2"]
 Values = Float[np.ndarray, "_ _ _"]
+Channels = UInt8[np.ndarray, "_ _ c"]
 Plane = Float[np.ndarray, "_ _"]
 Covered = Bool[np.ndarray, "_ _"]
 
@@ -98,16 +99,17 @@ class Placement:
         right, bottom = np.clip(np.ceil(corners.max(0)), 0, (width, height)).astype(int)
         return Box(int(top), int(left), int(bottom), int(right))
 
-    def crop(self, photo: Pixels) -> Pixels:
-        """The square of a photo [H, W, 3], black outside of it: averaged when shrinking, a cubic spline if enlarged."""
+    def crop(self, photo: Channels) -> Channels:
+        """The square of a photo [H, W, c], black outside of it: averaged when shrinking, a cubic spline if enlarged."""
         if self._is_inside(*photo.shape[:2]):
             return np.ascontiguousarray(photo[self.box(*photo.shape[:2]).slices])
         box, blocks = self._source_box(*photo.shape[:2])
         if 0 in box.shape:
-            return np.zeros((self.size, self.size, 3), np.uint8)
+            return np.zeros((self.size, self.size, photo.shape[2]), np.uint8)
         part = _pad_to_blocks(photo[box.slices], blocks, 0)
         method = self._average if self._shrinks else self._interpolate
-        planes = [method(_block_means(part[..., i].astype(np.float32), blocks), box, blocks) for i in range(3)]
+        channels = np.moveaxis(part, 2, 0).astype(np.float32)
+        planes = [method(_block_means(channel, blocks), box, blocks) for channel in channels]
         return np.asarray(np.floor(np.stack(planes, -1).clip(0, 255) + 0.5), np.uint8)
 
     def crop_hole(self, hole: Hole) -> Hole:

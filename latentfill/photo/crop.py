@@ -261,7 +261,7 @@ def _crop(placement: Placement, pixels: Pixels, hidden: Hole) -> tuple[Pixels, H
     those are known of which half is there, and have the mean of what is around the rest.
     """
     strict = placement.crop_hole(hidden)
-    missing = placement.crop(np.repeat(hidden[..., None], 3, 2))[..., 0] / 255
+    missing = placement.crop(hidden[..., None])[..., 0] / 255
     if np.count_nonzero(strict) / strict.size - missing.mean() < SCATTERED:
         return placement.crop(pixels), strict
     beyond = placement.crop_hole(np.zeros_like(hidden))  # what lies outside of the photo

@@ -132,7 +132,8 @@ def _preview(original: Original, hole: Hole | None = None) -> Pixels:
     """A photo of at most PREVIEW pixels a side, its hole white: uint8 [h, w, 3]."""
     pixels = original.photo().pixels
     if hole is not None:
-        pixels = np.where(hole[..., None] >= WHITE, np.uint8(255), pixels)
+        pixels = pixels.copy()
+        pixels[hole >= WHITE] = 255
     image = Image.fromarray(pixels)
     image.thumbnail((PREVIEW, PREVIEW))
     return np.asarray(image)
