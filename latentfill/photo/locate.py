@@ -31,6 +31,7 @@ THRESHOLDS = (0.0, -0.3, -0.6)  # the detector's own, and lower ones for faces o
 OWN = 0.2  # share of the hole that a face found at a lowered threshold must hold: doubtful ones are common there
 CLEARER = 0.2  # how much surer a face must be tilted than upright, where its landmarks are finer
 TILTS = (30, -30)  # degrees: upright, a face is seen at up to 20, and its landmarks are right up to 30
+LARGE = 160  # pixels of a face, twice what the detector needs: tilted, too, it is seen without being enlarged
 STEEP = 1.3  # faces sheared more than this were not in the training data: their landmarks are doubtful
 
 
@@ -67,7 +68,8 @@ def find_faces(
     here = [f for f in faces if covered_share([place_upright(f.points, size, alignment)], hole) >= OWN]
     if all(face.score < SURE for face in here):
         view = _View(photo, hidden, _around(hole), NEAR_PIXELS)
-        tilted = _add_new([], view.tilted_faces(alignment.landmarks, upsample), hole, size, alignment, True)
+        doublings = 0 if any(f.score >= 0 and view.is_large(f) for f in here) else upsample
+        tilted = _add_new([], view.tilted_faces(alignment.landmarks, doublings), hole, size, alignment, True)
         if tilted and tilted[0].score > CLEARER + max((face.score for face in here), default=-CLEARER):
             faces = suppress([*tilted, *(face for face in faces if face.score >= 0 or face not in here)])
     if all(face.score < 0 for face in faces):
@@ -199,6 +201,9 @@ class _View:
             found += [replace(face, score=face.score - DOUBT) for face in as_it_is]
             self._faces = [self._to_photo(face, pixels) for face in suppress(found)]
         return self._faces
+
+    def is_large(self, face: Face) -> bool:
+        return (face.right - face.left) / self._shrink >= LARGE
 
     def tilted_faces(self, landmarks: LandmarkSet, upsample: int) -> list[Face]:
         """All that may be faces when the part is tilted, best first, in the coordinates of the photo."""

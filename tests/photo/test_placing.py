@@ -5,6 +5,7 @@ from PIL import Image
 
 from latentfill.faces.placement import Placement
 from latentfill.options import Alignment
+from latentfill.photo import locate
 from latentfill.photo.locate import covered_share, find_faces, place_upright
 
 ASTRONAUT = np.asarray(skimage.data.astronaut())
@@ -159,3 +160,14 @@ def test_a_tilted_face_is_found_where_it_is(angle):
     found = find_faces(blanked(tilted, gap), gap, gap, 64, FACE)
     assert len(found.placements) == 1 and found.turned == 0
     assert off(found.placements[0], place_upright(points, 64, FACE)) < 7
+
+
+def test_a_large_face_is_not_enlarged_to_look_for_it_tilted(monkeypatch):
+    seen = []
+    monkeypatch.setattr(locate, "SURE", 9.0)
+    monkeypatch.setattr(locate._View, "tilted_faces", lambda view, landmarks, upsample: seen.append(upsample) or [])
+    for times in (1, 2):
+        photo, hole = ASTRONAUT.repeat(times, 0).repeat(times, 1), np.zeros((512 * times,) * 2, np.uint8)
+        hole[120 * times : 150 * times, 214 * times : 234 * times] = 255
+        find_faces(photo, hole, hole, 64, FACE)
+    assert seen == [1, 0]
