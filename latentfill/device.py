@@ -16,8 +16,10 @@ R = TypeVar("R")
 
 def map_in_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """The function's results, in the order of the items, computed on as many threads as torch has."""
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        yield from pool.map(function, items)
+    pool = ThreadPoolExecutor(torch.get_num_threads())
+    results = pool.map(function, items)
+    pool.shutdown(wait=False)  # when all is done
+    return results
 
 
 def choose_device(name: str) -> torch.device:
