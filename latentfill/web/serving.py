@@ -83,6 +83,7 @@ def _plain(text: str) -> str:
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when it is imported
 CLOSED = getattr(signal, "SIGHUP", None)  # what the processes of a terminal get when it is closed
 WAITING = 128  # connections that the kernel keeps until they are accepted
+STARTS_WITHIN = 30  # seconds; of 5, uvicorn's own, a busy machine needs more for the imports: it would start for ever
 
 
 def serve(options: ServeOptions) -> int:
@@ -151,6 +152,7 @@ def settings(options: ServeOptions) -> dict[str, Any]:
         "server_header": False,
         "limit_concurrency": options.connections,
         "timeout_graceful_shutdown": round(options.grace_seconds),
+        "timeout_worker_healthcheck": STARTS_WITHIN,
         "ws": "none",
     }
 

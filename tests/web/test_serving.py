@@ -228,6 +228,15 @@ def test_nothing_that_a_proxy_claims_is_believed():
     assert told["proxy_headers"] is False and told["server_header"] is False and told["access_log"] is False
 
 
+def test_a_process_that_is_slow_to_start_is_not_taken_for_one_that_hangs(monkeypatch):
+    patience = []
+    starting = SimpleNamespace(is_alive=lambda timeout: patience.append(timeout) or timeout > 15)
+    watch = serving.ProcessSupervisor(serving.uvicorn.Config("x", **settings(ServeOptions())), [])
+    watch.processes = [starting]
+    watch.keep_subprocess_alive()
+    assert watch.processes == [starting] and patience == [30]
+
+
 def test_models_are_known_by_their_names(model, tmp_path):
     found = load(ServeOptions(models=(str(model),)))
     assert list(found.gans) == ["tiny"] and found.cards["tiny"].startswith("# tiny")
