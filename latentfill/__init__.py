@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from .version import __version__ as __version__
 
-if TYPE_CHECKING:  # what a type checker sees; `_HOME` is what happens: nothing is imported before it is used
+if TYPE_CHECKING:  # for type checkers; at run time `_HOME` decides, and nothing is imported before it is used
     from .completion.complete import complete as complete
     from .completion.complete import watch as watch
     from .completion.completion import Completion as Completion

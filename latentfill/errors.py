@@ -1,4 +1,4 @@
-"""Errors that a user can cause and mend. The command line prints these in two lines and leaves with 2."""
+"""Errors that a user can cause and correct. The command line prints them in two lines and exits with 2."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from errno import EACCES, EDQUOT, EEXIST, EISDIR, EMFILE, ENAMETOOLONG, ENFILE, ENOMEM, ENOSPC, ENOTDIR, EPERM, EROFS
 
 FULL = (ENOSPC, EDQUOT)
-WRITING = (*FULL, EROFS, EEXIST, ENOTDIR)  # what reading never meets
+WRITING = (*FULL, EROFS, EEXIST, ENOTDIR)  # errors that reading never raises
 CURES = {
     ENOSPC: "Make room on that disk; the same command goes on.",
     EDQUOT: "Your share of that disk is used up: make room, and the same command goes on.",
@@ -20,7 +20,7 @@ CURES = {
     EMFILE: "Allow more open files (ulimit -n).",
     ENFILE: "This machine has too many open files: end other programs.",
 }
-# In the words of torch, CUDA, OpenCV, dlib and Python's threads; most of them raise no error of a kind of its own.
+# Messages of torch, CUDA, OpenCV, dlib and Python's threads; most of these errors have no class of their own.
 SHORT_OF_MEMORY = re.compile(
     r"(can't|cannot|unable to|failed to|could not) allocate|(out of|not enough|insufficient) memory"
     r"|bad[_ ]alloc(ation)?\b|alloc_failed|can't start new thread",
@@ -29,7 +29,7 @@ SHORT_OF_MEMORY = re.compile(
 
 
 class LatentfillError(Exception):
-    """Something the user can mend: what is wrong, and the cure."""
+    """An error that the user can correct: what is wrong, and the cure."""
 
     def __init__(self, what: str, cure: str) -> None:
         super().__init__(f"{what}\n{cure}")
@@ -37,7 +37,7 @@ class LatentfillError(Exception):
         self.cure = cure
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
-        return type(self), (self.what, self.cure)  # other processes are told
+        return type(self), (self.what, self.cure)  # errors are sent to other processes
 
 
 class ImageError(LatentfillError):
@@ -104,7 +104,7 @@ def name_place(place: object) -> Iterator[None]:
 
 
 def explain(error: OSError, place: object, kind: type[LatentfillError] = LatentfillError) -> LatentfillError:
-    """Say what the system refused, of which file, and the cure; of `place` where the error names no file."""
+    """Say what the system refused, for which file (`place` if the error names none), and the cure."""
     where = error.filename2 or error.filename or place
     where = where.decode(errors="surrogateescape") if isinstance(where, bytes) else where
     what = "cannot be written to" if error.errno in WRITING else "cannot be used"

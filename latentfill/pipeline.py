@@ -1,4 +1,4 @@
-"""The way of a photo, written once: read, place, crop, search, estimate, paste. Requests in, events out.
+"""The processing of a photo: read, place, crop, search, estimate, paste. Requests in, events out.
 
 `run` is all of it; `place`, `search` and `put_back` are its parts, for callers with a thread for each.
 """
@@ -36,8 +36,8 @@ from .photo.put_back import Filled, put_back
 from .types import Hole, Pixels
 from .uncertainty.predict import Uncertainty, predict_error
 
-PIXELS_AT_ONCE = 50_000_000  # of photos waiting side by side for one search: 150 MB
-WHOLE = "full", "lowres"  # holes that ask for all of a picture, though no pixel of it is missing
+PIXELS_AT_ONCE = 50_000_000  # pixels of photos that wait together for one search: 150 MB
+WHOLE = "full", "lowres"  # holes that request the whole picture, though no pixel is missing
 
 
 @final
@@ -100,7 +100,7 @@ class Step:
 @final
 @dataclass(frozen=True, eq=False)
 class SearchResult:
-    """The result of a search for a batch after so many seconds; nothing where no model was needed."""
+    """The result of a search for a batch, with its duration in seconds; empty if no model was needed."""
 
     batch: tuple[Placed, ...]
     completion: Completion | None = None
@@ -217,7 +217,7 @@ def run(
         if batch and isinstance(event, Failed) and is_out_of_memory(event.error):
             batch_size = yield from _complete(batch, gan, options, photo_options, batch_size)
             batch = []
-            event = _try_to_place(request, gan, photo_options, limits)  # there may be room now
+            event = _try_to_place(request, gan, photo_options, limits)  # there may be memory now
         yield event
         if isinstance(event, Placed):
             batch.append(event)
@@ -256,14 +256,14 @@ def place(request: Request, gan: Gan, options: PhotoOptions, limits: ReadLimits)
             asked = asked[: height // factor * factor, : width // factor * factor]
             landmarks = [np.asarray(points, float) / factor for points in landmarks]
         made = cut_observed(original, asked, operator, gan, options, landmarks, name, most=limits.max_pixels)
-        if not drawn.hole.any():  # that is no mistake here
+        if not drawn.hole.any():  # an empty hole is no mistake here
             drawn = replace(drawn, notes=())
-    if drawn.notes and not drawn.hole.any():  # they say why it is empty
+    if drawn.notes and not drawn.hole.any():  # the notes say why it is empty
         made = replace(made, notes=tuple(note for note in made.notes if note != EMPTY))
     made = replace(made, notes=(*drawn.notes, *made.notes))
     operators = made.operators
     incomplete = pose(gan, made.crops, made.crop_holes, lowres=drawn.lowres, sights=operators) if made.crops else None
-    return Placed(replace(request, photo=original), original, drawn, made, incomplete)  # what was encoded can go
+    return Placed(replace(request, photo=original), original, drawn, made, incomplete)  # frees the encoded bytes
 
 
 def search(
@@ -302,7 +302,7 @@ def _try_to_place(request: Request, gan: Gan, options: PhotoOptions, limits: Rea
         raise
     except LatentfillError as error:
         return Failed(request, error)
-    except Exception as error:  # of any library that decodes, looks for faces, or fills
+    except Exception as error:  # any error of a library that decodes, finds faces, or fills
         if not is_out_of_memory(error):
             raise
         return Failed(request, out_of_memory(request.name))
@@ -343,7 +343,7 @@ def _fit_and_draw(
 
 
 def _drop_idle_squares(made: Cut) -> Cut:
-    """Without a square in which nothing is missing; and of one in which all is missing that is said."""
+    """Drop the squares if nothing is missing; add a note if everything is missing."""
     if made.placements and not made.hole.any():
         return replace(made, placements=(), crops=(), crop_holes=(), seen=0.0)
     if made.hole.all():
@@ -367,7 +367,7 @@ def _complete(
         if found is not None:
             yield from _finish(found, options, photo_options)
             continue
-        if gan.device.type == "cuda":  # only here is nothing held any more by the error's traces
+        if gan.device.type == "cuda":  # only here does the error's traceback hold no memory
             torch.cuda.empty_cache()
         if len(some) == 1:
             yield Failed(some[0].request, out_of_memory(some[0].request.name))
@@ -381,7 +381,7 @@ def _complete(
 
 
 def _finish(found: SearchResult, options: CompleteOptions, photo_options: PhotoOptions) -> Iterator[Done | Failed]:
-    """Paste what was found back into each photo of a batch, one after the other."""
+    """Paste the completions back into each photo of a batch, one after the other."""
     for placed, rows in zip(found.batch, rows_of(found.batch), strict=True):
         needed = placed.incomplete is not None
         candidates = found.completion.select(rows).candidates if found.completion and needed else ()

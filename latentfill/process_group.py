@@ -33,7 +33,7 @@ _group: ContextVar[ProcessGroup] = ContextVar("process group", default=ALONE)
 
 
 def process_group() -> ProcessGroup:
-    """The group that shares the batch at hand; outside of a step every process is alone."""
+    """The group that shares the current batch; outside of a step every process is alone."""
     return _group.get()
 
 

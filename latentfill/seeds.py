@@ -1,6 +1,6 @@
 """Every stream of random numbers of the project, so that no two draws share one by accident.
 
-What has no stream is keyed by its seed alone: networks' first weights, and the order of training pictures.
+Draws without a stream are keyed by their seed alone: networks' initial weights, and the order of training pictures.
 """
 
 from enum import Enum, unique
@@ -37,7 +37,7 @@ class Stream(Enum):
     COMPLETER_NOISE = "training", 26
     COMPLETER_HOLES = "training", 27
     COMPLETER_SAMPLES = "training", 28
-    COMPARED_SAMPLES = "training", 29  # 24 until 0.1, which was the noise of encoders as well
+    COMPARED_SAMPLES = "training", 29  # 24 until 0.1, which encoders' noise had as well
     GROWING_LATENTS = "growing", 1
     GROWING_HOLES = "growing", 2
     DIRECTIONS = "directions", 23
@@ -48,16 +48,16 @@ class Stream(Enum):
     THINNED = "completion", 6  # known pixels that the encoder is not shown
     HELD_OUT = "completion", 7  # known pixels that no search sees
     MEAN_COLOURS = "completion", 8
-    CANDIDATES = "completion", 10  # the noise of a completer's
+    CANDIDATES = "completion", 10  # the noise of a completer's candidates
     MEASUREMENT_NOISE = "completion", 0x6E6F697365  # "noise"
-    GUESSES = "uncertainty", 8  # pixels hidden from a further guess
+    GUESSES = "uncertainty", 8  # known pixels that are hidden for further guesses
     GUESS_NOISE = "uncertainty", 11
 
     # Pictures, by the number or seed of the draw alone
     HOLES = "images", 0x686F6C65  # "hole"
     CALIBRATION_HOLES = "batch", 0x63616C6962  # "calib"
-    PATCHES = "photo", 1  # among which those that were copied into a hole are looked up
-    DUPLICATES = "batch", 0  # the projections by which copies are looked for
+    PATCHES = "photo", 1  # the patches among which a hole's copies are looked up
+    DUPLICATES = "batch", 0  # the projections used to find near-duplicates
     MEAN_IMAGE = "evaluation", 6
     TRIAL_ORDER = "evaluation", 0
     PCA = "baselines", 0

@@ -1,4 +1,4 @@
-"""Ctrl-C and other signals to end: taken as a wish by who can save what is in hand, else undoing what was begun."""
+"""Ctrl-C and other signals to end: code that can save its work takes them as a request; other code undoes its work."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Meanwhile SIGTERM and SIGHUP raise Stopped, unless whoever started the command wants them otherwise."""
+    """Within the block SIGTERM and SIGHUP raise Stopped, unless the caller of the command ignores them."""
     main = threading.current_thread() is threading.main_thread()
     ours = [number for number in TO_END if main and signal.getsignal(number) is signal.SIG_DFL]
     for number in ours:
@@ -39,11 +39,11 @@ def stoppable() -> Iterator[None]:
 
 @final
 class StopSignal:
-    """Remembers a signal, so that what is in hand can be finished. The second time is not held back."""
+    """Remembers a signal, so that current work can be finished. A second signal takes effect at once."""
 
     def __init__(self, what: str = "what is in hand", *, quiet: bool = False) -> None:
         self.came, self.number, self._what, self._quiet = False, int(signal.SIGINT), what, quiet
-        wanted = [number for number in TO_END if signal.getsignal(number) is not signal.SIG_IGN]  # nohup
+        wanted = [number for number in TO_END if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores one
         self._before = {number: signal.signal(number, self._note) for number in wanted}
 
     def until(self, tasks: Iterable[T]) -> Iterator[T]:

@@ -1,13 +1,13 @@
-"""The nouns of the project, as types. The tests check them: within one call, a letter is one number."""
+"""The types of arrays and tensors. The tests check them: within one call, a letter stands for one number."""
 
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 from torch import Tensor
 
-Pixels = UInt8[ndarray, "_ _ 3"]  # what files, cameras and people deal in: RGB, of any size
-PixelBatch = UInt8[ndarray, "n h w c"]  # many of one size, 1 or 3 channels: what a data set is cached as
-Hole = UInt8[ndarray, "_ _"]  # what people paint: 255 = to be found, 0 = given
-Images = Float[Tensor, "n c h w"]  # what networks deal in: values in [-1, 1]
+Pixels = UInt8[ndarray, "_ _ 3"]  # as in files and cameras: RGB, of any size
+PixelBatch = UInt8[ndarray, "n h w c"]  # many pictures of one size, 1 or 3 channels: the cache of a data set
+Hole = UInt8[ndarray, "_ _"]  # as people paint it: 255 = to be found, 0 = given
+Images = Float[Tensor, "n c h w"]  # for networks: values in [-1, 1]
 Known = Float[Tensor, "n 1 h w"]  # 1 where a pixel is given, 0 in the hole: the post's M
 Latents = Float[Tensor, "n d"]  # z
 PerImage = Float[Tensor, " n"]  # a loss or a logit for every image of a batch

@@ -1,6 +1,6 @@
-"""The alignment of photos: find their faces, bring them to their places, cut them out.
+"""Alignment of photos: find their faces, and cut them out at a standard position.
 
-A folder of results has records of what was done, and pictures that show it.
+The results' folder also gets records of what was done, and contact sheets.
 """
 
 import json
@@ -40,7 +40,7 @@ NO_FACE, SEVERAL, SHEARED, UNREADABLE, FAILED = "no face", "several faces", "she
 @final
 @dataclass(frozen=True)
 class Task:
-    """A photo, and what is known of it: its stem above all."""
+    """A photo and its row in the records, which has its stem."""
 
     source: photos.Source
     row: Row
@@ -86,7 +86,7 @@ class Cropper:
             return replace(row, kind=no.kind, reason=no.reason)
         except LatentfillError:
             raise
-        except Exception as error:  # of a library, about this photo
+        except Exception as error:  # any error of a library for this photo
             reason = NO_MEMORY if is_out_of_memory(error) else f"{type(error).__name__}: {error}"
             return replace(row, kind=FAILED, reason=reason)
         names = crop_names(row.stem, len(crops))
@@ -137,7 +137,7 @@ class Cropper:
     def _read_points(self, photo: Pixels, name: str, given: Mapping[str, Sequence[Points]]) -> list[Points]:
         try:
             faces = list(given.get(name, ()))
-        except LatentfillError as error:  # it is not clear which of them are meant
+        except LatentfillError as error:  # it is not clear which files are meant
             raise _RejectionError(FAILED, error.what) from error
         height, width = photo.shape[:2]
         room = (width, height)  # a face may be cut by the border, but not lie a whole photo away
@@ -158,13 +158,13 @@ class _RejectionError(Exception):
 Choices = Mapping[str, Any]
 Share = Callable[[Cropper, Iterable[Task], int, str], Iterator[tuple[Task, Row | KilledTask]]]
 TILES, COLUMNS, TILE = 200, 20, 64  # a contact sheet of 1280x640
-MEAN_OF = 10_000  # crops: then chance moves the mean by half a grey level; read in 3 s at 64 px
-MEAN_PIXELS = MEAN_OF * 64**2  # of larger crops fewer, so that it takes no longer
+MEAN_OF = 10_000  # crops: chance then moves the mean by half a grey level; reading them takes 3 s at 64 px
+MEAN_PIXELS = MEAN_OF * 64**2  # fewer of larger crops, so that it takes no longer
 MEAN_AT_LEAST = 500
 
 
 def find_photos(places: Sequence[Path], out: Path) -> listing.Listing:
-    """Every photo in `places`, and what was left out. What lies in `out` is a crop, not a photo.
+    """Every photo in `places`, and what was left out. Files in `out` are crops, not photos.
 
     Raises LatentfillError if there is none, or if crops would lie among the photos.
     """
@@ -237,11 +237,11 @@ def plan_tasks(
 def run_tasks(
     todo: Iterable[Task], cropper: Cropper, records: Records, workers: int, share: Share = run_in_pool
 ) -> Iterator[Row]:
-    """Cut the photos, each with a line in the records as it is done. `share` is who does it."""
+    """Cut the photos, and add a line to the records after each. `share` runs the tasks."""
     for task, answer in share(cropper, todo, workers, __name__):
         row = replace(task.row, kind=FAILED, reason=answer.reason) if isinstance(answer, KilledTask) else answer
         before = records.rows.get(row.place)
-        for name in set(before.names if before else ()) - set(row.names):  # of a face that is no longer found
+        for name in set(before.names if before else ()) - set(row.names):  # crops of a face that is no longer found
             remove(cropper.file(name))
         records.add(row)
         yield row
@@ -318,11 +318,11 @@ def _is_done(row: Row, cropper: Cropper, *, again: bool) -> bool:
         return False
     if row.kind == ALIGNED:
         return all(cropper.file(name).exists() for name in row.names)
-    return row.kind not in (UNREADABLE, FAILED) and not again  # a file may have been mended
+    return row.kind not in (UNREADABLE, FAILED) and not again  # the file may have been repaired
 
 
 def _clear(out: Path, suffix: str, sources: Sequence[photos.Source]) -> None:
-    """Remove the crops of these photos, which were cut in another way, and what is known of them."""
+    """Remove the crops of these photos, which were cut in another way, and their records."""
     path = out / "_run" / "photos.jsonl"
     records = Records(path)
     records.close()

@@ -11,7 +11,7 @@ from ..files.input_digests import file_stamp
 from ..files.naming import fold, shorten
 from ..images.photos import Source
 
-Place = tuple[str, str]  # a file, and the part of it if it is an archive
+Place = tuple[str, str]  # a file, and the member in it if it is an archive
 ALIGNED, MOVED = "aligned", "moved"
 
 
@@ -87,7 +87,7 @@ class Records:
         row = self._moved.get((new.path, new.bytes))
         gone = row is not None and row.place in self.rows and not os.path.exists(row.file)
         if row is None or not gone or not _is_same(replace(row, stamp=""), new, digest):
-            return None  # another photo of the same name and size, as with pictures that are not compressed
+            return None  # another photo of the same name and size; uncompressed pictures often have the same size
         here = replace(row, file=new.file, member=new.member, stamp=new.stamp)
         self.add(replace(row, kind=MOVED))
         self.add(here)
@@ -124,7 +124,7 @@ def assign_stems(
     digest: Callable[[Row], str] = lambda row: "",
     is_taken: Callable[[str], bool] = lambda stem: False,
 ) -> list[tuple[Row, Row | None]]:
-    """Every photo with a stem that no other photo has or will have, and what is known of it already.
+    """Every photo with a unique stem, and its existing row.
 
     It is the one it had before, or the wished one, or else that with the photo's whole name, or a number more.
     `numbered` stems are kept clear of NAME-2 and so on, and all of those that `is_taken` says somebody else's files

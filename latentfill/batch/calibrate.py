@@ -42,7 +42,7 @@ def draw_tasks(pictures: int, each: int, size: int) -> list[tuple[int, Hole]]:
 
 
 def draw_test_hole(number: int, size: int) -> Hole:
-    """One of many kinds, by turns, of a size and at a place of its own."""
+    """A hole of the next of many kinds, at a random size and place."""
     rng = philox(Stream.CALIBRATION_HOLES.key(number=number))
     kind = KINDS[number % len(KINDS)]
     match kind:

@@ -25,7 +25,7 @@ from .workers import KilledTask, cores, run_in_pool
 if TYPE_CHECKING:
     from ..options.commands import CompleteCommand
 
-BATCHES_EACH = 4  # for a process at least, or it is not begun: that takes as long as some batches
+BATCHES_EACH = 4  # least number for each process; starting a process takes as long as some batches
 Result = tuple[Input, Path | LatentfillError]
 
 
@@ -92,7 +92,7 @@ def worker_count(options: "CompleteCommand", gan: Gan, count: int) -> int:
 def complete_in_processes(
     options: "CompleteCommand", inputs: Sequence[Input], workers: int
 ) -> Generator[tuple[Input, Path | str]]:
-    """Each input with its result or why there is none, from several processes; their threads are as many in all."""
+    """Each input with its result, or the reason for none, from several processes that share the threads."""
     size, threads = options.batch_size, max(1, (options.threads or cores()) // workers)
     batches = [inputs[first : first + size] for first in range(0, len(inputs), size)]
     while batches:
@@ -100,7 +100,7 @@ def complete_in_processes(
         for batch, made in run_in_pool(BatchWorker(options, threads), batches, workers, "latentfill.batch.complete"):
             if not isinstance(made, KilledTask):
                 yield from made
-            elif len(batch) > 1:  # perhaps for want of memory; and if one alone kills, it is found
+            elif len(batch) > 1:  # perhaps it ran out of memory; and smaller batches show which picture kills a worker
                 lost += [batch[::2], batch[1::2]]
             else:
                 yield batch[0], made.reason
@@ -169,7 +169,7 @@ def metadata(done: Done) -> dict[str, Any]:
         "squares": squares,
         "candidates": [{"loss": candidate.loss.tolist()} for candidate in candidates],
     }
-    if len(squares) == 1:  # the usual case, where nobody wants to look further down
+    if len(squares) == 1:  # the usual case: readers then find these at the top level
         facts |= {name: squares[0][name] for name in ("placement", "loss", "terms", "z")}
     if trust:
         facts["trust"] = _least_certain([trust.to_json(row) for row in range(len(squares))])
@@ -193,7 +193,7 @@ def trust_line(facts: Mapping[str, Any]) -> str | None:
     trust = facts.get("trust")
     if not trust or not trust["predicted"]:
         return None
-    return str(next(word for word in trust["words"] if UNLIKE not in word))  # of that a note warns
+    return str(next(word for word in trust["words"] if UNLIKE not in word))  # a note warns of unlike pictures
 
 
 def _hidden_share(cut: Cut, hole: Hole) -> float:
@@ -208,7 +208,7 @@ def _finite(number: float) -> float | None:
 
 @final
 class _Recorder:
-    """Writes what the events of a command tell: notes to standard error, all else into OUT."""
+    """Writes the events of a command: notes to standard error, all else to OUT."""
 
     def __init__(self, plan: Plan, gan: Gan, model: Mapping[str, str], *, drawn: bool) -> None:
         self.items: dict[Any, Input] = {}
@@ -245,7 +245,7 @@ class _Recorder:
         self._folder.draw(step)
 
     def discard(self) -> None:
-        """Remove what was drawn of a batch that memory does not hold."""
+        """Remove the drawings of a batch that did not fit into memory."""
         if self._folder is not None:
             self._folder.discard()
         self._folder = None
@@ -277,7 +277,7 @@ class _Recorder:
 
     def _write(self, item: Input, done: Done) -> Path:
         options, placed = self._options, done.placed
-        for warning in done.filled.notes[len(placed.cut.notes) :]:  # the others were told when it was read
+        for warning in done.filled.notes[len(placed.cut.notes) :]:  # the others were printed when it was read
             print(f"{item.source.name}: {warning}", file=sys.stderr)
         if len(done.filled.candidates) > 1:
             write_candidates(self._run_file("candidates", item, ""), placed.cut, done.filled)

@@ -1,4 +1,4 @@
-"""Inputs of `complete`: pictures, their holes and landmarks, and what they are measurements of, as requests."""
+"""Inputs of `complete`: pictures with their holes, landmarks and measurement operators, as requests."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -50,7 +50,7 @@ class Plan:
         return cls(options, hole, operator, points)
 
     def read(self, item: Input) -> tuple[Input, Request]:
-        """An input with the digest of its photo, and what is requested of it. Raises ImageError and HoleError."""
+        """An input with the digest of its photo, and its request. Raises ImageError and HoleError."""
         options, source = self.options, item.source
         check_apart(self.hole, source)
         data = source.bytes(options.limits.max_bytes)

@@ -1,7 +1,7 @@
-"""Near-duplicates among crops, by a signature of 64 low frequencies. Time and memory grow about with the crops.
+"""Near-duplicates among crops, by a signature of 64 low frequencies. Time and memory grow about linearly.
 
 A near-duplicate is the same photograph: saved again, resized, with other colours, a fraction of a pixel off. Another
-photograph of the same person is none, and neither is a mirrored one.
+photograph of the same person is not a near-duplicate, and neither is a mirrored one.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,10 +23,10 @@ Signature = Int8[np.ndarray, "64"]
 Signatures = Int8[np.ndarray, "n 64"]
 Pairs = Int[np.ndarray, "2 _"]
 
-SIDE = 32  # a crop is shrunk to that first, as by the usual perceptual hash
+SIDE = 32  # pixels that a crop is shrunk to first, as in the usual perceptual hash
 WAVES = dct(np.eye(SIDE), axis=0, norm="ortho")[:11]
 ROWS, COLUMNS = np.array(sorted(((u, v) for u in range(11) for v in range(11) if u + v), key=sum)[:64]).T
-STEPS = 400  # of int8 for a length of 1: the frequencies of faces spread by 20 to 60 of them
+STEPS = 400  # steps of int8 for a length of 1: one frequency of a face varies by 20 to 60 of them
 # The length of a signature is 1. Of 3,000 faces, different people were 0.26 and more apart (1.2 in the middle), a photo
 # in two colours 0.22, a JPEG of quality 50 from its original at most 0.05, a copy of half the size 0.01.
 NEAR = 0.23
@@ -41,9 +41,9 @@ def signature(crop: Pixels) -> Signature:
     """The signature of a crop [H, W, 3], independent of its size, brightness and contrast."""
     grey = Image.fromarray(crop).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
     spectrum = WAVES @ np.asarray(grey, float) @ WAVES.T
-    values = spectrum[ROWS, COLUMNS] * (ROWS + COLUMNS)  # amplitudes fall off as one over the frequency
+    values = spectrum[ROWS, COLUMNS] * (ROWS + COLUMNS)  # amplitudes fall as one over the frequency
     length = float(np.linalg.norm(values))
-    if length < 1:  # of one plain colour
+    if length < 1:  # the crop has one plain colour
         return np.zeros(64, np.int8)
     return np.asarray(np.clip(np.round(values / length * STEPS), -127, 127), np.int8)
 
@@ -55,7 +55,7 @@ def groups(signatures: Signatures, near: float = NEAR) -> list[list[int]]:
     """
     if len(signatures) < 2:
         return []
-    distinct, of = np.unique(signatures, axis=0, return_inverse=True)  # a thousand copies are no million pairs
+    distinct, of = np.unique(signatures, axis=0, return_inverse=True)  # a thousand copies would make a million pairs
     groups_of_distinct = _label_groups(len(distinct), _near_pairs(distinct, near * STEPS))
     group = groups_of_distinct[of.reshape(-1)]
     order = np.argsort(group, kind="stable")
@@ -78,7 +78,7 @@ def write_duplicates(path: Path, crops: Mapping[Path, str], folder: Path) -> lis
 
 def _near_pairs(signatures: Signatures, distance: float) -> Iterator[Pairs]:
     n = len(signatures)
-    signs = signatures > np.median(signatures, 0)  # so that each splits the crops in halves
+    signs = signatures > np.median(signatures, 0)  # so that each sign splits the crops in halves
     rng = philox(Stream.DUPLICATES.key())
     for _ in range(TABLES if n > FEW else 1):
         looked_at = rng.choice(64, SIGNS if n > FEW else 0, replace=False)
@@ -86,7 +86,7 @@ def _near_pairs(signatures: Signatures, distance: float) -> Iterator[Pairs]:
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
         here = np.arange(n)
-        for gap in count(1):  # with the next of the same key, the next but one ...
+        for gap in count(1):  # pairs with the next crop of the same key, the next but one ...
             here = here[: np.searchsorted(here, n - gap)]
             here = here[keys[here] == keys[here + gap]]
             if not len(here):

@@ -1,4 +1,4 @@
-"""What `complete` writes for each input: its file, what it was made of, and its metadata."""
+"""The outputs of `complete` for each input: its file, a record of its inputs, and its metadata."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ LEFT_ALONE: dict[str, Any] = {"observe": None, "degrade": None, "hole_threshold"
 OF_MODEL = {"weights": "its weights have", "calibration": "its calibration or alignment has"}
 WHOLE, CHANGED = "whole", "changed"
 INVERTED = " inverted"
-FIRST = ("latentfill", "image", "trust", "placement", "notes", "drawn_by", "loss", "terms")  # in a file of metadata
+FIRST = ("latentfill", "image", "trust", "placement", "notes", "drawn_by", "loss", "terms")  # first in a metadata file
 LAST = ("candidates", "squares", "z", "seal")
 NUMBERS = re.compile(r"\[\s+-?\d[-+.\deE,\s]*\]")
 FORMATS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}  # of --format
@@ -60,7 +60,7 @@ class Input:
 
     @property
     def picture(self) -> Path:
-        """Where its result goes."""
+        """The path of its result."""
         return self.file(self.suffix)
 
     def file(self, suffix: str) -> Path:
@@ -93,13 +93,13 @@ def list_pictures(
     read: Sequence[str] = (),
     written: Sequence[str] = (".png",),
 ) -> Listing:
-    """Every picture in `places` but what lies in `out`. Raises LatentfillError if the pictures themselves do.
+    """Every picture in `places`, except those in `out`. Raises LatentfillError if the pictures themselves do.
 
     Files with a suffix in `read` are the caller's, and not counted as left out; `written` are those of results.
     """
     here = Path(os.path.realpath(out))
     listed = list_sources(places, {**roles, out: f"in {out}, the folder for the results"}, read)
-    real = (Path(os.path.realpath(source.path)) for source in listed.sources)  # of links in circles, too
+    real = (Path(os.path.realpath(source.path)) for source in listed.sources)  # also of links in circles
     own = {path for path in real if path.parent == here}
     if any(place.is_dir() and place.resolve() == here for place in places) or any(p.suffix in written for p in own):
         raise LatentfillError(
@@ -134,7 +134,7 @@ def name_inputs(
 
 def hole_seed(seed: int, name: str) -> int:
     """The seed of an image's hole: of the name of its file alone, so that neighbours and order do not matter."""
-    text = normalize("NFC", f"{seed} {name}")  # some systems take letters and their accents apart
+    text = normalize("NFC", f"{seed} {name}")  # some systems store letters and accents separately
     digest = hashlib.sha256(text.encode(errors="surrogateescape")).digest()
     return int.from_bytes(digest[:8], "little")
 
@@ -151,7 +151,7 @@ def operator_of(options: "CompleteCommand") -> Operator | None:
 
 
 def choices(options: "CompleteCommand") -> dict[str, Any]:
-    """The options that decide how a photo is completed and what is drawn of it, as they stand in the metadata."""
+    """The options that determine how a photo is completed and what is drawn of it, as in the metadata."""
     return {
         "observe": options.observe,
         "degrade": options.degrade,

@@ -26,8 +26,8 @@ from ..types import Hole, Images, Pixels
 from ..uncertainty.features import Map
 
 CELL = 256  # pixels of a picture on the sheet
-BRIGHTER = 4  # than the grey levels that a map is of
-AROUND = 0.35  # how much of the photo is shown around the hole, in widths of the hole
+BRIGHTER = 4  # a map is drawn so many times brighter than its grey levels
+AROUND = 0.35  # margin of the photo shown around the hole, in widths of the hole
 
 
 @final
@@ -58,7 +58,7 @@ class BatchFolder:
             log_step(path, completion, row)
 
     def draw_maps(self, found: SearchResult) -> None:
-        """Draw how far what was found may be off, once."""
+        """Draw the maps of expected errors, once."""
         if found is self._found or found.trust is None:
             return
         self._found = found
@@ -67,14 +67,14 @@ class BatchFolder:
                 photos.write(self.folder / f"{name}.png", grid(draw_map(levels)))
 
     def animate(self) -> None:
-        """Join what was completed at each step to completed.gif."""
+        """Join the completions of each step to completed.gif."""
         completed = sorted((self.folder / "completed").glob("*.png"), key=lambda path: int(path.stem))
         if completed:
             frames = (photos.read(photos.Source(path.name, path)).opaque() for path in completed)
             write_gif(self.folder / "completed.gif", frames)
 
     def discard(self) -> None:
-        """Remove what was drawn of a search that came to nothing."""
+        """Remove the drawings of a failed search."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _logs(self) -> list[Path]:
@@ -106,7 +106,7 @@ def write_candidates(folder: Path, cut: Cut, filled: Filled) -> None:
 
 
 def hole_square(hole: Hole) -> Box:
-    """The square part of a photo that shows a hole and what is next to it; all of the photo if there is no hole."""
+    """The square part of a photo that shows a hole and its surroundings; the whole photo if there is no hole."""
     height, width = hole.shape
     rows, columns = (np.flatnonzero(hole.any(axis)) for axis in (1, 0))
     if not len(rows):
@@ -139,7 +139,7 @@ def log_step(path: Path, completion: Completion, row: int) -> None:
     columns = {"loss": completion.loss, **completion.terms, **completion.notes}
     head = not path.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", newline="") as file:  # opened for each row: a batch may be larger than a process's files
+    with path.open("a", newline="") as file:  # for each row: a process may open fewer files than a batch has pictures
         writer = csv.writer(file)
         if head:
             writer.writerow(["step", *columns, *(f"z{i}" for i in range(len(z)))])

@@ -1,4 +1,4 @@
-"""The places of a photo's crops: in its folders or one, and in train or test so that nobody is in both."""
+"""The folders of a photo's crops: nested or flat, in train or test, and no person in both."""
 
 import hashlib
 import re
@@ -19,7 +19,7 @@ BETWEEN = "--"  # stands for the slash in a name that is flattened
 @final
 @dataclass(frozen=True)
 class Split:
-    """The share of identities kept for testing, and the way a picture's name tells whose it is.
+    """The share of identities kept for testing, and how a picture's name gives its identity.
 
     `identity` is `folder`, or a regular expression: its first group counts, or all that it matches if it has none.
     """
@@ -36,7 +36,7 @@ class Split:
 
     def identity_of(self, name: str) -> str | None:
         """Whose picture it is, by its name (`people/anna/1.jpg`); None if that does not tell."""
-        name = normalize("NFC", name)  # some systems take letters and their accents apart
+        name = normalize("NFC", name)  # some systems store letters and accents separately
         if self.identity == FOLDER:
             folder = PurePosixPath(name).parent.as_posix()
             return None if folder == "." else folder

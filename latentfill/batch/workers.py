@@ -1,4 +1,4 @@
-"""Work shared out among processes: a process that is killed costs one task, and Ctrl-C costs none."""
+"""Work distributed over processes: a killed process costs one task, and Ctrl-C costs none."""
 
 import _thread
 import os
@@ -20,8 +20,8 @@ from ..signals import TO_END
 
 T = TypeVar("T")
 R = TypeVar("R")
-LEAVING_SECONDS = 1.0  # for a process to undo what it is at, when there is nobody to take it
-PATIENCE_SECONDS = 5.0  # for a process to end by itself, before it is killed
+LEAVING_SECONDS = 1.0  # for a process to undo its unfinished task once the parent is gone
+PATIENCE_SECONDS = 5.0  # for a process to end by itself before it is killed
 
 
 @final
@@ -35,9 +35,9 @@ class KilledTask:
 def run_in_pool(
     work: Callable[[T], R], tasks: Iterable[T], workers: int, preload: str = ""
 ) -> Iterator[tuple[T, R | KilledTask]]:
-    """Every task with what `work` makes of it, as it is done; with one worker in this process, in their order.
+    """Every task with the result of `work`, as each is done; with one worker in this process, in their order.
 
-    `work` and the tasks are pickled. When `tasks` ends early, what is in hand is still finished. `preload` names a
+    `work` and the tasks are pickled. When `tasks` ends early, running tasks are still finished. `preload` names a
     module that all processes share. Raises what `work` raises: LatentfillError as it is, MemoryError for whatever
     lacks memory, anything else as RuntimeError with its trace.
     """
@@ -63,7 +63,7 @@ def is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # somebody else's
+    except PermissionError:  # the process belongs to another user
         return True
     return True
 
@@ -119,7 +119,7 @@ class _Pool(Generic[T, R]):
     def terminate(self) -> None:
         """End all processes, whatever they are at. What they write is whole or not there: they may be killed."""
         for connection in self._all:
-            connection.close()  # each notices, and ends
+            connection.close()  # each worker notices, and ends
         until = time.monotonic() + PATIENCE_SECONDS
         for process in self._all.values():
             process.join(max(0.0, until - time.monotonic()))
@@ -132,7 +132,7 @@ class _Pool(Generic[T, R]):
         here, there = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(there, self._work), daemon=True)
         process.start()
-        there.close()  # else its end would never be noticed
+        there.close()  # otherwise the end of the other side would never be noticed
         self._all[here] = process
         try:
             here.recv()
@@ -173,7 +173,7 @@ def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
                 short = is_out_of_memory(error)
                 answer = ("short", str(error)) if short else ("broken", traceback.format_exc())
             connection.send(answer)
-    except OSError:  # nobody is there to take it
+    except OSError:  # nobody is left to receive it
         return
 
 
@@ -207,7 +207,7 @@ class _Inbox:
                 self._tasks.put(self._connection.recv_bytes())
         except (EOFError, OSError):
             self._over = True
-        self._tasks.put(b"")  # it may wait for one,
-        _thread.interrupt_main()  # or be at one: what it has half written is removed
+        self._tasks.put(b"")  # the main thread may be waiting for a task,
+        _thread.interrupt_main()  # or be working on one: the interrupt removes what it has half written
         time.sleep(LEAVING_SECONDS)
-        os._exit(1)  # amid something that heeds no signal
+        os._exit(1)  # the main thread is in a call that no signal interrupts

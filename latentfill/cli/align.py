@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..batch.align_records import Records, Row
     from ..batch.splits import Naming
 
-A_FEW = 8  # photos that one process cuts before another has begun
+A_FEW = 8  # photos that one process cuts while another is still starting
 MOST_NAMED = 10  # unreadable photos that are named on the screen; all are in rejected.csv
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..types import PixelBatch
     from ..uncertainty.calibration import Calibration
 
-EACH = 4  # holes in a picture, where there are hundreds: more would teach less than other pictures
+EACH = 4  # holes for each picture if there are hundreds of pictures: more pictures teach more than more holes
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _holes(options: Options, pictures: int) -> int:
             f"{options.each * pictures} completions of {pictures} pictures are too few to calibrate by",
             f"Give --each {enough} or more, or at least {-(-FEWEST // options.each)} pictures (--count).",
         )
-    # A tenth more where it is ours to say: completions of which a clue is missing do not count.
+    # A tenth more pictures if the number is not given: completions that lack a feature do not count.
     each = options.each or max(EACH, -(-11 * FEWEST // (10 * pictures)))
     if each > EACH:
         print(f"{pictures} pictures are few: what they tell is rough. A few hundred would be better", file=sys.stderr)

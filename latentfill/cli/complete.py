@@ -64,7 +64,7 @@ def _on_ray(options: Options, gan: "Gan") -> int:
 
     if options.write == "tar" and (options.edits or options.search.candidates > 1):
         raise LatentfillError("--write tar holds one answer for each picture", "Leave --edits and --candidates out.")
-    results = sys.stdout  # Ray has it for its own while it runs
+    results = sys.stdout  # Ray takes sys.stdout over while it runs
     with Bar("complete", "photos") as bar:
 
         def watch(outputs: Sequence[Path], done: int, total: int, note: str) -> None:
@@ -146,7 +146,7 @@ def _alone(plan: "Plan", gan: "Gan", inputs: "Sequence[Input]") -> list[Rejected
                 return
             completion, numbers = event.completion, event.keys
             steps, number = completion.total, completion.number
-            if not steps:  # one pass, and it is made
+            if not steps:  # one pass without steps, and it is done
                 steps = number = 1
             note = f"photos {numbers[0]}-{numbers[-1]}  loss {completion.loss.mean().item():.4g}"
             bar.update(done * steps + number * len(numbers), len(inputs) * steps, note)

@@ -18,7 +18,7 @@ from ..options import refuse_removed
 from ..options.validation import adapter_of
 
 T = TypeVar("T")
-command: ContextVar[str] = ContextVar("command", default="latentfill")  # as it was given, for reports
+command: ContextVar[str] = ContextVar("command", default="latentfill")  # the command as it was given, for reports
 COUNTS = {  # flags that take 600k or 2M
     "--images-seen",
     "--sample-every",
@@ -28,8 +28,8 @@ COUNTS = {  # flags that take 600k or 2M
     "--log-every",
     "--max-images",
 }
-GROWN = (None, "gan", "vae")  # kinds that begin with a model of their own size, or of half of it, by --begin
-PLACES = {"hole", "holes", "model", "models", "data", "begin", "cache", "to"}  # texts that may name a file or a folder
+GROWN = (None, "gan", "vae")  # kinds whose --begin takes a model of their own size, or of half of it
+PLACES = {"hole", "holes", "model", "models", "data", "begin", "cache", "to"}  # these may name a file or a folder
 
 
 def read_options(options: type[T], verb: str, argv: Sequence[str]) -> T:
@@ -105,7 +105,7 @@ def check(options: T, default: Any = None) -> T:
 
 def validate(kind: Any, value: Any, what: str) -> Any:
     """The value as one of that type. Raises LatentfillError, which calls it `what`, if it is out of its bounds."""
-    from pydantic import ValidationError  # takes 50 ms, which --help need not wait for
+    from pydantic import ValidationError  # takes 50 ms, which --help should not wait for
 
     try:
         return adapter_of(kind).validate_python(value)

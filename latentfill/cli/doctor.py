@@ -75,7 +75,7 @@ def missing_packages(extra: str) -> list[str]:
     missing = []
     try:
         requirements = requires("latentfill") or ()
-    except PackageNotFoundError:  # it is not installed, but run where it lies
+    except PackageNotFoundError:  # it is not installed, but run from its source folder
         requirements = ()
     for requirement in requirements:
         if re.search(rf"extra == ['\"]{extra}['\"]", requirement):

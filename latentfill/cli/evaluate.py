@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..types import PixelBatch
 
 ALL = "all"
-MORE = re.compile(r"-?\d*\.?\d+%?(\+.*)?")  # a number after a comma goes on with a rectangle
+MORE = re.compile(r"-?\d*\.?\d+%?(\+.*)?")  # a number after a comma continues a rectangle
 
 
 def run(options: Options) -> int:
@@ -143,7 +143,7 @@ def load_resources(options: Options) -> "Resources":
     from ..models import find, load, load_context
 
     gan = load(options.model, options.device)
-    # An encoder that is added to a model's file leaves what is searched without it as it was.
+    # Adding an encoder to a model's file does not change searches that do not use it.
     digests = {
         "gan": digest_weights(gan.generator, gan.discriminator),
         "encoder": digest_weights(gan.encoder, gan.completer),

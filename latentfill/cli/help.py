@@ -15,7 +15,7 @@ from tyro.conf import Positional
 
 COLUMN = 26  # characters of a flag, before its text begins
 WIDEST = 100
-EXPERT = ("limits", "where")  # groups that come last
+EXPERT = ("limits", "where")  # option groups that come last
 # For each verb the options that most people need, and two calls with what they do.
 SHORT: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "align": (
@@ -104,7 +104,7 @@ SHORT: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "doctor": ("json", (("", "see whether all is in order"), ("--json", "the same, as JSON"))),
 }
 
-BRIEF = {  # where the first clauses of the whole text are not what one asks first
+BRIEF = {  # for options whose full text does not begin with what users ask first
     "hole": "a picture (white = to be found), a folder of them, or center (the default), half, thick, eyes, alpha ...",
     "kind": "gan, or what is trained beside or instead of one",
     "begin": "a model to begin with",

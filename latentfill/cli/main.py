@@ -47,7 +47,7 @@ LESS_MEMORY = {
     "serve": "Give a smaller --workers, --batch or --max-pixels",
 }
 GOES_ON = ("align", "train", "complete", "evaluate")
-ENDED_BY_PIPE = 141  # what a shell says of a command whose output nobody wants any more
+ENDED_BY_PIPE = 141  # the status that shells report for a command whose output was closed
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -91,7 +91,7 @@ def run(argv: Sequence[str]) -> int:
         return 128 + (error.number if isinstance(error, Stopped) else SIGINT)
     except Exception as error:
         if isinstance(error, OSError) and any(map(is_closed, filter(None, (sys.stdout, sys.stderr)))):
-            close()  # `latentfill ... | head` has seen enough
+            close()  # the reader has ended, as in `latentfill ... | head`
             return ENDED_BY_PIPE
         known = _explain(error, verb)
         if known is None:

@@ -28,7 +28,7 @@ def open_streams() -> None:
     """Open what was closed from the start: there Python has none, and files that are opened would be taken for it."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))  # has the lowest number, its own
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))  # gets the lowest free number, its own
 
 
 def print_results(*results: object, file: TextIO | None = None) -> None:
@@ -48,17 +48,17 @@ def is_closed(stream: TextIO) -> bool:
         stream.flush()
         pipe = select.poll()
         pipe.register(stream.fileno(), 0)
-        return any(event & select.POLLERR for _, event in pipe.poll(0))  # what did not go out may be lost already
+        return any(event & select.POLLERR for _, event in pipe.poll(0))  # what was not written may be lost already
     except BrokenPipeError:
         return True
-    except (OSError, ValueError, AttributeError):  # a full disk; closed here; no files, or a system without poll
+    except (OSError, ValueError, AttributeError):  # disk full, stream closed or without a file, no poll here
         return False
 
 
 def close() -> None:
     """Let what is still to be printed go nowhere, so that nothing is said about it at the end."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):  # it was closed from the start
+        with suppress(OSError, ValueError, AttributeError):  # the stream was closed from the start
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

@@ -20,7 +20,7 @@ def describe_machine() -> str:
 
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:  # not on every system
+    except OSError:  # some systems lack it
         lines = []
     processor = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
     return (

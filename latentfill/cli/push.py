@@ -35,7 +35,7 @@ def run(options: Options) -> int:
     text = _read(options.card)
     path = find(options.model)
     stays = not hub.is_repository(options.to) and (Path(options.to) / hub.CARD).exists()
-    if text is None and not stays and hub.is_pushed(path.parent):  # its card may have been written by hand
+    if text is None and not stays and hub.is_pushed(path.parent):  # the card there may have been written by hand
         text = _read(path.parent / hub.CARD) if (path.parent / hub.CARD).is_file() else None
     if hub.is_repository(options.to):
         hub.upload(path, options.to, options.license, text, public=options.public)

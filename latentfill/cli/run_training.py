@@ -72,7 +72,7 @@ def grow_cached(
         path = cache_path(f"grown-{digest}-{seed}-{steps}.safetensors", cache)
         try:
             gan = load(path)
-        except ModelError:  # there is none, or no whole one
+        except ModelError:  # there is no model file, or it is incomplete
             gan = grow(gan, seed, steps, tell)
             save(gan, path)
     return gan
@@ -123,7 +123,7 @@ def _cache(options: "TrainCommand") -> Path | None:
 
 
 ShouldStop = Callable[[], bool]
-SIGNS = {"discriminator": "D", "generator": "G", "hole": "hole", "latent": "z"}  # of the losses beside the bar
+SIGNS = {"discriminator": "D", "generator": "G", "hole": "hole", "latent": "z"}  # names of the losses beside the bar
 
 
 def train_in_process(options: "TrainCommand") -> int:
@@ -138,7 +138,7 @@ def train_in_process(options: "TrainCommand") -> int:
     stop: StopSignal | None = None
 
     def should_stop() -> bool:
-        # Whoever started several processes and was killed cannot stop them any more.
+        # A launcher that was killed cannot stop its processes any more.
         return (stop is not None and stop.came) or (distributed.group.size > 1 and os.getppid() != parent)
 
     steps = STEPS[options.kind](options, distributed, should_stop)
@@ -189,7 +189,7 @@ def _dry_run(options: "TrainCommand", distributed: "DistributedContext") -> int:
     batch, n = options.train.batch_size, options.network
     places = fetch_pictures(options, distributed) if options.data else []
     total = min(len(list(find_pictures(places))), options.record.max_images or sys.maxsize) if places else 0
-    few = 10 * batch // 9 + 2  # so many that a tenth may be held out
+    few = 10 * batch // 9 + 2  # enough that a tenth can be held out
     temporary = TemporaryDirectory()
     try:
         record = replace(options.record, cache=temporary.name, max_images=few)
@@ -305,7 +305,7 @@ def _training_context(
             find_file()
             spaces.append("dlib-face")
         except LatentfillError:
-            pass  # without dlib's file there is no such space
+            pass  # without dlib's file this space is left out
     scorers = CompletionScorer(spaces), CompleterScorer(spaces[-1])
     return TrainingContext(command.get(), describe_machine(), *scorers, distributed, should_stop)
 

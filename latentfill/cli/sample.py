@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .progress import Bar
 
 SHEET = 1024  # tiles of one grid at most; more samples make more grids
-INFLUENCE_LATENTS = 4  # that the influence of a component is measured on
+INFLUENCE_LATENTS = 4  # latents for which the influence of a component is measured
 SECONDS_PER_FRAME = 0.08
 
 

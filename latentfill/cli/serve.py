@@ -8,7 +8,7 @@ from ..errors import ExtraError, LatentfillError, cure
 from ..options import ServeOptions
 
 VARIABLE = "LATENTFILL_TOKEN"
-SHORTEST = 16  # characters of a token: what cannot be guessed at any speed
+SHORTEST = 16  # characters of a token: too many to be guessed at any speed
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`align` on Ray: photos are shared out in blocks, and the records stay with the caller."""
+"""`align` on Ray: photos are distributed in blocks, and the caller keeps the records."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -12,7 +12,7 @@ from ..options import EngineOptions
 from .blocks import Block
 from .driver import run_on_ray
 
-IN_A_BLOCK = 32  # photos: seconds of work, which is what is lost with a worker
+IN_A_BLOCK = 32  # photos: seconds of work, which are lost if a worker dies
 
 
 @final

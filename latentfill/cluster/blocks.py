@@ -1,4 +1,4 @@
-"""Blocks of work spread over the actors of Ray Data: each comes back done, whatever is killed in between."""
+"""Blocks of work distributed over actors of Ray Data: each is completed, even if actors are killed."""
 
 import os
 import pickle
@@ -14,8 +14,8 @@ from typing import Any, Protocol, final
 from ..errors import ExtraError, LatentfillError, explain, is_full, is_out_of_memory
 from .connection import Fleet
 
-TRIES = 3  # of a block as a whole; then one item at a time, to find out which of them kills its worker
-MOST_PARTITIONS = 4_096  # of Ray's own, at most: it keeps a list of them
+TRIES = 3  # tries of a block as a whole; then one item at a time, to find the item that kills its worker
+MOST_PARTITIONS = 4_096  # at most so many of Ray's partitions, because it keeps a list of them
 NO_MEMORY = "there is not enough memory for it"
 KILLED = "its worker was killed each time, perhaps for want of memory"
 RESULT = "answer"
@@ -30,7 +30,7 @@ class BlockWork(Protocol):
         """The result of an item that cannot be done."""
 
     def commit(self, name: str, made: list[Any]) -> Any:
-        """Keep what was made of a whole block, all at once. What it returns comes back."""
+        """Save the results of a whole block at once. The return value goes back to the caller."""
 
 
 @final
@@ -45,7 +45,7 @@ class Block:
 def run_blocks(
     make: Callable[[], BlockWork], blocks: Sequence[Block], fleet: Fleet, notes: Path
 ) -> Iterator[tuple[str, Any]]:
-    """Do all blocks, and yield the name of each and what its commit returned, as it is done.
+    """Process all blocks, and yield the name of each and the result of its commit, as each is done.
 
     `make` and the items are pickled. `notes` is a folder that all machines see; it is emptied at the beginning and at
     the end. An actor that dies is started anew and does its block again; a block that kills it again and again is done
@@ -61,7 +61,7 @@ def run_blocks(
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    dataset = ray.data.from_items(  # not from_arrow, which starts processes to look at each part
+    dataset = ray.data.from_items(  # not from_arrow, which starts processes to inspect each part
         [{"block": pickle.dumps(block)} for block in blocks],
         override_num_blocks=min(len(blocks), max(MOST_PARTITIONS, fleet.workers)),
     ).map_batches(
@@ -98,7 +98,7 @@ class LatentfillWorker:
 
         self._notes, self._work = notes, None
         self._refusal: tuple[str, Any] | None = None
-        with suppress(OSError):  # where the driver is, so that names of files mean the same
+        with suppress(OSError):  # the driver's working folder, so that file names mean the same
             os.chdir(folder)
         torch.set_num_threads(threads)
         try:
@@ -130,7 +130,7 @@ class LatentfillWorker:
 
 @final
 class AttemptLog:
-    """A log of what was begun of a block, a line each, so that the successor of a killed worker knows it."""
+    """A log of the begun parts of a block, one a line, for the successor of a killed worker."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -182,7 +182,7 @@ def _run_alone(work: Any, item: Any, number: int, diary: AttemptLog) -> Any:
     diary.note(number)
     try:
         made = work((item,))[0]
-    except Exception as error:  # of a library, about this one
+    except Exception as error:  # any error of a library for this item
         if _concerns_all(error):
             raise
         made = work.make_failure(item, NO_MEMORY if is_out_of_memory(error) else f"{type(error).__name__}: {error}")

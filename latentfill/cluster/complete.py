@@ -29,7 +29,7 @@ from .tables import Manifest, Row, fetch, make_row, to_text
 if TYPE_CHECKING:
     from ..options.commands import CompleteCommand
 
-NAMES = re.compile(r"\d{9}-[0-9a-f]{12}(-\d+)?")  # of shards, without suffix
+NAMES = re.compile(r"\d{9}-[0-9a-f]{12}(-\d+)?")  # names of shards, without suffix
 
 
 def pack(file: Any, folder: Path, pictures: Iterable[str]) -> None:
@@ -44,7 +44,7 @@ def pack(file: Any, folder: Path, pictures: Iterable[str]) -> None:
 
 
 def drop_stale(out: Path, known: Mapping[str, Set[str]], rows: Iterable[dict[str, Any]]) -> None:
-    """Take results out of their shards that were made anew since, so that nobody reads both.
+    """Remove results from their shards if newer ones exist, so that nobody reads both.
 
     `known` names all that were ever in each shard, `rows` are those that count; they get the new sizes.
     """
@@ -76,9 +76,9 @@ def _beside(name: str) -> str:
     return str(PurePosixPath(name).with_suffix(".json"))
 
 
-BATCHES = 4  # of a search in a block: packed well, and little is lost with a worker
+BATCHES = 4  # batches of a search in a block: enough to fill batches well, few enough that a lost worker costs little
 IN_A_SHARD = 1_024
-ROUNDS = 2  # blocks for each worker at least, so that none waits long for the last
+ROUNDS = 2  # blocks for each worker at least, so that no worker waits long for the last one
 
 
 @final
@@ -256,7 +256,7 @@ class Job:
         return describe_changes({**was, "hole": was["hole_sha256"]}, now)
 
     def _check_same(self) -> None:
-        """Raise LatentfillError if what is there was made for other inputs."""
+        """Raise LatentfillError if the existing results are of other inputs."""
         if kept := self._read_settings():
             asked, out = self._settings(), str(self.options.out)
             check_same(kept, asked, kept.get("made_of", {}), asked["made_of"], self.model, out)

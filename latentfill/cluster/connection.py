@@ -1,4 +1,4 @@
-"""A connection to Ray: on this machine, or to the cluster that RAY_ADDRESS names; and how many actors it bears."""
+"""A connection to Ray: on this machine, or to the cluster that RAY_ADDRESS names; and how many actors it can hold."""
 
 import os
 import shutil
@@ -18,10 +18,10 @@ from ..errors import ExtraError, LatentfillError, cure, is_out_of_memory
 from ..options import EngineOptions
 
 ADDRESS = "RAY_ADDRESS"
-STORE_BYTES = 150_000_000  # for what waits and what comes back: names and numbers; what is more goes to the disk
-PATIENCE_SECONDS = 300.0  # for machines that are on their way
+STORE_BYTES = 150_000_000  # for waiting blocks and results, which are names and numbers; Ray writes the excess to disk
+PATIENCE_SECONDS = 300.0  # for machines that are still starting
 ASK_AGAIN_SECONDS = 10.0
-DEEPEST = 39  # bytes of a folder that leave room for what Ray puts below it, and a socket at last
+DEEPEST = 39  # bytes of a folder's path that leave room for Ray's subfolders and a socket
 CURES = {
     "af_unix": "Give a shorter TMPDIR.",
     "version mismatch": "Install the same versions of Ray and Python here and on the cluster.",
@@ -34,7 +34,7 @@ QUIET = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_DATA_LOG_LEVEL": "ERROR",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
-    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # which says everything twice
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # it prints everything twice
 }
 
 
@@ -50,7 +50,7 @@ class Fleet:
 
 
 def check_installed() -> None:
-    """Raise ExtraError, naming the extra, where Ray or what it needs is missing."""
+    """Raise ExtraError, naming the extra, if Ray or one of its dependencies is missing."""
     for library in ("ray", "pyarrow"):
         if find_spec(library) is None:
             raise ExtraError(
@@ -69,7 +69,7 @@ def connect(options: EngineOptions, device: str = "cpu", threads: int = 0, most:
     if device not in ("auto", "cpu", "cuda"):
         raise LatentfillError(f"--device {device}: Ray chooses which one", "Give cpu, cuda, or auto.")
     for name, value in QUIET.items():
-        os.environ.setdefault(name, value)  # before the import
+        os.environ.setdefault(name, value)  # must be set before the import
     import ray
 
     address = os.environ.get(ADDRESS)
@@ -78,7 +78,7 @@ def connect(options: EngineOptions, device: str = "cpu", threads: int = 0, most:
         if address:
             _run_silently(lambda: ray.init(address=address, **quiet))
         else:
-            # More CPUs in name than there are: an actor more than there are cores is slow, but begins.
+            # Ray may be told of more CPUs than there are cores. Then more actors than cores start, and each is slow.
             room: dict[str, Any] = {"num_cpus": max(cores(), options.workers), "object_store_memory": STORE_BYTES}
             room["include_dashboard"] = options.dashboard
             if folder := short_folder(os.environ):
@@ -89,7 +89,7 @@ def connect(options: EngineOptions, device: str = "cpu", threads: int = 0, most:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise LatentfillError(f"{where} cannot be reached: {first}", find_cure(error, joined=bool(address))) from error
     until = time.monotonic() + (PATIENCE_SECONDS if address else 0)
-    while True:  # machines of a cluster that grows may be on their way
+    while True:  # machines of a growing cluster may still be starting
         there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         try:
             return _fleet(options, there, device, threads, most, local=not address)

@@ -37,7 +37,7 @@ def complete(options: "CompleteCommand", gan: Gan, watch: Watch) -> tuple[dict[s
 
     Raises LatentfillError where nothing can be done, KeyboardInterrupt when stopped: what is done is in the manifest.
     """
-    plan = Plan.of(options, gan)  # raises for options that go ill together, before anything is started
+    plan = Plan.of(options, gan)  # raises for options that conflict, before anything is started
     lock = lock_folder(options.out)
     try:
         results = (
@@ -79,16 +79,16 @@ def run_on_ray(
     threads: int = 0,
     most: int | None = None,
 ) -> Generator[tuple[str, Any], None, None]:
-    """Start or join Ray, do the blocks that `cut` makes for so many actors, and leave it, whatever happens.
+    """Start or join Ray, process the blocks that `cut` makes for the number of actors, and leave Ray in any case.
 
-    In between sys.stdout is sys.stderr: Ray prints there what it has to say of actors that died, among the results.
+    Meanwhile sys.stdout is sys.stderr: Ray prints messages about dead actors there, among the results.
     """
     streams = sys.stdout, sys.stderr
     sys.stdout = sys.stderr
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         fleet = connect(options, device, threads, most)
-        for number, handler in before.items():  # for SIGTERM Ray has put its own in the place, which leaves at once
+        for number, handler in before.items():  # Ray replaced the SIGTERM handler by its own, which exits at once
             ours = handler in (None, signal.SIG_DFL, signal.default_int_handler, stop)
             signal.signal(number, _interrupt if ours else handler)
         yield from run_blocks(make, cut(fleet), fleet, notes)
@@ -121,7 +121,7 @@ def _complete(options: "CompleteCommand", job: Job, watch: Watch) -> None:
         most=job.open,
     )
     watch((), 0, job.open, "starting Ray")
-    with closing(blocks):  # Ray has ended before the manifest is put together
+    with closing(blocks):  # Ray ends before the manifest is assembled
         for _, result in blocks:
             done, bad = done + result.answered, bad + len(result.bad)
             outputs = [options.out / output for output in result.outputs]

@@ -1,4 +1,4 @@
-"""`evaluate` on Ray: the batches of the plain loop, answered elsewhere and put on the same stores."""
+"""`evaluate` on Ray: the same batches as in one process, completed by actors and cached in the same files."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial

@@ -19,14 +19,14 @@ from ..files.writing import RUN
 from ..images.photos import Source, write_file
 
 SUFFIX = ".parquet"
-LARGEST_GROUP = 2**31  # bytes of rows that are stored together, and have to be read together
+LARGEST_GROUP = 2**31  # bytes of rows that are stored together and must be read together
 CURE = "Write columns path (text) and bytes (binary), and if wanted hole (binary)."
 
 
 def list_inputs(
     places: Sequence[Path], out: Path, results: Results, roles: Roles, *, anew: bool = False, form: str = "png"
 ) -> tuple[list[Input], tuple[str, ...]]:
-    """Every picture in the places, of which some may be Parquet files or folders of them; and what was left out.
+    """Every picture in the places, which may include Parquet files or folders of them; and what was left out.
 
     Raises DataError for a table that cannot be read, and for paths that are there twice.
     """
@@ -39,7 +39,7 @@ def list_inputs(
     for path in inner:
         try:
             sources += _list_rows(path)
-        except DataError as error:  # the others go on, as beside a broken archive
+        except DataError as error:  # the other files continue, as with a broken archive
             sources.append(Source(path.name, path, problem=error.what.removeprefix(f"{path}: ")))
     seen: dict[Path, str] = {}
     for source in sources:
@@ -127,27 +127,27 @@ Row = dict[str, Any]
 COLUMNS = pyarrow.schema(
     [
         ("path", pyarrow.string()),  # the name of the picture within the place that was given
-        ("stem", pyarrow.string()),  # what its answer is called, which no other answer is
-        ("hole", pyarrow.string()),  # what was to be found, as it was asked for; "given" if it came with the picture
-        ("losses", pyarrow.list_(pyarrow.float64())),  # of the best candidate, one for every square that was searched
-        ("held_out_error", pyarrow.float64()),  # grey levels; of several squares the worst
+        ("stem", pyarrow.string()),  # the name of its result, which no other result has
+        ("hole", pyarrow.string()),  # the hole as it was requested; "given" if it came with the picture
+        ("losses", pyarrow.list_(pyarrow.float64())),  # of the best candidate, one for each square that was searched
+        ("held_out_error", pyarrow.float64()),  # grey levels; the worst of several squares
         ("predicted_error", pyarrow.float64()),
         ("seconds", pyarrow.float64()),
         ("model", pyarrow.string()),
-        ("model_hash", pyarrow.string()),  # of all weights that complete
+        ("model_hash", pyarrow.string()),  # of all weights that the completion used
         ("output", pyarrow.string()),  # a file below OUT: the picture, or the shard that it is in
         ("member", pyarrow.string()),  # its name in the shard
-        ("output_bytes", pyarrow.int64()),  # of that file, so that one that was cut short is noticed
+        ("output_bytes", pyarrow.int64()),  # size of that file, so that a truncated file is noticed
         ("notes", pyarrow.list_(pyarrow.string())),
-        ("place", pyarrow.string()),  # where the picture lies
+        ("place", pyarrow.string()),  # the folder or archive of the picture
         ("photo", pyarrow.string()),  # SHA-256 of its file
-        ("hole_sha256", pyarrow.string()),  # of the picture of its hole, if there is one
-        ("landmarks", pyarrow.string()),  # of the points that were given for it
-        ("error", pyarrow.string()),  # why there is no answer; null if there is one
+        ("hole_sha256", pyarrow.string()),  # of the hole's picture, if there is one
+        ("landmarks", pyarrow.string()),  # digest of the landmarks that were given for it
+        ("error", pyarrow.string()),  # why there is no result; null if there is one
     ]
 )
-EMPTY: Row = dict.fromkeys(COLUMNS.names)  # what manifests of earlier versions lack
-AT_ONCE = 50_000  # rows in memory while the manifest is written, and in a group of its rows
+EMPTY: Row = dict.fromkeys(COLUMNS.names)  # defaults for columns that manifests of earlier versions lack
+AT_ONCE = 50_000  # rows in memory while the manifest is written, and in each of its row groups
 
 
 def make_row(item: Input, metadata: Mapping[str, Any], stem: str, size: int) -> Row:
@@ -206,7 +206,7 @@ class Manifest:
         return kept
 
     def members(self) -> dict[str, set[str]]:
-        """The answers in each shard that rows tell of, those too that were given anew."""
+        """The results in each shard that rows name, including outdated ones."""
         found: dict[str, set[str]] = {}
         for row in self._all():
             if row["output"] and row["member"]:
@@ -245,7 +245,7 @@ class Manifest:
         return True
 
     def _known_rows(self) -> dict[str, Row]:
-        """The rows as they were when names were first asked for."""
+        """The rows as they were at the first request for names."""
         if self._known is None:
             self._known = self.rows()
             self._folded = {fold(stem) for stem in self._known}

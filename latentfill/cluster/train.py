@@ -1,4 +1,4 @@
-"""`train` on Ray Train: what torchrun's processes do, in workers that Ray starts, and starts anew when one is lost."""
+"""`train` on Ray Train: the work of torchrun's processes, in workers that Ray starts, and restarts if one is lost."""
 
 import json
 import os
@@ -20,13 +20,13 @@ from ..runs.remote_pictures import is_remote
 from .connection import Fleet, connect, disconnect
 
 Work = Callable[[TrainCommand, DistributedContext, Callable[[], bool]], None]
-IN_VAIN = 3  # restarts without a new checkpoint between them, after which nothing is expected of another
-STOP, LOG, ERROR = "stop", "told.txt", "error.json"  # files in RUN/_ray, through which both sides speak
+IN_VAIN = 3  # restarts without a new checkpoint in between, after which we give up
+STOP, LOG, ERROR = "stop", "told.txt", "error.json"  # files in RUN/_ray, through which driver and workers communicate
 LOOK_EVERY_SECONDS = 0.3
 
 
 def train(options: TrainCommand, work: Work) -> int:
-    """Start or join Ray, train there until done or stopped, and show what the leader of the workers says.
+    """Start or join Ray, train there until done or stopped, and show the output of the workers' leader.
 
     `work` is what each worker does until its last argument says that it is to stop; it is pickled.
     """
@@ -43,13 +43,13 @@ def train(options: TrainCommand, work: Work) -> int:
             (notes / name).unlink(missing_ok=True)
 
         def request_stop(number: int, frame: FrameType | None) -> None:
-            if (notes / STOP).exists():  # the second time is meant
+            if (notes / STOP).exists():  # the user has asked twice
                 raise KeyboardInterrupt
             (notes / STOP).touch()
             print("\nStopping after this batch; again to leave at once.", file=sys.stderr)
 
         for number in before:
-            signal.signal(number, request_stop)  # Ray's own leaves at once
+            signal.signal(number, request_stop)  # Ray's own handler exits at once
         with _show_log(notes / LOG):
             _fit(options, fleet, work)
     except OSError as error:
@@ -68,11 +68,11 @@ def train(options: TrainCommand, work: Work) -> int:
 
 
 def _fit(options: TrainCommand, fleet: Fleet, work: Work) -> None:
-    """Train, and start anew as long as there is a new checkpoint each time."""
+    """Train, and restart as long as there is a new checkpoint each time."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    # Ray's own answer to Ctrl-C kills the workers; ours lets them save.
+    # Ray's own handler of Ctrl-C kills the workers; ours lets them save.
     kind: Any = type("Trainer", (TorchTrainer,), {"_register_sigint_handler": lambda trainer, controller: None})
     each = {"CPU": fleet.cpus, **({"GPU": 1.0} if fleet.gpus else {})}
     trainer = kind(
@@ -91,7 +91,7 @@ def _fit(options: TrainCommand, fleet: Fleet, work: Work) -> None:
             return
         except KeyboardInterrupt:
             raise
-        except Exception as error:  # Ray's own, which have changed with its versions
+        except Exception as error:  # Ray's own errors, which change between its versions
             if (options.run / "_ray" / ERROR).exists():
                 return
             if _newest(options.run) == before:
@@ -146,7 +146,7 @@ def _newest(run: Path) -> str:
 
 @contextmanager
 def _show_log(path: Path) -> Iterator[None]:
-    """Show meanwhile what is written to a file."""
+    """Within the block, show what is written to a file."""
     over = threading.Event()
     follower = threading.Thread(target=_follow, args=(path, over.wait), daemon=True)
     follower.start()

@@ -1,1 +1,1 @@
-"""Step 3: find the latent whose image agrees with what is known. Tensors only."""
+"""Step 3: find the latent whose image agrees with the known pixels. Tensors only."""

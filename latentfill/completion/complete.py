@@ -1,4 +1,4 @@
-"""Incomplete in, Completion out: restarts, the search of each, and what follows for the best of them."""
+"""From Incomplete to Completion: search from each restart, then tune the best of them."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from .one_pass import uses_completer, watch_conditional
 from .restarts import CUTS, SuccessiveHalving, encoder_guess, initial_latents, uses_encoder
 from .search import Halving, Rows, Step, adam, choose_optimizer, choose_schedule, cosine, search
 
-HEAD_START = 1.5  # an encoder's first guess is the best on average; another has to be better by more than chance
+HEAD_START = 1.5  # an encoder's first guess is best on average, so others must be better by more than chance
 
 
 def watch(gan: Gan, incomplete: Incomplete, options: CompleteOptions | str | None = None) -> Iterator[Completion]:
@@ -40,10 +40,10 @@ def watch(gan: Gan, incomplete: Incomplete, options: CompleteOptions | str | Non
     if not len(incomplete):
         raise ValueError("there is no image to complete")
     conditional = uses_completer(gan, incomplete, options)
-    # Of a conditional search that is the completer alone, which saves half the time.
+    # In a conditional search this is the completer alone, which saves half the time.
     precision = choose_precision(options.precision, incomplete.images.device)
     gan = fuse(gan, precision, ("completer",) if conditional else PARTS)
-    completion_loss(incomplete, gan.discriminator, options)  # so that bad options are told before the first step
+    completion_loss(incomplete, gan.discriminator, options)  # so that bad options raise before the first step
     if conditional:
         return watch_conditional(gan, incomplete, options)
     uses_encoder(gan, options)
@@ -107,7 +107,7 @@ def _refine(
     chosen = before.candidates
     z = torch.stack([one.z for one in chosen], 1)
     if hidden is not None and uses_encoder(gan, o):
-        # What the encoder makes of the pixels that were hidden from it moves every restart alike.
+        # Once the encoder sees the hidden pixels, its guess changes; that change is added to every restart.
         z = z + (encoder_guess(gan, incomplete) - encoder_guess(gan, hide_pixels(incomplete, hidden)))[:, None]
     z = gan.generator.prior.project(z.flatten(0, 1))
     objective = completion_loss(incomplete.repeat(len(chosen)), gan.discriminator, o)
@@ -119,7 +119,7 @@ def _refine(
     restarts = SuccessiveHalving(len(incomplete), len(chosen), len(chosen))
     for step in steps:
         number = before.number + step.number
-        after = best_of(step, restarts, len(chosen), restarts.labels.flatten().to(z))  # they keep their order
+        after = best_of(step, restarts, len(chosen), restarts.labels.flatten().to(z))  # the restarts keep their order
         candidates = [
             replace(new, number=number, total=before.number + o.tune_steps, attempt=old.attempt, held_out=old.held_out)
             for new, old in zip(after.candidates, chosen, strict=True)

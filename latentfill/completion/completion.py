@@ -1,4 +1,4 @@
-"""The result of a search: a Completion, made of the restarts that are ahead."""
+"""The result of a search: a Completion, made of the best restarts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -86,7 +86,7 @@ def best_of(
 
 
 def standard_deviation(images: Images, restarts: int) -> DeviationMap | None:
-    """By how far the restarts at each image differ at each pixel, in grey levels; None for a single one."""
+    """The standard deviation of each image's restarts at each pixel, in grey levels; None for a single restart."""
     if restarts == 1:
         return None
     variance: Tensor = images.view(-1, restarts, *images.shape[1:]).var(1).mean(1, keepdim=True)

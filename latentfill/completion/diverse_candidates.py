@@ -1,8 +1,8 @@
-"""Restarts that agree with what is known and differ elsewhere: candidates worth looking at.
+"""Restarts that agree with the known pixels and differ elsewhere: candidates for the user to choose from.
 
-Around a guess the generator is nearly linear, and what is known ties some directions of the latent far tighter than
-others. Latents are drawn with the posterior's covariance in that linear model (Laplace's approximation). Of a few
-times too many, those are taken whose images lie farthest apart.
+Around a guess the generator is nearly linear, and the known pixels determine some directions of the latent far more
+closely than others. Latents are drawn with the posterior's covariance in that linear model (Laplace's approximation).
+More are drawn than needed, and those whose images lie farthest apart are kept.
 """
 
 from collections.abc import Sequence
@@ -21,15 +21,15 @@ from .objective import Terms
 
 Samples = Float[Tensor, "_ d"]
 OVERSAMPLING = 3  # latents drawn for each one taken
-WIDTH = 0.8  # of the linear model's deviations, which trusts its straight lines too far: mouths smear at 1
-STEP = 0.5  # deviations of the prior over which slopes are taken: as far as the draws go, and far beyond rounding
-INSIDE = 0.9  # a guess on the wall of the cube could go nowhere
-EDGE = 1e-6  # the least distance from that wall
+WIDTH = 0.8  # times the linear model's deviations: it extrapolates too far, and mouths smear at 1
+STEP = 0.5  # deviations of the prior over which slopes are taken: as far as the draws reach, and far above rounding
+INSIDE = 0.9  # a guess on the boundary of the cube could not move
+EDGE = 1e-6  # the least distance from that boundary
 REACH = 4  # pixels within which a generator's residuals are correlated
 
 
 def can_vary(prior: Prior, incomplete: Incomplete) -> bool:
-    """Say whether this prior, and what is known here, have a linear model."""
+    """True if this prior and these measurements have a linear model."""
     return isinstance(prior, UniformPrior | NormalPrior) and incomplete.lowres is None
 
 
@@ -51,7 +51,7 @@ def sample_around(generator: Generator, incomplete: Incomplete, guesses: Latents
 
 
 def farthest_points(images: Images, count: int) -> list[int]:
-    """Numbers of so many images: the first, then ever the one that is farthest from those before."""
+    """Indices of images: the first, then always the image that is farthest from those chosen."""
     chosen, nearest = [0], torch.full((len(images),), torch.inf, device=images.device)
     while len(chosen) < count:
         nearest = torch.minimum(nearest, (images - images[chosen[-1]]).square().sum((1, 2, 3)))
@@ -83,7 +83,7 @@ def residual_variances(incomplete: Incomplete, images: Images) -> Terms:
     noise = {one.operator.name: one.operator.sigma for one in incomplete.observations}
     for name, r in _residuals(incomplete, images).items():
         squares = r.square().sum((1, 2, 3))
-        least = max(noise.get(name, 0.0), GREY_LEVEL)  # nothing is known better
+        least = max(noise.get(name, 0.0), GREY_LEVEL)  # no value is known more precisely
         summed = r.sum(1, keepdim=True)
         around = F.avg_pool2d(summed, 2 * REACH + 1, stride=1, padding=REACH) * (2 * REACH + 1) ** 2
         correlated = (summed * around).sum((1, 2, 3)) / squares.clamp_min(1e-12)
@@ -118,7 +118,7 @@ def _root_of_covariance(generator: Generator, one: Incomplete, u: Latents, z: La
 
 
 def _residuals(incomplete: Incomplete, images: Images) -> dict[str, Float[Tensor, "n _ _ _"]]:
-    """Differences to what is known: `contextual` for the pixels, and each observation's under its name."""
+    """Differences from the known values: `contextual` for the pixels, and each measurement's under its name."""
     terms = {"contextual": incomplete.known * (images - incomplete.images)}
     return terms | {one.operator.name: one.residual(images) for one in incomplete.observations}
 

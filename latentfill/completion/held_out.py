@@ -1,4 +1,4 @@
-"""Known pixels that a search does not see, by which its error is estimated."""
+"""Known pixels that are hidden from a search, to estimate its error."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +15,7 @@ from ..options import CompleteOptions
 from ..seeds import Stream, philox
 from ..types import Images, Known, PerImage
 
-LARGEST = 8  # pixels: the side of a block at 64; one like a large hole would take all that is known around it
+LARGEST = 8  # pixels: the side of a block at size 64; a block like a large hole would hide all known pixels around it
 Mask = Bool[np.ndarray, "h w"]
 T = TypeVar("T")
 

@@ -1,7 +1,7 @@
 """Hamiltonian Monte Carlo: latents drawn from the density exp(-beta * loss(z)), not only the best one.
 
-As in the final repository (it is not in the paper): unit mass, a fixed step, and where a latent would leave the prior
-it is projected back, which is not reversible, so the density is met only as far as the walls are not.
+As in the final repository (it is not in the paper): unit mass and a fixed step. A latent that would leave the prior is
+projected back. That is not reversible, so the density is exact only away from the prior's boundary.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,7 @@
 """Intermediate-layer optimisation (ILO): move the generator's maps, so that the hole follows what is known.
 
-What moves are G's maps of 8x8, each image's own. So a batch costs as many steps of a search, where weights of its own
-for every image would cost many times more. That they stay near is a term of the loss; Daras et al. (2021),
+The search moves each image's own maps of 8x8 in G. So a whole batch is searched at once; separate weights for every
+image would cost many times more. A term of the loss keeps the maps near their start; Daras et al. (2021),
 "Intermediate layer optimization for inverse problems using deep generative models", hold them in a ball instead.
 """
 
@@ -18,13 +18,13 @@ from ..types import Images, Latents
 from .objective import Objective, Terms
 from .search import Step, adam, cosine, search
 
-Moves = Float[Tensor, "n _"]  # of the latent and of the maps, side by side: what is searched for
+Moves = Float[Tensor, "n _"]  # changes of the latent and of the maps, side by side: the variables of the search
 
-# Measured on faces (benchmarks/search.py): maps of 4x4 follow the known pixels less, and what is moved at 16x16 or
-# beyond reaches too few pixels of a hole.
+# Measured on faces (benchmarks/search.py): maps of 4x4 follow the known pixels less closely, and changes at 16x16 or
+# larger reach too few pixels of a hole.
 STAGES = 2  # up to maps of 8x8
-LATENT_STEP = 0.2  # a latent's number moves so much while a map's moves by 1: it has far more effect
-TETHER = 0.003  # what a latent's squared distance from its start costs; 0.001 to 0.01 make no difference
+LATENT_STEP = 0.2  # step of a latent's number relative to that of a map's: it has far more effect
+TETHER = 0.003  # weight of a latent's squared distance from its start; 0.001 to 0.01 make no difference
 
 
 def optimise_maps(
@@ -67,7 +67,7 @@ class MapMoves:
     def __call__(self, z: Moves) -> Images:
         maps = self.generator.begin(self.latents(z), self.stages) / self.scale
         n, c, h, w = maps.shape
-        moves = z[:, self.start.shape[1] :].view(n, h, w, c).permute(0, 3, 1, 2)  # as they lie in memory
+        moves = z[:, self.start.shape[1] :].view(n, h, w, c).permute(0, 3, 1, 2)  # in memory order
         return self.generator.finish((maps + moves) * self.scale, self.stages)
 
     def latents(self, z: Moves) -> Latents:

@@ -1,6 +1,6 @@
-"""Noise models: how the numbers of a picture are told, exactly, with noise, in bins, or as a JPEG file does.
+"""Noise models: how the values of a picture are measured: exactly, with noise, in bins, or as in a JPEG file.
 
-JPEG sees an image by the cosine transform of 8x8 blocks; Wiener's filter in it finds what noise cannot hide.
+JPEG stores the cosine transform of 8x8 blocks. In the same transform, Wiener's filter recovers what exceeds the noise.
 """
 
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from ..images.pixels import GREY_LEVEL
 Values = Float[Tensor, "n c h w"]  # in [-1, 1]: an image, or linear measurements of one
 Given = Float[Tensor, "n 1 h w"]
 
-SIDE = 8  # of a block, in pixels
-STRIDE = 2  # pixels between one tiling and the next that are filtered; 1 takes four times as long and gains 0.03 dB
-STRENGTHS = 0.1, 10.0  # of a block against the average; measured in noise, so not believed beyond
-# JFIF: luma (Rec. 601) and the two colour differences, of red, green and blue
+SIDE = 8  # side of a block, in pixels
+STRIDE = 2  # pixels between one filtered tiling and the next; 1 takes four times as long and gains 0.03 dB
+STRENGTHS = 0.1, 10.0  # bounds of a block's strength relative to the average, because it is measured in noise
+# JFIF: luma (Rec. 601) and the two colour differences, computed from red, green and blue
 YCBCR = ((0.299, 0.587, 0.114), (-0.168735892, -0.331264108, 0.5), (0.5, -0.418687589, -0.081312411))
 
 
-ROUNDS = 20  # between JPEG's bins and the range of pixels; what then still misses its bin is hundredths of a level
+ROUNDS = 20  # between JPEG's bins and the range of pixels; values then miss their bins by hundredths of a level at most
 UNIFORM = sqrt(1 / 12)  # standard deviation in a bin of width 1
 
 # ITU T.81, tables K.1 and K.2: how coarse each coefficient of luma and of colour is at quality 50
@@ -109,15 +109,15 @@ class Identity:
     """The numbers themselves."""
 
     name: str = ""
-    sigma: float = 0.0  # of the noise in what is told, in units of the image
-    side: int = 1  # of the blocks of numbers that can only be told together
+    sigma: float = 0.0  # of the noise in the measurements, in units of the image
+    side: int = 1  # side of the blocks of numbers that are measured together
 
     def measure(self, values: Values) -> Values:
         """Tell a picture's numbers, without noise."""
         return values
 
     def residual(self, values: Values, seen: Values) -> Values:
-        """By how much numbers miss what was told, in units of the image."""
+        """The difference of numbers from the measurement, in units of the image."""
         return values - seen
 
     def penalty(self, residual: Values) -> Values:
@@ -125,7 +125,7 @@ class Identity:
         return residual.abs()
 
     def restore(self, values: Values, seen: Values, where: Given) -> Values:
-        """The likeliest numbers that agree with what was told, if `values` are a first guess."""
+        """The likeliest numbers that agree with the measurement, if `values` are a first guess."""
         return seen
 
     def decode(self, seen: Values) -> Values:
@@ -136,7 +136,7 @@ class Identity:
 @final
 @dataclass(frozen=True)
 class GaussianNoise:
-    """The numbers with Gaussian noise of so many grey levels."""
+    """Gaussian noise, with its standard deviation in grey levels."""
 
     grey_levels: float
     side: int = 1
@@ -160,7 +160,7 @@ class GaussianNoise:
         return residual.square() / (2 * self.sigma)
 
     def restore(self, values: Values, seen: Values, where: Given) -> Values:
-        """The mean of what is likely, if the picture differs from these by a normal amount in each frequency."""
+        """The posterior mean, if the picture differs from these by a normal amount in each frequency."""
         return values + wiener_filter(seen - values, where, white_noise(self.sigma, seen.shape[1]))
 
     def decode(self, seen: Values) -> Values:
@@ -170,7 +170,7 @@ class GaussianNoise:
 @final
 @dataclass(frozen=True)
 class Quantization:
-    """The numbers cut off to so many levels: 0..255 in bins of equal width, of which the number is told, from 0."""
+    """Quantisation to a number of levels: 0..255 in bins of equal width; the bin's index, from 0, is measured."""
 
     count: int
     sigma: float = 0.0
@@ -184,14 +184,14 @@ class Quantization:
         return (((values + 1) / GREY_LEVEL).round().clamp(0, 255) * self.count / 256).floor()
 
     def residual(self, values: Values, seen: Values) -> Values:
-        """By how much numbers lie outside their bins."""
+        """The distance of numbers from their bins."""
         return values - self._nearest(values, seen, 0.5)
 
     def penalty(self, residual: Values) -> Values:
         return residual.abs()
 
     def restore(self, values: Values, seen: Values, where: Given) -> Values:
-        """As if the bins were noise, then clipped into them, to their whole levels, so that rounding leaves none."""
+        """Filter as if the bins were noise, then clip into the bins' whole levels, so that rounding leaves none."""
         noise = white_noise(256 / self.count * GREY_LEVEL * UNIFORM, seen.shape[1])
         return self._nearest(values + wiener_filter(self.decode(seen) - values, where, noise), seen, 0.0)
 
@@ -227,14 +227,14 @@ class Jpeg:
 
     @property
     def mean_divisor(self) -> float:
-        """Of luma, in grey levels."""
+        """The mean divisor of luma, in grey levels."""
         return jpeg_tables(self.quality)[0].mean().item()
 
     def measure(self, values: Values) -> Values:
         return (_to_levels(values) / self._divisors(values)).round()
 
     def residual(self, values: Values, seen: Values) -> Values:
-        """By how much each coefficient misses its bin; the transform keeps lengths, and so the unit."""
+        """The distance of each coefficient from its bin; the transform keeps lengths, and so the unit."""
         here = _to_levels(values)
         return (here - self._nearest(here, seen)) * GREY_LEVEL
 
@@ -242,9 +242,10 @@ class Jpeg:
         return residual.abs()
 
     def restore(self, values: Values, seen: Values, where: Given) -> Values:
-        """As if what the bins hide were noise, then clipped into them, and pixels into their range, by turns."""
+        """Filter as if the bins were noise; then clip into the bins, and pixels into their range, in turns."""
         hidden = (self._divisors(seen) * UNIFORM).square()
-        # What was rounded to nothing is hardly ever so much. Photos were found to hold twice what G draws there.
+        # A coefficient that was rounded to 0 hardly ever varies over the whole bin. In photos such coefficients had
+        # about twice the power that G draws there.
         hidden = torch.where(seen == 0, torch.minimum(2 * _to_levels(values).square(), hidden), hidden)
         share = where.mean((2, 3), keepdim=True).clamp_min(1e-6)
         noise = ((where * hidden).mean((2, 3), keepdim=True) / share).sqrt() * GREY_LEVEL

@@ -46,7 +46,7 @@ def contextual_weights(known: Known, window: int = 7) -> Known:
         raise ValueError(f"the window of the weights has an odd side, such as 7, not {window}")
     h, w = known.shape[-2:]
     rows, columns = (_mirrored(side, window // 2, known.device) for side in (h, w))
-    missing = (1 - known)[:, :, rows][:, :, :, columns]  # the missing are counted; to count M inverts the weights
+    missing = (1 - known)[:, :, rows][:, :, :, columns]  # count the missing pixels; counting M would invert the weights
     return known * F.avg_pool2d(missing, window, stride=1)
 
 
@@ -95,13 +95,13 @@ class CompletionLoss:
     window: int = 7
     perceptual: Literal["non-saturating", "saturating"] = "non-saturating"
     balance: Literal["sum", "mean"] = "sum"
-    counted: Known = field(init=False, repr=False)  # how much each pixel counts in the contextual term
+    counted: Known = field(init=False, repr=False)  # the weight of each pixel in the contextual term
 
     def __post_init__(self) -> None:
         known = self.incomplete.known
         if self.context == "weighted":
             weighted = contextual_weights(known, self.window)
-            # Where nothing is missing no pixel is near the hole, and the image itself would count for nothing.
+            # If nothing is missing, no pixel is near the hole, and the image itself would get no weight.
             nothing_missing = (known == 1).flatten(1).all(1)[:, None, None, None]
             known = torch.where(nothing_missing, known, weighted)
         object.__setattr__(self, "counted", known)
@@ -115,7 +115,7 @@ class CompletionLoss:
             terms = {name: term / torch.where(counts[name] > 0, counts[name], 1) for name, term in terms.items()}
         if self.lam:
             perceptual = PERCEPTUAL[self.perceptual](self.discriminator(images)) * self.lam
-        else:  # D would be computed for nothing
+        else:  # with a weight of 0, D would be computed in vain
             perceptual = images.new_zeros(len(images))
         return terms | {"perceptual": perceptual}
 

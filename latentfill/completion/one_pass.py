@@ -1,7 +1,7 @@
-"""Completions by a completer: one pass for each candidate, and perhaps a search from there.
+"""Completions by a completer: one pass for each candidate, and for shallow holes a search from there.
 
 Candidates differ by their noise, and the critic orders them. The search moves the latent and the maps of 8x8 so that
-what is known is met closely.
+the image matches the known pixels closely.
 """
 
 from collections.abc import Iterator
@@ -26,8 +26,8 @@ from .objective import completion_loss
 from .restarts import SuccessiveHalving
 from .search import Step, choose_optimizer, choose_schedule, search
 
-FEWER = 2  # what a completer draws is nearly right: so many times fewer steps do
-# Where the hole is deeper, one pass fools a judge more often than what follows the known pixels, and it stays as it is.
+FEWER = 2  # divisor of the number of steps: what a completer draws is nearly right
+# In deeper holes one pass fools a judge more often than a search that follows the known pixels, so no steps are made.
 SHALLOW = 1.5  # mean distance of a missing pixel to a known one, in pixels of 64
 
 
@@ -62,7 +62,7 @@ def watch_conditional(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> I
     generator, z = _encode(completer, incomplete.repeat(k), noise)
     critic = Critic(completer, incomplete.repeat(k))
     score = held_out_error
-    if score is None:  # a single one has no order, and the critic's word takes half as long as drawing it
+    if score is None:  # a single one needs no order, and scoring it takes half as long as drawing it
         score = -_rate(critic, _draw(generator, z)) if k > 1 else torch.zeros_like(z[:, 0])
     objective = completion_loss(critic.incomplete, critic, o)
 
@@ -89,7 +89,7 @@ def watch_conditional(gan: Gan, incomplete: Incomplete, o: CompleteOptions) -> I
 @final
 @dataclass(frozen=True)
 class Critic:
-    """The completer's critic as a discriminator of what is drawn: it sees it joined with the known pixels."""
+    """The completer's critic as a discriminator of drawn images, which it sees joined with the known pixels."""
 
     completer: Completer
     incomplete: Incomplete
@@ -123,7 +123,7 @@ class ConditionalGenerator:
         return len(self.condition.maps)
 
     def begin(self, z: Latents, stages: int) -> Tensor:
-        """The maps after so many stages."""
+        """The maps after a number of stages."""
         return self.completer.begin(z, self.condition, stages)
 
     def finish(self, maps: Tensor, stages: int) -> Images:

@@ -1,8 +1,8 @@
-"""Measurement operators A: an image may be known by what a smaller, grey, noisy, quantised or JPEG copy shows of it.
+"""Measurement operators A: an image may be known only by a smaller, grey, noisy, quantised or JPEG copy.
 
 The tasks are those of the paper authors' own repository (`moodoki/semantic_image_inpainting`: colorize, superres,
 denoising, quantize). The search is the same for all, with another data fidelity (Bora et al. 2017, "Compressed sensing
-using generative models"). What was measured is then imposed on what the generator drew.
+using generative models"). The measurements are then imposed on the generated image.
 """
 
 from collections.abc import Sequence
@@ -29,8 +29,8 @@ KINDS = {
 ALIASES = {"gray": "grey"}
 RANGES = {"lowres": (2, 16), "noise": (1e-3, 255), "levels": (2, 255), "jpeg": (1, 100)}
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601, as images.pixels has it
-ROUNDS = 30  # of moving blocks smoothly; what is left is below a hundredth of a level, but where pixels are clipped
-HALVINGS = 30  # of the range of shifts: to the last bit of float32
+ROUNDS = 30  # of moving blocks smoothly; what is left is below a hundredth of a level, except where pixels are clipped
+HALVINGS = 30  # of the range of shifts, down to the last bit of float32
 IDENTITY = Identity()
 
 
@@ -83,7 +83,7 @@ class Operator:
 
     @property
     def name(self) -> str:
-        """As `parse_operator` reads it."""
+        """The name, as `parse_operator` reads it."""
         words = ["grey" if self.linear.grey else "", f"lowres:{self.linear.factor}" if self.linear.factor > 1 else ""]
         return "+".join(word for word in [*words, self.noise.name] if word)
 
@@ -97,7 +97,7 @@ class Operator:
         return self.noise.measure(self.linear(images))
 
     def residual(self, images: Images, seen: Seen) -> Seen:
-        """By how much each number of A(x) misses what was measured; 0 where it agrees."""
+        """The difference of each number of A(x) from the measurement; 0 where it agrees."""
         return self.noise.residual(self.linear(images), seen)
 
     def data_fidelity(self, images: Images, seen: Seen, where: Given) -> PerImage:
@@ -105,7 +105,7 @@ class Operator:
         return (where * self.noise.penalty(self.residual(images, seen))).sum((1, 2, 3))
 
     def impose(self, images: Images, seen: Seen, where: Given) -> Images:
-        """The images nearest to these that agree with what was measured."""
+        """The nearest images that agree with the measurement."""
         values = self.linear(images)
         target = torch.where(where == 1, self.noise.restore(values, seen, where), values)
         return torch.where(self.linear.enlarge(where) == 1, self.linear.shift(images, target), images)
@@ -183,7 +183,7 @@ def to_incomplete(operator: Operator, values: Seen, known: Known, channels: int)
     None of their pixels is known. For people and encoders their images hold what `Incomplete.shown` shows.
     """
     where = operator.where(known)
-    # What the hole hides is not even kept.
+    # What the hole hides is not even stored.
     observation = Observation(operator, torch.where(where == 1, operator.noise.measure(values), 0), where)
     blank = known.new_zeros(len(known), channels, *known.shape[2:])
     incomplete = Incomplete(blank, torch.zeros_like(known), observations=(observation,))

@@ -1,4 +1,4 @@
-"""Restarts: where the searches of each image begin, and successive halving, which gives up the worse half of them.
+"""Restarts: the starting points of each image's searches, and successive halving, which drops the worse half of them.
 
 Jamieson and Talwalkar (2016), "Non-stochastic best arm identification and hyperparameter optimization".
 """
@@ -19,10 +19,10 @@ from .diverse_candidates import can_vary, sample_around
 from .held_out import choose_hidden
 from .search import Rows
 
-TYPICAL = 64  # images whose mean shows what colours are usual where
+TYPICAL = 64  # images whose mean shows which colours are usual at each position
 THINNED = 0.25  # share of the known pixels that the encoder is not shown in a further restart
-NOISE = 0.1  # of the prior's draws, added to the guess once in the second restart, twice in the third, ...
-LOUDEST = 0.5  # beyond it, nothing is left of the guess
+NOISE = 0.1  # factor of the prior's draws, added to the guess once in the second restart, twice in the third, ...
+LOUDEST = 0.5  # largest factor; beyond it, nothing is left of the guess
 CUTS = (0.25, 0.5, 0.75)  # shares of the steps after which half of the restarts are given up
 Numbers = Int[Tensor, "_ _"]  # of restarts
 
@@ -110,7 +110,7 @@ class SuccessiveHalving:
         fewer = max(self.survivors, (self.left + 1) // 2)
         if number not in self.cuts or fewer == self.left:
             return None
-        order = rank_rows(score, self.left)[:, :fewer].sort(1).values  # in the order in which they came
+        order = rank_rows(score, self.left)[:, :fewer].sort(1).values  # in their original order
         self.labels = self.labels.gather(1, order.to(self.labels))
         before = torch.arange(len(order), device=order.device)[:, None] * (score.numel() // len(order))
         return (order + before).flatten()
@@ -118,5 +118,5 @@ class SuccessiveHalving:
 
 def rank_rows(score: PerImage, restarts: int) -> Numbers:
     """[n, restarts]: of every image's rows, the numbers from the smallest score up; a NaN comes last."""
-    scores = score.view(-1, restarts).nan_to_num(nan=torch.inf)  # a search that has broken down never wins
+    scores = score.view(-1, restarts).nan_to_num(nan=torch.inf)  # a diverged search never wins
     return scores.sort(dim=1, stable=True).indices

@@ -15,7 +15,7 @@ from ..options import CompleteOptions
 from ..types import Images, Latents, PerImage
 from .objective import Objective, Terms, total
 
-Schedule = Callable[[float], float]  # from the share of the steps that is done to a factor of the optimiser's rate
+Schedule = Callable[[float], float]  # from the share of the steps that are done to a factor of the optimiser's rate
 Rows = Int[Tensor, " _"]
 
 
@@ -178,6 +178,6 @@ def evaluate(generator: Generator, objective: Objective, z: Latents, *, differen
         images = generator(z)
         terms = objective(z, images)
         if differentiate:
-            # Of the sum: so each latent gets its own image's gradient, and the networks' parameters get none.
+            # The gradient of the sum: each latent gets its own image's gradient, and the networks' parameters get none.
             (gradient,) = torch.autograd.grad(total(terms).sum(), z)
     return Point(z.detach(), images.detach(), {name: term.detach() for name, term in terms.items()}, gradient)

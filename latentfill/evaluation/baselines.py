@@ -1,11 +1,11 @@
-"""Baselines without a latent space: a mean, another picture, four continuations of what is around, and a Gaussian.
+"""Baselines without a latent space: a mean, another picture, four continuations of the surroundings, and a Gaussian.
 
-Pictures are uint8 [n, h, w, 3], holes uint8 [n, h, w] with 255 where a pixel is to be found. Values of the pictures in
-the hole are not looked at, and values outside of it that are returned do not count.
+Pictures are uint8 [n, h, w, 3], holes uint8 [n, h, w] with 255 where a pixel is to be found. Baselines ignore
+the values in the hole, and the values that they return outside of it do not count.
 
-The Gaussian of all values is that of factor analysis with equal noise (Tipping and Bishop 1999): a mean, the principal
-components and noise; a hole gets its conditional mean. Of all methods that know only means and covariances it has the
-least squared error, and it looks like fog: a floor for PSNR, not a goal.
+The Gaussian of all values is that of probabilistic PCA (Tipping and Bishop 1999): a mean, the principal components and
+equal noise. A hole is filled with its conditional mean. Of all methods that use only means and covariances it has the
+least squared error, but it looks blurred: it is a floor for PSNR, not a goal.
 """
 
 from collections.abc import Callable
@@ -24,10 +24,10 @@ from .metrics import Where
 Levels = Float32[ndarray, "n h w c"]
 Train = UInt8[ndarray, "t h w c"]
 
-RADIUS = 3  # pixels that OpenCV's methods look around, as in its examples
-MIDDLE = 128  # grey, where nothing at all is known
-TV_STEPS = 500  # of 64-pixel faces the variation is then 0.05 % above the least, 1 % where half of a face is missing
-TV_PRIMAL = 0.04  # of levels from 0 to 1: the product of both steps may be 1/8 at most
+RADIUS = 3  # radius in pixels that OpenCV's methods look at, as in its examples
+MIDDLE = 128  # grey, used where nothing is known
+TV_STEPS = 500  # for 64-pixel faces the variation is then 0.05 % above the minimum, 1 % where half of a face is missing
+TV_PRIMAL = 0.04  # for levels from 0 to 1; the product of both steps may be 1/8 at most
 TV_AT_ONCE = 8  # pictures of 64 x 64 that stay in the processor's cache
 CHUNK = 1024  # training pictures compared at a time: 50 MB of 64 x 64
 
@@ -41,12 +41,12 @@ def mean_picture(train: Train) -> Pixels:
 
 
 def nearest(pictures: PixelBatch, holes: Where, train: Train) -> PixelBatch:
-    """Of all training pictures [t, h, w, 3] the one whose known pixels differ least, by the sum of squares."""
+    """The training picture of [t, h, w, 3] whose known pixels differ least, by the sum of squares."""
     known = np.repeat(holes[..., None] == 0, pictures.shape[-1], -1).reshape(len(pictures), -1).astype(np.float32)
     shown = (pictures.reshape(len(pictures), -1).astype(np.float32) - MIDDLE) * known
     best = np.full(len(pictures), np.inf)
     which = np.zeros(len(pictures), np.int64)
-    for first in range(0, len(train), CHUNK):  # |k (x - t)|^2 without what all t have in common
+    for first in range(0, len(train), CHUNK):  # |k (x - t)|^2 without the term that is the same for all t
         others = train[first : first + CHUNK].reshape(-1, known.shape[1]).astype(np.float32) - MIDDLE
         distances = known @ (others * others).T - 2 * shown @ others.T
         nearer = distances.min(1) < best
@@ -142,12 +142,10 @@ def _needs(how: str, library: str) -> LatentfillError:
 
 
 COMPONENTS = 512
-EACH = 4  # training pictures for one component at least: of fewer the last ones are noise
-NOISE = (
-    16  # times the variance per value that the components leave out: the best PSNR of 1, 4, 16, 64 on 64-pixel faces
-)
-LEAST_NOISE = 1.0  # grey levels squared: pictures of whole levels tell no more
-EXTRA, ROUNDS = 32, 3  # directions beside the components, and multiplications by the covariance
+EACH = 4  # least training pictures per component: with fewer the last components are noise
+NOISE = 16  # times the variance per value outside the components: the best PSNR of 1, 4, 16, 64 on 64-pixel faces
+LEAST_NOISE = 1.0  # grey levels squared: pictures of whole levels are no more precise
+EXTRA, ROUNDS = 32, 3  # extra directions, and multiplications by the covariance
 LINEAR_CHUNK = 512  # training pictures at a time: 100 MB of 128 x 128 pixels
 
 Values = Float32[ndarray, " d"]

@@ -97,19 +97,19 @@ class Trial:
 
     def __post_init__(self) -> None:
         for hole in self.holes:
-            parse(hole)  # raises at once for what cannot be understood
+            parse(hole)  # raises at once for a hole that cannot be parsed
         if not self.holes or not self.methods:
             raise LatentfillError("nothing to try", "Name holes with --holes and methods with --methods.")
 
     def remove_results(self, methods: Sequence[str]) -> None:
-        """Remove the results of these methods, to be computed anew."""
+        """Remove the results of these methods, so that they are computed again."""
         for hole in self.holes:
             task = self._task(hole)
             for name in methods:
                 self._store(name, task).clear()
 
     def complete(self) -> Iterator[Progress]:
-        """Complete what is not there yet. It may be stopped at any time: a batch is kept as soon as it is done."""
+        """Complete what is missing. It may be stopped at any time: each finished batch is kept."""
         total = len(self.pictures) * len(self.holes) * len(self.methods)
         before = 0
         for hole, name, store in self.stores():

@@ -1,6 +1,6 @@
-"""Distances of two collections of pictures, by their features, and bootstrap intervals.
+"""Distances between two collections of pictures, by their features, and bootstrap intervals.
 
-The bootstrap draws the pictures anew, with replacement (Efron 1979).
+The bootstrap resamples the pictures with replacement (Efron 1979).
 """
 
 from collections.abc import Callable
@@ -69,21 +69,20 @@ def _centred(features: Features) -> tuple[Float[ndarray, " f"], Float[ndarray, "
     return mean, np.asarray(np.linalg.qr(x, mode="r")) if len(x) > x.shape[1] else x
 
 
-Values = Float[ndarray, " r"]  # one for each drawing
+Values = Float[ndarray, " r"]  # one for each bootstrap sample
 
 LEVEL = 0.95
 DRAWINGS = 2000  # for means: the ends of the interval then vary by 2 % of its width
-FEW = 50  # for what takes long: enough for a standard deviation, known to 10 %
+FEW = 50  # for slow measures: enough for a standard deviation, known to 10 %
 NORMAL = 1.959964  # standard deviations on either side that hold 95 %
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A number, and what it came to in each drawing.
-
-    Estimates of the same pictures and seed share their drawings, so that their difference is an Estimate as well: a
-    paired one, which is narrower, because a picture that is hard for one method is hard for the other.
+    """A number, and its value in each bootstrap sample. Estimates of the same pictures and seed share these samples, so
+    that their difference is an Estimate as well: a paired one, which is narrower, because a picture that is hard for
+    one method is hard for the other.
     """
 
     value: float

@@ -1,8 +1,8 @@
 """Spaces in which collections of pictures are compared, by name, among them dlib's embedding of faces.
 
-That is 128 numbers, near each other for pictures of one person. The network is that of dlib (King 2017,
-`dnn_face_recognition_ex.cpp`), its numbers are read from dlib's own file. Here torch computes it, thirty times as fast
-as the dlib of the Python packages, which comes without a fast matrix product.
+The embedding has 128 numbers, which are close for pictures of one person. The network is dlib's (King 2017,
+`dnn_face_recognition_ex.cpp`), with the weights from dlib's own file. Here torch computes it, thirty times as fast as
+the Python packages of dlib, which have no fast matrix product.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -33,8 +33,8 @@ Embeddings = Float32[np.ndarray, "n 128"]
 
 FILE = "dlib_face_recognition_resnet_model_v1.dat"
 FACE_SIDE = 150  # pixels of the pictures that the network was trained on
-MEANS = (122.782, 117.001, 104.298)  # of red, green and blue; what is left is divided by 256
-# Maps of the residual blocks, from the picture on, and whether a block halves the size.
+MEANS = (122.782, 117.001, 104.298)  # of red, green and blue; the difference from them is divided by 256
+# Maps of the residual blocks, beginning at the picture, and whether a block halves the size.
 BLOCKS = (
     *((32, False), (32, False), (32, False)),
     *((64, True), (64, False), (64, False), (64, False)),
@@ -42,10 +42,10 @@ BLOCKS = (
     *((256, True), (256, False), (256, False)),
     (256, True),
 )
-# Where the square of OpenFace's template lies in such a picture; around it the face is mirrored, so that the eyes are
-# where the network expects them. Of 217 photographs of 64 people, cut to 64 pixels, 99.7 % of the pairs of one person
-# were nearer to each other than pairs of two; 98.2 % with the square enlarged to the whole picture, 99.96 % with dlib's
-# own cut from the photograph.
+# The square of OpenFace's template in such a picture. Around it the face is mirrored, so that the eyes are where the
+# network expects them. Of 217 photographs of 64 people, cut to 64 pixels, 99.7 % of the pairs of one person were nearer
+# to each other than pairs of two people. It was 98.2 % with the square enlarged to the whole picture, and 99.96 % with
+# dlib's own cut from the photograph.
 FRAME, MIDDLE = 126, (75, 85)  # side, and x, y of its middle, in pixels
 FACES_AT_ONCE = 32  # pictures; more gain no time
 
@@ -126,7 +126,7 @@ def _layer(numbers: Iterator[Tensor], inputs: int, maps: int, side: int) -> tupl
 
 
 def _sum(one: Maps, other: Maps) -> Maps:
-    """Of maps of different sizes or numbers, the smaller continued with zeros, as dlib does."""
+    """The sum of maps of different sizes or numbers; the smaller ones are padded with zeros, as in dlib."""
     shape = np.maximum(one.shape, other.shape).tolist()
 
     def pad(x: Tensor) -> Tensor:
@@ -162,7 +162,7 @@ def _integer(number: int) -> bytes:
     return bytes([len(digits)]) + digits
 
 
-SIDE = 16  # of the small grey pictures: 256 numbers, fewer than there are pictures to tell them by
+SIDE = 16  # of the small grey pictures: 256 numbers, fewer than the number of pictures compared
 AT_ONCE = 64
 
 

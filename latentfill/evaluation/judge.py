@@ -1,8 +1,8 @@
-"""A small network that learns to tell completed pictures from their originals, anew for every method and hole.
+"""A small network that learns to tell completed pictures from their originals, separately for each method and hole.
 
-It learns from one half of the pictures and is asked about the other, and the other way round; a completed picture and
-its original are in the same half. Who fools it makes pictures that look real in the hole, whether or not they are what
-was there: unlike PSNR it rewards no blur (P-IDS and U-IDS of Zhao et al. 2021, with a network in place of their SVM).
+It learns from one half of the pictures and judges the other, and the other way round; a completed picture and its
+original are in the same half. A method that fools it draws holes that look real, whether or not they match the
+original. Unlike PSNR it does not reward blur (P-IDS and U-IDS of Zhao et al. 2021, with a network instead of an SVM).
 """
 
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ from .metrics import Scores, Where
 Inputs = Float[Tensor, "n 4 _ _"]
 Logits = Float[np.ndarray, " n"]  # above 0: real
 
-LEAST = 64  # pictures: of fewer it learns too little to say anything
+LEAST = 64  # pictures: from fewer it learns too little for a verdict
 FOLDS, NETWORKS = 2, 2  # halves, and networks for each, whose logits are averaged
-STEPS, PAIRS, RATE = 150, 16, 1e-2  # updates of Adam, of how many pictures and their originals, and its step
+STEPS, PAIRS, RATE = 150, 16, 1e-2  # updates of Adam, pictures with their originals in each, and the rate
 WIDTH = 16
 MARGIN = 24  # pixels seen around the holes
-# Grey levels that the network sees as 0 and as 1. Shown only what a blur takes away it tells the grain of JPEG files
-# from its absence, whatever is drawn: with soft mouths and with sharp ones its AUC at 128 pixels was 0.99 to 1.
+# Grey levels that the network sees as 0 and as 1. With a high-pass before it, it tells JPEG grain from its absence,
+# whatever is drawn: both for soft and for sharp mouths its AUC at 128 pixels was 0.99 to 1.
 MIDDLE, CONTRAST = 128.0, 64.0
 
 

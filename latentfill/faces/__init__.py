@@ -1,1 +1,1 @@
-"""Find faces and their landmarks in photos, and the squares that models know them in."""
+"""Find faces and their landmarks in photos, and the squares in which models see them."""

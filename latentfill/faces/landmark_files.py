@@ -1,4 +1,4 @@
-"""Landmarks that are given in a file, for photos in which none are found or others are wanted."""
+"""Landmarks given in a file, for photos in which none are found or other ones are wanted."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ from ..options import LandmarkSet
 from .templates import are_flat, are_mirrored, three_of_five
 
 Points = Float[np.ndarray, "3 2"]
-Row = tuple[str, str, list[float]]  # where it stands, the photo, its numbers
+Row = tuple[str, str, list[float]]  # position in the file, the photo, its numbers
 
 THREE = ["x1", "y1", "x2", "y2", "x3", "y3"]
 CELEBA = [f"{part}_{axis}" for part in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy"]
@@ -52,7 +52,7 @@ def read_landmarks(path: Path, landmarks: LandmarkSet) -> "Landmarks":
     points = np.empty((len(rows), 3, 2))
     for count in (3, 5):
         which = [i for i, row in enumerate(rows) if len(row[2]) == 2 * count]
-        given = np.array([rows[i][2] for i in which], float).reshape(-1, count, 2) + 0.5  # middles of pixels
+        given = np.array([rows[i][2] for i in which], float).reshape(-1, count, 2) + 0.5  # from indices to centres
         corners = given[:, :3] if count == 3 else np.stack([given[:, 0], given[:, 1], given[:, 3:].mean(1)], 1)
         _check([rows[i] for i in which], corners)
         points[which] = given if count == 3 else three_of_five(given, landmarks)

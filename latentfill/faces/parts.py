@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 Landmarks = Float[np.ndarray, "68 2"]
 Where = Bool[np.ndarray, "_ _"]
 
-# Which of the 68 points a part's outline goes around, and how much wider it is, in distances between the eyes' middles.
+# Which of the 68 points a part's outline encloses, and its margin, in distances between the eyes' centres.
 OUTLINES: dict[str, tuple[tuple[tuple[int, ...], ...], float]] = {
     "eyes": ((tuple(range(36, 42)), tuple(range(42, 48))), 0.12),
     "nose": ((tuple(range(27, 36)),), 0.1),
@@ -19,7 +19,7 @@ OUTLINES: dict[str, tuple[tuple[tuple[int, ...], ...], float]] = {
     "left": ((tuple(range(68)),), 0.1),
     "right": ((tuple(range(68)),), 0.1),
 }
-FOREHEAD = 0.6  # how far a face goes on above its brows, in lengths from there to the lowest point of the nose
+FOREHEAD = 0.6  # height of a face above its brows, in distances from the brows to the lowest point of the nose
 
 
 def draw(landmarks: Landmarks, feature: str, height: int, width: int) -> Where:

@@ -1,4 +1,4 @@
-"""Placements: where in a photo a crop was taken, and so where it has to go back. All geometry is here.
+"""Placements: where in a photo a crop was taken, and so where it is put back. All geometry is here.
 
 Coordinates are continuous: the pixel in column 0 and row 0 covers the square from (0, 0) to (1, 1), its centre is
 (0.5, 0.5). Points are x, y.
@@ -23,13 +23,13 @@ Channels = UInt8[np.ndarray, "_ _ c"]
 Plane = Float[np.ndarray, "_ _"]
 Covered = Bool[np.ndarray, "_ _"]
 
-ROUNDING = 1e-6  # so much more than 1 pixel per pixel is no shrinking
-REACH = 8  # pixels around a part that a spline looks at: it weighs them with less than 1e-4
-SPARSE = 4  # from so many photo pixels per pixel of the crop on, one sample for each is enough
-COARSE = 8  # of twice so many whole blocks are averaged first: a crop of 1600 pixels takes 30 ms instead of 120
-FINE = 1024  # pixels of an enlarged crop: between them linear interpolation errs by less than 0.2 grey levels
-CALM = 2  # enlarged so much, the finest pattern of a crop would be seen as a grid of its pixels: it is taken out
-CALMING = np.array([1, -6, 15, 44, 15, -6, 1]) / 64  # 1 - sin^6: nothing of that pattern, 7/8 of one twice as wide
+ROUNDING = 1e-6  # a scale above 1 by at most this is not shrinking
+REACH = 8  # pixels around a part that a spline uses; pixels farther away have weights below 1e-4
+SPARSE = 4  # from this many photo pixels per pixel of the crop, one sample for each photo pixel is enough
+COARSE = 8  # from twice this many, whole blocks are averaged first: a crop of 1600 pixels takes 30 ms instead of 120
+FINE = 1024  # pixels of an enlarged crop; linear interpolation between them errs by less than 0.2 grey levels
+CALM = 2  # from this enlargement, a crop's finest pattern would show as a grid of its pixels, so it is removed
+CALMING = np.array([1, -6, 15, 44, 15, -6, 1]) / 64  # 1 - sin^6: removes that pattern, keeps 7/8 of one twice as wide
 
 
 @final
@@ -52,7 +52,7 @@ class Box:
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def expand(self, by: int, height: int, width: int) -> "Box":
-        """With a margin, as far as a photo of that size has one."""
+        """The box with a margin, within a photo of that size."""
         top, left = max(0, self.top - by), max(0, self.left - by)
         return Box(top, left, min(height, self.bottom + by), min(width, self.right + by))
 
@@ -122,7 +122,7 @@ class Placement:
         part = _pad_to_blocks(np.where(hole[box.slices] > 0, np.uint8(255), np.uint8(0)), blocks, 255)
         height, width = part.shape[0] // blocks, part.shape[1] // blocks
         part = part.reshape(height, blocks, -1).max(1).reshape(height, width, blocks).max(2)
-        # a spline looks farther, but with weights of a tenth and less, and where a photo is enlarged holes grow most
+        # a spline reaches farther, but with weights of a tenth and less, and an enlarged photo makes holes grow most
         part = scipy.ndimage.maximum_filter(part, 5 if self._shrinks else 3, mode="nearest")
         times = self._samples_per_side(blocks)
         data = self._data(box, blocks, times)
@@ -154,7 +154,7 @@ class Placement:
             near = np.ix_(rows.clip(0, self.size - 1), columns.clip(0, self.size - 1))
             return np.asarray(crop[near], np.float32)
         fine = max(4, FINE // self.size)
-        pad = min(self.size - 1, max(2, ceil(4 / self.scale)))  # sharpening looks 4 pixels of the photo around
+        pad = min(self.size - 1, max(2, ceil(4 / self.scale)))  # sharpening uses 4 pixels of the photo around each
         along = _spline_matrix(self.size, fine, pad, self.scale >= CALM)
         times, more = (ceil(2 / self.scale), 4) if self.scale < 1 - ROUNDING else (1, 0)
         height, width = box.shape
@@ -232,7 +232,7 @@ def _block_means(plane: Plane, times: int) -> Plane:
 
 
 def _pad_to_blocks(part: np.ndarray, blocks: int, value: int) -> np.ndarray:
-    """With as many rows and columns of a value as whole blocks need."""
+    """Pad with a value to whole blocks."""
     more = [(0, -side % blocks) for side in part.shape[:2]] + [(0, 0)] * (part.ndim - 2)
     return np.pad(part, more, constant_values=value) if any(m for _, m in more) else np.ascontiguousarray(part)
 
@@ -251,6 +251,6 @@ def _spline_matrix(size: int, times: int, pad: int, calm: bool) -> Float[np.ndar
 
 def _sharpen(means: Plane) -> Plane:
     """The samples of the cubic spline, on a grid of pixels, that has these means over the pixels."""
-    for axis in (0, 1):  # the mean of a cubic B-spline over a pixel is the quartic one at its centre
+    for axis in (0, 1):  # the mean of a cubic B-spline over a pixel is the quartic B-spline at its centre
         means = scipy.ndimage.correlate1d(scipy.ndimage.spline_filter1d(means, 4, axis), [1 / 6, 4 / 6, 1 / 6], axis)
     return means.astype(np.float32)

@@ -1,4 +1,4 @@
-"""OpenFace's template of a face's landmarks, and the square of the photo that brings them there."""
+"""OpenFace's template of a face's landmarks, and the square of a photo that puts the landmarks there."""
 
 import numpy as np
 from jaxtyping import Bool, Complex, Float
@@ -13,26 +13,26 @@ Numbers = Complex[np.ndarray, " n"]
 
 COMPLEX = np.array([1, 1j])
 
-# OpenFace's mean face (cmusatyalab/openface, openface/align_dlib.py), its width and height taken as 1. In the order of
+# OpenFace's mean face (cmusatyalab/openface, openface/align_dlib.py), with its width and height scaled to 1. Order of
 # each set: the eye on the picture's left, the eye on its right, the lower point.
 TEMPLATES: dict[LandmarkSet, tuple[tuple[float, float], ...]] = {
     "inner-eyes-and-bottom-lip": ((0.363785, 0.177947), (0.618963, 0.172778), (0.500204, 0.750584)),
     "outer-eyes-and-nose": ((0.194157, 0.169267), (0.788859, 0.158171), (0.494951, 0.514441)),
 }
-# CelebA's five points in the same frame: middles of the eyes, tip of the nose, corners of the mouth. Means over 1,295
-# faces that were aligned by the first set; OpenFace's mean face has them within 0.007.
+# CelebA's five points in the same frame: centres of the eyes, tip of the nose, corners of the mouth. They are means
+# over 1,295 faces that were aligned by the first set; OpenFace's mean face has them within 0.007.
 FIVE = ((0.2754, 0.1669), (0.7074, 0.1589), (0.4910, 0.4158), (0.3018, 0.6379), (0.7005, 0.6310))
-# OpenFace multiplies the template by the size and takes the result for an index of a pixel, whose middle is half a
-# pixel further. The pictures of the shipped model were cut so at 128 pixels and then shrunk: cut again from their
-# photos, they agree to 0.002 pixels with this offset (231 faces), and are 0.2 pixels off at 64 with half a pixel of 64.
-# As a share of the side it makes a crop the same at every size.
+# OpenFace multiplies the template by the size and uses the result as the index of a pixel, whose centre is half a pixel
+# further. The pictures of the shipped model were cut that way at 128 pixels and then shrunk. Cut again from their
+# photos, they agree to 0.002 pixels with this offset (231 faces). With half a pixel of 64 they are 0.2 pixels off at
+# 64. As a share of the side, the offset makes a crop the same at every size.
 OFFSET = 0.5 / 128
 POINTS: dict[tuple[LandmarkSet, int], tuple[int, int, int]] = {
     ("inner-eyes-and-bottom-lip", 68): (39, 42, 57),
     ("outer-eyes-and-nose", 68): (36, 45, 33),
     ("outer-eyes-and-nose", 5): (2, 0, 4),
 }
-FLAT = 1e-3  # of the longer side of a triangle: narrower ones say nothing of the face's height or width
+FLAT = 1e-3  # share of the longest side of a triangle: narrower triangles do not determine the face's height or width
 
 
 def points_of(landmarks: LandmarkSet, of: int = 68) -> tuple[int, int, int]:

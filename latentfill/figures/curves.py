@@ -1,7 +1,7 @@
-"""Loss curves of trainings, ready to print: every value faintly, a rolling average over it.
+"""Loss curves of trainings, ready to print: each value in a faint line, with a rolling average over it.
 
-The style of every figure is here as well, and so is the one place that imports matplotlib: no screen, no state, the
-same bytes for the same numbers.
+This module also has the style of all figures, and alone imports matplotlib: no screen, no state, and the same bytes
+for the same numbers.
 """
 
 import csv
@@ -21,7 +21,7 @@ from ..errors import RunError
 from ..files import provenance
 from ..types import Pixels
 
-# matplotlib cannot even be imported where this names a backend that is not installed, such as a notebook's
+# matplotlib cannot be imported if this names a backend that is not installed, such as a notebook's
 _backend = os.environ.pop("MPLBACKEND", None)
 try:
     import matplotlib as matplotlib
@@ -36,9 +36,9 @@ finally:
         os.environ["MPLBACKEND"] = _backend
 
 Format = Literal["pdf", "svg", "png"]
-Style = Any  # matplotlib wants a dictionary whose type names every key
+Style = Any  # matplotlib's type for this dictionary names every key
 
-# Okabe and Ito's colours: told apart by the colour-blind, and in grey print
+# Okabe and Ito's colours: colour-blind readers can tell them apart, also in grey print
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7"
 COLOURS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
 GREY = "#8c8c8c"
@@ -109,14 +109,14 @@ def _write(data: bytes, out: IO[bytes]) -> None:
 
 Column = Float[np.ndarray, " n"]
 
-Panels = dict[str, dict[str, str]]  # by title, what is drawn there: the column and its label
+Panels = dict[str, dict[str, str]]  # by title, the columns drawn there and their labels
 
 PSNR = {"psnr_center": "center", "psnr_half": "half", "psnr_random": "random", "psnr_pattern": "pattern"}
 FRECHET = {"frechet_pixels": "pixels", "frechet_dlib_face": "faces"}
-# Of held-out pictures and of samples, in those rows alone where it was measured.
+# Measured on held-out pictures and samples, only in some rows.
 HELD_OUT: Panels = {"PSNR in the hole (dB)": PSNR, "Fréchet distance of samples": FRECHET}
 SCORES = PSNR | FRECHET
-# What each kind of training records; a run is of the first kind whose columns it has, the scores aside.
+# What each kind of training records. A run is of the first kind whose columns it has, ignoring the scores.
 KINDS: tuple[Panels, ...] = (
     {
         "Loss": {"discriminator_loss": "D", "generator_loss": "G"},
@@ -127,7 +127,7 @@ KINDS: tuple[Panels, ...] = (
     {"Mean squared error": {"hole_mse": "hole"}, **HELD_OUT},
 )
 SIGNED = {"Mean logit of D"}  # panels with a line at 0
-DEFAULT_SHARE = 1 / 40  # of the training, that the rolling average takes in
+DEFAULT_SHARE = 1 / 40  # share of the training that the rolling average covers
 
 
 @final
@@ -141,7 +141,7 @@ class Metrics:
     panels: Panels = field(default_factory=lambda: KINDS[0])
 
 
-Panel = tuple[str, str, list[tuple[Metrics, str, str]]]  # title, heading, and what is drawn: run, column, label
+Panel = tuple[str, str, list[tuple[Metrics, str, str]]]  # title, heading, and the curves: run, column, label
 
 
 def read(run: Path, name: str = "") -> Metrics:

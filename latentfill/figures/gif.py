@@ -14,10 +14,10 @@ from PIL import Image
 from ..images.photos import write_file
 from ..types import Pixels
 
-COLOURS = 256  # all that a GIF has
-SAMPLES = 1 << 19  # pixels that the palette is chosen from, at most
+COLOURS = 256  # the most that a GIF has
+SAMPLES = 1 << 19  # most pixels that the palette is chosen from
 SAMPLES_PER_FRAME = 1 << 13
-COMMON = 0.01  # share of the pixels from which on a colour is kept as it is
+COMMON = 0.01  # share of the pixels above which a colour is kept as it is
 
 
 def write_gif(
@@ -52,7 +52,7 @@ def write_gif(
             waiting.seek(0)
             painted = (palette.paint(frame) for frame in _read(waiting, shape))
             first = next(painted)
-            # Interlaced, frames would be larger; optimised, they would be painted with other colours.
+            # Interlacing would make frames larger; optimising would change their colours.
             options = {"palette": palette.table, "optimize": False, "interlace": 0}
             first.save(out, "GIF", save_all=True, append_images=painted, duration=10 * hundredths, loop=0, **options)
 
@@ -61,7 +61,7 @@ def write_gif(
 
 @final
 class _Colours:
-    """The colours of frames as they pass: all of them while they are few, samples of them always."""
+    """The colours of the frames so far: all of them while they are few, and samples."""
 
     def __init__(self) -> None:
         self._exact: Int[np.ndarray, " n"] | None = np.empty(0, np.int64)  # None: more than a palette holds
@@ -73,7 +73,7 @@ class _Colours:
             exact = np.union1d(self._exact, _pack(frame))
             self._exact = exact if len(exact) <= COLOURS else None
         pixels = frame.reshape(-1, 3)
-        step = -(-len(pixels) // SAMPLES_PER_FRAME) | 1  # odd, so that it does not fall on the same columns always
+        step = -(-len(pixels) // SAMPLES_PER_FRAME) | 1  # odd, so that it does not always hit the same columns
         self._samples.append(pixels[:: step * self._keep_every].copy())
         if sum(map(len, self._samples)) > SAMPLES:
             self._samples = [sample[::2].copy() for sample in self._samples]
@@ -99,7 +99,7 @@ class _Palette:
     """The colours of a GIF: first those that frames keep to the bit, packed and sorted, then those that come near."""
 
     exact: Int[np.ndarray, " n"]
-    near: bytes  # three for each colour
+    near: bytes  # three bytes for each colour
 
     @property
     def table(self) -> bytes:
@@ -110,7 +110,7 @@ class _Palette:
         """The frame, each pixel the number of its colour."""
         packed = _pack(frame)
         numbers = np.searchsorted(self.exact, packed)
-        if self.near:  # Pillow rounds colours a little on its way to the nearest
+        if self.near:  # Pillow rounds colours a little when it looks for the nearest
             palette = Image.new("P", (1, 1))
             palette.putpalette(self.table)
             nearest = Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)  # dither would flicker

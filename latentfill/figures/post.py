@@ -33,7 +33,7 @@ Cells = Float[np.ndarray, "_ _"]
 
 SECONDS_PER_FRAME = 0.8
 PALE_BLUE, PALE_ORANGE = "#d6e8f5", "#fbe8c3"
-TENT: Cells = np.array([[0.25, 0.5, 0.25], [0.5, 1, 0.5], [0.25, 0.5, 0.25]])  # what lies between is the mean
+TENT: Cells = np.array([[0.25, 0.5, 0.25], [0.5, 1, 0.5], [0.25, 0.5, 0.25]])  # values in between are means
 CROSS: Cells = np.array([[0.0, 1, 0], [1, 2, 1], [0, 1, 0]])
 
 
@@ -190,7 +190,7 @@ def _number(value: float) -> str:
     return {0.25: "\u00bc", 0.5: "\u00bd"}.get(value, f"{value:g}")
 
 
-SLICE = 1.0  # the x that is given
+SLICE = 1.0  # the given x
 LIMIT = 3.0
 Values = Float[np.ndarray, "..."]
 

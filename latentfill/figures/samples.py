@@ -19,8 +19,8 @@ from ..images.pixels import grid, to_pixels
 from ..photo.model_sized import blend
 from ..types import Images, Latents, PerImage, Pixels
 
-BATCH = 16  # latents shown to G at a time, never fewer: a smaller product may be rounded another way
-ANIMATED_PIXELS = 256  # side that a lonely animated image has at least
+BATCH = 16  # latents shown to G at a time, never fewer: smaller products may round differently
+ANIMATED_PIXELS = 256  # least side of a single animated image
 WHITE = 255
 INK = 60
 

@@ -18,13 +18,13 @@ from ..files import provenance
 from ..gan import model_file
 from . import curves
 
-FRAMES = 60  # of the animation, evenly over the training
-SIDE = 512  # pixels at most of its frames: eight samples of 64 a row
-MILLISECONDS, LAST = 150, 2000  # that a frame is shown, and the last one
-STILLS = 4  # beside the animation
+FRAMES = 60  # frames of the animation, evenly spaced over the training
+SIDE = 512  # most pixels a side of its frames: rows of eight samples of 64
+MILLISECONDS, LAST = 150, 2000  # how long a frame is shown, and the last one
+STILLS = 4  # still pictures beside the animation
 COMPLETERS = ("encoder", "context-encoder", "completer")  # kinds whose sheets are completions
-SMALL = 512  # pixels that small sheets are enlarged to
-WIDE = 1024  # pixels at most of a sheet
+SMALL = 512  # pixels a side that small sheets are enlarged to
+WIDE = 1024  # most pixels a side of a sheet
 MORE = """
 img.plot, img.sheet { max-width: 100%; height: auto; display: block } img.sheet { image-rendering: pixelated }
 figure { display: inline-block; margin: 0 1rem 1rem 0; vertical-align: top; max-width: 100% }
@@ -104,7 +104,7 @@ def _curves(run: Path) -> str:
 
 
 def _samples(run: Path, title: str) -> str:
-    """Sheets of the averaged model over time, as an animation, and some of them as they are."""
+    """Sheets of the averaged model over time, as an animation, and some as still pictures."""
     kept = _list_sheets(run, "")
     if not kept:
         return ""

@@ -1,1 +1,1 @@
-"""The files of a command: which of those that are there are its pictures, and which it wrote itself."""
+"""The files of a command: which existing files are its pictures, and which it wrote itself."""

@@ -43,7 +43,7 @@ def check_apart(spec: HoleSpec, source: Source) -> None:
 
 
 def digest_photo(source: Source) -> str:
-    """Of a picture's file."""
+    """The digest of a picture's file."""
     try:
         return digest(source.bytes())
     except ImageError:
@@ -63,7 +63,7 @@ def file_stamp(source: Source) -> str:
 
 
 def digest_hole(spec: HoleSpec, name: str, own: bytes | None = None) -> str | None:
-    """Of the picture of a hole, `own` if it came with its photo; None for one given in words or by the photo."""
+    """The digest of a hole's picture, `own` if it came with its photo; None for a hole by name or from the photo."""
     if own is not None:
         return digest(own)
     try:
@@ -74,7 +74,7 @@ def digest_hole(spec: HoleSpec, name: str, own: bytes | None = None) -> str | No
 
 
 def digest_landmarks(landmarks: Landmarks, name: str) -> str | None:
-    """Of the points that are given for a photo."""
+    """The digest of the landmarks given for a photo."""
     try:
         points = landmarks.get(name, ())
     except LatentfillError:

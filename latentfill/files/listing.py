@@ -43,7 +43,7 @@ def is_pipe(place: Path) -> bool:
     """True if a place is a pipe, which can be read only once: `-`, /dev/stdin, or a shell's <(...)."""
     try:
         return place in PIPES or place.parent == Path("/dev/fd") or place.is_fifo() or place.is_char_device()
-    except OSError:  # too long a name, for one
+    except OSError:  # for example, the name is too long
         return False
 
 
@@ -68,14 +68,14 @@ def save_pipe(place: str, run: Path, what: str) -> str:
 
 
 Roles = Mapping[Path, str]
-Completed = tuple[Source, tuple[str, ...] | None]  # a completion, and the digests that it may have if it is unchanged
-OF_TRAINING = ("samples", "checkpoints", "tensorboard")  # folders in that of a training
+Completed = tuple[Source, tuple[str, ...] | None]  # a completion, and the digests that it may have if unchanged
+OF_TRAINING = ("samples", "checkpoints", "tensorboard")  # subfolders of a training's folder
 
 
 @final
 @dataclass(frozen=True)
 class Omissions:
-    """Counts of what is no picture of the command: by role, and by suffix for what is not read."""
+    """Counts of files that are not the command's pictures: by role, or by suffix if they are not read."""
 
     roles: Roles
     suffixes: Counter[str] = field(default_factory=Counter)
@@ -120,7 +120,7 @@ class Omissions:
 
 
 def list_folder(place: Path, left_out: Omissions) -> Iterator[Source]:
-    """Pictures by the order of their names, those in archives with them, and what is broken at the end."""
+    """Pictures in the order of their names, including those in archives; broken files come last."""
     walk = _Walk(place, left_out)
     found: list[Source] = []
     completed = walk.completed
@@ -193,11 +193,11 @@ class _Walk:
                 self.found.append(path)
 
     def _metadata_of(self, path: Path, names: set[str]) -> dict[str, Any] | None:
-        """Of a completion; somebody else's file of that name is counted as one that is not read."""
+        """The metadata of a completion; another file of that name is counted as one that is not read."""
         if path.suffix not in RESULT_SUFFIXES or f"{path.stem}.json" not in names:
             return None
         metadata = read_metadata(path.with_suffix(".json"))
-        if path.suffix != ".png":  # a camera's or a collection's, often, and counted already
+        if path.suffix != ".png":  # often from a camera or a collection, and counted already
             return metadata if metadata and result_suffix(metadata) == path.suffix else None
         if metadata and result_suffix(metadata) != path.suffix:
             return None
@@ -272,7 +272,7 @@ def list_sources(places: Iterable[Path], roles: Roles | None = None, read: Seque
     for place in places:
         try:
             listed += [(place, source) for source in _list_place(place, left_out)]
-        except OSError as error:  # of a name that is too long, for one
+        except OSError as error:  # for example, the name is too long
             refused.append(DataError(f"{place}: {reason(error)}", "Give pictures, folders, a .zip or a .tar."))
         except DataError as error:
             refused.append(error)

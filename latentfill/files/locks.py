@@ -1,4 +1,4 @@
-"""A file that one process at a time may hold. The system lets go of it when that process ends, however it ends."""
+"""A file that one process at a time may hold. The system releases it when that process ends, however it ends."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ HOLDER, LOCK = "process ", ".lock"
 
 try:
     import fcntl
-except ImportError:  # not on every system; there nobody is kept out
+except ImportError:  # some systems lack it; there nobody is kept out
     fcntl = None  # type: ignore[assignment]
 
 
@@ -58,7 +58,7 @@ def check_not_training(folder: Path) -> None:
     except BlockingIOError:
         raise in_training(folder) from None
     except OSError:
-        pass  # no lock, or a network disk without locks
+        pass  # not locked, or a network disk without locks
 
 
 def in_training(folder: Path) -> RunError:

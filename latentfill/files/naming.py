@@ -1,4 +1,4 @@
-"""What results are called: after their pictures, and so that no two ever meet in one file."""
+"""Names of results: those of their pictures, and unique."""
 
 import os
 from collections import Counter
@@ -13,11 +13,11 @@ from ..images.archives import Source
 from .provenance import can_replace, read_metadata, result_suffix
 from .writing import RUN
 
-LONGEST = 200  # bytes of a file's name; most systems allow 255, and temporary names and suffixes need some
+LONGEST = 200  # bytes of a file's name; most systems allow 255, and temporary names and suffixes need the rest
 
 
 class Result(NamedTuple):
-    """Of which picture a result was made: the SHA-256 of its file ("" where it was not kept), its name, its place."""
+    """The source of a result: the SHA-256 of its file ("" if unknown), its name, its folder."""
 
     photo: str
     image: str
@@ -29,7 +29,7 @@ class Results(Protocol):
     """Results that are there already, by their stems."""
 
     def find(self, stem: str) -> Result | None:
-        """What is known of the result with this stem; None if there is none of ours."""
+        """The source of the result with this stem; None if we wrote none."""
 
     def is_free(self, stem: str) -> bool:
         """Whether nothing at all has this stem, upper and lower case being the same."""
@@ -71,7 +71,7 @@ def name_results(
         claimed.add(fold(stem))
         found[i] = Name(stem, digests.get(i, ""), "" if fold(stem) == fold(wanted) else wanted)
 
-    for exact in (True, False):  # of two equal pictures each has the result that bears its own name
+    for exact in (True, False):  # if two pictures are equal, each gets the result that has its own name
         for i, source in enumerate(sources):
             for stem in _former(ways[i], results) if i not in found else ():
                 result = results.find(stem)
@@ -99,9 +99,8 @@ def name_results(
 
 @final
 class FolderResults:
-    """The answers of `complete` in a folder as it is now: NAME.png, and NAME.json beside it.
-
-    `suffixes` are those of the answers that are to be written.
+    """The present results of `complete` in a folder: NAME.png, and NAME.json beside it. `suffixes` are those of the
+    results to be written.
     """
 
     def __init__(self, out: Path, suffixes: Sequence[str] = (".png",)) -> None:
@@ -132,7 +131,7 @@ def fold(name: str) -> str:
 
 
 def shorten(stem: str) -> str:
-    """The stem, its last part cut and told apart by a hash if file systems would not take it."""
+    """The stem; if it is too long for file systems, its last part is cut and gets a hash."""
     folder, slash, name = stem.rpartition("/")
     encoded = name.encode(errors="surrogateescape")
     if len(encoded) <= LONGEST:
@@ -148,14 +147,14 @@ def inner_path(name: str) -> PurePosixPath:
 
 
 def location(source: Source) -> str:
-    """Where a picture lies, as text; "" if it came through a pipe."""
+    """The location of a picture, as text; "" if it came through a pipe."""
     if source.data is not None and not source.member:
         return ""
     return os.path.abspath(source.path) + (f"#{source.member}" if source.member else "")
 
 
 def _ways(name: str) -> tuple[str, str, str]:
-    """What a result may be called: by the stem of its picture, with its folders, by its whole name."""
+    """Possible names of a result: the stem of its picture, the stem with its folders, the whole name."""
     path = inner_path(name)
     return shorten(path.stem), shorten(path.with_suffix("").as_posix()), shorten(path.as_posix())
 

@@ -22,8 +22,8 @@ from .writing import RECORD, RUN, write_csv, write_file
 FORMAT = 1
 BY_TRAINING = b'{"training": 1}\n'  # a line in the record of the folder of a training
 MOVE = "Move or rename it, or give another folder."
-LEAST = 64  # bytes of an answer's metadata by which others are told from them
-FOLDERS_READ = 64  # whose records are kept in memory
+LEAST = 64  # first bytes of a result's metadata that distinguish it from other files
+FOLDERS_READ = 64  # folders whose records are kept in memory
 
 
 @final
@@ -41,7 +41,7 @@ class Entry(NamedTuple):
 Entries = dict[str, list[Entry]]
 _READ: dict[
     Path, tuple[tuple[int, int, int], int, bytes, Entries]
-] = {}  # records: stamp, bytes read, last line, content
+] = {}  # the records of each folder: stamp, bytes read, last line, content
 
 
 def digest(data: bytes) -> str:
@@ -72,7 +72,7 @@ def check_free(path: Path) -> None:
 
 
 def save(path: Path, fill: Callable[[BinaryIO], object], *, root: Path | None = None) -> None:
-    """Write a file whole or not at all, in the place of nothing but what the program wrote there itself.
+    """Write a file completely or not at all; replace only a file that the program itself wrote.
 
     `root` is the folder of the results, if the file is a picture of its own, such as a crop. Raises LatentfillError
     if another file is in the way, ImageError if it cannot be written.
@@ -117,7 +117,7 @@ def read_entries(folder: Path) -> Mapping[str, list[Entry]]:
 
 
 def claim_run(out: Path) -> Path:
-    """The folder OUT/_run, for what is kept beside results; made and marked if it is not there.
+    """The folder OUT/_run, for files beside the results; created and marked if missing.
 
     Raises LatentfillError if somebody else's folder has that name.
     """
@@ -183,7 +183,7 @@ def fits_metadata(picture: Path, metadata: Mapping[str, Any]) -> bool:
 
 
 def picture_digests(metadata: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Of the picture that metadata were written for, and of that before; None where an earlier version wrote them."""
+    """The digests of the picture that the metadata describe, and of the one before; None for earlier versions."""
     output = metadata.get("output")
     return None if output is None else (output["sha256"], *output["before"])
 
@@ -200,13 +200,13 @@ def is_completion(picture: Path) -> bool:
 
 
 def can_replace(picture: Path, metadata: Mapping[str, Any] | None) -> bool:
-    """True if an answer, of which these are the metadata, is as it was written, or is not there any more."""
+    """True if the result with these metadata is unchanged, or missing."""
     return metadata is not None and (not os.path.lexists(picture) or fits_metadata(picture, metadata))
 
 
 def _note(path: Path, entry: Entry) -> None:
     line = json.dumps({"name": path.name, **entry._asdict()}) + "\n"
-    with (path.parent / RECORD).open("ab") as file:  # one write, so that several processes may add lines
+    with (path.parent / RECORD).open("ab") as file:  # a single write, so that several processes may add lines
         file.write(line.encode())
 
 
@@ -222,7 +222,7 @@ def _read(folder: Path) -> bytes:
 
 
 def _read_appended(path: Path, read: int, last: bytes, found: Entries) -> tuple[int, bytes, Entries]:
-    """Read what was added to a record, which grows while it is used, since its `last` line, or all if that is gone."""
+    """Read what was added to a growing record since its `last` line, or all if that line is gone."""
     with path.open("rb") as file:
         file.seek(read - len(last))
         data = file.read()
@@ -247,10 +247,10 @@ def _digest_json(plain: Mapping[str, Any]) -> str:
     return digest(json.dumps(plain, sort_keys=True).encode())
 
 
-UNSEALED = ("image", "options", "hole", "seconds")  # keys of the metadata of earlier versions
-KEPT = (".lock", "photos.jsonl", "asked.json", "judged")  # in `_run`
-BATCH = re.compile(r"\d{6,}-\d{6,}(-\d+)?")  # and folders of what was completed at once
-HISTORY = "history.jsonl"  # in the folder of a training
+UNSEALED = ("image", "options", "hole", "seconds")  # keys of the metadata that earlier versions wrote
+KEPT = (".lock", "photos.jsonl", "asked.json", "judged")  # files in `_run`
+BATCH = re.compile(r"\d{6,}-\d{6,}(-\d+)?")  # and folders, one for each batch completed
+HISTORY = "history.jsonl"  # a file in the folder of a training
 OF_TRAININGS = ("rejected.csv", "report.html", "losses.pdf", "losses.svg", "losses.png")
 OF_TRIALS = ("report.json", "report.csv", "report.md", "report.html", "contact.png")
 SHARD = re.compile(r"shards/\d{9}-[0-9a-f]{12}(-\d+)?\.tar")

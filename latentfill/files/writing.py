@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and what killed processes leave half made goes in time."""
+"""Files are written completely or not at all; unfinished files of killed processes are removed later."""
 
 import csv
 import io

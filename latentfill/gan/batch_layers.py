@@ -1,7 +1,7 @@
-"""Layers in which the images of a batch see each other, over all processes that share it.
+"""Layers in which the images of a batch affect each other, over all processes that share it.
 
 - batch norm (Ioffe and Szegedy 2015, algorithm 1) gives the same numbers as if the batch lay in one process. Torch's
-  own for several wants a GPU and cannot be differentiated twice, which a penalty on D's slopes does
+  own for several processes needs a GPU, and cannot be differentiated twice, as penalties on D's slopes require
 - minibatch discrimination (Salimans et al. 2016, section 3.2): D sees how alike the images of a batch are, so G cannot
   draw one image again and again. In inference the statistic is a running average, so that an image is judged alone
 - virtual batch norm (section 3.5): an image is normalised by a reference batch that was chosen once, and by itself. In
@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from ..options import NormName
 from ..process_group import ProcessGroup, gather, mean_of_all, process_group, total
 
-SPACE = (0, 2, 3)  # all dimensions but that of the maps
+SPACE = (0, 2, 3)  # all dimensions except that of the maps
 
 
 @final
@@ -49,14 +49,14 @@ def statistics(x: Tensor, those: ProcessGroup) -> tuple[Tensor, Tensor, Tensor]:
     """[maps], [maps], []: mean and variance of all processes' images, and of how many values each is."""
     values, maps = x.detach().float(), x.shape[1]
     table = values.new_zeros(those.size, 2 * maps + 1)
-    if len(x):  # else all its images are of another kind
+    if len(x):  # otherwise all its images are of another kind
         variance, mean = torch.var_mean(values, SPACE, correction=0)
         table[those.rank] = torch.cat([mean, variance, values.new_tensor([values.numel() // maps])])
     table = total(table, those)
     means, variances, counts = table[:, :maps], table[:, maps:-1], table[:, -1:]
     share = counts / counts.sum().clamp_min(1)
     whole = (share * means).sum(0)
-    # About the whole's mean: the difference of two large sums would lose what small variances say.
+    # Relative to the mean of the whole batch: the difference of two large sums would lose small variances.
     return whole, (share * (variances + (means - whole).square())).sum(0), counts.sum()
 
 
@@ -127,8 +127,8 @@ def _per_map(values: Tensor) -> Tensor:
     return values[None, :, None, None]
 
 
-DIMENSIONS = 5  # numbers that each kernel compares images by; theirs
-MOMENTUM = 0.1  # of the running average; batch norm's
+DIMENSIONS = 5  # numbers by which each kernel compares images, as in the paper
+MOMENTUM = 0.1  # of the running average, as in batch norm
 
 
 @final
@@ -146,7 +146,7 @@ class MinibatchDiscrimination(nn.Module):
         self.register_buffer("running_nearness", torch.zeros(kernels))
 
     def forward(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n _"]:
-        """In training of the batch itself, in inference what is usual."""
+        """The statistic of the batch in training, and the running average in inference."""
         if not self.training:
             return self.running_nearness.to(features.dtype).expand(len(features), -1)
         near = self.nearness(features)
@@ -168,7 +168,7 @@ class MinibatchDiscrimination(nn.Module):
 
 
 Maps = Float[Tensor, "_ c _ _"]
-EPSILON = 1e-5  # batch norm's
+EPSILON = 1e-5  # as in batch norm
 
 
 @final
@@ -177,7 +177,7 @@ class VirtualBatchNorm(nn.Module):
 
     def __init__(self, maps: int) -> None:
         super().__init__()
-        self.rows = 0  # of the reference batch that leads in training; 0 while there is none
+        self.rows = 0  # rows of the reference batch at the front of a training batch; 0 without one
         self.weight, self.bias = nn.Parameter(torch.ones(maps)), nn.Parameter(torch.zeros(maps))
         self.running_mean: Tensor
         self.running_square: Tensor
@@ -191,7 +191,7 @@ class VirtualBatchNorm(nn.Module):
         means, squares = x.float().mean((2, 3)), x.float().square().mean((2, 3))  # [n, maps]
         if not self.training:
             return self._normalise(x, *self._combine_statistics(self.running_mean, self.running_square, means, squares))
-        rows = self.rows or len(x)  # while there is no reference, the batch is its own
+        rows = self.rows or len(x)  # without a reference, the batch is its own
         mean, square = means[:rows].mean(0), squares[:rows].mean(0)
         with torch.no_grad():
             self.running_mean.copy_(mean)
@@ -214,7 +214,7 @@ class VirtualBatchNorm(nn.Module):
         return x * scale[:, :, None, None].to(x.dtype) + shift[:, :, None, None].to(x.dtype)
 
     def reset_parameters(self) -> None:
-        """As it was made."""
+        """Reset to the initial values."""
         nn.init.ones_(self.weight)
         nn.init.zeros_(self.bias)
 

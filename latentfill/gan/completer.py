@@ -1,8 +1,8 @@
-"""A completer: an incomplete image, and noise -> the whole image, in one pass; other noise, another image.
+"""A completer: from an incomplete image and noise to the whole image in one pass; other noise gives another image.
 
-- the encoder's maps of every size are added to what enters G's stage of that size, through 1x1 convolutions that begin
-  as zero: so it begins as the encoder and G that it is made of, to the bit
-- the latent is the encoder's, moved by its own deviation times noise: where the hole leaves a choice, images differ
+- 1x1 convolutions add the encoder's maps of every size to the input of G's stage of that size. They begin as zero, so
+  the completer begins as its encoder and G, to the bit
+- the latent is the encoder's plus its deviation times noise: where the hole leaves a choice, images differ
   (Zhao et al. 2021, "Large scale image completion via co-modulated GANs", have the noise beside the encoder's vector)
 - the critic sees the hole as one more channel of the completed image
 """
@@ -119,7 +119,7 @@ def build_completer(gan: Gan, seed: int = 0) -> ResidualCompleter:
         state = d.state_dict()
         look = torch.zeros_like(completer.critic.trunk.look.get_parameter("weight"))
         look[:, : 4 * n.channels] = state["trunk.look.weight"]
-        judge = state["judge.weight"][:, : d.trunk.maps]  # without the features of its batch
+        judge = state["judge.weight"][:, : d.trunk.maps]  # without the weights for features of the batch
         state = {name: tensor for name, tensor in state.items() if not name.startswith("batch.")}
         completer.critic.load_state_dict({**state, "trunk.look.weight": look, "judge.weight": judge})
     return completer

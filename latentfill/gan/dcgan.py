@@ -3,7 +3,7 @@
 - 5x5 kernels, stride 2, TensorFlow's "same" padding (one pixel before, two after), so shapes and phases agree
 - batch norm with eps 1e-5 and decay 0.9; the layers before it keep their biases
 - optionally, other norms than the batch's, and statistics of the batch for D (`gan/batch_layers`)
-- any power-of-two size from 8 to 256; the original's discriminator was right at 64 only
+- any power-of-two size from 8 to 256; the original's discriminator worked at 64 only
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from .gan import Prior
 from .stride2 import down, up
 
 SIZES: tuple[int, ...] = get_args(Size)
-START = 4  # both networks meet the latent at 4x4
+START = 4  # size of the maps next to the latent, in both networks
 SLOPE = 0.2  # of the leaky ReLU in D
 
 
@@ -38,13 +38,13 @@ class DcganGenerator(nn.Module):
         norms: NormName = "batch",
     ) -> None:
         super().__init__()
-        self.precision = torch.float32  # of the layers; the parameters keep theirs
+        self.precision = torch.float32  # the precision of the layers; parameters keep their own
         check_shape(size, channels)
         self.prior = prior
         maps = generator_maps(size, base, widths)
         self.project = blank(nn.Linear, prior.dim, maps[0] * START**2)
         self.norms = nn.ModuleList(norm_layer(norms, m) for m in maps)
-        self.reference: Latents | None  # of virtual batch norm; a file does not hold it
+        self.reference: Latents | None  # the reference batch of virtual batch norm, which files do not hold
         self.register_buffer("reference", None, persistent=False)
         self.ups = nn.ModuleList(
             blank(nn.ConvTranspose2d, a, b, 5, stride=2) for a, b in zip(maps, [*maps[1:], channels], strict=True)
@@ -71,14 +71,14 @@ class DcganDiscriminator(nn.Module):
         self, size: int = 64, channels: int = 3, base: int = 64, norms: NormName = "batch", kernels: int = 0
     ) -> None:
         super().__init__()
-        self.precision = torch.float32  # of the layers; the parameters keep theirs
+        self.precision = torch.float32  # the precision of the layers; parameters keep their own
         check_shape(size, channels)
         maps = discriminator_maps(size, base)
         self.downs = nn.ModuleList(
             blank(nn.Conv2d, a, b, 5, stride=2) for a, b in zip([channels, *maps], maps, strict=False)
         )
         self.norms = nn.ModuleList(norm_layer(norms, m) for m in maps[1:])
-        self.reference: Images | None  # of virtual batch norm; a file does not hold it
+        self.reference: Images | None  # the reference batch of virtual batch norm, which files do not hold
         self.register_buffer("reference", None, persistent=False)
         self.batch = MinibatchDiscrimination(maps[-1] * START**2, kernels) if kernels else None
         self.judge = blank(nn.Linear, maps[-1] * START**2 + kernels, 1)

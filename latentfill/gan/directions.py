@@ -1,8 +1,8 @@
 """Ways through the latent space: walks between latents, sweeps of one component, A - B + C, style directions and edits.
 
-Along a style direction all images change alike; directions are found without any label. Along an edit the hole changes,
-while the known pixels stay nearly as they are: G has about a hundred numbers to move and thousands of known pixels to
-keep, so an edit goes as far as these change by less than a tolerance. Blending then keeps them to the bit.
+Along a style direction all images change alike; directions are found without labels. Along an edit the hole changes,
+while the known pixels stay nearly the same. G has about a hundred numbers to move and thousands of known pixels to
+keep, so an edit ends where these would change by more than a tolerance. Blending then restores them to the bit.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ from .residual import ResidualGenerator
 Latent = Float[Tensor, "1 d"]
 Path = Float[Tensor, "frames d"]
 
-NEARBY = 0.25  # uniform noise of the DCGAN paper's arithmetic, on each side
+NEARBY = 0.25  # range of the uniform noise in the DCGAN paper's arithmetic, on each side
 
 
 def walk(prior: Prior, start: Latent, end: Latent, frames: int) -> Path:
@@ -41,7 +41,7 @@ def walk(prior: Prior, start: Latent, end: Latent, frames: int) -> Path:
     lengths = start.norm(), end.norm()
     units = [z / length.clamp_min(1e-12) for z, length in zip((start, end), lengths, strict=True)]
     angle = torch.acos((units[0] * units[1]).sum().clamp(-1, 1))
-    if angle.sin() < 1e-4:  # along one line: every way round is as short
+    if angle.sin() < 1e-4:  # parallel or opposite latents: all arcs between them are equally short
         return torch.lerp(start, end, share)
     direction = torch.sin((1 - share) * angle) * units[0] + torch.sin(share * angle) * units[1]
     path: Path = direction / angle.sin() * torch.lerp(*lengths, share)
@@ -107,9 +107,9 @@ def nearby(prior: Prior, z: Latent, seeds: Sequence[int], noise: float = NEARBY)
 
 Method = Literal["pca", "sefa"]
 
-SAMPLES = 2048  # latents whose activations are analysed; twenty times as many as a latent has numbers
+SAMPLES = 2048  # latents whose activations are analysed: twenty times as many as the numbers of a latent
 BATCH = 64
-REACH = 3.0  # deviations of the prior to either side: as far as a direction is usually walked along
+REACH = 3.0  # deviations of the prior to either side, the usual range of a direction
 
 
 @final
@@ -159,9 +159,9 @@ def pca(generator: Generator, count: int, seed: int = 0) -> Directions:
     z = generator.prior.sample([Stream.DIRECTIONS.key(seed, i) for i in range(SAMPLES)]).to(_device(generator))
     rows = torch.cat([activations(generator, part) for part in torch.split(z, BATCH)])
     rows, z = rows - rows.mean(0), z - z.mean(0)
-    # The components themselves are not wanted, so the smaller of two matrices with the same eigenvalues will do.
+    # The components themselves are not needed, so the smaller of two matrices with the same eigenvalues is used.
     values, vectors = torch.linalg.eigh(rows @ rows.T)
-    values, coordinates = values.flip(0).clamp_min(0), vectors.flip(1)[:, :count]  # of length 1: any scale will do
+    values, coordinates = values.flip(0).clamp_min(0), vectors.flip(1)[:, :count]  # of length 1; the scale is arbitrary
     return _to_directions(coordinates.T @ z, values[:count] / values.sum().clamp_min(1e-12))
 
 
@@ -215,16 +215,16 @@ def _device(generator: Generator) -> torch.device:
     return torch.device("cpu") if parameter is None else parameter.device
 
 
-TOLERANCE = 4 * 2 / 255  # by which known pixels may change, root mean square: 4 grey levels
+TOLERANCE = 4 * 2 / 255  # root mean square change allowed for known pixels: 4 grey levels
 FARTHEST = 3.0  # deviations of the prior: no edit is longer
 STEP = 0.05  # deviations of the prior over which slopes are taken
 PROBES = 50
-CORRECTIONS = 2  # Gauss-Newton steps back after each step forth
-SHRINK, TRIES = 0.75, 24  # an edit that goes too far is walked again, so much shorter
+CORRECTIONS = 2  # Gauss-Newton steps back after each step forward
+SHRINK, TRIES = 0.75, 24  # an edit that goes too far is repeated with this factor of its length
 
 OneImage = Float[Tensor, "1 c h w"]
 OneKnown = Float[Tensor, "1 1 h w"]
-Some = Float[Tensor, "_ d"]  # that there is one of each is checked, with a message
+Some = Float[Tensor, "_ d"]  # a check with its own message requires exactly one of each
 Given = Float[Tensor, "_ 1 _ _"]
 Paths = Float[Tensor, "k frames d"]
 
@@ -246,7 +246,7 @@ class Edits:
     kept: Float[Tensor, " k"]
     tolerance: float
     slopes: Float[Tensor, "d _"] = field(repr=False)  # of the known values, weighted so that squares add up to a mean
-    basis: Float[Tensor, "d d"] = field(repr=False)  # columns of which each costs 1 and none costs with another
+    basis: Float[Tensor, "d d"] = field(repr=False)  # columns that each cost 1 and are orthogonal in cost
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -282,14 +282,14 @@ class Edits:
             if not len(rows):
                 return paths
             reach[rows] *= SHRINK
-        paths[rows] = self.z  # where G jumps there is no way at all
+        paths[rows] = self.z  # where G jumps, no edit is possible
         return paths
 
     def _correct(self, generator: Generator, start: OneImage, z: Latents, rows: Tensor) -> Latents:
         """Nearer to the known pixels of `start`, by the slopes at the path's middle, and none of it along the edit."""
         off = _weight(generator(z) - start, self.known)
         coordinates = (off @ self.slopes.T / self.tolerance**2) @ self.basis
-        coordinates = coordinates.scatter(1, rows[:, None], 0.0)  # the edits are the basis' first columns
+        coordinates = coordinates.scatter(1, rows[:, None], 0.0)  # the edits are the first columns of the basis
         nearer = generator.prior.project(z - coordinates @ self.basis.T)
         better = self._error(generator(nearer) - start) < off.norm(dim=1)
         return torch.where(better[:, None], nearer, z)
@@ -320,7 +320,7 @@ def find_edits(generator: Generator, z: Some, known: Given, count: int = 4, tole
     sigma = deviation(generator.prior)
     slopes = jacobian(generator, z, STEP * sigma)
     kept, hole = _weight(slopes, known), _weight(slopes, 1 - known)
-    # Of squares, so in doubles: a float keeps too little of a direction that hardly changes anything.
+    # Squares need doubles: a float keeps too little of a direction that hardly changes anything.
     cost = _product(kept) / tolerance**2 + torch.eye(d, device=z.device).double() / (FARTHEST * sigma) ** 2
     gain = _product(hole)
     whitening = torch.linalg.inv(torch.linalg.cholesky(cost))

@@ -1,13 +1,13 @@
-"""Networks that see an incomplete image: encoders, which guess its latent, and the context encoder, which predicts it.
+"""Networks that see an incomplete image: encoders predict its latent, the context encoder predicts the whole image.
 
 An encoder is trained for one G and sees which pixels are known. That of a DCGAN has D's halving convolutions, with a
-residual block after each, and a small dense layer: less work than one step of a search. The residual one also says how
-sure it is of each number.
+residual block after each, and a small dense layer: less work than one step of a search. The residual encoder also
+predicts a variance for each number.
 
 The context encoder of Pathak et al. (2016) has no latent space. Theirs sees 128 or 227 pixels and has five halvings;
-this one halves down to 4x4 whatever the size, as the GAN beside it does, and has the same kernels. Between encoder and
-decoder lies their channel-wise dense layer (section 3.1): every map of 4x4 is mixed by a matrix of its own, then the
-maps by one convolution of 1x1.
+this one halves down to 4x4 whatever the size, like the GAN beside it, and has the same kernels. Between encoder and
+decoder is their channel-wise dense layer (section 3.1): each map of 4x4 is mixed by its own matrix, then the maps are
+mixed by one convolution of 1x1.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from .dcgan import initialise as initialise_layers
 from .gan import Prior, UniformPrior
 from .residual import Trunk
 
-BASE, HIDDEN = 64, 1024  # as D's; and numbers between the maps and the latent, ten for each of the usual hundred
+BASE, HIDDEN = 64, 1024  # maps, as in D; and numbers between the maps and the latent, ten for each of the usual hundred
 
 
 @final
@@ -37,7 +37,7 @@ class DcganEncoder(nn.Module):
     def __init__(self, prior: Prior, size: int = 64, channels: int = 3, base: int = BASE, hidden: int = HIDDEN) -> None:
         super().__init__()
         check_shape(size, channels)
-        self.precision = torch.float32  # of the layers; the parameters keep theirs
+        self.precision = torch.float32  # the precision of the layers; parameters keep their own
         self.prior, self.size, self.channels, self.base, self.width = prior, size, channels, base, hidden
         maps = discriminator_maps(size, base)
         self.downs = nn.ModuleList(
@@ -108,7 +108,7 @@ def initialise(network: nn.Module, seed: int) -> None:
 
 
 RESIDUAL_HIDDEN = 512  # numbers between the maps and the latent
-LOG_VARIANCES = -10.0, 2.0  # a latent no surer than this and no vaguer: beyond, exp and its square lose their numbers
+LOG_VARIANCES = -10.0, 2.0  # bounds of a latent's log variance; beyond them exp and its square lose precision
 
 
 @final
@@ -119,7 +119,7 @@ class ResidualEncoder(nn.Module):
         self, prior: Prior, size: int = 64, channels: int = 3, scale: Scale = "tiny", hidden: int = RESIDUAL_HIDDEN
     ) -> None:
         super().__init__()
-        self.precision = torch.float32  # of the layers; the parameters keep theirs
+        self.precision = torch.float32  # the precision of the layers; parameters keep their own
         self.prior, self.size, self.channels, self.scale, self.width = prior, size, channels, scale, hidden
         self.trunk = Trunk(size, channels + 1, scale)
         self.hidden = blank(nn.Linear, self.trunk.maps * START**2, hidden)
@@ -174,7 +174,7 @@ class ContextModule(nn.Module):
     def __init__(self, options: ContextOptions) -> None:
         super().__init__()
         check_shape(options.size, options.channels)
-        self.precision = torch.float32  # of the layers; the parameters keep theirs
+        self.precision = torch.float32  # the precision of the layers; parameters keep their own
         self.skips = options.skips
         maps = discriminator_maps(options.size, options.base)
         self.downs = _convolutions(nn.Conv2d, [options.channels + 1, *maps[:-1]], maps)

@@ -111,7 +111,7 @@ def fuse(gan: Gan, dtype: torch.dtype = torch.float32, parts: Sequence[Part] = P
 
 def _fuse(network: Any, dtype: torch.dtype) -> Any:
     if isinstance(network, ResidualGenerator | ResidualDiscriminator | ResidualEncoder | ResidualCompleter):
-        # Nothing to fold: a copy whose weights need not be converted at every step.
+        # Nothing to fold: a copy whose weights need no conversion at every step.
         network = _freeze(network, dtype).to(dtype=dtype, memory_format=torch.channels_last)
     elif isinstance(network, DcganEncoder):
         return _fuse_encoder(network, dtype)
@@ -128,7 +128,7 @@ def _freeze(network: nn.Module, dtype: torch.dtype) -> Any:
     """A copy in inference mode that shares its numbers with the original, and computes no gradients of them."""
     shared: dict[int, Tensor] = {id(b): b for b in network.buffers()}
     shared |= {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in network.parameters()}
-    twin: Any = deepcopy(network, shared).eval()  # what is shared is not copied
+    twin: Any = deepcopy(network, shared).eval()  # shared weights are not copied
     if hasattr(twin, "precision"):
         twin.precision = dtype
     return twin
@@ -136,7 +136,7 @@ def _freeze(network: nn.Module, dtype: torch.dtype) -> Any:
 
 def _fuse_generator(network: DcganGenerator, dtype: torch.dtype) -> FusedGenerator:
     first, *norms = (_scale_and_shift(norm) for norm in network.norms)
-    repeated = [t if t is None else t.repeat_interleave(START**2) for t in first]  # each map's, for its values
+    repeated = [t if t is None else t.repeat_interleave(START**2) for t in first]  # one per map, for all its values
     weight, bias = _fold(network.project, 0, *repeated)
     weights, biases = [weight], [bias]
     for layer, norm in zip(network.ups, [*norms, (None, None)], strict=True):
@@ -153,7 +153,7 @@ def _fuse_discriminator(network: DcganDiscriminator, dtype: torch.dtype) -> Fuse
         weights.append(weight.contiguous(memory_format=torch.channels_last))
         biases.append(bias[:, None, None])
     weight, bias = network.judge.get_parameter("weight"), network.judge.get_parameter("bias")
-    if network.batch is not None:  # in inference its features are constant
+    if network.batch is not None:  # its features are constant in inference
         own = weight.shape[1] - network.batch.kernels
         weight, bias = weight[:, :own], bias + weight[:, own:] @ network.batch.running_nearness
     weights.append(weight)
@@ -190,7 +190,7 @@ def _same(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _dense(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    # Reading the weights takes the time: what goes through them last is quicker than F.linear by a third.
+    # Reading the weights takes most of the time. Multiplying by them last is faster than F.linear by a third.
     y = (weight @ x[0])[None] if len(x) == 1 else (weight @ x.T).T
     return y + bias
 

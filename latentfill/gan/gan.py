@@ -99,7 +99,7 @@ class StagedGenerator(Protocol):
         """Images from what `begin` returned for as many stages."""
 
     def map_scale(self, z: Latents, stages: int) -> float | Tensor:
-        """By how much the values of these maps usually differ from their mean; a Tensor broadcasts to the maps."""
+        """The usual deviation of the values of these maps from their mean; a Tensor broadcasts to the maps."""
 
 
 @runtime_checkable

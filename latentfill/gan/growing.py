@@ -1,8 +1,8 @@
-"""A residual GAN of twice the size that begins by drawing and seeing as the smaller one does.
+"""A residual GAN of twice the size that begins by imitating the smaller one.
 
-As a GAN grows (Karras et al. 2018, "Progressive growing of GANs") it keeps the layers of the small sizes and gets one
-stage more. Rather than faded in over the training, that is fitted before: G's to draw the smaller one's images
-enlarged, D's and the encoder's to hand on what the smaller ones see of them. It needs no pictures.
+A growing GAN (Karras et al. 2018, "Progressive growing of GANs") keeps the layers of the small sizes and gets one more
+stage. Here the stage is fitted before the training instead of faded in during it. G's stage learns to draw the smaller
+G's images enlarged; those of D and the encoder learn to pass on what the smaller ones see. It needs no pictures.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,8 +26,8 @@ from .gan import Gan
 from .residual import ConstantDiscriminator, ResidualDiscriminator, ResidualGenerator, initialise, stage_maps
 
 STEPS, BATCH, RATE = 1000, 16, 1e-2
-LASTING = ("alignment", "classes")  # of what is known about a model, that which holds for its twin
-CELLS, KNOWN = 8, 0.6  # holes of so many cells to a side, and the share that is known: the encoder must see some
+LASTING = ("alignment", "classes")  # facts about a model that remain true for its twin
+CELLS, KNOWN = 8, 0.6  # cells on a side of the holes, and the share that is known: the encoder must see some
 CRITICS = ResidualDiscriminator, ConstantDiscriminator
 
 Tell = Callable[[int, int], None]
@@ -90,7 +90,7 @@ def _parts(gan: Gan) -> Parts | None:
 
 
 def _build_networks(n: NetworkOptions, small: Parts, seed: int) -> Parts:
-    """Networks of these options, as small ones are otherwise, nothing of which learns yet."""
+    """Networks of these options, otherwise like the small ones, with all parameters frozen."""
     prior, e = small.generator.prior, small.encoder
     generator = ResidualGenerator(prior, n.size, n.channels, n.scale, n.classes)
     discriminator = ResidualDiscriminator(n.size, n.channels, n.scale, n.classes, n.minibatch_kernels)
@@ -112,7 +112,7 @@ def _copy_weights(small: Parts, large: Parts) -> list[nn.Parameter]:
         first, *rest = seer.trunk.stages
         own += [seer.trunk.look, first, rest[0].get_submodule("enter")]
         for new, old in zip(rest, smaller.trunk.stages, strict=True):
-            new.load_state_dict(old.state_dict(), strict=False)  # the smaller one's first stage enters from nowhere
+            new.load_state_dict(old.state_dict(), strict=False)  # the smaller one's first layer has no place here
     for new_part, old_part in zip(large.all(), small.all(), strict=True):
         for name, layer in old_part.named_children():
             if name not in ("trunk", "stages", "draw"):

@@ -1,14 +1,14 @@
 """G and D of a Laplacian pyramid (Denton et al. 2015), as one generator of one latent and one discriminator.
 
-An image is exactly its half, doubled, and the residual (Burt and Adelson 1983). Halving takes means of 2x2, as pictures
-are shrunk everywhere here, and doubling is linear between the pixels.
+An image is exactly its halved copy, doubled, plus a residual (Burt and Adelson 1983). Halving takes means of 2x2, as
+everywhere in this package, and doubling interpolates linearly.
 
-- the image of 8 pixels is a DCGAN's; each level then adds a residual to the image before it, doubled
-- every level has numbers of its own in z; a learned linear layer spreads them over the image before it, as the "colour
-  plane" of noise that the paper hands to each generator
-- a level's layers look at the image before it at its own size and draw four times the channels, rearranged to twice the
-  size (Shi et al. 2016): the paper's work on the doubled image, which says the same in four times the pixels
-- each level has a discriminator of the image with its residual added, as the paper's begin by adding the two
+- a DCGAN draws the image of 8 pixels; each level then doubles the image before it and adds a residual
+- every level has its own numbers of z; a learned linear layer expands them to the size of the image before it, as the
+  "colour plane" of noise that the paper gives to each generator
+- a level's layers see the image before it at that image's size and draw four times the channels, rearranged to twice
+  the size (Shi et al. 2016); the paper's layers see the doubled image, which is the same in four times the pixels
+- each level has a discriminator of the image with its residual added; the paper's begin by adding the two
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ from .dcgan import initialise as initialise_layers
 from .gan import NormalPrior, UniformPrior
 from .residual import double, halve
 
-Sizes = Sequence[Tensor]  # images [n, c, 8, 8], [n, c, 16, 16], ...: the same ones, or parts of them
+Sizes = Sequence[Tensor]  # images [n, c, 8, 8], [n, c, 16, 16], ...: the same images, or their parts
 AnySize = Float[Tensor, "n c _ _"]  # one of these
 SMALLEST = 8  # pixels at the top of every pyramid
 
@@ -58,10 +58,10 @@ def reconstruct(parts: Sizes) -> Images:
 
 
 Shares = Float[Tensor, "n _"]  # some of a latent's numbers
-SHARE = 8  # each level has one in so many of the latent's numbers, the image of 8 pixels the rest
+SHARE = 8  # each level gets this fraction (1/8) of the latent's numbers, the image of 8 pixels the rest
 KERNEL = 5  # as in the post's networks; the last layer of a level has 3
-# So strongly count what a level's last layer draws, and the noise when training begins: residuals are small. A G drowns
-# its images in noise at first, until D has learnt what they are like; this makes it shorter.
+# Initial factors of a level's last layer and of the noise, because residuals are small. A G fills its images with noise
+# at first, until D has learnt what real ones look like; small factors shorten this.
 FAINT, NOISE = 0.1, 0.3
 
 
@@ -85,7 +85,7 @@ class PyramidGenerator(nn.Module):
             )
         self.prior = prior
         sizes = pyramid_sizes(size)
-        self.numbers = prior.dim // SHARE  # of each level
+        self.numbers = prior.dim // SHARE  # numbers of each level
         first = prior.dim - self.numbers * len(sizes[1:])
         self.smallest = DcganGenerator(replace(prior, dim=first), SMALLEST, channels, base, norms=norm)
         self.levels = nn.ModuleList(Level(self.numbers, s // 2, channels, base, norm) for s in sizes[1:])
@@ -127,7 +127,7 @@ class Level(nn.Module):
 
     def __init__(self, numbers: int, size: int, channels: int, base: int, norm: NormName) -> None:
         super().__init__()
-        self.precision = torch.float32  # of the layers; the parameters keep theirs
+        self.precision = torch.float32  # the precision of the layers; parameters keep their own
         self.size = size
         self.noise = blank(nn.Linear, numbers, size**2)
         self.look = blank(nn.Conv2d, channels + 1, base, KERNEL)

@@ -122,8 +122,8 @@ def _blank_pyramid(n: NetworkOptions) -> tuple[PyramidGenerator, PyramidDiscrimi
 
 
 FORMAT = "latentfill-1"
-ENCODER, RESIDUAL_ENCODER = "dcgan", "residual"  # the kinds of encoders there are
-CONTEXT = "context-encoder"  # what the file of one says it is; others hold a GAN
+ENCODER, RESIDUAL_ENCODER = "dcgan", "residual"  # the kinds of encoders
+CONTEXT = "context-encoder"  # the kind in a context encoder's file; other files hold a GAN
 Options = TypeVar("Options")
 DERIVED = "num_batches_tracked"  # counters that nothing reads
 

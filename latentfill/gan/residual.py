@@ -1,10 +1,10 @@
 """Residual networks after Huang et al. (2024), "The GAN is dead; long live the GAN!" (R3GAN), for 8 to 256 pixels.
 
-- no layer normalises, so nothing depends on the batch and D's gradients may be penalised; the first weights are drawn
-  so that the signal keeps its size (Zhang, Dauphin and Ma 2019, "Fixup"): a block begins as the identity
+- no layer normalises, so nothing depends on the batch and D's gradients may be penalised; initial weights keep the
+  size of the signal (Zhang, Dauphin and Ma 2019, "Fixup"), and a block begins as the identity
 - G: z, a dense layer to 4x4, then at each size residual blocks and a doubling; D the same backwards
-- the last doubling rearranges four times the channels (Shi et al. 2016), D's first halving is its inverse: no layer
-  works at the full size, where on a processor nearly all of the time would go
+- the last doubling rearranges four times the channels (Shi et al. 2016), and D's first halving is its inverse. So no
+  layer works at the full size, which would take nearly all of the time on a processor
 - G ends in tanh: images lie in [-1, 1] as everywhere here (R3GAN's are unbounded)
 - for a class, G adds a learned vector to z, and D adds the product of one with its features (Miyato and Koyama 2018,
   "cGANs with projection discriminator")
@@ -25,8 +25,8 @@ from .batch_layers import MinibatchDiscrimination
 from .dcgan import SLOPE, START, blank, check_shape, convolve, linear
 from .gan import Gan, Prior
 
-EXPANSION = 2  # inside a block there are so many times the maps
-GROUP = 16  # maps that a 3x3 kernel sees together; fewer are slower for their arithmetic on any processor
+EXPANSION = 2  # factor of the maps inside a block
+GROUP = 16  # maps in a group of a 3x3 kernel; smaller groups have poor throughput on any processor
 
 
 @final
@@ -116,7 +116,7 @@ def initialise(network: nn.Module, seed: int) -> None:
             nn.init.zeros_(module.narrow.get_parameter("weight"))
 
 
-# Maps at half the image size, the most there are anywhere; blocks at each size, and at 8x8 and 4x4, which cost little.
+# Maps at half the image size; the most maps at any size; blocks at each size; blocks at 8x8 and 4x4, which cost little.
 SCALES: dict[Scale, tuple[int, int, int, int]] = {
     "tiny": (48, 384, 1, 2),
     "small": (96, 512, 2, 2),
@@ -133,7 +133,7 @@ class ResidualGenerator(nn.Module):
     ) -> None:
         super().__init__()
         check_shape(size, channels)
-        self.precision = torch.float32  # of the layers; the parameters keep theirs
+        self.precision = torch.float32  # the precision of the layers; parameters keep their own
         self.prior, self.size, self.channels, self.scale = prior, size, channels, scale
         maps = stage_maps(size, scale)[::-1]
         self.project = blank(nn.Linear, prior.dim, maps[0] * START**2)
@@ -192,10 +192,10 @@ class ResidualDiscriminator(nn.Module):
         self, size: int = 64, channels: int = 3, scale: Scale = "tiny", classes: int = 0, kernels: int = 0
     ) -> None:
         super().__init__()
-        self.precision = torch.float32  # of the layers; the parameters keep theirs
+        self.precision = torch.float32  # the precision of the layers; parameters keep their own
         self.trunk = Trunk(size, channels, scale)
         maps = self.trunk.maps
-        self.gather = blank(nn.Conv2d, maps, maps, START, groups=maps, bias=False)  # a learned 4x4 for each map
+        self.gather = blank(nn.Conv2d, maps, maps, START, groups=maps, bias=False)  # a learned 4x4 kernel for each map
         self.batch = MinibatchDiscrimination(maps, kernels) if kernels else None
         self.judge = blank(nn.Linear, maps + kernels, 1)
         self.classes = blank(nn.Embedding, classes, maps) if classes else None
@@ -277,7 +277,7 @@ def stage_maps(size: int, scale: Scale) -> list[int]:
     """Maps at half the image size, a quarter, ... down to 4x4: they double up to the most that the scale has."""
     first, most, _, _ = SCALES[scale]
     levels = size.bit_length() - 3
-    # Larger images begin narrower, so that a size costs about as much as the next smaller one.
+    # Larger images begin with fewer maps, so that a size costs about as much as the next smaller one.
     first = max(16, first >> max(0, levels - 4))
     return [min(most, first << level) for level in range(levels)]
 

@@ -1,11 +1,11 @@
 """The 5x5, stride 2 convolution of the post, its transpose and its weight gradient, fast on a CPU in bf16.
 
-The three are bilinear and closed under differentiation: each one's gradients are the other two. So they may be
-differentiated any number of times. Padding is TensorFlow's "same" for even sizes: one pixel before, two after.
+The three are bilinear, and the gradients of each are the other two. So they can be differentiated any number of times.
+Padding is TensorFlow's "same" for even sizes: one pixel before, two after.
 
-Why not only torch's own: in bf16 on a CPU with matrix units, a transposed convolution there takes much longer than the
-data gradient of a convolution, which is the same sum; and on maps of 4x4 a plain matrix product of patches is quicker
-than either (`benchmarks/convolution.py`).
+Torch's own transposed convolution is not used alone, because in bf16 on a CPU with matrix units it takes much longer
+than the data gradient of a convolution, which is the same sum. On maps of 4x4 a plain matrix product of patches is
+faster than either (`benchmarks/convolution.py`).
 """
 
 from typing import Any, final

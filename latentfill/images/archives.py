@@ -22,8 +22,8 @@ SUFFIXES = frozenset(
 RESULT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")  # what `complete` may write
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
 IN_A_RUN = tuple(f"{RUN}/{name}" for name in (".latentfill", ".lock", "rejected.csv", "photos.jsonl"))
-MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # how gzip, bzip2, xz and zstd files begin
-Encoded = bytes  # a picture as files hold it; `bytes` is taken, below
+MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # the first bytes of gzip, bzip2, xz and zstd files
+Encoded = bytes  # an encoded picture; `bytes` is taken, below
 LARGEST_PIPE = 2**30  # bytes
 UNREADABLE = (OSError, RuntimeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 
@@ -40,13 +40,13 @@ class Source:
     name: str
     path: Path
     member: str = ""
-    offset: int = 0  # of the picture in a .tar; 0 in a .zip
+    offset: int = 0  # offset of the picture in a .tar; 0 in a .zip
     size: int = -1
     problem: str = ""
     data: Encoded | None = None
 
     def bytes(self, limit: int | None = None) -> bytes:
-        """The encoded picture, as it is stored. Raises ImageError if it cannot be had or is larger than `limit`."""
+        """The encoded picture, as stored. Raises ImageError if it cannot be read or is larger than `limit`."""
         if self.problem:
             raise ImageError(f"{self.name}: {self.problem}", "Mend or remove it; the other pictures are not affected.")
         try:
@@ -83,14 +83,14 @@ def _read_zipped(source: Source) -> bytes:
 
 def _read_stored(source: Source, size: int) -> bytes:
     with source.path.open("rb") as file:
-        if not source.path.is_file():  # a pipe, which has no size and no places
+        if not source.path.is_file():  # a pipe has no size and no offsets
             return file.read(LARGEST_PIPE)
         file.seek(source.offset)
         return file.read(size)
 
 
 class Archive(NamedTuple):
-    """The pictures in an archive, what is wrong with it, if anything, and the suffixes of what is no picture.
+    """The pictures in an archive, its damage if any, and the suffixes of its other files.
 
     `beside` has what may tell of a picture `NAME.png` (or `.jpg` and so on), its `NAME.json`, by the picture's name.
     """
@@ -107,7 +107,7 @@ def read_archive(path: Path, name: str) -> Archive:
     texts: dict[str, Source] = {}
     others: Counter[str] = Counter()
     problem = ""
-    runs: set[str] = set()  # folders `_run` of ours, known by what is in them
+    runs: set[str] = set()  # our folders `_run`, recognised by their content
     try:
         with path.open("rb") as file:
             if path.name.lower().endswith(COMPRESSED) or file.read(8).startswith(MAGIC):
@@ -142,7 +142,7 @@ def _list_tar(path: Path) -> Iterator[Source]:
         end = tar.offset
     finally:
         tar.close()
-    with path.open("rb") as file:  # tarfile takes a damaged header in the middle for the end
+    with path.open("rb") as file:  # tarfile takes a damaged header in the middle for the end of the archive
         file.seek(end)
         if file.read(512).strip(b"\0"):
             raise tarfile.ReadError(f"damaged at byte {end:,}")

@@ -35,7 +35,7 @@ def poisson(incomplete: Incomplete, generated: Images) -> Images:
     _check(incomplete, generated)
     generated = generated.to(incomplete.images.dtype)
     known = (incomplete.known == 1).cpu().numpy()[:, 0]
-    # x = G + e turns the task into: e is harmonic in the hole and equals y - G around it
+    # with x = G + e, e is harmonic in the hole and equals y - G around it
     error = torch.where(incomplete.known == 1, incomplete.images - generated, 0).cpu().double().numpy()
     rows_of: dict[bytes, list[int]] = {}
     for row in range(len(known)):
@@ -74,7 +74,7 @@ def poisson_like(images: Images, known: Known, generated: Images) -> Images:
 
 
 def _sum_neighbours(x: Tensor) -> Tensor:
-    """The sum of the four neighbours, of which there are none beyond the border."""
+    """The sum of the four neighbours; there are none beyond the border."""
     x = F.pad(x, (1, 1, 1, 1))
     total: Tensor = x[..., :-2, 1:-1] + x[..., 2:, 1:-1] + x[..., 1:-1, :-2] + x[..., 1:-1, 2:]
     return total

@@ -19,7 +19,7 @@ from .photos import Original, Values, encode
 
 KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WebP", ".tif": "TIFF", ".tiff": "TIFF"}
 EXACT = ("PNG", "TIFF")  # kinds that keep 16 bits
-SEGMENT = 65_533  # bytes that a segment of a JPEG holds
+SEGMENT = 65_533  # most bytes in a segment of a JPEG
 LARGEST = {"JPEG": 65_500, "WebP": 16_383}  # pixels a side
 QUALITY: dict[str, Any] = {"quality": 95, "subsampling": 0}
 HEADER = b"II\x2a\0\0\0\0\0"  # of a TIFF, little-endian
@@ -27,7 +27,7 @@ HEADER = b"II\x2a\0\0\0\0\0"  # of a TIFF, little-endian
 
 @final
 class _Beside:
-    """What is written beside the pixels, and notes on what could not be."""
+    """The metadata written beside the pixels, and notes on what could not be written."""
 
     def __init__(self, original: Original) -> None:
         self.icc, self.exif, self.notes = original.icc or b"", original.exif or b"", list[str]()
@@ -86,7 +86,7 @@ def write_as(path: Path, original: Original, source: Path | None = None) -> None
         raise ImageError(f"{path}: pictures of this kind are not written", f"End the name in {', '.join(KINDS)}.")
     like = b""
     if source is not None and KINDS[suffix] == "JPEG":
-        with suppress(OSError):  # it may be gone
+        with suppress(OSError):  # the file may be gone
             like = source.read_bytes()
     data, _ = encode_as(original, suffix, like)
     write_file(path, lambda file: file.write(data))
@@ -149,7 +149,7 @@ def _jpeg_settings(source: bytes, mode: str) -> dict[str, Any]:
             used = [image.quantization[layer[3]] for layer in image.layer[: 1 if mode == "L" else 2]]
             sampling = JpegImagePlugin.get_sampling(image) if len(image.layer) == 3 else 0
             progressive = bool(image.info.get("progressive"))
-    except (OSError, KeyError, IndexError, ValueError):  # what is damaged was read nevertheless
+    except (OSError, KeyError, IndexError, ValueError):  # damaged metadata, although the picture could be read
         return QUALITY
     settings = {"qtables": used, "optimize": True, "progressive": progressive}
     return settings if mode == "L" else {**settings, "subsampling": max(sampling, 0)}
@@ -197,7 +197,7 @@ def _add_exif(tags: Any, beside: _Beside) -> None:
             if inner := exif.get_ifd(directory):
                 tags[directory] = dict(inner)
         tags.tobytes()
-    except Exception:  # any bytes may stand there
+    except Exception:  # the field may hold any bytes
         beside.notes.append("not kept: EXIF data that cannot be written into a TIFF")
         for tag in [*tags]:
             del tags[tag]

@@ -20,12 +20,12 @@ from .hole_shapes import Missing
 from .photos import DEFAULT_LIMITS, Alpha, Photo, read
 from .pixels import to_grey
 
-WHITE = 128  # this and above is white, and opaque
-BLACK, BRIGHT = 32, 224  # what lies between is grey: compression alone hardly reaches so far
-COLOURED = 32  # levels between the channels of what is no grey
-BAND = 256  # rows of a picture looked at together
-FARTHEST = 64  # pixels by which widening a hole is proposed at most
-ROWS_AT_ONCE = 512  # rows measured at once, besides those around them: distances are large
+WHITE = 128  # values from this on are white, and opaque
+BLACK, BRIGHT = 32, 224  # values in between are grey: compression alone hardly reaches them
+COLOURED = 32  # levels between the channels of a pixel that counts as coloured
+BAND = 256  # rows of a picture processed together
+FARTHEST = 64  # most pixels by which widening a hole is proposed
+ROWS_AT_ONCE = 512  # rows measured at once, plus margins: arrays of distances are large
 
 
 def to_hole(missing: Missing) -> Hole:
@@ -39,14 +39,13 @@ def to_missing(hole: Hole) -> Missing:
 
 
 def is_transparent(alpha: Alpha) -> Missing:
-    """uint8 [H, W] -> bool, True where so little is seen (alpha below 128) that the pixel may be found anew."""
+    """uint8 [H, W] -> bool, True where a pixel is so transparent (alpha below 128) that it may be filled."""
     return np.asarray(alpha < WHITE)
 
 
 def grow(hole: Hole, by: int | str) -> Hole:
-    """The hole [H, W] and all pixels whose centres lie at most so many pixels from that of one of its own.
-
-    "2%" is so much of the picture's shorter side. Raises ValueError for a negative number.
+    """The hole [H, W] and all pixels whose centres are within a distance, in pixels, of the centre of one of its own.
+    "2%" is a share of the picture's shorter side. Raises ValueError for a negative number.
     """
     pixels = by if isinstance(by, int) else round(float(by.removesuffix("%")) / 100 * min(hole.shape))
     if pixels < 0:
@@ -58,7 +57,7 @@ def grow(hole: Hole, by: int | str) -> Hole:
 
 
 def growth_to_reach(hole: Missing, targets: Missing, most: int) -> int:
-    """By how many pixels a hole must grow to hold the `targets` at most so far from it; 0 if there are none."""
+    """The pixels by which a hole must grow to include the `targets` up to a distance; 0 if there are none."""
     least = 0.0
     for part, distance in _distances(hole, most):
         near = distance[targets[part] & (distance <= most)]
@@ -144,7 +143,7 @@ def interpret_array(values: np.ndarray) -> DrawnHole:
 
 
 def interpret_alpha(alpha: Alpha, *, invert: bool = False) -> DrawnHole:
-    """Read what is transparent in a photo as its hole; with `invert`, what is opaque."""
+    """Read the transparent pixels of a photo as its hole; with `invert`, the opaque ones."""
     missing = is_transparent(alpha) ^ invert
     half = (alpha > 0) & (alpha < WHITE) if invert else (alpha >= WHITE) & (alpha < 255)
     kind = f"half transparent (alpha {f'1 to {WHITE - 1}' if invert else f'{WHITE} to 254'})"
@@ -193,7 +192,7 @@ def _with_notes(missing: Missing, half: Missing, notes: list[str], kind: str, em
 
 
 def _brightness(pixels: Pixels) -> UInt8[np.ndarray, "_ _"]:
-    """In bands, as it is computed in numbers of eight bytes."""
+    """The brightness, computed in bands, because it takes eight bytes a pixel."""
     return np.concatenate([to_grey(pixels[top : top + BAND])[..., 0] for top in range(0, len(pixels), BAND)])
 
 

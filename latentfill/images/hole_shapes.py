@@ -14,22 +14,22 @@ from .incomplete import BLOCK
 Missing = Bool[np.ndarray, "_ _"]
 Point = Float64[np.ndarray, "2"]  # x, y
 
-CELL = 10_000 / 600  # pixels between the noise values of `pattern`, in the context encoder's pictures of 128
-TRIES, FEW_TRIES = 20_000, 50  # of strokes nine in ten cover less than half of a picture
+CELL = 10_000 / 600  # pixels between the noise values of `pattern`, for the context encoder's pictures of 128
+TRIES, FEW_TRIES = 20_000, 50  # for strokes few are enough: nine in ten cover less than half of a picture
 WRITTEN = {
     "rectangle": "rectangle:LEFT,TOP,WIDTH,HEIGHT",
     "ellipse": "ellipse:CENTRE_X,CENTRE_Y,RADIUS_X,RADIUS_Y",
 }
-PARTS = 256  # of a picture's shorter side: LaMa's strokes are told in pixels of its pictures of 256
-MOST = 0.5  # of a picture: LaMa draws again what covers more
-FARTHEST = 1e6  # pixels or percent: beyond any picture, and without overflow when squared
+PARTS = 256  # parts of a picture's shorter side: LaMa gives strokes in pixels of its pictures of 256
+MOST = 0.5  # share of a picture: LaMa redraws holes that cover more
+FARTHEST = 1e6  # pixels or percent: beyond any picture, but without overflow when squared
 SMALLEST = 1e-3  # pixels or percent: below any pixel
 
 
 @final
 @dataclass(frozen=True)
 class Length:
-    """So many pixels, or so many percent of the picture's width or height."""
+    """A length in pixels, or in percent of the picture's width or height."""
 
     number: float
     percent: bool = False
@@ -71,7 +71,7 @@ BRUSHES = {
     "medium": Brush((4, 6), 100, 50, (1, 5), (10, 50), 0),
     "thick": Brush((1, 6), 200, 100, (1, 3), (30, 150), 10),
 }
-BOXES_SHARE = 0.3 / 1.3  # of the holes of a brush that has boxes: LaMa weighs lines with 1, boxes with 0.3
+BOXES_SHARE = 0.3 / 1.3  # share of a brush's holes that are boxes: LaMa weights lines with 1, boxes with 0.3
 
 
 def parse(text: str) -> tuple[Shape, ...]:
@@ -95,7 +95,7 @@ def draw_shapes(shapes: tuple[Shape, ...], h: int, w: int, name: str = "") -> Mi
             sides = (w, h) if len(more) == 2 else (min(h, w),) * 2
             radius_x, radius_y = more[0].of(sides[0]), more[-1].of(sides[1])
             x2, y2 = ((x - across.of(w)) / radius_x) ** 2, ((y - down.of(h)) / radius_y) ** 2
-            rows, columns = (np.flatnonzero(v <= 1) for v in (y2, x2))  # a large photo is slow to go through
+            rows, columns = (np.flatnonzero(v <= 1) for v in (y2, x2))  # processing all of a large photo is slow
             if rows.size and columns.size:
                 box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
                 missing[box] |= y2[box[0], None] + x2[box[1]] <= 1
@@ -165,7 +165,7 @@ def pattern(h: int, w: int, rng: np.random.Generator) -> Missing:
     rows, columns = ceil(h / cell), ceil(w / cell)
     for _ in range(TRIES):
         noise = Image.fromarray(rng.random((rows + 6, columns + 6), np.float32))
-        top, left = 2 + rng.random(2)  # the bicubic kernel reaches two values beyond the window
+        top, left = 2 + rng.random(2)  # the bicubic kernel uses two values beyond the window
         box = (left, top, left + w / cell, top + h / cell)
         missing = np.asarray(noise.resize((w, h), Image.Resampling.BICUBIC, box=box)) < 0.25
         if 0.2 <= missing.mean() <= 0.3:
@@ -250,8 +250,8 @@ def _forms() -> str:
 
 
 LINES, PIECES = (1, 4), (2, 5)  # of a brush, bounds included
-WIDTHS, STEPS = (0.03, 0.12), (0.08, 0.3)  # of a line and of its pieces, as shares of the shorter side
-TURN = 1.0  # radians, the standard deviation between two pieces
+WIDTHS, STEPS = (0.03, 0.12), (0.08, 0.3)  # ranges for a line and for its pieces, as shares of the shorter side
+TURN = 1.0  # radians: standard deviation of the turn between two pieces
 RADII, CENTRES = (0.06, 0.3), (0.1, 0.9)  # of ellipses, as shares of the shorter side and of both sides
 SMALLEST_STROKE = 0.75  # pixels: around any point in a picture a circle of this radius holds the centre of a pixel
 

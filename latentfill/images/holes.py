@@ -51,26 +51,26 @@ KINDS = MappingProxyType(
     }
 )
 ALIASES = {"centre": "center", "color": "colour"}
-PAINTED = ("alpha", "colour", "file", "folder")  # made by people, who disagree on what white means
+PAINTED = ("alpha", "colour", "file", "folder")  # made by people, who use white in different ways
 SHAPES = tuple(shapes.WRITTEN)
 AT_PHOTO_SIZE = (*PAINTED, *SHAPES, "face")  # drawn at the photo's own size, the others at the model's
-# Left, top, width and height in percent of an aligned face, which OpenFace's template puts there (faces/templates.py,
-# with margin 1). Of another picture they are the same percent.
+# Left, top, width and height in percent of an aligned face, where OpenFace's template puts these parts
+# (faces/templates.py, with margin 1). For other pictures they are the same percentages.
 FEATURES = {
     "eyes": shapes.parse("rectangle:10%,5%,79%,22%"),
     "nose": shapes.parse("rectangle:34%,20%,31%,32%"),
     "mouth": shapes.parse("rectangle:22%,53%,57%,29%"),
 }
 FACE_FEATURES = ("eyes", "nose", "mouth", "glasses", "left", "right")
-Size = tuple[int, int]  # height, width in pixels
-PARTNERS = ("_mask", "-mask", "_hole", "-hole")  # what may follow a photo's name in that of its hole
+Size = tuple[int, int]  # height and width in pixels
+PARTNERS = ("_mask", "-mask", "_hole", "-hole")  # suffixes that the hole of a photo may have after the photo's name
 NUMBERS = {"center": (0.25, 0.0, 0.5), "random": (0.2, 0.0, 1.0)}  # default, least, most
 
 
 @final
 @dataclass(frozen=True)
 class HoleSpec:
-    """A hole as the user asked for it. `number` is a scale, a fraction missing or a tolerance, as the kind has it.
+    """A hole as the user requested it. `number` is a scale, a fraction missing or a tolerance, as the kind has it.
 
     Of several `shapes` the first one gives the kind; features of a face have theirs.
     """
@@ -131,7 +131,7 @@ def _parse_colour(text: str, arguments: list[str], invert: bool) -> HoleSpec:
 
 
 def _unknown(text: str) -> HoleError:
-    """The error for what is no kind of hole, and no file that is there."""
+    """The error for a text that is no kind of hole and no existing file."""
     path = Path(text)
     if path.suffix[1:2].isalpha() or len(path.parts) > 1:
         return HoleError(
@@ -150,7 +150,7 @@ def _unknown(text: str) -> HoleError:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # too long a name, for one
+    except OSError:  # for example, the name is too long
         return False
 
 
@@ -273,7 +273,7 @@ def _read_painted(spec: HoleSpec, size: Size, photo: Photo | None, name: str, li
 
 @lru_cache(maxsize=4)
 def _read_hole_once(path: Path, changed: int, limits: ReadLimits, invert: bool, threshold: int) -> DrawnHole:
-    """Of a file. Kept, since one file often serves for many pictures."""
+    """Read a hole from a file. Cached, since one file often serves for many pictures."""
     return read_hole(Source(str(path), path), limits, invert=invert, threshold=threshold)
 
 
@@ -283,7 +283,7 @@ def _find_partner(folder: Path, name: str) -> Path:
         raise HoleError(
             f"{folder}: the photo has no name by which to look up its hole", "Give the picture of the hole itself."
         )
-    parts = PurePosixPath(name).parts  # the first may be the archive that the picture lies in
+    parts = PurePosixPath(name).parts  # the first part may be the archive that the picture is in
     for inner in dict.fromkeys((parts[:-1], parts[1:-1], ())):
         place = _descend(folder, inner)
         if place is None:

@@ -10,20 +10,20 @@ from PIL import ExifTags, Image
 from . import png
 from .png import LARGEST_TEXT, SIGNATURE, Chunk
 
-KEPT = (b"cHRM", b"gAMA", b"sRGB", b"cICP", b"pHYs", b"tEXt", b"zTXt", b"iTXt", b"tIME")  # true of changed pixels too
-RAW = (b"Raw profile type", b"XML:com.adobe.xmp")  # ImageMagick's and Adobe's texts: EXIF and XMP, with thumbnails
-XMP = b"XML:com.adobe.xmp\0\0\0\0\0"  # the head of PNG's text of it
-PICTURES = (b"Thumbnail", b"GImg", b"GImage", b"GDepth")  # in XMP: Adobe's, and Google's of the photo as it was
+KEPT = (b"cHRM", b"gAMA", b"sRGB", b"cICP", b"pHYs", b"tEXt", b"zTXt", b"iTXt", b"tIME")  # also true of changed pixels
+RAW = (b"Raw profile type", b"XML:com.adobe.xmp")  # ImageMagick's and Adobe's texts hold EXIF and XMP, with thumbnails
+XMP = b"XML:com.adobe.xmp\0\0\0\0\0"  # the head of XMP's text chunk in a PNG
+PICTURES = (b"Thumbnail", b"GImg", b"GImage", b"GDepth")  # in XMP: Adobe's, and Google's pictures of the original photo
 ORIENTATION, INTEROP = 0x0112, 0xA005
 WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}  # bytes of each EXIF type
-DESCRIBES = {  # of a TIFF's tags, those that describe the picture; the others say where its parts are stored
+DESCRIBES = {  # tags of a TIFF that describe the picture; the others say where its parts are stored
     *(0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x8298),
     *range(0x9C9B, 0x9CA0),
 }
-RESOLUTION = {0x011A, 0x011B, 0x0128}  # files have it elsewhere as well
+RESOLUTION = {0x011A, 0x011B, 0x0128}  # files store it elsewhere as well
 JPEG = b"\xff\xd8"
-JPEG_BESIDE = {*range(0xE0, 0xF0), 0xFE} - {0xE1, 0xEE}  # application data and comments, but EXIF and what YCCK needs
-SPACES = {1: b"GRAY", 3: b"RGB "}  # what profiles are of, by the channels of the picture
+JPEG_BESIDE = {*range(0xE0, 0xF0), 0xFE} - {0xE1, 0xEE}  # application data, comments; not EXIF and what YCCK needs
+SPACES = {1: b"GRAY", 3: b"RGB "}  # colour spaces of profiles, by the channels of the picture
 OTHERS = (b"CMYK", b"Lab ", *SPACES.values())
 DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 
@@ -36,7 +36,7 @@ def read_exif(image: Image.Image) -> tuple[bytes | None, str]:
     try:
         raw = _raw_exif(image)
         return (make_upright(raw), "") if raw else (None, "")
-    except Exception:  # any bytes may stand there, and are no reason to lose the picture
+    except Exception:  # the field may hold any bytes, which are no reason to lose the picture
         return None, "EXIF data that cannot be understood"
 
 
@@ -66,7 +66,7 @@ def same_exif(one: bytes | None, other: bytes | None) -> bool:
     """Whether EXIF data, however they are stored, say the same of a picture, its resolution aside."""
     try:
         return _describe(one) == _describe(other)
-    except Exception:  # any bytes may stand there
+    except Exception:  # the field may hold any bytes
         return False
 
 
@@ -98,7 +98,7 @@ def repair(data: bytes) -> tuple[bytes, list[str]]:
 
 
 def read_icc(image: Image.Image, channels: int) -> tuple[bytes | None, str]:
-    """The ICC profile for a picture of so many channels, and why it could not be kept ("" if it could)."""
+    """The ICC profile for a picture with this number of channels, and why it could not be kept ("" if it could)."""
     icc: bytes | None = image.info.get("icc_profile")
     if icc and len(icc) > LARGEST_TEXT:
         return None, f"an ICC profile of {len(icc):,} bytes, which PNG readers refuse"
@@ -108,7 +108,7 @@ def read_icc(image: Image.Image, channels: int) -> tuple[bytes | None, str]:
 
 
 def profile_fits(icc: bytes, channels: int) -> bool:
-    """True if a profile is of such a picture, as far as it says what it is of."""
+    """True if a profile fits such a picture, as far as the profile says."""
     return icc[16:20] == SPACES[channels] or icc[16:20] not in OTHERS
 
 
@@ -134,11 +134,11 @@ def make_upright(exif: bytes) -> bytes:
 
 
 def _repair_jpeg(data: bytes) -> tuple[bytes, list[str]]:
-    """Without application data and comments, as far as the header goes."""
+    """The file without application data and comments in its header."""
     kept, at = [JPEG], 2
     while data[at : at + 1] == b"\xff" and at + 4 <= len(data) and data[at + 1] not in (0xDA, 0xD9):
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
-        short = data[at + 1] == 0xEE and end - at < 16  # Adobe's, which says how colours are coded, has 14 bytes
+        short = data[at + 1] == 0xEE and end - at < 16  # Adobe's, which says how colours are coded, has 14
         if data[at + 1] not in JPEG_BESIDE and not short:
             kept.append(data[at:end])
         at = end
@@ -147,7 +147,7 @@ def _repair_jpeg(data: bytes) -> tuple[bytes, list[str]]:
 
 
 def _raw_exif(image: Image.Image) -> bytes:
-    """EXIF data as they are stored, from the byte order on; of a TIFF, whose tags they are among, put together."""
+    """EXIF data as stored, from the byte order on; for a TIFF they are assembled from its tags."""
     if image.format == "TIFF":
         exif = image.getexif()
         kept = Image.Exif()

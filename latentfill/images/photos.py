@@ -1,4 +1,4 @@
-"""The one reader and writer of picture files: upright, to the bit, with what they say beside their pixels."""
+"""The only reader and writer of picture files: upright, to the bit, with the metadata beside their pixels."""
 
 import io
 import re
@@ -29,20 +29,20 @@ Plane = UInt8[np.ndarray, "_ _"] | UInt16[np.ndarray, "_ _"]
 Decoded = tuple[Values, Plane | None]
 
 HAS_AVIF = "avif" in features.modules and features.check_module("avif")  # Pillow may be older, or built without
-# no others: some decoders start programs
+# no other formats: some decoders start programs
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", *(["AVIF"] if HAS_AVIF else []))
 READ = "PNG, JPEG, WebP, AVIF, TIFF, GIF or BMP"  # for people
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
-    ".png": ("PNG", {"compress_level": 1}),  # a third of the time of the usual 6, for a twentieth more bytes
+    ".png": ("PNG", {"compress_level": 1}),  # takes a third of the time of the usual 6, with a twentieth more bytes
     ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
     ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
-    ".webp": ("WEBP", {"lossless": True, "exact": True}),  # exact: the colours of transparent pixels too
+    ".webp": ("WEBP", {"lossless": True, "exact": True}),  # exact: keeps the colours of transparent pixels too
 }
 AGAIN = "Save the picture again as PNG or JPEG."
 DEFAULT_LIMITS = ReadLimits()
 ORIENTATION, PLANES, BITS = 0x0112, 284, 258  # of EXIF and TIFF
-OTHER_SPACES = ("CMYK", "LAB", "YCbCr")  # modes whose profile is used, or does not describe the RGB they become
+OTHER_SPACES = ("CMYK", "LAB", "YCbCr")  # modes whose profile is used, or does not describe the resulting RGB
 
 
 @final
@@ -100,7 +100,7 @@ class Original:
         """The same as 8-bit RGB. Of 16-bit grey levels are rounded; of colour and alpha the upper 8 bits are taken."""
         values, alpha = self.values, self.alpha
         if self.bits == 16:
-            rounded = alpha is None and values.shape[2] == 1  # Pillow has read the others already
+            rounded = alpha is None and values.shape[2] == 1  # Pillow has already read the others
             values = (values.astype(np.uint32) * 255 + 32767) // 65535 if rounded else values >> 8
             values, alpha = values.astype(np.uint8), None if alpha is None else (alpha >> 8).astype(np.uint8)
         return Photo(values if values.shape[2] == 3 else np.repeat(values, 3, 2), alpha)
@@ -239,14 +239,14 @@ def _decode(data: bytes, name: str, limits: ReadLimits, *, exact: bool) -> Origi
     except Image.DecompressionBombError as error:
         what = f"{name}: more than 178 million pixels: such pictures are not read"
         raise ImageError(what, "Save the picture smaller.") from error
-    except Exception as error:  # decoders meet any bytes, and raise any error
+    except Exception as error:  # with damaged bytes a decoder may raise any error
         if is_out_of_memory(error):
             raise _memory_error(name) from error
         raise ImageError(f"{name}: {error or type(error).__name__}", AGAIN) from error
 
 
 def _load(data: bytes, name: str, limits: ReadLimits) -> Image.Image:
-    with warnings.catch_warnings():  # the pixels are counted here, before they are decoded
+    with warnings.catch_warnings():  # the size is checked here, before decoding
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         image = Image.open(io.BytesIO(data), formats=formats(data))
     width, height = image.size
@@ -257,10 +257,10 @@ def _load(data: bytes, name: str, limits: ReadLimits) -> Image.Image:
         )
     if not width * height:
         raise ValueError(f"{width} x {height} pixels are none at all")
-    tags = getattr(image, "tag_v2", {})  # Pillow (11 to 13 at least) takes such bytes for 8 bits, without an error
+    tags = getattr(image, "tag_v2", {})  # Pillow (at least 11 to 13) reads such bytes as 8 bits, without an error
     if tags.get(PLANES) == 2 and max(tags.get(BITS, (8,))) > 8 and image.info.get("compression") == "raw":
         raise ValueError("16 bits per channel in separate planes, which the decoder mixes up")
-    image.load()  # a TIFF is turned here, and then says so
+    image.load()  # Pillow rotates a TIFF here, and changes its orientation tag
     return image
 
 
@@ -268,7 +268,7 @@ def _convert(image: Image.Image, data: bytes, lost: tuple[str, ...], exact: bool
     """A loaded picture upright; without `exact`, 16-bit colours lose 8 bits and no metadata are read."""
     try:
         orientation = int(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # EXIF data that cannot be parsed are no reason to lose the picture
+    except Exception:  # unreadable EXIF data are no reason to lose the picture
         orientation = 1
     conversions: list[str] = []
     values, alpha = _decode_values(image, data, conversions, exact)
@@ -278,7 +278,7 @@ def _convert(image: Image.Image, data: bytes, lost: tuple[str, ...], exact: bool
     exif, lost_exif = metadata.read_exif(image)
     chunks, lost_text = metadata.read_chunks(image, data)
     icc, lost_icc = (None, "") if image.mode in OTHER_SPACES else metadata.read_icc(image, values.shape[2])
-    if orientation >= 5:  # height and width change places
+    if orientation >= 5:  # height and width are exchanged
         chunks = tuple((k, d[4:8] + d[:4] + d[8:]) if k == b"pHYs" else (k, d) for k, d in chunks)
     notes = [f"not kept: {what}" for what in lost]
     if getattr(image, "is_animated", False):
@@ -322,7 +322,7 @@ def _depth(image: Image.Image, data: bytes) -> int:
     if image.format == "HEIF":
         return int(image.info.get("bit_depth", 8))
     if image.format == "AVIF":
-        flags = data[data.find(b"av1C") + 6]  # of its configuration of AV1: high_bitdepth, twelve_bit
+        flags = data[data.find(b"av1C") + 6]  # of the AV1 configuration: high_bitdepth, twelve_bit
         return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
     return 8
 
@@ -365,7 +365,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
             if converted is not None:
                 return converted
         except (ImageCms.PyCMSError, OSError, ValueError):
-            pass  # a profile that is damaged, or of other colours
+            pass  # the profile is damaged, or for another colour space
     return image.convert("RGB")
 
 

@@ -1,6 +1,6 @@
 """Pixels to tensors and back; pictures of any shape to a model's square; many tiles as one picture.
 
-No other file knows both ranges.
+Only this file converts between the two ranges.
 """
 
 from collections.abc import Sequence

@@ -14,13 +14,13 @@ Chunk = tuple[bytes, bytes]  # a kind of four letters, and its data
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR_TYPES = {(1, False): 0, (3, False): 2, (1, True): 4, (3, True): 6}  # (channels, alpha)
-LARGEST_TEXT = 2**20  # bytes; readers refuse larger compressed chunks (Pillow does, and so the file with them)
+LARGEST_TEXT = 2**20  # bytes; readers refuse larger compressed chunks, and so does Pillow, with the whole file
 ALL_TEXTS = 2**25  # bytes of all texts of a PNG: readers refuse more
 SIZES = {b"pHYs": 9, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"tIME": 7}
 TEXTS = {b"tEXt": "a text", b"zTXt": "a text", b"iTXt": "a text", b"iCCP": "an ICC profile"}
 SUB = 1  # PNG's filter "difference to the pixel on the left"; with RLE smaller than Pillow's level 1, and twice as fast
-ROWS = 64  # filtered and compressed at once: what the processor's cache holds
-ZLIB, END = b"\x78\x01", b"\x03\x00"  # the head of a stream that was compressed quickly, and an empty last block
+ROWS = 64  # rows filtered and compressed at once: they fit into the processor's cache
+ZLIB, END = b"\x78\x01", b"\x03\x00"  # the head of a quickly compressed stream, and an empty last block
 
 
 def encode_image(image: Image.Image) -> bytes:
@@ -34,7 +34,7 @@ def encode_image(image: Image.Image) -> bytes:
 
 
 def read_chunks(data: bytes) -> Iterator[Chunk]:
-    """The chunks of a PNG file, as far as they are whole."""
+    """The complete chunks of a PNG file."""
     at = len(SIGNATURE)
     while at + 8 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)

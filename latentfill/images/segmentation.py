@@ -11,23 +11,23 @@ from ..types import Hole, Pixels
 from .hole_pictures import check_size, to_hole, to_missing
 from .hole_shapes import Missing
 
-SIDE = 600  # pixels of the longer side of what GrabCut sees at last
-COARSE = 200  # and first: on large pictures its first guess takes half a minute
+SIDE = 600  # pixels of the longer side in GrabCut's last step
+COARSE = 200  # the same in its first step, which takes half a minute on large pictures
 ITERATIONS, LAST_ITERATIONS = 5, 1
-EDGE = 6  # pixels of the large picture beside the outline of the small one that are decided anew
+EDGE = 6  # pixels of the large picture beside the small picture's outline that are decided again
 SEED = 4
-CLICK = 4  # pixels around a stroke that also count as painted, in what GrabCut sees: a click is a stroke
-REACH = 0.5  # how far beyond a stroke its object may go, in longer sides of the stroke
+CLICK = 4  # pixels around a stroke that also count as painted, in GrabCut's picture: a click is a stroke
+REACH = 0.5  # how far an object may extend beyond its stroke, in longer sides of the stroke
 LEAST_REACH = 0.1  # the same for short strokes, in shorter sides of the photo
-GROUND = 0.3  # how far around that the ground is looked at, in longer sides of the stroke
-CORE = 0.5  # of a stroke's greatest depth: from there on a pixel is surely the object's
-GAP = 3  # pixels that each end of a line may miss the other by, and it still encloses something
-OUTLINE = 1.0  # what a line encloses, in areas of the line: from there on it was drawn around the object
-TINY = 0.2  # of a box: an object with less of it means that the box was painted on the object
-LEAK = 3.0  # areas of a stroke: if its object has more, the stroke may have been drawn around the object
-HALF = 0.5  # areas of a stroke: an object that has less has not been found
-RIM = 0.2  # of a region's rim: an object that covers less of it lies within
-SPECK = 0.05  # of the largest part: smaller ones are left out
+GROUND = 0.3  # width of the background that is used around that, in longer sides of the stroke
+CORE = 0.5  # share of a stroke's greatest depth; deeper pixels surely belong to the object
+GAP = 3  # pixels by which each end of a line may miss the other, and still enclose something
+OUTLINE = 1.0  # enclosed area, in areas of the line, from which on the line was drawn around the object
+TINY = 0.2  # share of a box; an object that fills less means that the box was painted on the object
+LEAK = 3.0  # areas of a stroke; if its object has more, the stroke may have been drawn around the object
+HALF = 0.5  # areas of a stroke; an object with less has not been found
+RIM = 0.2  # share of a region's rim; an object that covers less lies within the region
+SPECK = 0.05  # share of the largest part; smaller parts are left out
 GROUND_LABEL, OBJECT_LABEL, MAYBE_GROUND, MAYBE_OBJECT = range(4)  # cv2.GC_BGD, GC_FGD, GC_PR_BGD, GC_PR_FGD
 _lock = Lock()  # OpenCV's random numbers may be global
 
@@ -55,7 +55,7 @@ def select_object(photo: Pixels, stroke: Hole) -> Hole:
     within = scipy.ndimage.binary_fill_holes(closed)[GAP:-GAP, GAP:-GAP]
     is_outline = bool(np.count_nonzero(within) - drawn >= OUTLINE * drawn)
     painted[box] = within if is_outline else scipy.ndimage.binary_fill_holes(painted[box])
-    is_box = bool(painted[box].all())  # a brush, which is round, paints none
+    is_box = bool(painted[box].all())  # a round brush paints no box
     selected = np.zeros_like(painted)
     if is_outline or is_box:
         selected = _read(photo, painted, box, is_region=True)
@@ -67,7 +67,7 @@ def select_object(photo: Pixels, stroke: Hole) -> Hole:
 
 
 def _read_stroke(photo: Pixels, painted: Missing, box: tuple[slice, slice]) -> Missing:
-    """The object under a stroke, or the one within it if that is what the stroke was drawn around; or nothing."""
+    """The object under a stroke, or within it if the stroke was drawn around an object; or nothing."""
     area, selected = np.count_nonzero(painted), _read(photo, painted, box, is_region=False)
     if HALF * area <= np.count_nonzero(selected) <= LEAK * area:
         return selected
@@ -79,7 +79,7 @@ def _read_stroke(photo: Pixels, painted: Missing, box: tuple[slice, slice]) -> M
 
 
 def _read(photo: Pixels, painted: Missing, box: tuple[slice, slice], *, is_region: bool) -> Missing:
-    """The object within what is painted (a region), or under it and a little beyond (a stroke), perhaps nothing."""
+    """The object within a painted region, or under a stroke and a little beyond; perhaps nothing."""
     side, least = max(one.stop - one.start for one in box), LEAST_REACH * min(painted.shape)
     reach = 0.0 if is_region else max(least, REACH * side)
     more = int(reach + max(least, GROUND * side)) + 1
@@ -113,7 +113,7 @@ def _select(photo: Pixels, painted: Missing, reach: float, *, is_region: bool) -
             cv2.setRNGSeed(SEED)
             try:
                 cv2.grabCut(small, labels, None, None, None, iterations, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
-            except cv2.error:  # fewer pixels than it has clusters, on one of the sides
+            except cv2.error:  # there are fewer pixels than clusters, for the object or for the background
                 return np.zeros(labels.shape, bool)
         return np.asarray((labels == OBJECT_LABEL) | (labels == MAYBE_OBJECT))
 
@@ -140,7 +140,7 @@ def _label(stroke: Missing, reach: float, *, is_region: bool) -> UInt8[np.ndarra
 
 
 def _label_edge(found: Missing) -> UInt8[np.ndarray, "_ _"]:
-    """What is left to decide once the object has been found in a smaller picture."""
+    """The labels left to decide once the object has been found in a smaller picture."""
     labels = np.where(found, np.uint8(MAYBE_OBJECT), np.uint8(MAYBE_GROUND))
     labels[scipy.ndimage.distance_transform_edt(found) > EDGE] = OBJECT_LABEL
     labels[scipy.ndimage.distance_transform_edt(~found) > EDGE] = GROUND_LABEL
@@ -148,7 +148,7 @@ def _label_edge(found: Missing) -> UInt8[np.ndarray, "_ _"]:
 
 
 def _clean(found: Missing, stroke: Missing) -> Missing:
-    """What of an object is connected with its stroke, without specks and gaps."""
+    """The part of an object that is connected with its stroke, without specks and gaps."""
     parts, count = scipy.ndimage.label(found)
     touched = np.unique(parts[stroke & found])
     areas = np.bincount(parts.ravel(), minlength=count + 1)

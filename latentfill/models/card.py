@@ -67,7 +67,7 @@ def model_card(
     """
     import yaml
 
-    if text and text.startswith("---"):  # it has front matter of its own
+    if text and text.startswith("---"):  # the text has its own front matter
         return text
     matter = {"library_name": "latentfill", "pipeline_tag": "image-to-image", "license": license, "tags": list(TAGS)}
     body = text.strip() if text else "\n".join([*_body(facts, name, license), *_more(more)])
@@ -134,7 +134,7 @@ def _more(text: str | None) -> list[str]:
     if not text:
         return []
     text = re.sub(r"^# .*$|^!\[.*$", "", text, flags=re.M)
-    text = re.sub(r"\[([^]]*)\]\((?!http)[^)]*\)", r"\1", text)  # links to what is not here
+    text = re.sub(r"\[([^]]*)\]\((?!http)[^)]*\)", r"\1", text)  # links to files that are not here
     return ["", re.sub(r"\n{3,}", "\n\n", text).strip()]
 
 

@@ -1,10 +1,11 @@
-"""Models to share: a folder of three files, and the same folder as a repository of the Hugging Face hub, hf://OWNER/NAME.
+"""Models to share: a folder of three files, and the same folder as a repository of the Hugging Face hub,
+hf://OWNER/NAME.
 
 - model.safetensors: the model file, to the bit; all that is needed
-- config.json: what its header says, for those who cannot read that, and a digest of the file
+- config.json: the content of its header, for programs that cannot read it, and a digest of the file
 - README.md: the model card
 
-Nothing of the hub runs unless a repository is named.
+The hub's library is not used unless a repository is named.
 """
 
 import hashlib
@@ -23,8 +24,8 @@ from .card import facts, model_card
 
 MODEL, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 AGAIN = "Get all of its files again, from one place; or push the model anew."
-IGNORED = ("latentfill_version", "library_name")  # of who pushed it
-POINTER = b"version https://git-lfs"  # what git leaves in place of a large file it did not fetch
+IGNORED = ("latentfill_version", "library_name")  # these describe the version that pushed it
+POINTER = b"version https://git-lfs"  # git's placeholder for a large file that it did not fetch
 
 
 def write(model: Path, folder: Path, name: str, license: str = "unknown", text: str | None = None) -> list[Path]:
@@ -56,7 +57,7 @@ def is_pushed(folder: Path) -> bool:
 
 
 def check(folder: Path) -> None:
-    """Raise ModelError, saying which, if one of the files is missing or not what the other says it is."""
+    """Raise ModelError if one of the files is missing, or does not match the other."""
     for name in (MODEL, CONFIG):
         if not (folder / name).is_file():
             raise ModelError(f"{folder} holds no {name}", AGAIN)
@@ -130,7 +131,7 @@ def fetch(name: str, revision: str | None = None) -> Path:
     repository, hub = _repository(name), _library()
     try:
         return Path(hub.snapshot_download(repository, revision=revision, allow_patterns=[MODEL, CONFIG]))
-    except Exception as error:  # what the library raises has no common ancestor
+    except Exception as error:  # the library's errors have no common base class
         cure = "Check its name and the connection; for a private one, log in: hf auth login."
         raise ModelError(f"{name} cannot be downloaded: {_first_line(error)}", cure) from error
 
@@ -142,10 +143,10 @@ def upload(model: Path, name: str, license: str, text: str | None, *, public: bo
         write(model, Path(folder), repository.split("/")[1], license, text)
         try:
             hub.create_repo(repository, private=not public, exist_ok=True)
-            if text is None and hub.file_exists(repository, CARD):  # theirs may say more than ours
+            if text is None and hub.file_exists(repository, CARD):  # the card there may say more than ours
                 (Path(folder) / CARD).unlink()
             hub.upload_folder(repo_id=repository, folder_path=folder, commit_message="Push a model of latentfill")
-        except Exception as error:  # what the library raises has no common ancestor
+        except Exception as error:  # the library's errors have no common base class
             cure = "Check its name and the connection, and log in as someone who may write there: hf auth login."
             raise ModelError(f"{name} cannot be written to: {_first_line(error)}", cure) from error
 

@@ -45,7 +45,8 @@ class PlainGenerator(nn.Module):
         first, *rest = zip(self.weights, self.biases, strict=True)
         x = F.linear(z, *first).view(z.shape[0], -1, START, START)
         for weight, bias in rest:
-            # The transpose of one pixel before and two after, which torch's cannot say: one and one, and one less.
+            # The transpose of padding by one pixel before and two after. torch cannot express it, so it is one and one,
+            # and one pixel less.
             x = F.conv_transpose2d(F.relu(x), weight, stride=2, padding=1)[..., :-1, :-1] + bias
         return torch.tanh(x)
 
@@ -183,8 +184,8 @@ def _pairs(alignment: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in alignment.items())
 
 
-OPSET = 17  # of 2022: any runtime of today reads it, and nothing here needs a later one
-TOLERANCE = 1e-4  # largest difference from PyTorch, in images of [-1, 1] and in latents
+OPSET = 17  # of 2022: all current runtimes read it, and nothing here needs a later one
+TOLERANCE = 1e-4  # largest difference from PyTorch in images of [-1, 1] and in latents
 TRIED = 3  # examples in the larger batch that the comparison is made with; the smaller is one
 DESCRIPTION, README = "export.json", "README.md"
 
@@ -235,7 +236,7 @@ def write_onnx(gan: Gan, folder: Path, name: str) -> list[Exported]:
             (Path(making) / DESCRIPTION).write_text(json.dumps(described, indent=2) + "\n")
             (Path(making) / README).write_text(readme(described))
             for file in {"encoder.onnx", "completer.onnx"} - parts.keys():
-                provenance.remove(folder / file)  # of another model, exported here before
+                provenance.remove(folder / file)  # files of another model that was exported here before
             for file in sorted(os.listdir(making)):
                 provenance.move(Path(making) / file, folder / file)
     except OSError as error:
@@ -267,8 +268,8 @@ def _write_part(part: _Part, path: Path, facts: Mapping[str, Any]) -> float | No
 
     axes = {name: {0: "n"} for name in (*part.inputs, part.output)}
     with warnings.catch_warnings(), torch.inference_mode():
-        # That this exporter is the older of two (it needs no further library), and that shapes become constants, which
-        # the comparison at two batch sizes would notice.
+        # Warnings that this exporter is the older of two (it needs no further library), and that shapes become
+        # constants, which the comparison at two batch sizes would notice.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             part.plain,
@@ -318,7 +319,7 @@ def _parts(gan: Gan) -> dict[str, _Part]:
 
 
 def _shapes(part: _Part) -> dict[str, Sequence[Any]]:
-    """Of each input, and of the output last: the batch is n, whatever it is."""
+    """The shapes of each input, and of the output last; the batch is n."""
     with torch.inference_mode():
         output = part.original(*part.inputs.values())
     return {name: ["n", *tensor.shape[1:]] for name, tensor in {**part.inputs, part.output: output}.items()}

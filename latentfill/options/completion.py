@@ -156,7 +156,7 @@ def refuse_removed(chosen: Mapping[str, object]) -> None:
 COMPLETE_PRESETS: dict[str, CompleteOptions] = {
     "seed": CompleteOptions(),
     "paper": CompleteOptions(steps=1500, context="weighted", perceptual="saturating", lam=0.003, blend="poisson"),
-    # An encoder's guess needs no steps; a model without one gets those of `cold_steps`.
+    # An encoder's guess needs no steps; a model without an encoder gets `cold_steps`.
     "fast": CompleteOptions(
         "adam", 0, 0.2, "cosine", start="auto", cold_steps=100, lam=0.0, balance="mean", blend="poisson"
     ),

@@ -46,12 +46,12 @@ class NetworkOptions:
 def update_names(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Give the networks' options of an older file their names of today."""
     told = dict(fields)
-    if "batch_norm" in told:  # when there were two kinds of norm
+    if "batch_norm" in told:  # a file from the time of two kinds of norm
         told.setdefault("norm", "batch" if told.pop("batch_norm") else "none")
     return told
 
 
-LONG, LONG_RATE, MOST_FASTER = 600_000, 4e-4, 3.0  # images of a long training, its rate; that of a short one, in those
+LONG, LONG_RATE, MOST_FASTER = 600_000, 4e-4, 3.0  # images and rate of a long training; most times a short one's
 
 
 @final
@@ -134,9 +134,8 @@ class TrainOptions:
 
     @property
     def rate(self) -> float:
-        """The learning rate, as it is given or by the length of the training.
-
-        At the rate of a long training a short one stays dull and loses kinds of pictures.
+        """The learning rate, as given or by the length of the training. At the rate of a long training a short one
+        stays dull and loses modes.
         """
         return self.learning_rate or LONG_RATE * min(MOST_FASTER, max(1.0, LONG / self.images_seen))
 
@@ -151,14 +150,15 @@ class TrainOptions:
         return self.trains_encoder and self.completer and self.reconstruct_last > 0
 
 
-# A regression, not a game: it bears longer steps and memories, and wants the rate to fall at the end.
+# A regression, not a game: it tolerates larger steps and longer memories, and needs a rate that falls at the end.
 REGRESSION = TrainOptions(1_000_000, learning_rate=4e-4, beta1=0.9, beta2=0.99, decay=0.35, average_half_life=8_000)
 TRAIN_KINDS: dict[Kind, TrainOptions] = {
     "lapgan": TrainOptions(),
     "vae": TrainOptions(1_000_000, learning_rate=5e-4, beta1=0.9, beta2=0.99, decay=0.35, average_half_life=8_000),
     "encoder": REGRESSION,
     "context-encoder": REGRESSION,
-    # The critic of a finished model bears no larger rate: at 2e-4 it loses sight within 5,000 images.
+    # The critic of a finished model tolerates no larger rate: at 2e-4 it stops telling images apart within 5,000
+    # images.
     "completer": TrainOptions(
         400_000,
         learning_rate=6e-5,
@@ -172,7 +172,7 @@ TRAIN_KINDS: dict[Kind, TrainOptions] = {
         average_half_life=5_000,
     ),
 }
-# What a GAN is made of, and how it is trained: the post's, and after Huang et al. (2024).
+# Networks of a GAN and their training: the post's, and those after Huang et al. (2024).
 GAN_PRESETS: dict[str, tuple[NetworkOptions, TrainOptions]] = {
     "seed": (NetworkOptions(), TrainOptions()),
     "modern": (

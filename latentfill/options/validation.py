@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 T = TypeVar("T")
-_LOCK = Lock()  # pydantic reads sources by ast, which two threads must not do at once in Python 3.11
+_LOCK = Lock()  # pydantic parses sources, which two threads must not do at once in Python 3.11
 
 
 def adapter_of(kind: type[T]) -> "TypeAdapter[T]":
-    """What validates values of this type, made once: it takes milliseconds."""
+    """The validator of values of this type, cached because making it takes milliseconds."""
     with _LOCK:
         # the page configures types when it is imported
         return _make_adapter(kind, hasattr(kind, "__pydantic_config__"))  # type: ignore[arg-type]
@@ -21,7 +21,7 @@ def adapter_of(kind: type[T]) -> "TypeAdapter[T]":
 
 @lru_cache(64)
 def _make_adapter(kind: Any, configured: bool) -> "TypeAdapter[Any]":
-    from pydantic import TypeAdapter  # takes 50 ms, which --help need not wait for
+    from pydantic import TypeAdapter  # takes 50 ms, which --help should not wait for
 
     return TypeAdapter(kind)
 

@@ -1,1 +1,1 @@
-"""A crop of a photo for the model, and what the model made of it back into the photo."""
+"""Cut a photo's crops for the model, and put the model's results back into the photo."""

@@ -1,4 +1,4 @@
-"""From a photo and its hole to the squares that a model is asked about."""
+"""From a photo and its hole to the squares that a model completes."""
 
 import re
 from collections.abc import Sequence
@@ -28,22 +28,22 @@ from .monochrome import find_tint
 
 Threes = Float[np.ndarray, "n 3 2"]
 GIVE = "Give its landmarks (--landmarks), or have the model complete the middle of the photo (--place center)."
-SMALLEST_FACE = 40  # pixels a side of what the detector finds at all
-COMPACT = 0.4  # share of its box that a hole over a face fills; an ellipse fills 0.79
-SCATTERED = 0.25  # share of a crop that a fine hole may touch more than it hides before its crop is cut differently
+SMALLEST_FACE = 40  # pixels a side of the smallest face that the detector finds
+COMPACT = 0.4  # least share of its box that a hole over a face fills; an ellipse fills 0.79
+SCATTERED = 0.25  # share of a crop that a fine hole may touch beyond what it hides; then it is cut differently
 EMPTY = "the hole is empty: nothing is done"
 INVENTED = "the hole covers all of it: all of the result is invented"
 MARGINS = re.compile(",".join([r"\d{1,9}(\.\d{1,9})?%?"] * 4))
 FROM_PHOTO = "filled from the photo; no estimate"
-NO_ESTIMATE = {"predicted": None, "share": 0.0, "words": [FROM_PHOTO]}  # in the place of a trust, without a model
-LITTLE = 0.15  # with less of a crop known, what is found could be anybody
+NO_ESTIMATE = {"predicted": None, "share": 0.0, "words": [FROM_PHOTO]}  # in place of a trust when no model was used
+LITTLE = 0.15  # with a smaller known share of the crop, the completion could be anybody
 REMOVED = "a whole face lies in the hole and is removed. To have one drawn there: --place faces"
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """A photo, its hole [H, W], and the squares of it that the model is asked about.
+    """A photo, its hole [H, W], and the squares of it that the model completes.
 
     `seen` is the share of the hole that they hold, 0 to 1; `notes` say what a user should know; `faces` are those that
     were found, as far as they were looked for. Of an observed photo the original is what is shown of it.
@@ -203,8 +203,8 @@ def _place(
     if squares and covered_share(squares, hole) == 1:
         return tuple(squares), (), ()
     found = find_faces(pixels, hole, hidden, size, alignment, upsample=options.upsample)
-    # beside landmarks only faces beyond doubt count, and not those that the landmarks are of; and where all of a photo
-    # is wanted, that much of it is in no face is no reason to take anything for one
+    # Beside given landmarks only certain faces count, and not those that the landmarks belong to. If the whole photo is
+    # wanted, the large area outside of faces is no reason to accept an uncertain one.
     least = 0.0 if len(given) else -inf
     if hole.all() and any(face.score >= SURE for face in found.faces):
         least = SURE
@@ -239,7 +239,7 @@ def _may_hide_face(hole: Hole) -> bool:
 def _measurement_notes(
     observed: Measurement, placements: Sequence[Placement], hole: Hole, gan: Gan, name: str
 ) -> tuple[str, ...]:
-    """Notes on what the model can do for an observed photo. Raises ImageError if that is nothing."""
+    """Notes on what the model can do for a measured photo. Raises ImageError if it can do nothing."""
     operators = [crop_operator(observed.operator, placement) for placement in placements]
     if operators and not hole.any() and all(one == Operator(LinearOperator()) for one in operators):
         side = round(max(p.scale for p in placements) * gan.network.size / observed.operator.linear.factor)
@@ -264,7 +264,7 @@ def _crop(placement: Placement, pixels: Pixels, hidden: Hole) -> tuple[Pixels, H
     missing = placement.crop(hidden[..., None])[..., 0] / 255
     if np.count_nonzero(strict) / strict.size - missing.mean() < SCATTERED:
         return placement.crop(pixels), strict
-    beyond = placement.crop_hole(np.zeros_like(hidden))  # what lies outside of the photo
+    beyond = placement.crop_hole(np.zeros_like(hidden))  # the part outside of the photo
     loose = np.where((missing > 0.5) | (beyond > 0), np.uint8(255), np.uint8(0))
     if np.count_nonzero(loose) == loose.size:
         return placement.crop(pixels), strict
@@ -272,12 +272,12 @@ def _crop(placement: Placement, pixels: Pixels, hidden: Hole) -> tuple[Pixels, H
 
 
 def _grow(hole: Hole, options: PhotoOptions) -> Hole:
-    """Black and white alone, and as wide as is asked for."""
+    """The hole in black and white, widened as requested."""
     return grow(to_hole(to_missing(hole)), options.grow)
 
 
 def hidden_pixels(original: Original, hole: Hole) -> Hole:
-    """The hole, and what is transparent: files keep any colour there."""
+    """The hole and the transparent pixels, where files store arbitrary colours."""
     if original.alpha is None:
         return hole
     return np.where(is_transparent(original.photo().alpha), np.uint8(255), hole)  # type: ignore[arg-type]

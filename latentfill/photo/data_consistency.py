@@ -1,6 +1,6 @@
-"""A whole photo as an observation: its operator, what a model sees of its squares, and agreement with what was seen.
+"""A whole photo as a measurement: its operator, the operators of its squares, and images that agree with it.
 
-An image of any size is made to agree with the observation, as a completion agrees with its known pixels.
+An image of any size is made to agree with the measurement, as a completion agrees with its known pixels.
 """
 
 from dataclasses import dataclass, replace
@@ -26,11 +26,11 @@ from ..texture.outside import diffuse
 from ..types import Hole, Images, Known
 
 Seen = Float[torch.Tensor, "_ _ _ _"]
-TILE, OVERLAP = 512, 128  # pixels of a large photo that are made to agree at a time: 16 filters of them fit the memory
+TILE, OVERLAP = 512, 128  # pixels of a large photo that are processed at a time: 16 filters of them fit into memory
 
 
 def impose(operator: Operator, guess: Images, told: Seen, where: Given) -> Images:
-    """The images nearest to the guess [n, 3, h, w] that agree with what was told where that counts.
+    """The images nearest to the guess [n, 3, h, w] that agree with the measurement where it counts.
 
     Large ones are made part by part. The parts overlap; since all that agree form a convex set, so do their means.
     """
@@ -77,7 +77,7 @@ def image_to_values(images: Images, like: Original) -> Values:
 
 
 def pad_to_blocks(values: torch.Tensor, side: int) -> torch.Tensor:
-    """With the last row and column repeated up to whole blocks, as encoders of JPEG do."""
+    """Repeat the last row and column up to whole blocks, as JPEG encoders do."""
     h, w = values.shape[2:]
     return F.pad(values, (0, -w % side, 0, -h % side), mode="replicate")
 
@@ -87,8 +87,8 @@ def enlarge_blocks(where: Given, operator: Operator) -> Given:
     return where.repeat_interleave(operator.linear.factor, 2).repeat_interleave(operator.linear.factor, 3)
 
 
-MOST_FACTOR = 16  # of what a square may be taken to be smaller: beyond it a face of 64 pixels has 4
-JPEG_SHARE = 0.05  # of the mean divisor: the deviation of a JPEG's pixels, which falls short of uniform in most bins
+MOST_FACTOR = 16  # largest factor by which a measured square may be smaller; at 16 a face of 64 pixels has 4
+JPEG_SHARE = 0.05  # deviation of a JPEG's pixels over the mean divisor; in most bins it is less than uniform
 
 
 @final
@@ -126,7 +126,7 @@ class Measurement:
 
 
 def fill_hidden(original: Original, hidden: Hole) -> Original:
-    """The photo with what is hidden [H, W] continued from around: it shows wherever neighbours are averaged."""
+    """The photo with its hidden pixels [H, W] continued from their surroundings: averages of neighbours use them."""
     if not hidden.any() or hidden.all():
         return original
     around = diffuse(original.photo().pixels, hidden)[..., : original.values.shape[2]]

@@ -23,16 +23,16 @@ from ..options import Alignment, LandmarkSet, ReadLimits
 from ..texture.outside import diffuse
 from ..types import Hole, Pixels
 
-WHOLE_PIXELS = 1_000_000  # of a first look: the detector takes 76 ms per megapixel, and sees faces of 80 pixels
-NEAR_PIXELS = 350_000  # of the hole's surroundings, which are searched enlarged too
-DOUBT = 0.3  # how much surer a face must be that the hole's content helps to make: paint can look like a mouth
-SEEN = 0.5  # with this share of the hole in found faces there is no need to look harder
+WHOLE_PIXELS = 1_000_000  # pixels of a first search, at 76 ms per megapixel; the detector finds faces of 80 pixels
+NEAR_PIXELS = 350_000  # pixels of the hole's surroundings, which are searched enlarged too
+DOUBT = 0.3  # extra score for a face that the hole's content helps to make: paint can look like a mouth
+SEEN = 0.5  # with this share of the hole in found faces no further search is needed
 THRESHOLDS = (0.0, -0.3, -0.6)  # the detector's own, and lower ones for faces of which the hole hides a part
-OWN = 0.2  # share of the hole that a face found at a lowered threshold must hold: doubtful ones are common there
-CLEARER = 0.2  # how much surer a face must be tilted than upright, where its landmarks are finer
-TILTS = (30, -30)  # degrees: upright, a face is seen at up to 20, and its landmarks are right up to 30
-LARGE = 160  # pixels of a face, twice what the detector needs: tilted, too, it is seen without being enlarged
-STEEP = 1.3  # faces sheared more than this were not in the training data: their landmarks are doubtful
+OWN = 0.2  # share of the hole that a face found at a lowered threshold must cover: false finds are common there
+CLEARER = 0.2  # extra score for a face found tilted rather than upright, since upright landmarks are finer
+TILTS = (30, -30)  # degrees: the detector finds faces tilted by up to 20, and landmarks are right up to 30
+LARGE = 160  # pixels of a face, twice what the detector needs: a tilted one is found without enlarging, too
+STEEP = 1.3  # faces sheared more than this were not in the training data, and their landmarks are unreliable
 
 
 @final
@@ -122,7 +122,7 @@ def _turn_face(face: Face, quarters: int, height: int, width: int) -> Face:
 
 
 def _tilt_face(face: Face, angle: int, tilted: tuple[int, ...], upright: tuple[int, ...]) -> Face:
-    """A face in a photo of a size, from where it is in the photo tilted to the left by so many degrees."""
+    """A face in a photo of a size, from its position in the photo rotated to the left by so many degrees."""
     cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
 
     def tilt(points: np.ndarray) -> np.ndarray:
@@ -137,7 +137,7 @@ def _tilt_face(face: Face, angle: int, tilted: tuple[int, ...], upright: tuple[i
 
 
 def _turn_points(points: np.ndarray, quarters: int, height: int, width: int) -> np.ndarray:
-    for i in range(quarters):  # a quarter to the left takes what is on the right to the top
+    for i in range(quarters):  # a quarter turn to the left moves the right side to the top
         points = np.stack([points[:, 1], (width, height)[(quarters - i) % 2] - points[:, 0]], 1)
     return points
 
@@ -182,7 +182,7 @@ def place_upright(points: Points, size: int, alignment: Alignment) -> Placement:
 
 @final
 class _View:
-    """A part of the photo at a size that is searched quickly, once, as it is and with the hole filled."""
+    """A part of the photo at a size that is searched quickly, once unchanged and once with the hole filled."""
 
     def __init__(self, photo: Pixels, hole: Hole, box: Box, working_pixels: int) -> None:
         self._photo, self._hole, self._box = photo[box.slices], hole[box.slices], box

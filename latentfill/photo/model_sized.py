@@ -1,4 +1,4 @@
-"""The way of pictures that already have the model's size: pose the question, search, blend."""
+"""Pictures that already have the model's size: build the input, search, blend."""
 
 from collections.abc import Sequence
 
@@ -69,7 +69,7 @@ def blend(incomplete: Incomplete, completion: Completion, how: str) -> Images:
 
 
 def _keep_tint(incomplete: Incomplete, joined: Images) -> Images:
-    """Give what was found in a crop of one colour that colour."""
+    """Give the completion of a crop of one colour that colour."""
     for row, pixels in enumerate(to_pixels(joined) if joined.shape[1] == 3 else []):
         hole = incomplete.known[row, 0].cpu().numpy() == 0
         tint = find_tint(pixels, ~hole, hole)

@@ -15,19 +15,19 @@ Colours = Float[np.ndarray, "n 3"]
 Weights = Float[np.ndarray, "n k"]
 
 LUMA = np.array([0.299, 0.587, 0.114])  # of Rec. 601
-KNOTS = 52  # of the curve from a luma to its colour: every five grey levels, as whites may be clipped
-STIFF = 1e-4  # its resistance to bending, as a share of the pull of all blocks
-SIDES = (8, 4, 2, 1)  # of blocks whose colours are averaged: as large as a JPEG keeps them, if there are enough
-AROUND = 3  # blocks around the hole that are near it, at least
-SAMPLE = 3000  # blocks at most that are looked at, in the photo and near the hole
-ENOUGH = 200, 20  # and at least: a curve through fewer could fit anything
-TOLERANCE = 6.0  # grey levels that a block's colour may be off the curve: what may be lost of a pale photo's colours
-FAR, NEAR = 0.01, 0.002  # shares of the blocks that may be farther off: a stamp at the edge, hardly any at the hole
+KNOTS = 52  # knots of the curve from luma to colour: one every five grey levels, as whites may be clipped
+STIFF = 1e-4  # the curve's resistance to bending, as a share of the pull of all blocks
+SIDES = (8, 4, 2, 1)  # sides of blocks whose colours are averaged, as in a JPEG; the largest with enough blocks
+AROUND = 3  # least distance in blocks that counts as near the hole
+SAMPLE = 3000  # most blocks that are tested, in the photo and near the hole
+ENOUGH = 200, 20  # least blocks that are tested, likewise: a curve through fewer could fit anything
+TOLERANCE = 6.0  # grey levels that a block's colour may be off the curve; a pale photo may lose colours up to this
+FAR, NEAR = 0.01, 0.002  # shares of blocks that may be farther off: in the photo (a stamp at its edge), near the hole
 
 
-SLACK = 8.0  # grey levels beyond the known lumas to which a curve is still trusted
-WIDE = 64.0  # grey levels: what is of one colour over so many is so beyond them
-BEYOND = 0.1  # share of what was found that may lie farther off
+SLACK = 8.0  # grey levels beyond the known lumas for which a curve is still trusted
+WIDE = 64.0  # grey levels: a photo of one colour over this range of luma has one colour beyond it too
+BEYOND = 0.1  # share of the generated pixels that may lie beyond that
 
 
 @final
@@ -82,9 +82,8 @@ def find_tint(values: Values, known: Known, wanted: Known) -> Tint | None:
 
 
 def _blocks(values: Values, known: Known, box: Box, side: int) -> tuple[Weights, Colours]:
-    """Of blocks of a box, means over their known pixels: how much of each knot their lumas hold, and their colours.
-
-    Blocks with less than half as many known pixels as others do not count.
+    """For the blocks of a box, means over their known pixels: the weight of each knot in their lumas, and their
+    colours. Blocks with less than half as many known pixels as others are left out.
     """
     rows, columns = (length // side for length in box.shape)
     step = max(1, ceil(sqrt(rows * columns / SAMPLE)))

@@ -21,13 +21,13 @@ Where = Bool[np.ndarray, "h w"]
 Beyond = Callable[[Box, np.ndarray, np.ndarray], tuple[np.ndarray, float]]
 Blend = Literal["overlay", "poisson"]
 
-MARGIN = 64  # pixels of the photo around the hole that are looked at: two blocks of grain
-APART = 64  # pixels: parts of a hole that are farther apart are filled one by one
-PARTS = 16  # and than this share of what encloses them all
-LEAST = 0.01  # depth of a piece at its edge, as a share of that in its middle: it counts if there is no other
-MOST = 4_000_000  # pixels of a picture in which detail is looked for: memory
-FADE = 0.12  # of a square's side, over which its piece fades into what is filled beyond it
-BEYOND = 1  # pixels, of the photo and of the crop, that a piece goes on beyond its edge, for what is known there
+MARGIN = 64  # pixels of the photo around the hole that are used: two blocks of grain
+APART = 64  # pixels: parts of a hole that are farther apart than this,
+PARTS = 16  # and than 1/16 of the box around all of them, are filled one by one
+LEAST = 0.01  # least depth of a piece, as a share of its middle's, so that its edge counts where no other piece is
+MOST = 4_000_000  # most pixels of a picture in which detail is searched, because of memory
+FADE = 0.12  # share of a square's side over which its piece fades into the fill beyond it
+BEYOND = 1  # pixels, of the photo and of the crop, that a piece extends beyond its edge, for known pixels there
 
 
 @final

@@ -28,8 +28,8 @@ from .monochrome import GREY, Tint, find_tint
 from .paste import Piece, paste
 from .restoration import restore
 
-WORDS = 240  # letters of what is printed
-PREVIEW = 320  # pixels a side of what a notebook shows
+WORDS = 240  # letters of the text that is printed
+PREVIEW = 320  # pixels a side of the picture in a notebook
 
 
 @final
@@ -64,7 +64,7 @@ class Filled:
         return f"<Filled: {shorten(said, WORDS, placeholder=' ...')}>"
 
     def _repr_html_(self) -> str:
-        """The photo given, the candidates, and what is to be said of them."""
+        """The given photo, the candidates, and the notes."""
         pictures = [] if self.given is None else [("given", self.given)]
         names = ["completed", *(f"candidate {number}" for number in range(2, len(self.candidates) + 1))]
         pictures += [(name, _preview(made)) for name, made in zip(names, self.candidates, strict=True)]
@@ -180,6 +180,6 @@ def _join(
         filled[found] = tint.apply(filled[found])
     filled = filled[..., : values.shape[2]]
     alpha = original.alpha
-    if alpha is not None:  # what was found can be seen
+    if alpha is not None:  # generated pixels are made opaque
         alpha = np.where(hole > 0, np.iinfo(alpha.dtype).max, alpha).astype(alpha.dtype)
     return replace(original, values=filled, alpha=alpha)

@@ -1,4 +1,4 @@
-"""A photo restored from a measurement: the model's squares where it looks, colours carried on from there elsewhere."""
+"""A photo restored from a measurement: the model's squares, and elsewhere colours propagated from them."""
 
 from collections.abc import Sequence
 from math import exp, sqrt
@@ -28,11 +28,11 @@ from .paste import Piece
 Levels = Float32[np.ndarray, "h w c"]
 Plane = Float32[np.ndarray, "h w"]
 
-EDGE = 50.0  # grey levels between neighbours, in sum, that halve what is left of a colour several times; by eye
-REACH = 1.0  # of the square's side: how far colours go where nothing is in their way: a brow is half of it above it
-ROUNDS = 3  # of rows and columns by turns: with fewer, lines show
-DOUBT = 0.003  # how much of a colour must arrive to count half: what gets less stays grey
-BEYOND = 1.0  # sides of the square around it that are looked at; in their outer half the colours fade
+EDGE = 50.0  # summed grey levels between neighbours that weaken a colour as the distance REACH does; by eye
+REACH = 1.0  # sides of the square that colours travel without an edge in the way; a forehead ends half a side above
+ROUNDS = 3  # passes over rows and columns in turn; with fewer, lines show
+DOUBT = 0.003  # the amount of a colour at which it counts half; pixels that get less stay grey
+BEYOND = 1.0  # margin around the square, in its sides; in the outer half of it the colours fade
 
 
 def propagate_colour(values: Levels, sure: Plane, boxes: Sequence[Box], sides: Sequence[float]) -> Levels:
@@ -56,7 +56,7 @@ def propagate_colour(values: Levels, sure: Plane, boxes: Sequence[Box], sides: S
 
 
 def _filter(values: Levels, guide: Plane, reach: float) -> Levels:
-    """Smoothed along what is alike (the recursive filter of the domain transform, Gastal and Oliveira 2011, eq. 21)."""
+    """Smooth along similar pixels (the recursive filter of the domain transform, Gastal and Oliveira 2011, eq. 21)."""
     steps = [1 + reach / EDGE * np.abs(np.diff(guide, axis=axis, prepend=guide.take([0], axis))) for axis in (0, 1)]
     for i in range(ROUNDS):
         sigma = reach * sqrt(3) * 2 ** (ROUNDS - i - 1) / sqrt(4**ROUNDS - 1)
@@ -77,7 +77,7 @@ def _filter_rows(values: Levels, share: Plane) -> Levels:
 
 
 def _window(around: Box, width: float, shape: tuple[int, ...]) -> Plane:
-    """1 in the middle, falling to 0 over a width at the sides of what is looked at, but for those of the photo."""
+    """1 in the middle, falling to 0 over a width at the sides of the box, except the photo's own sides."""
     low, high = (around.top, around.left), (around.bottom, around.right)
     ramps = []
     for first, last, most in zip(low, high, shape, strict=True):
@@ -95,11 +95,11 @@ def _room(luma: Plane, colours: Levels) -> Plane:
     return np.asarray(share.min(2).clip(0, 1))
 
 
-FADE = 0.15  # of a square's side: over so much of it, what the model drew goes over into what is around
+FADE = 0.15  # share of a square's side over which the generated part fades into its surroundings
 
 
 def restore(observed: Measurement, hole: Hole, pieces: Sequence[Piece]) -> Values:
-    """The photo [H, W, 3] in colour and at the size wanted, as deep as it was, in agreement with what was seen of it.
+    """The photo [H, W, 3] in colour and at the size wanted, with the same bit depth, in agreement with its measurement.
 
     In the squares of the pieces it is what agrees and is nearest to these; beyond, what agrees and is smoothest, with
     their colours if it is like them and near. All that agree form a convex set, so where one goes over into the other
@@ -113,7 +113,7 @@ def restore(observed: Measurement, hole: Hole, pieces: Sequence[Piece]) -> Value
     seen = pad_to_blocks(observed.seen, operator.noise.side)
     told = operator.noise.measure(
         seen if operator.linear.grey else seen.expand(-1, 3, -1, -1)
-    )  # a grey file may show colours
+    )  # a grey file may hold a measurement of colours
     colours = pad_to_blocks(original_to_image(shown).expand(-1, 3, -1, -1), unit)
     flat = (colours * enlarge_blocks(where, operator)).sum((2, 3), keepdim=True) / enlarge_blocks(
         where, operator
@@ -133,7 +133,7 @@ def restore(observed: Measurement, hole: Hole, pieces: Sequence[Piece]) -> Value
         drawn = levels_to_image(piece.placement.uncrop(piece.values, box))
         depth = torch.from_numpy(piece.placement.depth(box))
         share = torch.ones_like(depth) if whole else (depth / (FADE * piece.placement.size)).clamp(0, 1)
-        share = share * share * (3 - 2 * share)  # without a kink at either end
+        share = share * share * (3 - 2 * share)  # smooth at both ends
         down, across = (slice(s.start // factor, s.stop // factor) for s in box.slices)
         small = np.s_[..., down, across]
         guess = torch.where(depth >= 0, drawn, made[part])

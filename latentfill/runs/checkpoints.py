@@ -1,4 +1,4 @@
-"""Checkpoints to go on from, written so that a kill at any moment leaves the previous one whole."""
+"""Checkpoints to resume from, written so that a kill at any moment leaves the previous one intact."""
 
 import os
 import pickle
@@ -12,7 +12,7 @@ import torch
 from ..errors import RunError, is_out_of_memory
 
 SUFFIX = ".pt"
-MAKING = ".making"  # the end of the name of whatever is not yet whole
+MAKING = ".making"  # suffix of unfinished files
 UNREADABLE = (
     OSError,
     RuntimeError,
@@ -73,9 +73,9 @@ def read_newest(
             int(state["images_seen"])
             return state, tuple(broken)
         except UNREADABLE as error:
-            if is_out_of_memory(error):  # it may be whole
+            if is_out_of_memory(error):  # the checkpoint may be intact
                 raise
-            broken.append(path)  # half a file, from a disk that was full or a machine that lost power
+            broken.append(path)  # an incomplete file, after a full disk or a power failure
     if broken:
         raise RunError(
             f"{folder}: none of the checkpoints can be read ({', '.join(path.name for path in broken)})",

@@ -31,14 +31,14 @@ from ..options import Alignment
 from ..seeds import philox
 from ..types import Images, PixelBatch, Pixels
 
-FORMAT = 2  # raise it when the pixels would come out differently
-AT_ONCE = 256  # pictures decoded side by side; bounds the memory
+FORMAT = 2  # raise it when the same pictures would give other pixels
+AT_ONCE = 256  # pictures decoded in parallel; bounds the memory
 NO_MEMORY = "there is not enough memory for it"
-MAKING = "making-"  # the beginning of the name of what is not yet whole
-OURS = frozenset({"lock", "pixels.u8", "names.json"})  # what may be in it
-ABANDONED_AFTER_SECONDS = 60  # between making a folder and locking it
+MAKING = "making-"  # prefix of unfinished folders
+OURS = frozenset({"lock", "pixels.u8", "names.json"})  # the files that it may contain
+ABANDONED_AFTER_SECONDS = 60  # most time between making a folder and locking it
 
-About = tuple[list[str], list[tuple[str, str]]]  # names of the pictures, and what was rejected and why
+About = tuple[list[str], list[tuple[str, str]]]  # names of the pictures, and the rejected ones with reasons
 
 
 @final
@@ -118,7 +118,7 @@ class PictureCache:
                 start += len(group)
                 for source, result in zip(group, workers.map(one, group), strict=True):
                     if result is NO_MEMORY:
-                        result = one(source)  # alone now
+                        result = one(source)  # now only this one
                     if isinstance(result, str):
                         rejected.append((source.name, result))
                     else:
@@ -131,11 +131,11 @@ class PictureCache:
 
     def _keep(self, making: Path) -> None:
         if self.about() is None:
-            shutil.rmtree(self.folder, ignore_errors=True)  # what is there is damaged
+            shutil.rmtree(self.folder, ignore_errors=True)  # the existing files are damaged
             try:
                 making.rename(self.folder)
             except OSError:
-                if self.about() is None:  # another process was not quicker either
+                if self.about() is None:  # no other process has finished first
                     raise
 
 
@@ -206,7 +206,7 @@ def _sweep(parent: Path) -> None:
 
 
 ALL = slice(None)
-DIGESTED = 1024  # pictures that tell one collection from another of the same names
+DIGESTED = 1024  # pictures whose digest distinguishes collections with the same names
 
 
 @final
@@ -316,7 +316,7 @@ def label_by_folder(data: Dataset) -> Dataset:
             f"{len(loose)} pictures lie in no folder that could be their label; the first: {loose[0]}",
             "Sort them into one folder for each class, or train with --labels none.",
         )
-    composed = [normalize("NFC", label or "") for label in found]  # some systems take letters and accents apart
+    composed = [normalize("NFC", label or "") for label in found]  # some systems store letters and accents separately
     labels = dict(sorted(zip(composed, found, strict=True), reverse=True))
     names = sorted({label for label in labels.values() if label})
     if len(names) < 2:
@@ -354,7 +354,7 @@ def write_rejected(path: Path, rejected: Sequence[tuple[str, str]]) -> None:
 
 
 def _alignment(places: Sequence[Path]) -> Mapping[str, Any] | None:
-    """The Alignment that alignment.json in each of the places tells, if it is the same in all."""
+    """The Alignment in alignment.json of each of the places, if it is the same in all."""
     found: list[Mapping[str, Any] | None] = []
     for place in places:
         try:
@@ -369,7 +369,7 @@ def _alignment(places: Sequence[Path]) -> Mapping[str, Any] | None:
     return found[0] if found else None
 
 
-@lru_cache(maxsize=2)  # consecutive batches are of the same epoch; shuffling a million takes longer than reading one
+@lru_cache(maxsize=2)  # consecutive batches share an epoch; shuffling a million takes longer than reading a batch
 def _epoch(count: int, seed: int, epoch: int) -> tuple[Int64[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     rng = philox((seed << 64) + epoch)
     return rng.permutation(count), rng.random(count) < 0.5

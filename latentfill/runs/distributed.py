@@ -1,4 +1,4 @@
-"""The processes of one training: their rendezvous, and one that leads, writes and decides while all learn."""
+"""The processes of one training: their rendezvous, and a leader that writes and decides while all train."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
 
 PAUSE = 0.02  # seconds between looks at the store
-PATIENCE = timedelta(minutes=30)  # as torch waits for the last process
+PATIENCE = timedelta(minutes=30)  # torch waits as long for the last process
 
 
 def rendezvous_key(store: "Store", rank: int, size: int, patience: timedelta = PATIENCE) -> str:
@@ -59,14 +59,14 @@ def rendezvous_key(store: "Store", rank: int, size: int, patience: timedelta = P
 T = TypeVar("T")
 COLLECTIVE_PATIENCE = timedelta(
     days=1
-)  # with a leader that decodes, scores or saves; who dies meanwhile is noticed at once
+)  # the leader may decode, score or save for long; a process that dies meanwhile is noticed at once
 LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells each process
 LOST = "Give `torchrun --max-restarts N` or `--engine ray`, and the rest goes on from the newest checkpoint by itself."
 
 
 @final
 class ProcessLostError(RunError):
-    """A process of the training is gone, and with it the step at hand."""
+    """A process of the training is lost, and with it the current step."""
 
 
 @final

@@ -1,4 +1,4 @@
-"""A rehearsal: a few steps that are thrown away, and what they say about the training that would follow."""
+"""A dry run: a few discarded steps, and an estimate of the training from them."""
 
 import resource
 import sys
@@ -20,8 +20,8 @@ from .distributed import SINGLE_PROCESS, DistributedContext
 from .interfaces import Make, Trainer
 from .logs import Progress
 
-STEPS, WARM_UP = 8, 1  # steps that are timed, and before them
-SHEET = 3 * 64 * 2  # bytes of samples for each pixel of an image, before compression: 64 images, averaged and last
+STEPS, WARM_UP = 8, 1  # steps that are timed, and steps before them
+SHEET = 3 * 64 * 2  # bytes of samples per pixel of an image, before compression: 64 images, averaged and last
 
 
 def dry_run(
@@ -36,7 +36,7 @@ def dry_run(
     """Estimate what a training would take. The bytes of gradients and activations are what steps added."""
     before = _peak(device)
     last = options.reconstruct_last if options.trains_completer else 0
-    trainer = make(device, replace(options, redraw_first=0, reconstruct_last=last))  # of the slowest part: all play
+    trainer = make(device, replace(options, redraw_first=0, reconstruct_last=last))  # of the slowest part: all learn
     images = _real(trainer, data, options, distributed.rows).to(device)
     with use_process_group(distributed.group):
         for _ in range(WARM_UP):
@@ -44,7 +44,7 @@ def dry_run(
         began = time.perf_counter()
         for _ in range(STEPS):
             values = trainer.step(images)
-    float(next(iter(values.values())).mean())  # waits for the device
+    float(next(iter(values.values())).mean())  # this waits for the device
     rate = trainer.images_seen / (WARM_UP + STEPS) * STEPS / (time.perf_counter() - began)
     state, models = trainer.state_dict(), len(trainer.suffixes)
     networks = {name: part for name, part in state.items() if _is_network(part)}

@@ -1,4 +1,4 @@
-"""The folder of a run: who works in it, and with which options it was begun."""
+"""The folder of a run: which process works in it, and with which options it was begun."""
 
 import json
 import re
@@ -33,8 +33,8 @@ RESULTS = (
     "warnings.jsonl",
 )
 HALF_MADE = re.compile(r"(\d{10}|options\.json|metrics\.csv|\.[\w.-]+)" + re.escape(MAKING))
-FIXED = ("seed", "batch_size")  # training options that the first batch settled
-# What every training listens to; the rest is for those with a game.
+FIXED = ("seed", "batch_size")  # training options that are fixed by the first batch
+# Options that every training uses; the others are for trainings with a game.
 SHARED_OPTIONS = {
     *("images_seen", "epochs", "batch_size", "learning_rate", "beta1", "beta2"),
     *("annealed", "decay", "average_half_life", "flip", "precision", "seed"),
@@ -85,7 +85,7 @@ def check_unused(options: TrainOptions, who: str, cure: str, *, besides: Set[str
 
 
 def count_held_out(folder: Path, wanted: int) -> int:
-    """As many pictures as a run was begun without, else `wanted`: what was learnt from cannot be judged by later."""
+    """The number of pictures held out when the run began, else `wanted`: training pictures cannot be held out later."""
     path = folder / "options.json"
     if not list_checkpoints(folder / "checkpoints") or not path.exists():
         return wanted
@@ -103,9 +103,9 @@ def check_same(folder: Path, subject: Subject, options: TrainOptions) -> None:
     now = {**subject.options, "train": {name: getattr(options, name) for name in FIXED}}
     try:
         was = json.loads(path.read_text())
-        pairs = [("kind", was.get("kind", "gan"), subject.kind)]  # the first runs did not say
+        pairs = [("kind", was.get("kind", "gan"), subject.kind)]  # the first runs did not record it
         if was.get("kind", "gan") == subject.kind:
-            # What was not told was not yet to be chosen.
+            # Options that are not recorded could not be chosen yet.
             told = {**was, "network": {**asdict(NetworkOptions()), **update_names(was.get("network", {}))}}
             told.setdefault("labels", {})
             told.setdefault("data", {"held_out": 0})
@@ -142,7 +142,7 @@ def write_options(
 
 
 def _last_digest(folder: Path) -> str | None:
-    """Of the pictures at the last start, if that was kept."""
+    """The digest of the pictures at the last start, if it was kept."""
     try:
         last = json.loads((folder / HISTORY).read_text().splitlines()[-1])
         return last.get("pictures_sha256") or None

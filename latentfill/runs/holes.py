@@ -1,4 +1,4 @@
-"""Holes to learn from, and scores of how well such holes are completed in pictures never learnt from."""
+"""Holes for training, and scores for completing such holes in held-out pictures."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,8 +15,8 @@ from .logs import Curve, Summary
 
 HOLE_STREAM, STATISTICS_STREAM, SCORED_HOLE_STREAM = Stream.TRAINING_HOLES, Stream.STATISTICS_HOLES, Stream.JUDGED_HOLES
 ALL = "all"
-UNFIT = (*holes.PAINTED, "full", "lowres")  # to learn from: drawn by people, without a hole, without anything else
-# How often each kind of hole is drawn: mostly those that people measure completions by, and of these a wide range.
+UNFIT = (*holes.PAINTED, "full", "lowres")  # not for training: drawn by people, no hole, or only means
+# How often each kind of hole is drawn: mostly the usual benchmark holes, and a wide range of each.
 SHARES = {
     "center": 0.20,
     "half": 0.20,
@@ -28,16 +28,16 @@ SHARES = {
     "ellipse": 0.06,
     "rectangle": 0.06,
 }
-Draw = Callable[[int, np.random.Generator], shapes.Missing]  # what is missing of an image of this size
+Draw = Callable[[int, np.random.Generator], shapes.Missing]  # the missing pixels of an image of this size
 SCORED_HOLES = {"psnr_center": "center", "psnr_half": "half", "psnr_random": "random:0.8", "psnr_pattern": "pattern"}
 SCORES = {
     name: Curve(name, f"psnr/{hole}") for name, hole in SCORED_HOLES.items()
-}  # in dB, in the hole, mean over pictures
-# The finest detail in the hole, as a share of the originals': 1 is right, 0.5 is fog, 1.5 is noise.
+}  # in dB, in the hole, averaged over pictures
+# The finest detail in the hole, as a share of the originals': 1 is right, below 1 is blurred, above 1 is noisy.
 DETAILS = {f"detail_{name[5:]}": Curve(f"detail_{name[5:]}", f"detail/{hole}") for name, hole in SCORED_HOLES.items()}
 
 Complete = Callable[[Images, Known], Images]
-GROUP = 64  # images looked at at a time where none are learnt from; bounds the memory
+GROUP = 64  # images in a batch when nothing is learnt; bounds the memory
 SHOWN = 8  # pictures of a sheet, one to a column
 
 

@@ -1,4 +1,4 @@
-"""The interface of trainers, and the context that lends them what training must not know itself."""
+"""The interface of trainers, and the context that provides what training must not import itself."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -36,7 +36,7 @@ class Trainer(Protocol):
 
     @property
     def images_per_step(self) -> int:
-        """By how much a step raises `images_seen`."""
+        """The number that a step adds to `images_seen`."""
 
     @property
     def precision(self) -> torch.dtype: ...
@@ -57,13 +57,13 @@ class Trainer(Protocol):
     def graph(self) -> tuple[nn.Module, tuple[Tensor, ...]] | None: ...
 
     def summary(self, values: Mapping[str, Tensor]) -> Summary:
-        """The summary for people, given what the last step measured."""
+        """The summary for people, from the values of the last step."""
 
     def models(self, about: Mapping[str, Any]) -> Mapping[str, Gan | ContextEncoder]:
         """The contents of the model files, by suffix."""
 
 
-Make = Callable[[torch.device, TrainOptions], Trainer]  # a trainer that has learnt nothing; options may change in a run
+Make = Callable[[torch.device, TrainOptions], Trainer]  # makes an untrained trainer; options may change in a run
 
 
 @runtime_checkable

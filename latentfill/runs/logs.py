@@ -30,11 +30,11 @@ class Curve(NamedTuple):
     board: str
 
 
-Curves = Mapping[str, Curve]  # by the name of the column, in their order
+Curves = Mapping[str, Curve]  # by column name, in order
 PACE = {
     "images_per_second": Curve("images_per_second", "images_per_second"),
     "learning_rate": Curve("learning_rate", "learning_rate"),
-}  # of any training
+}  # columns of any training
 
 
 @final
@@ -93,11 +93,11 @@ class Record:
                 self._board.add_scalar(self.curves[name].board, value, images_seen)
 
     def show(self, images_seen: int, exhibit: Summary) -> None:
-        """The sheets as grids, of which TensorBoard shows the first, and the histograms."""
+        """Write the sheets as grids (TensorBoard shows the first), and the histograms."""
         for number, (kind, images) in enumerate(exhibit.sheets.items()):
             sheet = grid(to_pixels(images))
             self._draw(f"{images_seen:010}{kind}", sheet)
-            if not number:  # a grid takes half a megabyte: once is enough there
+            if not number:  # a grid takes half a megabyte, so only the first is shown there
                 self._board.add_image("G", sheet, images_seen, dataformats="HWC")
         for name, values in exhibit.histograms.items():
             self._board.add_histogram(name, values.float().cpu(), images_seen)
@@ -122,7 +122,7 @@ class Record:
     def graph(self, networks: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         """The networks as TensorBoard draws them."""
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # tracing is deprecated, but the only thing that TensorBoard can draw
+            warnings.simplefilter("ignore")  # tracing is deprecated, but TensorBoard can draw nothing else
             try:
                 self._board.add_graph(networks, inputs)
             except RuntimeError as error:
@@ -141,7 +141,7 @@ class Record:
 
 @final
 class Means:
-    """Means of what the steps return, summed where it was computed: only who reads them waits for the device."""
+    """Means of the steps' values, summed on their device: only reading them waits for it."""
 
     def __init__(self) -> None:
         self.sums: dict[str, torch.Tensor] = {}
@@ -208,5 +208,5 @@ def _board(folder: Path, images_seen: int) -> "SummaryWriter | _NoBoard":
         return _NoBoard()
     from torch.utils.tensorboard import SummaryWriter  # slow to import, and only training needs it
 
-    # Points of a lost future are not erased but marked as such; a fresh run has none.
+    # After a rollback, later points are not erased but marked as invalid; a fresh run has none.
     return SummaryWriter(str(folder), purge_step=images_seen + 1 if images_seen else None)

@@ -39,7 +39,7 @@ class CheckpointManager:
         self.checkpoints = folder / "checkpoints"
 
     def save(self, trainer: Learner) -> None:
-        """A checkpoint, with what the watchdog remembers if it watches."""
+        """Save a checkpoint, with the watchdog's state if it is on."""
         state = trainer.state_dict()
         if self.watch.run.watch:
             state["watchdog"] = self.watch.state_dict()
@@ -109,7 +109,7 @@ class Loop:
         self.resumed_from = self.trainer.images_seen
         if (
             self.distributed.is_rank_zero and self.saved and self.keeper.models_are_stale(self.trainer)
-        ):  # killed between, or deleted
+        ):  # the process was killed in between, or the models were deleted
             self.keeper.save_models(self.trainer)
 
     @property
@@ -121,7 +121,7 @@ class Loop:
         if self.done:
             return
         self.told: list[str] = []
-        self.whole = True  # whether the trainer is between two steps, with numbers that are numbers
+        self.whole = True  # whether the trainer is between two steps and its numbers are finite
         try:
             self.distributed.on_rank_zero(self._open)
             self._count()
@@ -137,7 +137,7 @@ class Loop:
                 rate, begun = self.clock.rate(now), (self.resumed_from, self.broken)
                 yield Progress(now, self.options.images_seen, rate, self.losses, *begun, told, self.stopped)
         except LatentfillError:
-            self.whole = False  # it could not be saved, or should not be
+            self.whole = False  # the state could not or should not be saved
             raise
         finally:
             try:
@@ -179,7 +179,7 @@ class Loop:
             self.losses = self.distributed.on_rank_zero(lambda: self._process_step(values, seen))
 
     def _process_step(self, values: Mapping[str, Tensor], seen: int) -> dict[str, float]:
-        """Record, watch, judge and save what is due; returns the losses to be told."""
+        """Record, check, score and save what is due; returns the losses to report."""
         trainer, run, record = self.trainer, self.run, self._get_record()
         now = trainer.images_seen
         due = self._due(run.log_every, seen)
@@ -216,7 +216,7 @@ class Loop:
             real = self.data.batch(first, count, seed=o.seed, flip=o.flip, part=part).to(self.device)
             labels = self.data.batch_labels(first, count, seed=o.seed, part=part)
         self.whole = False
-        trainer: Any = self.trainer  # pictures have labels only for one that takes them
+        trainer: Any = self.trainer  # pictures have labels only for a trainer that takes them
         given = (real,) if labels is None else (real, torch.from_numpy(labels).to(self.device))
         try:
             with use_process_group(self.distributed.group):
@@ -281,7 +281,7 @@ class Loop:
         self.whole = True
 
     def _get_record(self) -> Record:
-        return cast(Record, self.record)  # who leads has one as soon as it has begun
+        return cast(Record, self.record)  # the leader has a record from its start
 
     def _report(self, sign: Symptom, now: int, done: str) -> None:
         self._get_record().warn(self.saved, {"images_seen": now, **asdict(sign), "done": done})
@@ -291,10 +291,10 @@ class Loop:
         self._check_numbers(self.trainer.is_finite())
         try:
             self._get_record().flush()
-        finally:  # curves are worth less than the model
+        finally:  # save the model even if drawing the curves fails
             self.keeper.save(self.trainer)
             self.saved = self.trainer.images_seen
-        if self.saved:  # what has learnt nothing is no model
+        if self.saved:  # an untrained network is no model
             self.keeper.save_models(self.trainer)
 
     def _check_numbers(self, healthy: bool) -> None:
@@ -354,7 +354,7 @@ def run_training(
 
 
 def epochs_to_images(options: TrainOptions, pictures: int) -> TrainOptions:
-    """The same options with epochs turned into images seen, so many for all pictures once."""
+    """The same options with epochs converted to images seen, for a number of pictures."""
     return replace(options, images_seen=max(1, round(options.epochs * pictures))) if options.epochs else options
 
 

@@ -19,12 +19,12 @@ from ..files.locks import try_lock
 from ..images.archives import is_archive, is_picture
 from .data import cache_path
 
-URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]+://")  # a drive of Windows has one letter
-AT_ONCE = 8  # files fetched side by side
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]+://")  # at least two letters, because a drive of Windows has one
+AT_ONCE = 8  # files fetched in parallel
 STAMPS = ("ETag", "etag", "md5Hash", "content_md5", "LastModified", "last_modified", "updated", "mtime", "created")
-ASKED_AGAIN_SECONDS = 0.2  # whether another training that fetches the same is done
+ASKED_AGAIN_SECONDS = 0.2  # interval for asking whether another training that fetches the same is done
 MAKING = ".making"
-ALIGNMENT = "alignment.json"  # what `align` leaves beside its crops
+ALIGNMENT = "alignment.json"  # the file that `align` leaves beside its crops
 
 
 class Remote(NamedTuple):
@@ -44,9 +44,8 @@ def is_remote(place: str) -> bool:
 def fetch(
     places: Sequence[str], cache: Path | None = None, tell: Callable[[str], None] = lambda line: None
 ) -> list[Path]:
-    """The places as they lie on this machine. What a store holds is fetched unless it is there and unchanged.
-
-    Raises DataError where it cannot be listed or read, or comes cut short, and ExtraError for a missing package.
+    """The local paths of the places. Files of a store are fetched unless they are here and unchanged. Raises DataError
+    if a store cannot be listed or read, or a file is truncated, and ExtraError for a missing package.
     """
     return [_fetch_url(place, cache, tell) if is_remote(place) else Path(place) for place in places]
 
@@ -72,7 +71,7 @@ def _fetch_url(url: str, cache: Path | None, tell: Callable[[str], None]) -> Pat
 
 
 def _list_remote(url: str) -> tuple[Any, list[Remote], bool]:
-    """The file system, what is to be fetched, and whether that is a single file."""
+    """The file system, the files to fetch, and whether it is a single file."""
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
@@ -119,7 +118,7 @@ def _stamp(info: Mapping[str, Any]) -> str:
 
 
 def _fill(system: Any, url: str, found: Sequence[Remote], folder: Path, tell: Callable[[str], None]) -> None:
-    """Fetch what is not there as it is in the store, and drop what the store no longer has."""
+    """Fetch new and changed files, and drop those that the store no longer has."""
     notes = folder / ".fetched.json"
     try:
         known = {str(name): tuple(said) for name, said in json.loads(notes.read_text()).items()}
@@ -128,7 +127,7 @@ def _fill(system: Any, url: str, found: Sequence[Remote], folder: Path, tell: Ca
     there = {
         remote.name
         for remote in found
-        if remote.stamp  # without one nobody can tell whether it has changed
+        if remote.stamp  # without a stamp, changes cannot be detected
         and known.get(remote.name) == (remote.size, remote.stamp)
         and _size(folder / remote.name) == remote.size
     }
@@ -143,7 +142,7 @@ def _fill(system: Any, url: str, found: Sequence[Remote], folder: Path, tell: Ca
 
     def fetch(remote: Remote) -> None:
         _fetch(system, remote, folder)
-        said[remote.name] = (remote.size, remote.stamp)  # here: what comes whole after one that fails is kept, too
+        said[remote.name] = (remote.size, remote.stamp)  # here, so that files fetched after a failed one are kept, too
 
     with ThreadPoolExecutor(AT_ONCE) as workers:
         try:

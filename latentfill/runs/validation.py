@@ -1,4 +1,4 @@
-"""Validation of a model while it learns: scores, the best model, and samples too near to a training picture."""
+"""Validation of a model while it learns: scores, the best model, and samples too close to a training picture."""
 
 import time
 from collections.abc import Mapping
@@ -24,9 +24,9 @@ from .interfaces import Scorer, Trainer
 from .logs import Curves
 from .watchdog import Others
 
-MOST = 100_000  # pictures to look among, evenly spaced: 75 MB of thumbnails
+MOST = 100_000  # most pictures searched, evenly spaced: 75 MB of thumbnails
 SIDE = 8  # pixels of a thumbnail, by which the candidates are chosen
-CANDIDATES = 8  # that are compared pixel by pixel
+CANDIDATES = 8  # candidates that are compared pixel by pixel
 PICTURES_AT_ONCE = 1024
 
 
@@ -83,12 +83,12 @@ def _thumbnails(images: Images) -> Tensor:
     return F.adaptive_avg_pool2d(images, min(SIDE, images.shape[-1])).flatten(1)
 
 
-SHARE = 0.05  # of the time of a training, that scoring may take
-SAMPLES = 256  # drawn to compare collections
-SHOWN = 32  # of them beside their nearest training picture
-COLUMNS = 8  # of a sheet
+SHARE = 0.05  # share of a training's time that scoring may take
+SAMPLES = 256  # samples drawn to compare collections
+SHOWN = 32  # samples shown beside their nearest training picture
+COLUMNS = 8  # columns of a sheet
 AT_ONCE = 64
-NAMES = ("psnr_center", "psnr_random")  # whose mean says which model is the best, in dB, if no scorer says `score`
+NAMES = ("psnr_center", "psnr_random")  # their mean, in dB, determines the best model if no scorer returns `score`
 
 
 @final
@@ -126,7 +126,7 @@ class Validation:
         if done or not every:
             return 0 < every <= now
         elapsed = time.perf_counter() - self.start
-        affordable = not self.last or self.spent + self.last <= SHARE * elapsed  # the first shows what it takes
+        affordable = not self.last or self.spent + self.last <= SHARE * elapsed  # the first one shows the cost
         return before // every < now // every and affordable
 
     def reset(self) -> None:
@@ -135,7 +135,7 @@ class Validation:
         self.best = None
 
     def validate(self, trainer: Trainer, about: Mapping[str, Any], known: Mapping[str, float]) -> ValidationResult:
-        """Score the model as it is, and keep it if it is the best so far; `known` are scores that it has of its own."""
+        """Score the present model, and keep it if it is the best so far; `known` are the trainer's own scores."""
         began = time.perf_counter()
         try:
             return self._score(trainer.models(about)[""], about, known)
@@ -160,7 +160,7 @@ class Validation:
                 scores, sheets = dict(found.scores), sheets | {"completed": found.sheets[""]}
         names = ("score",) if "score" in scores else NAMES
         measured = [value for name in names if (value := (dict(known) | scores).get(name)) is not None]
-        # Scores of one phase compare: a generator that only redraws is nearer to pictures, and blurred.
+        # Only scores of one phase are comparable: a generator that only redraws is nearer to pictures, and blurred.
         phase = model.about.get("phase")
         best = self.best if phase == self.phase else None
         if measured and ((score := sum(measured) / len(measured)) > (-torch.inf if best is None else best)):
@@ -183,14 +183,13 @@ class Validation:
 
 
 def sample_evenly(data: Dataset, count: int) -> Images:
-    """So many pictures, from all over the collection."""
+    """A number of pictures, evenly spaced over the collection."""
     return batch_to_images(data.pixels[_choose_evenly(np.arange(len(data)), count)])
 
 
 def sample_by_class(data: Dataset, count: int) -> Images:
-    """So many pictures, as many of each class, as sheets have samples of each; `evenly` without classes.
-
-    Fewer where a class has not so many.
+    """A number of pictures, equally many of each class, like the samples of sheets; evenly spaced without classes.
+    Fewer if a class has too few.
     """
     if data.labels is None:
         return sample_evenly(data, count)
@@ -200,7 +199,7 @@ def sample_by_class(data: Dataset, count: int) -> Images:
 
 
 def _choose_evenly(places: Int64[np.ndarray, " n"], count: int) -> Int64[np.ndarray, " m"]:
-    """So many of the places, from all over them; all if there are fewer."""
+    """A number of the places, evenly spaced; all if there are fewer."""
     chosen = np.linspace(0, len(places) - 1, min(count, len(places))).round().astype(np.int64)
     return places[np.unique(chosen)]
 

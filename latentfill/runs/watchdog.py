@@ -1,6 +1,6 @@
-"""The watchdog of a training: health checks, and from where and with which settings to go on.
+"""The watchdog of a training: health checks, and from which checkpoint and with which settings to continue.
 
-Each check compares one measured number with what no healthy training reaches.
+Each check compares one measured number with a limit that no healthy training reaches.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,9 @@ from ..types import Images, PerImage
 Others = Float[Tensor, "_ c h w"]
 Usual = Float[Tensor, " _"]  # as PerImage, of other images
 Trouble = Literal["numbers", "collapse", "astray", "saturation", "copies"]
-SIDE = 16  # pixels that images are compared at: what they show, not their noise
-ENOUGH = 16  # real images, from which on a collection's energy distance from others of its kind is near 0 (below 0.12)
-VARIED = 0.02  # spread of real images, of a range of 2, below which there is no variety to lose
+SIDE = 16  # pixels a side at which images are compared: their content, not their noise
+ENOUGH = 16  # real images; from this many on, the energy distance of two sets of one kind is near 0 (below 0.12)
+VARIED = 0.02  # spread of real images, of a range of 2; below it there is no variety to lose
 
 
 @final
@@ -175,11 +175,11 @@ def _distances(images: Images) -> Tensor:
 
 
 LIMITS = Limits()
-ROLLBACKS = 3  # after so many the training is stopped: a person has to decide
-DRAWN = ("", "-raw")  # sheets that are samples of the averaged and of the last generator
+ROLLBACKS = 3  # after this many the training stops, and a person has to decide
+DRAWN = ("", "-raw")  # sheets with samples of the averaged and of the last generator
 COMPARED = 64  # pictures that samples are compared with, as many as there are samples
 PENALTIES = ("r1", "r2", "gradient_penalty")
-ADJUSTED = ("learning_rate", *PENALTIES, "precision")  # options that it changes
+ADJUSTED = ("learning_rate", *PENALTIES, "precision")  # options that the watchdog changes
 CURES: Mapping[Trouble, str] = {
     "numbers": "Give the same command with half the --learning-rate, or with --precision fp32.",
     "collapse": "Give the same command with half the --learning-rate or a larger --batch-size in a new --run; if the "
@@ -200,7 +200,7 @@ class Alarm(RunError):
         self.sign = sign
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
-        return Alarm, (self.sign, self.what, self.cure)  # the other processes of a training are told
+        return Alarm, (self.sign, self.what, self.cure)  # the alarm is sent to the other processes of a training
 
 
 def alarm(sign: Symptom, images_seen: int, saved: int) -> Alarm:
@@ -249,7 +249,7 @@ class Watchdog:
         self.options, self.run, self.real = options, run, real
         self.memory, self._sums = WatchdogState(), cast(Tensor | None, None)
         self.load_state_dict(None, 0)
-        self._told = False  # of copies; asked for now and then, so it is not remembered
+        self._told = False  # whether copies were reported; checked rarely, so not saved
 
     @property
     def is_exhausted(self) -> bool:
@@ -323,15 +323,14 @@ class Watchdog:
         return asdict(replace(self.memory, sums=sums))
 
     def load_state_dict(self, state: Mapping[str, Any] | None, images_seen: int) -> None:
-        """Load a checkpoint's state, but for what was changed and counted under other options than those given now.
-
-        One without a watchdog is taken for good.
+        """Load a checkpoint's state, except changes and counts under options other than the present ones. A checkpoint
+        without a watchdog counts as good.
         """
         blank = WatchdogState({name: getattr(self.options, name) for name in ADJUSTED}, clean=images_seen)
         self.memory, self._sums = blank, None
         if state and self.run.watch:
             kept = WatchdogState(**{**state, "changes": Adjustments(**state["changes"]), "sums": tuple(state["sums"])})
-            same = dict(kept.given) == dict(blank.given)  # else somebody took the cure
+            same = dict(kept.given) == dict(blank.given)  # otherwise the user has followed the advice
             self.memory = kept if same else replace(blank, clean=kept.clean)
 
     def _find_symptoms(self, now: int, sheets: Mapping[str, Images]) -> list[Symptom]:

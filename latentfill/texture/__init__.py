@@ -1,1 +1,1 @@
-"""What a photo itself gives for its holes: smooth surfaces, patches, detail and grain. No model is asked."""
+"""Fill holes from the photo itself: smooth surfaces, patches, detail and grain. No model is used."""

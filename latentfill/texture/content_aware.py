@@ -1,8 +1,8 @@
-"""Fill a hole with what is around it: copies of the photo's own patches, or a smooth surface where the rim is smooth.
+"""Fill a hole from its surroundings: with copies of the photo's own patches, or a smooth surface if the rim is smooth.
 
-The patches are PatchMatch's (Barnes et al. 2009; the library PyPatchMatch). Of a large hole it fills a small picture;
-which known pixels it copied is then looked up and copied again at twice the size, and twice that, each time searched
-near (as shift maps are: Pritch, Kav-Venaki, Peleg 2009), so that detail is the photo's own at any size.
+The patches are PatchMatch's (Barnes et al. 2009; the library PyPatchMatch). A large hole is first filled in
+a smaller picture. Then we look up which known pixels were copied, and copy them again at twice the size, and twice
+that, each time searching nearby (shift maps: Pritch, Kav-Venaki, Peleg 2009). So detail is the photo's at any size.
 """
 
 from dataclasses import dataclass
@@ -24,22 +24,22 @@ from .shift_map import RADIUS, Level, ShiftMap, Values, Where
 
 LARGEST_HOLE = 60_000  # pixels of a hole that PyPatchMatch fills in about two seconds,
 LARGEST_PICTURE = 400_000  # and of the picture that it copies from
-REACH = 0.75  # what is copied lies no farther from the hole than this share of its longer side,
-NEAREST = 48  # or so many pixels
-BLOCK = 4  # pixels: of blocks so large the mean colour and the contrast are compared with those around the hole,
-CONTRAST = 2.0  # which counts so many times,
-BAND = 12  # which reaches so far from it:
-UNLIKE = 20.0  # levels; what differs more from all there is another thing, and is not copied
-ENOUGH = 2.0  # areas of the hole are left at least
-MAJORITY = 5  # blocks a side: most of them decide, so that no object is left with gaps
-TONE = 40.0  # levels that the rim may differ by; more is another thing than what was copied, which would leak in
-NEAR = 0.1  # of the longer side of a hole, BAND pixels at least: what is so near must be seen to be continued
-SMOOTH = 16.0  # the scale of a smooth surface, which has no grain
-RIM = 24  # pixels around a hole, at most, by which it is judged,
-SOFT = 2.0  # after a blur of this standard deviation, which takes grain away:
-ROUGH = 3.0  # levels; what differs more from a surface of second order is no sky and no wall
-SHARE = 0.98  # of the rim that must be so smooth
-LOCK = Lock()  # the seed of PyPatchMatch is one for all threads
+REACH = 0.75  # sources lie within this share of the hole's longer side,
+NEAREST = 48  # or within this many pixels
+BLOCK = 4  # pixels a side of blocks whose mean colour and contrast are compared with those around the hole
+CONTRAST = 2.0  # weight of the contrast in that comparison
+BAND = 12  # pixels around the hole that count as its surroundings there
+UNLIKE = 20.0  # levels: blocks that differ more from all of the surroundings are another object, and not copied
+ENOUGH = 2.0  # areas of the hole that remain as sources at least
+MAJORITY = 5  # blocks a side: a majority vote, so that no object is left with gaps
+TONE = 40.0  # levels by which the rim is corrected at most: a larger difference is another object, which would leak in
+NEAR = 0.1  # share of a hole's longer side, BAND pixels at least: skin and hair this near may be copied
+SMOOTH = 16.0  # scale reported for a smooth surface, which has no grain
+RIM = 24  # most pixels around a hole that are tested for smoothness,
+SOFT = 2.0  # after a blur of this standard deviation, which removes grain
+ROUGH = 3.0  # levels: a rim that differs more from a surface of second order is no sky and no wall
+SHARE = 0.98  # share of the rim that must be this smooth
+LOCK = Lock()  # all threads share PyPatchMatch's seed
 
 
 @final
@@ -100,7 +100,7 @@ def fill_content_aware(
     usable = ~missing if avoid is None else ~missing & (avoid == 0)
     box = _surroundings(missing, Box(0, 0, *missing.shape), *missing.shape)
     part, gap, usable = values[box.slices], missing[box.slices], usable[box.slices]
-    # What is found for known pixels tells how its tone differs.
+    # The copies' values at known pixels show how their tone differs.
     wide = gap | (scipy.ndimage.binary_dilation(gap) & usable)
     levels = [Level(part, wide, usable & ~wide)]
     while _is_large(levels[-1]):
@@ -148,7 +148,7 @@ def _is_large(level: Level) -> bool:
 
 
 def _select_similar(level: Level) -> Level:
-    """The level of which only what resembles something around the hole may be copied."""
+    """The level with only those sources that resemble something around the hole."""
     weight = _average(level.usable[..., None].astype(np.float32))
     known = level.values * level.usable[..., None]
     mean, square = (_average(part) / np.maximum(weight, 1e-6) for part in (known, known**2))
@@ -174,14 +174,14 @@ def _average(values: Float32[np.ndarray, "_ _ c"]) -> Float32[np.ndarray, "_ _ c
 
 
 def _surroundings(missing: Where, box: Box, height: int, width: int) -> Box:
-    """The box of a photo of this size in which patches are looked for, for what is missing in a box of it."""
+    """The box of a photo of this size in which patches are searched, for the missing pixels in a box of it."""
     rows, columns = np.flatnonzero(missing.any(1)) + box.top, np.flatnonzero(missing.any(0)) + box.left
     hole = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
     return hole.expand(max(NEAREST, int(REACH * max(hole.shape))), height, width)
 
 
 def _is_near(hole: Hole) -> Where:
-    """Where a pixel is near the hole [h, w]."""
+    """True where a pixel is near the hole [h, w]."""
     side = max(lines.stop - lines.start for lines in scipy.ndimage.find_objects((hole > 0).astype(np.uint8))[0])
     near: Where = scipy.ndimage.distance_transform_edt(hole == 0) <= max(BAND, NEAR * side)
     return near
@@ -198,7 +198,7 @@ def _inpaint(level: Level, seed: int, *, stretch: bool = False) -> Values:
             "content-aware fill needs PyPatchMatch, which is not installed",
             "Install it: pip install 'latentfill[faces]'; or choose --outside biharmonic.",
         )
-    # a pixel that is neither filled nor copied from is the library's global mask
+    # pixels that are neither filled nor copied from form the library's global mask
     avoid = ~(level.usable | level.missing)
     known = level.values[~level.missing]
     low, high = (float(known.min()), float(known.max())) if stretch else (0.0, 255.0)

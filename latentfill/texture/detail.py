@@ -1,7 +1,7 @@
-"""Detail for what was enlarged: copied from known pixels that look alike when they are as soft.
+"""Detail for enlarged pixels: copied from known pixels that look alike when blurred as much.
 
-A model's image is smaller than a large face in a photo, so a completion lacks all that is finer. The known pixels show
-what belongs to it: each pixel of the hole takes the detail of one whose soft surroundings resemble its own. This is
+A model's image is smaller than a large face in a photo, so a completion lacks fine detail. The known pixels provide
+it: each pixel of the hole takes the detail of a known pixel whose blurred surroundings look similar. This is
 example-based super-resolution (Freeman, Jones, Pasztor 2002), from the image itself (Glasner, Bagon, Irani 2009).
 """
 
@@ -15,12 +15,12 @@ from .outside import resize
 from .shift_map import NEAR, Level, ShiftMap, Values, Where
 
 SOFTER = 1.5  # times the model's pixels: a completion is a little softer than a photo shrunk to the model's size
-TONES = 0.2  # what slow changes of tone count in a comparison, whose
-SLOW = 2.5  # standard deviation this is, in soft pixels
-APART = 2  # soft pixels: what lies so near to the hole, or the edge, has detail of both
-LEAST_SCALE = 1.25  # of an enlargement that lacks anything
-MOST_GAIN = 2.0  # for what is softer since copies are mixed
-SEARCHED = 20_000  # pixels of a hole, at most, of a size that is searched: seconds
+TONES = 0.2  # weight of slow changes of tone when pixels are compared
+SLOW = 2.5  # their standard deviation, in soft pixels
+APART = 2  # soft pixels: nearer to the hole or the picture's edge, detail is mixed with the other side's
+LEAST_SCALE = 1.25  # least enlargement for which detail is added
+MOST_GAIN = 2.0  # most gain that restores the contrast lost by mixing copies
+SEARCHED = 20_000  # most pixels of a hole at a size that is searched, which takes seconds
 
 
 def copy_detail(values: Values, known: Where, hole: Where, scale: float) -> Values | None:
@@ -58,6 +58,6 @@ def copy_detail(values: Values, known: Where, hole: Where, scale: float) -> Valu
 
 
 def _shrink_known(known: Where, shape: tuple[int, int]) -> Where:
-    """Where a shrunk picture, and all around, comes from known pixels alone."""
+    """True where a pixel of the shrunk picture and its neighbours come from known pixels alone."""
     share = resize(known[..., None].astype(np.float32), shape, Image.Resampling.BOX)[..., 0]
     return scipy.ndimage.minimum_filter(share > 0.999, 2 * APART + 1, mode="nearest")

@@ -1,4 +1,4 @@
-"""The grain of a photo: measured around a hole, and made anew for what was generated in it, which has none."""
+"""The grain of a photo: measured around a hole, and synthesised for the generated pixels in it, which have none."""
 
 from math import ceil
 from typing import NamedTuple
@@ -16,18 +16,18 @@ Values = Float[np.ndarray, "h w 3"]
 Grain = Float32[np.ndarray, "h w 3"]
 Plane = Float32[np.ndarray, "_ _"]
 
-BLOCK = 16  # pixels along a side, for which one amplitude is measured
-ENOUGH = 64  # pixels of a block that must be known
-SMOOTH = np.array([1, 4, 6, 4, 1], np.float32) / 16  # what this takes away is grain, or an edge
-CALM = 0.35  # the share of a block's pixels, from the calmest on, that are taken for grain
-EXPECTED = 0.454  # standard deviations that this share of normal noise stays below
-ROUNDED = 0.257  # standard deviation of what is taken away from values that were rounded to whole grey levels
-LOUD = 2.0  # times what the third part of the blocks stays below: more is hair, cloth or leaves
-WINDOW = 16  # pixels along a side, of which one spectrum is taken: grain is correlated over fewer
-WINDOWS = 1000  # at most: the mean spectrum is known to some per cent then
-PLAIN = (0.1, 0.5)  # windows in the order of their strength: those that are taken for grain
-COARSEST = 1 / 8  # cycles per pixel: what changes more slowly is the picture, not its grain
-PERIOD = 512  # pixels after which the noise comes again
+BLOCK = 16  # pixels a side of a block with one amplitude
+ENOUGH = 64  # least known pixels of a block
+SMOOTH = np.array([1, 4, 6, 4, 1], np.float32) / 16  # a blur; it removes grain and edges
+CALM = 0.35  # share of a block's pixels, the calmest, that are taken for grain
+EXPECTED = 0.454  # standard deviations below which this share of normal noise stays
+ROUNDED = 0.257  # standard deviation that rounding to whole grey levels leaves in the removed part
+LOUD = 2.0  # times the lower third of the blocks' amplitudes: more is hair, cloth or leaves
+WINDOW = 16  # pixels a side of a window with one spectrum: grain is correlated over fewer
+WINDOWS = 1000  # most windows; the mean spectrum is then known to a few per cent
+PLAIN = (0.1, 0.5)  # range of the windows, ordered by strength, that are taken for grain
+COARSEST = 1 / 8  # cycles per pixel: slower changes are the picture, not its grain
+PERIOD = 512  # pixels after which the noise repeats
 GREY = np.full(3, 1 / np.sqrt(3), np.float32)  # the direction of grey colours, of length 1
 
 
@@ -134,8 +134,8 @@ def _tile(spectrum: Spectrum, cut: float, rng: np.random.Generator) -> Float32[n
     frequency = np.hypot(down, across)
     at = np.arange(len(spectrum.power)) / WINDOW
     power = np.stack([np.interp(frequency, at, spectrum.power[:, i]) for i in range(3)], -1)
-    taken = 1 - (np.cos(np.pi * down) * np.cos(np.pi * across)) ** 4  # by SMOOTH
-    both = np.where((across == 0) | (across == 0.5), 1, 2)  # half of the frequencies are not written down
+    taken = 1 - (np.cos(np.pi * down) * np.cos(np.pi * across)) ** 4  # the share that SMOOTH removes
+    both = np.where((across == 0) | (across == 0.5), 1, 2)  # a real transform leaves out half of the frequencies
     unit = (both * (power @ (GREY @ spectrum.colours) ** 2) * taken**2).sum() / PERIOD**2
     missing = np.clip(2 * frequency / cut - 1, 0, 1)
     gain = np.sqrt(power / unit) * missing[..., None]

@@ -1,4 +1,4 @@
-"""A membrane over a hole: what is held around it, continued into it as smoothly as a soap film."""
+"""A membrane over a hole: the values around it, continued into it as smoothly as a soap film."""
 
 from typing import NamedTuple
 
@@ -13,11 +13,11 @@ Values = Float[np.ndarray, "h w c"]
 Numbers = Int[np.ndarray, " n"]
 Entries = tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]  # rows, columns, values of a matrix
 
-NEAR = 4  # sides of a cell between it and the edge of the hole: finer than this the film is not, so far from it
+NEAR = 4  # least distance of a cell from the edge of the hole, in its sides: there the film has no finer detail
 LEVELS = 9  # the largest cells have sides of 2**9
-HELD = 1e-9  # a pull to 0 for parts that nothing holds; others do not feel it
-DIRECT = 100_000  # unknowns: 0.5 s. More come from scattered or very long holes, where iterations are quick
-RESIDUAL = 1e-6  # of the iterations, as a share of what pulls
+HELD = 1e-9  # a pull to 0 for parts without known neighbours; it does not affect others
+DIRECT = 100_000  # most unknowns of a direct solution, 0.5 s; holes with more are scattered or long, and iterate fast
+RESIDUAL = 1e-6  # residual of the iterations, as a share of the right-hand side
 
 
 def solve_laplace(values: Values, inside: Where, absent: Where | None = None) -> Float32[np.ndarray, "h w c"]:

@@ -1,4 +1,4 @@
-"""Fillings of the part of a hole that no model sees: smooth continuations of what is around it, by name."""
+"""Fillers for the part of a hole that no model sees: smooth continuations of its surroundings, by name."""
 
 from typing import Literal
 
@@ -15,14 +15,14 @@ from .membrane import solve_laplace
 Values = Float32[np.ndarray, "_ _ 3"]
 Known = Bool[np.ndarray, "_ _"]
 
-BUDGET = {"biharmonic": 8_000, "telea": 60_000}  # pixels of a hole that are filled in 0.1 s on one core
-RADIUS = 3  # pixels that Telea's method looks around; more blurs
-FINE = 257  # steps per level: OpenCV adds up to 1.9 steps with each pixel it goes on, a glow if they are whole levels
-LARGEST = 4_000_000  # pixels around a hole over which a membrane is stretched in a second,
-LONGEST = 7_500  # sides of pixels that its edge may have,
-FINEST = 0.3  # and how many for each of its pixels
-LEAST = 1e-3  # weight of the known pixels in a mean of several; less is none
-MIDDLE = 128.0  # grey, where nothing at all is known
+BUDGET = {"biharmonic": 8_000, "telea": 60_000}  # pixels of a hole that each fills in 0.1 s on one core
+RADIUS = 3  # radius in pixels of Telea's method; a larger one blurs
+FINE = 257  # steps per level: OpenCV adds up to 1.9 steps per pixel inwards, which would glow with whole levels
+LARGEST = 4_000_000  # most pixels around a hole for which the membrane takes a second,
+LONGEST = 7_500  # most sides of pixels along its edge,
+FINEST = 0.3  # and most of them for each of its pixels
+LEAST = 1e-3  # least weight of known pixels for a mean to count as known
+MIDDLE = 128.0  # grey, used where nothing is known
 
 
 def fill(
@@ -70,7 +70,7 @@ def diffuse(photo: Pixels, hole: Hole) -> Pixels:
 
 def _fill_frame(values: Values, missing: Known) -> tuple[Values, Known]:
     """The hole without the outermost pixels, which get what `diffuse` says: a bent surface would run away there."""
-    frame = scipy.ndimage.binary_erosion(missing, iterations=3, border_value=1)  # near known pixels it has no room to
+    frame = scipy.ndimage.binary_erosion(missing, iterations=3, border_value=1)  # near known pixels the surface cannot
     frame[1:-1, 1:-1] = False
     if not frame.any() or missing.all():
         return values, missing
@@ -139,7 +139,7 @@ def _telea(values: Values, missing: Known) -> Values:
     if not missing.any():
         return values
     fine, where = np.rint(values * FINE).astype(np.uint16), missing.astype(np.uint8)
-    channels = [np.ascontiguousarray(fine[..., i]) for i in range(3)]  # of 16 bits OpenCV takes one at a time
+    channels = [np.ascontiguousarray(fine[..., i]) for i in range(3)]  # OpenCV takes one channel of 16 bits at a time
     return np.dstack([cv2.inpaint(c, where, RADIUS, cv2.INPAINT_TELEA).astype(np.float32) / FINE for c in channels])
 
 

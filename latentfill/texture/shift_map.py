@@ -1,4 +1,4 @@
-"""From where each pixel of a hole is copied (shift maps: Pritch, Kav-Venaki, Peleg 2009), searched small to large."""
+"""The source of each pixel of a hole (shift maps: Pritch, Kav-Venaki, Peleg 2009), searched from small to large."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,20 +14,20 @@ Values = Float32[np.ndarray, "_ _ 3"]
 Where = Bool[np.ndarray, "_ _"]
 Numbers = Int[np.ndarray, " _"]
 Differences = Float32[np.ndarray, " _"]
-RADIUS = 3  # pixels around the middle of a patch: the library's own 15 is slow and no better
-PATTERN = [(y, x) for y in (-3, 0, 3) for x in (-3, 0, 3)]  # where two patches are compared
+RADIUS = 3  # radius of a patch in pixels: the library's own 15 is slow and no better
+PATTERN = [(y, x) for y in (-3, 0, 3) for x in (-3, 0, 3)]  # points at which two patches are compared
 NEIGHBOURS = [(-1, 0), (0, -1), (0, 1), (1, 0)]
 NEAR = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x]
 BLEND = {(y, x): 0.5 ** (abs(y) + abs(x)) for y in (-2, -1, 0, 1, 2) for x in (-2, -1, 0, 1, 2) if (y + x) % 2 == 0}
 CORNERS = [(y, x) for y in (-2, 2) for x in (-2, 2)]
-SWEEPS = 3  # in which pixels take over their neighbours' shifts; one will do after that
-AGREEMENT = 0.5  # what it costs to be shifted otherwise than a neighbour, as a share of the mean difference
-EQUAL = 1.0  # a squared difference, in levels, below which there is nothing to search for
-SEARCHED = 400_000  # pixels of a hole, at most, of a size that is searched; larger ones are copied alone
-SOURCES = 30_000  # patches among which those that were copied are looked up,
-COMPONENTS = 8  # by so many numbers
-SLACK = 0.5  # by which what is found may be farther off than the nearest
-CHUNK = 500_000  # pixels that are compared at once: memory
+SWEEPS = 3  # first sweeps, in which pixels adopt their neighbours' shifts; later sizes need one
+AGREEMENT = 0.5  # cost of a shift that differs from a neighbour's, as a share of the mean difference
+EQUAL = 1.0  # squared difference, in levels, below which no search is needed
+SEARCHED = 400_000  # most pixels of a hole at a size that is searched; larger sizes are only copied
+SOURCES = 30_000  # most patches among which the copied ones are looked up,
+COMPONENTS = 8  # by this many principal components
+SLACK = 0.5  # relative distance by which a match may be farther than the nearest
+CHUNK = 500_000  # pixels that are compared at once, because of memory
 
 
 class Level(NamedTuple):
@@ -73,7 +73,7 @@ class ShiftMap:
 
     @staticmethod
     def of(filled: Values, missing: Where, sources: Where, seed: int) -> "ShiftMap":
-        """Of a picture whose hole was filled with patches around the `sources`: each is looked up."""
+        """The map of a picture whose hole was filled with patches around the `sources`: each patch is looked up."""
         made = _pad_map(filled, missing, sources)
         rng = philox(Stream.PATCHES.key(seed))
         from_ = np.flatnonzero(made.sources)
@@ -88,7 +88,7 @@ class ShiftMap:
         return made
 
     def double(self, values: Values, missing: Where, sources: Where) -> "ShiftMap":
-        """The map of a picture of twice the size, searched near what the small one says, with its copies in it."""
+        """The map of a picture of twice the size, searched near the small map's shifts, with its copies in it."""
         made = self.enlarge(values, missing, sources)
         made._copy()
         if len(made.inside) <= SEARCHED:
@@ -97,7 +97,7 @@ class ShiftMap:
         return made
 
     def enlarge(self, values: Values, missing: Where, sources: Where) -> "ShiftMap":
-        """The map of a picture of twice the size, which copies what the small one says."""
+        """The map of a picture of twice the size, with the small map's shifts."""
         made = _pad_map(values, missing, sources)
         rows, columns = np.divmod(made.inside, made.width)
         small = (rows - RADIUS) // 2 + RADIUS, (columns - RADIUS) // 2 + RADIUS

@@ -2,10 +2,10 @@
 
 Instance noise is of Sønderby et al. (2017), "Amortised MAP inference for image super-resolution", and of Arjovsky and
 Bottou (2017), "Towards principled methods for training generative adversarial networks". Augmentation changes reals and
-fakes alike before D sees them, so that few pictures are not learnt by heart: colour, translation and cutout with the
+fakes alike before D sees them, so that D does not memorise small collections: colour, translation and cutout with the
 ranges of Zhao et al. (2020), "Differentiable augmentation for data-efficient GAN training" (DiffAugment). G learns
-through them, and penalties differentiate twice. Only changes that G could not copy into its images without D noticing
-are of use: each is drawn at random, so "none" stays the most probable of each kind.
+through them, and penalties differentiate twice. Only changes that G cannot copy into its images without D noticing
+are useful: each is drawn at random, so "none" stays the most probable of each kind.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ def add_noise(images: Images, seeds: Sequence[int], sigma: float) -> Images:
     if not sigma:
         return images
     noise = torch.empty(images.shape)
-    # torch's generator keeps 32 bits of a seed: those of Philox, so that streams still do not run side by side.
+    # torch's generator keeps only 32 bits of a seed. They are drawn by Philox, so that streams still differ.
     for row, seed in zip(noise, seeds, strict=True):
         row.normal_(generator=torch.Generator().manual_seed(int(philox(seed).integers(2**32))))
     return images + sigma * noise.to(images)
@@ -45,10 +45,10 @@ def noise_level(sigma: float, done: float) -> float:
     return sigma * max(0.0, 1 - done)
 
 
-AugmentationDraws = Float[Tensor, "n 12"]  # in [0, 1): what an image's changes are drawn with
-DRAWS = 12  # five coins, three of colour, two of translation, two of cutout; a multiple of the four of a Philox block
-FARTHEST = 0.125  # of the image's side, that it is moved
-CUT = 0.5  # of the image's side, that is cut out
+AugmentationDraws = Float[Tensor, "n 12"]  # in [0, 1): random numbers for an image's changes
+DRAWS = 12  # five coins, three for colour, two for translation, two for cutout; a multiple of a Philox block's four
+FARTHEST = 0.125  # share of the image's side by which it moves at most
+CUT = 0.5  # share of the image's side that is cut out
 
 
 def augmentation_draws(key: int, numbers: range) -> AugmentationDraws:
@@ -84,7 +84,7 @@ def _change_colours(images: Images, numbers: Float[Tensor, "n 3"], made: Tensor)
             strict=True,
         )
     )
-    grey = sum(images.unbind(1)[1:], images[:, 0])[:, None] / images.shape[1]  # quicker than mean(1)
+    grey = sum(images.unbind(1)[1:], images[:, 0])[:, None] / images.shape[1]  # faster than mean(1)
     mean = grey.mean((2, 3), keepdim=True)
     return contrast * saturation * images + (contrast * (1 - saturation) * grey + (1 - contrast) * mean + brightness)
 
@@ -96,7 +96,7 @@ def _translate_and_cut(images: Images, numbers: Float[Tensor, "n 4"], made: Tens
     moves = (numbers[:, :2] * (2 * farthest + 1)).floor() - farthest
     moved: Images = _Translation.apply(images, (moves * made[:, :1]).long())  # type: ignore[no-untyped-call]
     cut = (sizes * CUT + 0.5).floor()
-    # Its middle may be any pixel, so it may hang over the edge.
+    # The centre of the cutout may be any pixel, so it may extend beyond the edge.
     start = (numbers[:, 2:] * (sizes + 1 - cut % 2)).floor() - (cut / 2).floor()
     within = [
         (torch.arange(size, device=images.device) >= start[:, i, None])
@@ -116,7 +116,7 @@ class _Translation(Function):
         ctx.save_for_backward(moves)
         moved = torch.zeros_like(images)
         h, w = images.shape[2:]
-        for i, (y, x) in enumerate(moves.tolist()):  # four times as quick as gathering
+        for i, (y, x) in enumerate(moves.tolist()):  # four times as fast as gathering
             to = moved[i, :, max(0, y) : h + min(0, y), max(0, x) : w + min(0, x)]
             to.copy_(images[i, :, max(0, -y) : h + min(0, -y), max(0, -x) : w + min(0, -x)])
         return moved
@@ -129,10 +129,10 @@ class _Translation(Function):
 
 
 # Karras et al. (2020), "Training generative adversarial networks with limited data" (ADA).
-TARGET = 0.6  # of the sign rate; theirs
-MOST = 0.8  # beyond, they saw changes leak into G's images
-IMAGES_TO_RISE = 100_000  # from 0 to 1: theirs for fine-tuning, as runs here are short; 500,000 from scratch
-FEW = 10_000  # pictures; with as many they gained much, with 140,000 nothing, and DiffAugment little with 50,000
+TARGET = 0.6  # of the sign rate, as in the paper
+MOST = 0.8  # beyond this, the paper saw augmentation leak into G's images
+IMAGES_TO_RISE = 100_000  # from 0 to 1: the paper's for fine-tuning, as runs here are short; 500,000 from scratch
+FEW = 10_000  # pictures; with this many the paper gained much, with 140,000 nothing, and DiffAugment little with 50,000
 
 
 def sign_rate(real: PerImage, fake: PerImage | None = None) -> float:
@@ -144,12 +144,12 @@ def sign_rate(real: PerImage, fake: PerImage | None = None) -> float:
 
 
 def adapt_probability(probability: float, rate: float, images: int) -> float:
-    """The probability after so many images more: higher if D overfits, lower if not."""
+    """The probability after a number of further images: higher if D overfits, lower if not."""
     step = images / IMAGES_TO_RISE * ((rate > TARGET) - (rate < TARGET))
     return min(MOST, max(0.0, probability + step))
 
 
-Role = Literal["real", "fake", "update"]  # why D looks at images: in its own update, or in an update of G
+Role = Literal["real", "fake", "update"]  # why D sees images: in its own update, or in an update of G
 ROLES: dict[Role, int] = {"real": 0, "fake": 1, "update": 2}
 
 
@@ -178,7 +178,7 @@ class Regularisers:
     def __init__(self, options: TrainOptions, generator: AnyGenerator, discriminator: AnyDiscriminator) -> None:
         self.options, self.discriminator = options, discriminator
         self.probability = 1.0 if options.augment == "fixed" else 0.0
-        self.sigma = 0.0  # of the noise
+        self.sigma = 0.0  # standard deviation of the noise
         if isinstance(generator, DcganGenerator) and is_virtual(generator):
             seeds = [self._seed(Stream.REFERENCE_BATCH, n) for n in range(options.batch_size)]
             generator.reference = generator.prior.sample(seeds).to(next(generator.parameters()).device)

@@ -1,9 +1,9 @@
-"""The training of a completer for a finished GAN: G, the encoder and what joins them against a critic with the hole.
+"""The training of a completer for a finished GAN: G, encoder and connections against a critic that sees the hole.
 
 Its holes are those that people make in photos, and all that an encoder learns from. Each picture is completed twice,
-with two noises, and joined with its known pixels as a completion is. The critic says which of a picture and its
-completion is real, seeing the hole. The completer is to please it, to have the mean of two completions near the
-picture, while they differ as far as the truth may from their mean, and to draw what is known.
+with different noise, and blended with its known pixels as a completion is. The critic sees the hole and says which of
+a picture and its completion is real. The completer learns to please the critic, to bring the mean of two completions
+near the picture, to make them differ as much as the truth may from their mean, and to reproduce the known pixels.
 """
 
 from collections.abc import Iterator, Mapping
@@ -44,12 +44,12 @@ from .losses import LOSSES, penalty
 from .optimiser import TrainedNetwork, descend, regression_decay, regression_rate, short_warm_up
 from .trainer import NetworksTrainer
 
-# How often each kind of hole is drawn; a part of a face, where there are no aligned faces, is one more rectangle.
+# How often each kind of hole is drawn. Where faces are not aligned, a part of a face is another rectangle.
 SHARES = {"rectangle": 0.18, "half": 0.14, "center": 0.13, "ellipses": 0.15, "brush": 0.12, "part": 0.18, "any": 0.10}
-INVERTED = 0.03  # share of holes of which the known pixels are drawn instead
+INVERTED = 0.03  # share of holes that are inverted: known pixels become missing
 # Left, top, right and bottom of what people cover, in percent of the side, in faces aligned with a margin of 1.
 PARTS = [(x, y, x + w, y + h) for (part,) in FEATURES.values() for x, y, w, h in [[one.number for one in part.lengths]]]
-SHIFT = 0.05  # by which each side of a part may lie elsewhere
+SHIFT = 0.05  # share by which each side of a part may shift
 
 
 def draw_hole(size: int, rng: np.random.Generator, margin: float | None = None) -> shapes.Missing:
@@ -97,15 +97,16 @@ def _ellipse(size: int, x: float, y: float, across: float, down: float) -> shape
 
 
 CRITIC_RATE = 2.0  # times the completer's
-COMPLETIONS = 2  # of each picture
-HOLE_WEIGHT, KNOWN_WEIGHT = 1.0, 0.5  # of the absolute errors in the hole and of what is known, values in [-1, 1]
-# Of the difference of two completions: by this reward samples spread as the posterior does (Bendel et al. 2023, "A
-# regularized conditional GAN for posterior sampling in image recovery"). Theirs, 0.289, was too little beside a critic.
+COMPLETIONS = 2  # completions of each picture
+HOLE_WEIGHT, KNOWN_WEIGHT = 1.0, 0.5  # of the absolute errors in the hole and at known pixels, values in [-1, 1]
+# Weight of the difference of two completions, which makes samples as diverse as the posterior (Bendel et al. 2023, "A
+# regularized conditional GAN for posterior sampling in image recovery"). The paper's 0.289 was too little beside a
+# critic.
 REWARD = 0.43
-# Of the pattern of every second pixel that four times the channels become so easily: the critic hardly notices it.
+# Weight of the pattern of every second pixel, which rearranged channels easily produce and the critic hardly notices.
 GRID_WEIGHT, GRID_CELL = 5.0, 8
-LEAST_AREA = 0.02  # of the image: what is measured in smaller holes counts as in one of this size
-WINDOW, NEAR, FAR = 15, 3.0, 0.5  # known pixels count the more, the more is missing in a window around them
+LEAST_AREA = 0.02  # share of the image; errors in smaller holes count as in a hole of this size
+WINDOW, NEAR, FAR = 15, 3.0, 0.5  # known pixels have more weight, the more is missing in a window around them
 CURVES: Curves = {
     "discriminator_loss": Curve("discriminator", "d_loss"),
     "generator_loss": Curve("generator", "g_loss"),
@@ -140,16 +141,16 @@ class CompleterTrainer(NetworksTrainer):
         self.gan, self.completer, self.options, self.hole, self.held_out = gan, completer, options, hole, held_out
         self.device = next(completer.parameters()).device
         betas = options.beta1, options.beta2
-        completer.requires_grad_(True).critic.requires_grad_(False)  # it learns by itself
+        completer.requires_grad_(True).critic.requires_grad_(False)  # the critic is trained separately
         self.g = TrainedNetwork(completer, "completer", betas, "averaged")
-        self.averaged.critic = completer.critic.requires_grad_(True)  # no average: it is to know the newest completions
+        self.averaged.critic = completer.critic.requires_grad_(True)  # not averaged: it judges the newest completions
         self.d = TrainedNetwork(completer.critic, "critic", betas)
         self.networks = (self.g, self.d)
         self.images_seen = 0
 
     @property
     def averaged(self) -> ResidualCompleter:
-        """The running average of the completer, with the critic as it is."""
+        """The running average of the completer, with the present critic."""
         return self.g.averaged
 
     def step(self, real: Images) -> dict[str, Tensor]:
@@ -167,7 +168,7 @@ class CompleterTrainer(NetworksTrainer):
         known = draw_known(real.shape[-1], numbers, o.seed, self.hole, Stream.COMPLETER_HOLES).to(real)
         drawn, completed = self._complete(real, known, numbers)
         values = self._update_critic(real, known, completed.detach())
-        self.d.require_gradients(False)  # it passes gradients through to the completions all the same
+        self.d.require_gradients(False)  # frozen, it still passes gradients to the completions
         with torch.no_grad():
             on_real = self.completer.judge(real, known)
         on_fake = self.completer.judge(completed, _repeat(known))
@@ -256,7 +257,7 @@ def _repeat(x: Tensor) -> Tensor:
     return torch.cat([x] * COMPLETIONS)
 
 
-OWN_OPTIONS = {"r1", "r2", "penalty_every"}  # options that it listens to beside those of every training
+OWN_OPTIONS = {"r1", "r2", "penalty_every"}  # options that it uses in addition to those of every training
 
 
 def train_completer(

@@ -29,9 +29,9 @@ from .losses import cross_entropy, real_loss
 from .optimiser import TrainedNetwork, descend, descend_alone, frozen_average, regression_network, regression_rate
 from .trainer import NetworksTrainer
 
-BORDER_WEIGHT = 10.0  # of known pixels at the edge of the hole, theirs: so that the seam is met
-SLOWER = 0.1  # D's learning rate as a share of the other's, theirs
-DISCRIMINATOR_BETAS = (0.5, 0.999)  # theirs, and the DCGAN's
+BORDER_WEIGHT = 10.0  # of known pixels at the edge of the hole, as in the paper, so that the seam fits
+SLOWER = 0.1  # D's learning rate as a share of the network's, as in the paper
+DISCRIMINATOR_BETAS = (0.5, 0.999)  # as in the paper, and in the DCGAN
 CURVES: Curves = {
     "hole_mse": Curve("hole", "mse/hole"),
     "adversarial_loss": Curve("adversarial", "g_loss"),
@@ -70,7 +70,7 @@ def train_context(
 
 @final
 class ContextTrainer(NetworksTrainer):
-    """A context encoder with its running average, the discriminator of what it makes, and their optimisers."""
+    """A context encoder with its running average, the discriminator of its completions, and their optimisers."""
 
     curves = CURVES
 
@@ -112,7 +112,7 @@ class ContextTrainer(NetworksTrainer):
             d.set_rate(SLOWER * regression_rate(self.options, self.images_seen), d.betas)
             descend(discriminator_loss.mean(), d)
             d.require_gradients(False)
-            adversarial = real_loss(d.network(completed))  # frozen, it passes gradients through
+            adversarial = real_loss(d.network(completed))  # frozen, D still passes gradients through
         error = weighted_mean(squared, self._weights(known))
         loss = (1 - share) * error + share * adversarial.mean()
         descend_alone(self.module, self.options, loss, self.images_seen)

@@ -35,9 +35,9 @@ from ..types import Images, Known, Latents
 from .optimiser import descend_alone, frozen_average, regression_network
 from .trainer import NetworksTrainer
 
-SAMPLES = (Stream.ENCODER_SAMPLES, HOLE_STREAM)  # streams of G's samples and of their holes: to learn from
-STATISTICS = (Stream.ENCODER_STATISTICS, STATISTICS_STREAM)  # and to measure batch-norm statistics on
-JUDGED_SAMPLES = 64  # to judge by, where there are no pictures to hold out
+SAMPLES = (Stream.ENCODER_SAMPLES, HOLE_STREAM)  # streams of G's samples and of their holes, for training
+STATISTICS = (Stream.ENCODER_STATISTICS, STATISTICS_STREAM)  # and for batch-norm statistics
+JUDGED_SAMPLES = 64  # samples for scores, if no pictures can be held out
 CURVES: Curves = {
     "image_l1": Curve("image", "l1/image"),
     "hole_l1": Curve("hole", "l1/hole"),
@@ -77,7 +77,7 @@ def train_encoder(
         encoder: AnyEncoder = building.build_encoder(
             network, special.encoder_base, special.encoder_hidden, options.seed
         )
-        if isinstance(gan.encoder, ResidualEncoder):  # one that has learnt beside the game goes on, by itself
+        if isinstance(gan.encoder, ResidualEncoder):  # an encoder that was trained beside the game continues, by itself
             encoder = deepcopy(gan.encoder).requires_grad_(True)
         encoder.precision = choose_precision(options.precision, device)
         return EncoderTrainer(copy_to(gan, device), encoder.to(device), options, special, learnt, held_out)
@@ -96,7 +96,7 @@ def copy_to(gan: Gan, device: torch.device) -> Gan:
 
 
 def fingerprint(gan: Gan) -> str:
-    """A digest that tells one generator from another."""
+    """A digest that identifies a generator."""
     if not isinstance(gan.generator, nn.Module):
         raise TypeError(f"expected a generator with weights, not {type(gan.generator)}")
     digest = hashlib.sha256()

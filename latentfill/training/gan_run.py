@@ -1,6 +1,6 @@
 """The training of a GAN as a run: its networks, fresh or from a model, one batch after another, then a completer.
 
-The completer learns by the same command: RUN/model.safetensors has G, D and then the completer too.
+The same command trains the completer: RUN/model.safetensors has G and D, and in the end the completer too.
 """
 
 import os
@@ -34,8 +34,8 @@ from .completer import train_completer
 from .reconstruction import check_prior
 from .trainer import GanTrainer
 
-LONG, MOST_FASTER = 20_000, 4.0  # images: what learns from fewer learns faster, at most so many times
-KEPT = ("model.safetensors", "best.safetensors")  # what the folder of the run has of that of the completer
+LONG, MOST_FASTER = 20_000, 4.0  # images: shorter trainings have a larger rate, at most this many times
+KEPT = ("model.safetensors", "best.safetensors")  # files that the run's folder takes from the completer's
 
 
 def split_options(options: TrainOptions, network: NetworkOptions) -> tuple[TrainOptions, int]:
@@ -111,7 +111,7 @@ def _copy(own: Path, folder: Path) -> None:
             os.replace(making, old)
 
 
-FEWEST = 16  # pictures to hold out: fewer tell nothing
+FEWEST = 16  # least pictures to hold out: fewer give no useful score
 BEGUN_RATE = 1e-4  # of a training that begins with a GAN, if none is given
 
 
@@ -139,7 +139,7 @@ def train(
     if network.classes and options.labels != "folders":
         raise LatentfillError("--classes needs labelled pictures", "Give --labels folders instead of --classes.")
     if options.labels == "folders":
-        data, held_out = label_by_folder(data), 0  # the last pictures may be all there are of a class
+        data, held_out = label_by_folder(data), 0  # the last pictures may be all pictures of a class
         network = replace(network, classes=len(data.classes))
     most = min(held_out, len(data) // 10)
     count = context.distributed.on_rank_zero(lambda: count_held_out(folder, most))

@@ -1,7 +1,7 @@
 """The training of a Laplacian pyramid of GANs (Denton et al. 2015), one batch at a time. No files, no printing.
 
-Every level plays a game of its own: its G sees the real images of the size before, its D those of its size, real or
-with G's residual. The levels share no weights, so to descend the sum of their losses is to train them side by side.
+Every level plays its own game: its G sees the real images of the next smaller size, its D those of its own size, real
+or with G's residual. The levels share no weights, so minimising the sum of their losses trains each of them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -79,9 +79,9 @@ class PyramidTrainer(NetworksTrainer):
 
         # Frozen, D passes gradients through to the fakes and computes none for itself.
         self.d.require_gradients(False)
-        prices = []  # what it costs G, at each of its updates
+        prices = []  # the loss of G at each of its updates
         for update in range(o.generator_steps):
-            if update:  # the first fakes are still what G makes of z: only D has moved
+            if update:  # the first fakes are still valid for z: only D has changed
                 fakes = self.generator.draw_over(z, sizes)
             judged = zip(real_logits, self.discriminator.judge(fakes), strict=True)
             prices.append(torch.stack([loss.generator(*logits).mean() for logits in judged]))

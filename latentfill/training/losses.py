@@ -1,6 +1,6 @@
-"""Losses: adversarial ones of the logits of real and fake images, penalties on D's slopes, and further terms.
+"""Losses: adversarial losses of the logits of real and fake images, penalties on D's slopes, and further terms.
 
-Adversarial losses have one signature, so they can be swapped. Each penalty is differentiable again, for D's weights.
+Adversarial losses have one signature, so they can be swapped. Penalties can be differentiated again, for D's weights.
 Three terms are of Salimans et al. (2016), "Improved techniques for training GANs" (sections 3.1, 3.3 and 3.4); its
 other two, minibatch discrimination and virtual batch norm, are layers: `gan/batch_layers`.
 """
@@ -50,15 +50,15 @@ def cross_entropy(real: PerImage, fake: PerImage) -> PerImage:
 
 
 LOSSES: dict[LossName, AdversarialLoss] = {
-    # Goodfellow et al. (2014), section 3: G maximises log D(G(z)), whose gradient does not vanish; the post's choice.
+    # Goodfellow et al. (2014), section 3: G maximises log D(G(z)), whose gradient does not vanish; the post uses it.
     "non-saturating": AdversarialLoss(cross_entropy, lambda real, fake: softplus(-fake)),
-    # The same, equation 1: the game as it is written down.
+    # The same, equation 1: the original minimax game.
     "minimax": AdversarialLoss(cross_entropy, lambda real, fake: -softplus(fake)),
     # Jolicoeur-Martineau (2018), as paired by Huang et al. (2024): which of the two is real?
     "relativistic": AdversarialLoss(
         lambda real, fake: softplus(fake - real), lambda real, fake: softplus(real - fake), pairs=True
     ),
-    # Arjovsky et al. (2017): the distance between the means; D must be held to gentle slopes by a penalty.
+    # Arjovsky et al. (2017): the distance between the means; a penalty must keep D's slopes small.
     "wasserstein": AdversarialLoss(lambda real, fake: fake - real, lambda real, fake: -fake),
 }
 
@@ -128,7 +128,7 @@ class HistoricalAverage:
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self.means = [p.detach().clone() for p in parameters]
-        self.count = 1  # what they were at first counts too
+        self.count = 1  # the initial values count too
 
     def pull(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], weight: float) -> None:
         """Add the gradient of weight * ||theta - mean||^2 to the gradients."""
@@ -137,7 +137,7 @@ class HistoricalAverage:
             torch._foreach_add_(list(gradients), away, alpha=2 * weight)
 
     def remember(self, parameters: Sequence[Tensor]) -> None:
-        """Count what the parameters are now."""
+        """Add the present parameters to the mean."""
         self.count += 1
         with torch.no_grad():
             torch._foreach_lerp_(self.means, [p.detach() for p in parameters], 1 / self.count)

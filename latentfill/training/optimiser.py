@@ -1,4 +1,4 @@
-"""Networks that are trained: their optimisers and running averages, and how rates change over a training."""
+"""Trained networks: their optimisers and running averages, and the schedules of rates."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
@@ -17,9 +17,9 @@ from .losses import HistoricalAverage
 
 Phase = Literal["redraw", "game", "both"]
 """reconstruction by G and an encoder alone; the game of G and D, on samples alone; or both together"""
-WARM_UP = 5_000  # images over which the rate rises: the first steps of Adam know no scale yet
-WARM_UP_SHARE = 0.05  # of an annealed training, at most
-FIRST_BETA2, LAST_RATE, LAST_PENALTY = 0.9, 0.25, 0.1  # Huang et al. (2024), appendix: of rate and gamma, what is left
+WARM_UP = 5_000  # images over which the rate rises, because Adam's first steps have no scale yet
+WARM_UP_SHARE = 0.05  # share of an annealed training, at most
+FIRST_BETA2, LAST_RATE, LAST_PENALTY = 0.9, 0.25, 0.1  # Huang et al. (2024), appendix; final shares of rate and gamma
 
 
 class Schedule(NamedTuple):
@@ -40,7 +40,7 @@ def schedule(options: TrainOptions, seen: int) -> Schedule:
     quarter = o.images_seen // 4
     first = min(o.redraw_first, quarter) if o.trains_encoder else 0
     last = o.images_seen - min(o.reconstruct_last, quarter) if o.reconstruct_last else first  # so far D sees samples
-    share = min(1.0, max(0, seen - first) / (o.images_seen - first))  # of the game
+    share = min(1.0, max(0, seen - first) / (o.images_seen - first))  # share of the game
     redraws = o.trains_encoder and not o.trains_completer and seen >= last
     phase: Phase = "redraw" if seen < first else "both" if redraws else "game"
     rate, beta2, penalty, half_life = o.rate, o.beta2, 1.0, float(o.average_half_life)
@@ -52,7 +52,7 @@ def schedule(options: TrainOptions, seen: int) -> Schedule:
         beta2 += (FIRST_BETA2 - beta2) * early
         penalty *= LAST_PENALTY + (1 - LAST_PENALTY) * early
         half_life *= 1.0 if phase == "redraw" else 1 - early
-        # A D that has begun with steps of no scale does not come back from them.
+        # If D begins with Adam's unscaled first steps, it does not recover.
         risen = seen - (0 if phase == "redraw" else first) + o.batch_size
         rate *= min(1.0, risen / short_warm_up(o))
     return Schedule(rate, beta2, penalty, _shorten_half_life(half_life, seen), phase)
@@ -72,7 +72,7 @@ def regression_rate(options: TrainOptions, seen: int, warm_up: float | None = No
 
 
 def average_decay(images: int, half_life: float) -> float:
-    """The share of an average that stays after so many images more; without a half-life nothing does."""
+    """The share of an average that stays after a number of further images; 0 without a half-life."""
     return 0.5 ** (images / half_life) if half_life else 0.0
 
 
@@ -158,7 +158,7 @@ class TrainedNetwork(Generic[Network]):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network, self.betas, self.largest_norm = network.train(), betas, largest_norm
         self.names = name, optimizer or f"{name}_optimizer", averaged, f"{name}_history"
-        # What is frozen when training begins stays so.
+        # Parameters that are frozen when training begins stay frozen.
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         # The rate is set before each step.
         self.optimizer: torch.optim.Optimizer = (
@@ -200,7 +200,7 @@ class TrainedNetwork(Generic[Network]):
             self.history.remember(self.parameters)
 
     def average(self, decay: float) -> None:
-        """The average stays what it was by this share, and becomes what the network is by the rest."""
+        """Keep this share of the average, and take the rest from the network."""
         if self.averaged is not self.network:
             blend_parameters(self.averaged, self.network, decay)
 
@@ -231,15 +231,15 @@ def _with_strides_of(parameter: Tensor, grad: Tensor) -> Tensor:
 def descend(loss: Tensor, *networks: TrainedNetwork[Any]) -> None:
     """One update of these networks together."""
     parameters = [parameter for network in networks for parameter in network.parameters]
-    # Not every layer has its part in every loss: D's bias has none in a loss of differences of logits.
+    # Some layers have no gradient in some losses: D's bias has none in a loss of differences of logits.
     grads = average_gradients(torch.autograd.grad(loss, parameters, allow_unused=True), parameters)
     for network in networks:
         own, grads = grads[: len(network.parameters)], grads[len(network.parameters) :]
         network.update(own)
 
 
-WEIGHT_DECAY = 1e-4  # of AdamW: little, for pictures are mirrored and every hole is a new one
-LARGEST_NORM = 1.0  # of gradients: the few holes with next to nothing around them have large ones
+WEIGHT_DECAY = 1e-4  # of AdamW: small, because pictures are mirrored and every hole is new
+LARGEST_NORM = 1.0  # largest norm of gradients: the few holes with almost no known pixels around them have large ones
 STATISTICS_BATCH = 64  # images at a time; bounds the memory
 
 
@@ -260,7 +260,7 @@ def descend_alone(trained: TrainedNetwork[Any], options: TrainOptions, loss: Ten
 def frozen_average(
     trained: TrainedNetwork[Network], batch: Callable[[range], tuple[Tensor, ...]], images: int
 ) -> Network:
-    """The average, ready to use, with batch-norm statistics measured on images of so many numbers."""
+    """The average, ready to use, with batch-norm statistics measured on images of the given numbers."""
     groups = range(max(1, images // STATISTICS_BATCH))
     batches = (batch(range(group * STATISTICS_BATCH, (group + 1) * STATISTICS_BATCH)) for group in groups)
     return frozen_copy(trained.averaged, batches)

@@ -1,7 +1,7 @@
-"""Pictures with holes, reconstructed by G from what an encoder beside it says of them.
+"""Pictures with holes, reconstructed by G from an encoder's latents.
 
-Alone this trains a variational autoencoder (Kingma and Welling 2014) that completes; beside a game it keeps G from
-leaving out kinds of pictures that D does not miss (Larsen et al. 2016, "Autoencoding beyond pixels").
+Alone this trains a variational autoencoder (Kingma and Welling 2014) that completes. Beside a game it keeps G from
+dropping modes that D does not miss (Larsen et al. 2016, "Autoencoding beyond pixels").
 """
 
 from typing import NamedTuple
@@ -19,12 +19,12 @@ from ..runs.holes import HOLE_STREAM, draw_known
 from ..seeds import Stream, philox
 from ..types import Images, Known, Latents
 
-WHOLE = 0.3  # share of pictures that are shown without a hole: those say most about what G can draw
-SMALLEST_ERROR = 1e-4  # squared, in values of [-1, 1]: without a bound pictures learnt by heart have endless gradients
+WHOLE = 0.3  # share of pictures shown without a hole: these show best what G can draw
+SMALLEST_ERROR = 1e-4  # squared, values in [-1, 1]: without a bound, memorised pictures have endless gradients
 
 
 class Reconstruction(NamedTuple):
-    """The pictures drawn again, what that costs, and of what the cost is made; means over the batch."""
+    """The reconstructed pictures, the loss, and its terms; means over the batch."""
 
     pictures: Images
     loss: Tensor

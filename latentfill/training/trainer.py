@@ -1,4 +1,4 @@
-"""The parts that trainers of all kinds share, and that of a GAN, one batch at a time. No files, no printing."""
+"""The parts that all trainers share, and the trainer of a GAN, one batch at a time. No files, no printing."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -51,7 +51,7 @@ class GanGraph(nn.Module):
     def __init__(self, generator: AnyGenerator, discriminator: AnyDiscriminator) -> None:
         super().__init__()
         self.generator, self.discriminator = generator, discriminator
-        generator.precision = discriminator.precision = torch.float32  # the tracer cannot follow the paths for bf16
+        generator.precision = discriminator.precision = torch.float32  # the tracer cannot follow the code for bf16
 
     def forward(self, z: Latents) -> PerImage:
         """[n, d] -> [n] logits."""
@@ -116,8 +116,8 @@ def class_labels(count: int, classes: int, device: torch.device) -> Labels | Non
 
 
 LATENT_STREAM, STATISTICS_STREAM, SAMPLE_STREAM = Stream.LATENTS, Stream.STATISTICS, Stream.SAMPLES
-SAMPLES = 64  # images drawn again and again
-REGRESSION_BETAS = 0.9, 0.99  # a regression, not a game: it bears memories that would make two players circle
+SAMPLES = 64  # images that are drawn for every sheet
+REGRESSION_BETAS = 0.9, 0.99  # a regression, not a game: it tolerates long memories, which make two players circle
 
 
 class NetworksTrainer(Trainer, Protocol):
@@ -135,7 +135,7 @@ class NetworksTrainer(Trainer, Protocol):
 
     @property
     def images_per_step(self) -> int:
-        """By how much a step raises `images_seen`."""
+        """The number that a step adds to `images_seen`."""
         return self.options.batch_size
 
     @property
@@ -185,8 +185,9 @@ class GanTrainer(NetworksTrainer):
         encoder: ResidualEncoder | None = None,
     ) -> None:
         self.generator, self.discriminator, self.encoder, self.options = generator, discriminator, encoder, options
-        self.network = network or NetworkOptions()  # only told to the model files
-        # Batch norm takes off any bias before it, whose gradient is rounding errors that Adam would blow up: it stays.
+        self.network = network or NetworkOptions()  # only recorded in the model files
+        # Batch norm removes any bias before it. Its gradient is only rounding error, which Adam would amplify, so it
+        # stays 0.
         for bias in idle_biases(generator, discriminator):
             bias.requires_grad_(False)
         self.regularisers = Regularisers(options, generator, discriminator)
@@ -228,11 +229,11 @@ class GanTrainer(NetworksTrainer):
             z = self.latents(numbers).to(real.device)
             fake, reconstruction = self._draw_fakes(g, z, batch, numbers)
             measured = self._update_discriminator(d, batch, fake.detach(), numbers)
-            values = values or measured  # of the first update
+            values = values or measured  # the values of the first update
         # Frozen, D passes gradients through to the fakes and computes none for itself.
         self.d.require_gradients(False)
         for update in range(o.generator_steps):
-            if update:  # the first fake is still what G makes of z: only D has moved
+            if update:  # the first fake is still valid for z: only D has changed
                 fake, reconstruction = self._draw_fakes(g, z, batch, numbers)
             seen = d.features(self.regularisers.apply(fake, numbers, "update", update))
             other = (
@@ -265,7 +266,7 @@ class GanTrainer(NetworksTrainer):
 
     @property
     def images_per_step(self) -> int:
-        """By how much a step raises `images_seen`."""
+        """The number that a step adds to `images_seen`."""
         return self.real_images
 
     def latents(self, numbers: range) -> Latents:
@@ -282,7 +283,7 @@ class GanTrainer(NetworksTrainer):
 
     def raw_generator(self) -> AnyGenerator:
         """A copy of the last generator, with the moving averages it kept while training."""
-        if is_virtual(self.generator):  # its statistics are those before the last update
+        if is_virtual(self.generator):  # its statistics are from before the last update
             return frozen_generator(self.generator, [self._seed(STATISTICS_STREAM, 0)])
         return deepcopy(self.generator).requires_grad_(False).eval()
 
@@ -306,7 +307,7 @@ class GanTrainer(NetworksTrainer):
         """The contents of model files, by the ending of their names: the averaged generator, and the last one."""
         generators = {"": self.averaged_generator(), "-raw": self.raw_generator()}
         phase = schedule(self.options, self.images_seen).phase
-        e = None if phase == "game" else self.e  # in a game that it has no part in, it falls behind G
+        e = None if phase == "game" else self.e  # an encoder outside the game becomes outdated while G changes
         encoders = {"": e.averaged, "-raw": e.network} if e else {"": None, "-raw": None}
         facts = dict(about) | {"options": asdict(self.options), "phase": phase}
         return {

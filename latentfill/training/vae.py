@@ -100,8 +100,8 @@ class VaeTrainer(NetworksTrainer):
         """
         o, images = self.options, len(real) * process_group().size
         seen, now = self.images_seen + images, schedule(o, self.images_seen)
-        risen = 1.0 if o.annealed else min(1.0, seen / WARM_UP)  # an annealed rate rises by itself
-        for network in self.networks:  # the first steps of Adam know no scale yet
+        risen = 1.0 if o.annealed else min(1.0, seen / WARM_UP)  # annealing already includes a rise
+        for network in self.networks:  # Adam's first steps have no scale yet
             network.set_rate(now.learning_rate * risen, (o.beta1, now.beta2))
         numbers = own_numbers(self.images_seen, len(real))
         reconstruction = reconstruct_batch(self.g.network, self.e.network, real, numbers, o.seed, o.divergence)

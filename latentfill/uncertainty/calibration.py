@@ -1,6 +1,6 @@
-"""A model's calibration: its errors as functions of features, measured where the originals were at hand.
+"""A model's calibration: its errors as functions of features, measured on pictures with known originals.
 
-The functions are ridge regressions that do not run away where they have seen nothing.
+The functions are ridge regressions that do not extrapolate far beyond the data.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ from ..types import PerImage
 from .features import Features, Map
 
 Values = Float[Tensor, " _"]
-RIDGE = 1e-3  # of a number's variance, per row: keeps features that are nearly equal from working against each other
-BEYOND = 0.25  # of the range seen in fitting: so much further than that range a number is believed
+RIDGE = 1e-3  # share of a feature's variance, per row: keeps nearly equal features from cancelling each other
+BEYOND = 0.25  # share of the fitted range by which a feature may exceed that range; beyond it is clipped
 
 
 @final
@@ -83,12 +83,12 @@ def _terms(xs: Sequence[Tensor], products: bool) -> list[Tensor]:
 
 
 def _round(values: Sequence[Tensor] | Tensor) -> tuple[float, ...]:
-    """As a file holds them."""
+    """Round as a file holds them."""
     return tuple(float(f"{float(value):.6g}") for value in values)
 
 
-KEY = "trust"  # under which a model's file keeps its calibrations
-FREE = {"seed", "candidates", "precision"}  # options that leave the errors about as they are
+KEY = "trust"  # the key of the calibrations in a model's file
+FREE = {"seed", "candidates", "precision"}  # options that hardly affect the errors
 INSIDE = 0.8  # share of the errors that lie between `low` and `high`
 BAND = 0.9  # share of the hidden values that the band holds
 
@@ -132,7 +132,8 @@ class Calibration:
     measured: Measured
 
     def predict(self, features: Features) -> tuple[PerImage, PerImage, PerImage]:
-        """The error of each hole, a root mean square in grey levels, and between what it is in 80 % of the cases.
+        """The error of each hole, a root mean square in grey levels, and the interval that holds it in 80 % of the
+        cases.
 
         0 where nothing is missing, NaN where nothing is known.
         """
@@ -149,9 +150,8 @@ class Calibration:
         return torch.where(features.hole == 1, self.factor * self.pixel(maps).exp(), 0)
 
     def rarity(self, features: Features) -> PerImage:
-        """The share of the calibration's pictures that agree as badly with what the model draws, 0 to 1.
-
-        NaN where nothing is known, or nothing that tells.
+        """The share of the calibration's pictures whose agreement is as bad, 0 to 1. NaN where nothing is known, or
+        nothing that can be compared.
         """
         numbers = features.numbers if features.seen is None else features.seen
         odd = (numbers["agreement"] - self.usual(numbers)) / self.varies(numbers).exp()
@@ -222,5 +222,5 @@ def _maps(one: Calibration) -> set[str]:
 
 
 def quantile(values: Tensor, share: float) -> float:
-    """Of any number of values; rounded as a file holds it."""
+    """A quantile of any number of values, rounded as a file holds it."""
     return float(f"{torch.quantile(values.double(), share).item():.6g}")

@@ -1,6 +1,6 @@
-"""Features of a completed image that tell how wrong its hole may be, though nobody can look there.
+"""Features of a completed image that predict the error in its hole, where the original is unknown.
 
-The agreement says whether what the model draws has the structure of what is known: an eye where there is one.
+The agreement measures whether the model's image has the structure of the known pixels: an eye where there is one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,15 +28,15 @@ from ..options import CompleteOptions
 from ..seeds import Stream
 from ..types import Images, Known, PerImage
 
-WINDOW = 3.0  # pixels of 64: the standard deviation of the Gaussian window; 1.5 and 6 tell cats from faces as well
+WINDOW = 3.0  # pixels of 64: standard deviation of the Gaussian window; 1.5 and 6 separate cats from faces as well
 REACH = 2.5  # standard deviations after which the window is cut
-NOISE = 4 * GREY_LEVEL  # contrast below which a window counts as flat, where correlations would be those of the noise
-LITTLE = 0.05  # share of a window that has to be known for it to count
+NOISE = 4 * GREY_LEVEL  # contrast below which a window counts as flat, because its correlations would be those of noise
+LITTLE = 0.05  # least known share of a window for it to count
 LUMA = LinearOperator(grey=True)
 
 
 def agreement(drawn: Images, images: Images, known: Known) -> PerImage:
-    """Mean over the known pixels of the local correlation between what is drawn and what is known, -1 to 1.
+    """Mean over the known pixels of the local correlation between the drawn and the known image, -1 to 1.
 
     Each window is compared with its own mean and contrast taken away, so that neither a wrong colour nor a weak
     contrast counts, as in the structure term of SSIM (Wang et al. 2004). Where nothing is known it is NaN.
@@ -54,9 +54,9 @@ def agreement(drawn: Images, images: Images, known: Known) -> PerImage:
 
 
 def _blur(x: Tensor, deviation: float) -> Tensor:
-    """Means in a Gaussian window, what lies outside of the image as nothing."""
+    """Means in a Gaussian window, with zeros outside of the image."""
     height, width = (_window(side, deviation, x) for side in x.shape[-2:])
-    seen: Tensor = height @ x @ width  # products of matrices take a quarter of the time of convolutions
+    seen: Tensor = height @ x @ width  # matrix products take a quarter of the time of convolutions
     return seen
 
 
@@ -72,18 +72,18 @@ def _window(side: int, deviation: float, like: Tensor) -> Tensor:
 
 Map = Float[Tensor, "n 1 h w"]  # a number for each pixel
 Shown = tuple[Images, Known]
-HIDDEN = 0.1  # share of the known pixels hidden from each further guess
-NEAR = 6.0  # pixels of 64: over so many the weight of a known pixel falls to 1/e, going away from the hole
-LEAST = 0.3  # grey levels, added before a logarithm: less cannot be told from rounding
-GUESSES = 5  # further ones for each image; each hides other pixels and takes a hundredth of a search
-UNAIDED = 0.6  # share of the known pixels that a completer must draw without seeing them
-COARSEST = 4 / 64  # of the image: larger blocks show too little of it to tell a face from anything else
+HIDDEN = 0.1  # share of the known pixels that is hidden for each further guess
+NEAR = 6.0  # pixels of 64 over which a known pixel's weight falls to 1/e, going away from the hole
+LEAST = 0.3  # grey levels, added before a logarithm: smaller values cannot be told from rounding
+GUESSES = 5  # further guesses for each image; each hides other pixels and takes a hundredth of a search
+UNAIDED = 0.6  # share of the known pixels that a completer must draw unseen
+COARSEST = 4 / 64  # share of the image; larger blocks show too little to tell a face from anything else
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Of each image, and of each pixel, numbers by name; logarithms of all that is a distance or an error.
+    """Numbers by name, for each image and for each pixel; distances and errors as logarithms.
 
     `hole` is 1 where a pixel is missing. `held_out` is the error on known pixels that further guesses did not see, a
     root mean square in grey levels, `spread` the standard deviation of all guesses at each pixel; None without guesses.
@@ -113,7 +113,8 @@ def extract_features(gan: Gan, incomplete: Incomplete, completion: Completion, o
     if guesses or options.tune_steps or conditional:
         gan = fuse(gan, choose_precision(options.precision, seen.device), ("generator", "encoder", "completer"))
     with torch.no_grad():
-        # What the latent alone draws: the tuned generator, or one that is told what is known, agrees with anything.
+        # The image that the latent alone draws. A tuned generator, or one that sees the known pixels, agrees with any
+        # picture.
         drawn, compared = completion.images, known
         if conditional:
             drawn, compared = _draw_unaided(gan, incomplete, options)
@@ -153,7 +154,7 @@ def extract_features(gan: Gan, incomplete: Incomplete, completion: Completion, o
 
 
 def is_encoder_guess(options: CompleteOptions) -> bool:
-    """Say whether an encoder's guess is left as it is: no step follows."""
+    """True if an encoder's guess is the result: no step follows."""
     steps = options.updates(warm=True)
     return not steps and not options.tune_steps and not options.held_out
 
@@ -168,7 +169,7 @@ def _observe(incomplete: Incomplete, drawn: Images, numbers: Mapping[str, PerIma
     into, _ = _distances(where)
     side = where.shape[-1]
     shown = {
-        # The depth is that of the smallest hole where there is none, which a line takes for the least it has seen.
+        # Without a hole the depth is -inf, which the regression clips to the smallest it has seen.
         "depth": (_mean(into, 1 - where) * 64 / side).log().nan_to_num(nan=-torch.inf),
         "share": (1 - where).mean((1, 2, 3)),
         "agreement": agreement(drawn, images, where),
@@ -223,9 +224,8 @@ def _draw(gan: Gan, shown: Sequence[Shown], conditional: bool, options: Complete
 
 
 def _distances(known: Known) -> tuple[Map, Map]:
-    """Of each missing pixel to the nearest known one, and of each known pixel to the nearest missing one; else 0.
-
-    In an image without the one or the other all distances are its side.
+    """Distances of each missing pixel to the nearest known one, and of each known pixel to the nearest missing one;
+    else 0. In an image with only one kind of pixel all distances are its side.
     """
 
     def measure(given: Mask) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""From completions whose originals are at hand to a calibration, and how well it does on pictures it has not seen."""
+"""Fit a calibration to completions with known originals, and measure it on unseen pictures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from ..types import Images, Known
 from .calibration import BAND, INSIDE, Calibration, Measured, RidgeRegression, Values, fit_ridge, quantile
 from .features import LEAST, Features
 
-PARTS = 5  # the pictures are divided into so many parts, each predicted from the others
-PIXELS = 100  # of each hole: so many tell its errors' size to 5 %, and neighbours are alike anyway
-FEWEST = 300  # completions: 20 weights want a dozen each
+PARTS = 5  # parts that the pictures are divided into, each predicted from the others
+PIXELS = 100  # pixels of each hole: enough for the size of its errors to 5 %, and neighbours are alike anyway
+FEWEST = 300  # least completions: 20 weights need about a dozen each
 LEVELS = (0.0, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
-CONTEXT = ("depth", "share")  # what of a hole decides how far a feature varies
+CONTEXT = ("depth", "share")  # properties of a hole that determine how far a feature varies
 Numbers = Int[Tensor, " _"]
 
 

@@ -1,4 +1,4 @@
-"""Predict the errors of completions that were just made: in numbers, and in plain words."""
+"""Predict the errors of new completions: in numbers, and in plain words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from ..types import PerImage
 from .calibration import Calibration, choose_calibration, read_calibrations
 from .features import Features, Map, extract_features
 
-RARE = 0.005  # share of the pictures it was calibrated on that a model may call unlike what it knows
+RARE = 0.005  # share of its calibration pictures that a model may call unlike what it knows
 UNLIKE = (
     f"unlike what the model has learnt: of 1,000 pictures that it knows fewer than {1000 * RARE:.0f} agree so little "
     "with what it draws. What it found may be anything"
@@ -60,7 +60,7 @@ class Uncertainty:
 
     @property
     def unlike(self) -> tuple[bool | None, ...]:
-        """True for an image that is unlike what the model knows; None where that cannot be told."""
+        """True for an image that is unlike what the model knows; None if unknown."""
         return tuple(None if r != r else r < RARE for r in self._list(self.rarity))
 
     @property
@@ -128,7 +128,7 @@ def predict_error(gan: Gan, incomplete: Incomplete, completion: Completion, opti
 
 
 def _has_observations(incomplete: Incomplete) -> list[bool]:
-    """True for images of which something is known besides pixels."""
+    """True for images with measurements besides pixels."""
     count = sum((one.count for one in incomplete.observations), torch.zeros_like(incomplete.known[:, 0, 0, 0]))
     if incomplete.lowres is not None:
         count = count + incomplete.lowres.sum((1, 2, 3))
@@ -163,5 +163,5 @@ def _describe(uncertainty: Uncertainty, row: int, *, observed: bool) -> tuple[st
 
 
 def _format_levels(number: float) -> str:
-    """With one decimal below 10, where it says something."""
+    """With one decimal below 10, where it is significant."""
     return f"{number:.1f}" if number < 9.95 else f"{number:.0f}"

@@ -1,6 +1,6 @@
 """The application: the routes of the API, the page, the guard before them, and the engine behind.
 
-The page's files are read once, when the server starts: what a client writes never becomes a path.
+The page's files are read once, when the server starts, so a client's text never becomes a path.
 """
 
 import gzip
@@ -105,7 +105,7 @@ def create_app(
         state.engine.start()
         try:
             yield
-        finally:  # the server has let all requests end before it comes here
+        finally:  # the server ends all requests before this
             await state.engine.close()
 
     app = FastAPI(
@@ -113,7 +113,7 @@ def create_app(
         version=__version__,
         summary="Complete pictures by searching the latent space of a GAN.",
         openapi_url=OPENAPI,
-        docs_url=None,  # FastAPI's page has scripts from another host
+        docs_url=None,  # FastAPI's own page loads scripts from another host
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,

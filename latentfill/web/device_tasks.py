@@ -21,9 +21,9 @@ from ..pipeline import Placed, SearchResult, rows_of
 from .metrics import Metrics
 
 T = TypeVar("T")
-MOST_STARTS = 32  # latents to start from for each square
-MOST_CANDIDATES = 8  # pictures of a photo's size that one answer may hold
-MOST_ROWS = 128  # squares times starts: what one photo of a crowd may hold
+MOST_STARTS = 32  # most starting latents for each square
+MOST_CANDIDATES = 8  # most pictures of a photo's size in one answer
+MOST_ROWS = 128  # squares times starts, for one photo of a crowd
 
 
 @final
@@ -148,7 +148,7 @@ class SearchTask:
             frame, self._newest = self._newest, None
             start = self._loop.time()
             yield frame
-            # A frame that took long to draw and send is followed by a rest: those who stream must not take all.
+            # After a frame that took long to draw and send there is a pause, so that streams do not take all the time.
             took = self._loop.time() - start
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), max(1 / per_second - took, took))
@@ -158,7 +158,7 @@ class SearchTask:
         return await asyncio.wrap_future(self.future)
 
     def _notify(self, *events: asyncio.Event) -> None:
-        with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
+        with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
             for event in events:
                 self._loop.call_soon_threadsafe(event.set)
 

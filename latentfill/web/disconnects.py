@@ -1,4 +1,4 @@
-"""Answers to clients that may leave before they have them: what these asked for stops."""
+"""Responses to clients that may disconnect early: their work then stops."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 from .errors import RequestError, client_gone
 
 T = TypeVar("T")
-PATIENCE_SECONDS = 60.0  # for a client to take what it was sent
+PATIENCE_SECONDS = 60.0  # for a client to receive its answer
 
 
 def json_line(event: str, **fields: Any) -> bytes:
@@ -35,7 +35,7 @@ class JsonLines(StreamingResponse):
     media_type = "application/x-ndjson"
 
     def __init__(self, lines: AsyncIterator[bytes], close: Callable[[], None]) -> None:
-        super().__init__(lines, headers={"X-Accel-Buffering": "no"})  # a proxy is to pass on each line at once
+        super().__init__(lines, headers={"X-Accel-Buffering": "no"})  # so that a proxy passes on each line at once
         self._close = close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""The engine: one thread owns the device, others read, cut and write pictures. And what every route is given."""
+"""The engine: one thread owns the device, others read, cut and write pictures. Also the objects that routes receive."""
 
 import asyncio
 import logging
@@ -43,7 +43,7 @@ class Engine:
         self._prepared: dict[tuple[str, torch.dtype], Gan] = {}
         self._threads = torch.get_num_threads()
         self._device = Thread(target=self._compute, name="latentfill device", daemon=True)
-        # Of their own each, so that requests do not hold up answers, nor frames either of them.
+        # Separate pools, so that requests do not delay answers, and neither is delayed by frames.
         self._readers, self._writers, self._drawers = (
             ThreadPoolExecutor(count, f"latentfill {name}")
             for name, count in (("reads", max(2, cores())), ("writes", max(2, cores())), ("draws", 1))
@@ -136,7 +136,7 @@ class Engine:
         try:
             for _ in watch(self.prepare_model(name, WARM_UP.precision), blank, WARM_UP):
                 pass
-        except Exception:  # whoever sends a request will be told
+        except Exception:  # the next requests will report it
             log.exception("the first search failed")
 
     def _begin(self, taken: list[SearchTask | Job[Any]]) -> None:

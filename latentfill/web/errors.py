@@ -17,7 +17,7 @@ class Problem(BaseModel):
     cure: str = Field(description="what to do about it")
 
 
-ERRORS: dict[int | str, dict[str, Any]] = {  # of every route, for the description of the API
+ERRORS: dict[int | str, dict[str, Any]] = {  # errors of every route, for the description of the API
     status: {"model": Problem, "description": text}
     for status, text in {
         400: "The request is malformed, or broken off.",

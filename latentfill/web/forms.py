@@ -1,6 +1,6 @@
-"""What a client sends, checked before anything is made of it: the fields of forms, options, pictures.
+"""Client input, checked before use: the fields of forms, options, pictures.
 
-FastAPI validates and describes the forms. They are read here, in memory: no part ever lies in a file.
+FastAPI validates and describes the forms. They are read here, in memory: no part is written to a file.
 """
 
 import json
@@ -48,17 +48,17 @@ from ..options.completion import is_odd
 from ..options.validation import adapter_of
 from .errors import RequestError
 
-logging.getLogger("python_multipart").setLevel(logging.ERROR)  # its warnings quote what was sent
+logging.getLogger("python_multipart").setLevel(logging.ERROR)  # its warnings quote the request
 T = TypeVar("T")
 MULTIPART = "multipart/form-data"
 FILES = ("photo", "hole")
 MOST_FIELDS = 24
-MOST_HEADERS = 8  # of one field
+MOST_HEADERS = 8  # headers of one field
 MOST_FACES = 32
-TEXT_BYTES = 2 * 2**20  # of a field that is no file; `state` is the longest
-DEEPEST = 8  # nesting of JSON
+TEXT_BYTES = 2 * 2**20  # bytes of a field that is no file; `state` is the longest
+DEEPEST = 8  # levels of nested JSON
 SEND_A_FORM = "Send multipart/form-data, as curl -F and browsers do."
-HOLES_IN_WORDS = [name for name in HOLES if name not in ("file", "folder")]  # which read no disk
+HOLES_IN_WORDS = [name for name in HOLES if name not in ("file", "folder")]  # these need no disk
 
 
 def parse_form(content_type: str, body: bytes) -> dict[str, bytes]:
@@ -116,7 +116,7 @@ class FormRoute(APIRoute):
 
         async def handle_form(request: Request) -> Response:
             with_form = FormRequest(request.scope, request.receive)
-            await with_form.form()  # here, since FastAPI would call any error one of parsing
+            await with_form.form()  # here, since FastAPI would report any error as one of parsing
             return await handle(with_form)
 
         return handle_form
@@ -320,7 +320,7 @@ def read_hole(
     `read_photo` does.
     """
     width, height = _read_size(data, name, options)
-    if size is not None and sorted((width, height)) != sorted(size):  # EXIF data may turn it
+    if size is not None and sorted((width, height)) != sorted(size):  # EXIF data may rotate it
         check_size((height, width), size, "the hole", "the photo")
     weigh(width * height)
     picture = _decode(lambda limits, name: decode_hole(data, name, limits), options, name)
@@ -352,7 +352,7 @@ def _read_size(data: bytes, name: str, options: ServeOptions) -> tuple[int, int]
     try:
         try:
             image = Image.open(BytesIO(data), formats=formats(data))
-        except Exception:  # of what lies beside the pixels, perhaps
+        except Exception:  # perhaps an error in metadata
             image = Image.open(BytesIO(repair(data)[0]), formats=formats(data))
         with image:
             width, height = image.size
@@ -360,7 +360,7 @@ def _read_size(data: bytes, name: str, options: ServeOptions) -> tuple[int, int]
         raise RequestError(415, f"{name}: {name_kind(data)[0]}", f"Send a {READ}.") from error
     except Image.DecompressionBombError as error:
         raise RequestError(413, f"{name}: far too many pixels", "Send a smaller picture.", "pixels") from error
-    except Exception as error:  # decoders meet any bytes, and raise any error
+    except Exception as error:  # with damaged bytes a decoder may raise any error
         raise RequestError(422, f"{name}: the picture is damaged", "Save it again as PNG or JPEG.") from error
     if width * height > options.max_pixels:
         what = f"{name}: {width} x {height} = {width * height:,} pixels, more than the limit of {options.max_pixels:,}"

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from ..batch.workers import is_alive
 
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where the processes of one server put their counts together
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where the processes of one server collect their counts
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 SQUARES = (1, 2, 4, 8, 16, 32, 64, 128)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -1,7 +1,7 @@
 """Choose which task computes next.
 
-The queue is bounded, first come first served, and those who can be searched together go together. The scheduler then
-prefers whoever has had little of the device, so that a long search neither holds others up nor is forgotten.
+The queue is bounded and first come, first served; requests that can be searched together are batched. The scheduler
+then prefers tasks that have had little device time, so that a long search neither delays others nor starves.
 """
 
 import time
@@ -13,12 +13,12 @@ from typing import Any, Protocol, final
 from .errors import RequestError, client_gone, queue_full
 from .metrics import Metrics
 
-HELD_PIXELS = 200_000_000  # of the photos of all requests: half a gigabyte, and as much again for what is made of them
-SECONDS_EACH = 0.5  # that a request is taken to need, before there is experience
-LEARNING_RATE = 0.2  # the share of the last one in it
-YOUNG_SECONDS = 2.0  # of the device; work that has had more counts as long
-MOST_YOUNG, MOST = 3, 8  # side by side: few, so that others gather and go together; and all with the long ones
-FOR_THE_OLDEST = 4  # every so many steps are for the one that has waited longest
+HELD_PIXELS = 200_000_000  # pixels of the photos of all requests: half a gigabyte, and as much again for their results
+SECONDS_EACH = 0.5  # seconds assumed for a request before any was measured
+LEARNING_RATE = 0.2  # weight of the latest request in the average
+YOUNG_SECONDS = 2.0  # seconds of the device; tasks that have had more count as long
+MOST_YOUNG, MOST = 3, 8  # tasks side by side: few young ones, so that others gather into batches; and in all
+FOR_THE_OLDEST = 4  # one step of this many goes to the task that has waited longest
 
 
 class Waiting(Protocol):
@@ -183,8 +183,8 @@ class ScheduledWork:
         kind: Hashable = None,
     ) -> None:
         self.steps, self.fail, self.done, self.kind = steps, fail, done, kind
-        self.seconds = 0.0  # of the device
-        self.last = 0  # number of its last step
+        self.seconds = 0.0  # seconds of the device
+        self.last = 0  # the number of its last step
 
     def step(self) -> bool:
         """Compute one step. Returns whether there may be more."""

@@ -18,8 +18,8 @@ from .errors import RequestError, error_response, internal_error_response, out_o
 from .metrics import Metrics
 
 log = logging.getLogger("latentfill.web")
-JSON_BYTES = 256 * 1024  # of a request that brings no picture
-HELD = 8  # so many of the largest requests are held in memory at once
+JSON_BYTES = 256 * 1024  # bytes of a request without a picture
+HELD = 8  # number of the largest requests that memory holds at once
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -80,7 +80,7 @@ class Guard:
         await self._respond({**scope, "root_path": root} if root else scope, receive, send)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        start, status, body = time.monotonic(), 499, b""  # 499: the client has left before there was an answer
+        start, status, body = time.monotonic(), 499, b""  # 499: the client left before the answer
 
         async def send_guarded(message: Message) -> None:
             nonlocal status
@@ -100,9 +100,9 @@ class Guard:
         except RequestError as error:
             self._metrics.refused.labels(error.reason).inc()
             await error_response(error)(scope, receive, send_guarded)
-        except Exception as error:  # a mistake of ours: the client learns no more than that
+        except Exception as error:  # our own error: the client is told nothing else
             log.exception("%s failed", getattr(scope.get("route"), "path", "a request"))
-            if status != 499:  # too late for another answer
+            if status != 499:  # after 499 it is too late for another answer
                 raise
             await (error_response(out_of_memory()) if is_out_of_memory(error) else internal_error_response())(
                 scope, receive, send_guarded
@@ -120,7 +120,7 @@ class Guard:
             raise RequestError(400, "there is no Host header, or more than one", "Send one Host header.", "host")
         if not is_own_host(self._options, hosts[0]):
             raise RequestError(403, "this server does not answer to that name", "Start it with --hosts NAME.", "host")
-        own = {f"{scheme}://{hosts[0].lower()}" for scheme in ("http", "https")}  # a proxy may have the certificate
+        own = {f"{scheme}://{hosts[0].lower()}" for scheme in ("http", "https")}  # https may end at a proxy
         foreign, site = set(map(str.lower, headers.getlist("origin"))) - own, headers.get("sec-fetch-site", "none")
         navigates = scope["method"] in ("GET", "HEAD") and headers.get("sec-fetch-mode") == "navigate"
         is_open = self._within(scope["path"]) in self._open

@@ -1,6 +1,6 @@
-"""The processes of a server: one, or several that share a port; they end when what runs is done.
+"""The processes of a server: one, or several that share a port; they end when running requests are done.
 
-Models are read when a process starts, and known by name alone from then on.
+Models are read when a process starts, and from then on are identified only by name.
 """
 
 import logging
@@ -81,8 +81,8 @@ def _plain(text: str) -> str:
 
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when it is imported
-CLOSED = getattr(signal, "SIGHUP", None)  # what the processes of a terminal get when it is closed
-WAITING = 128  # connections that the kernel keeps until they are accepted
+CLOSED = getattr(signal, "SIGHUP", None)  # the signal that processes get when their terminal is closed
+WAITING = 128  # connections that the kernel queues until they are accepted
 STARTS_WITHIN = 30  # seconds; of 5, uvicorn's own, a busy machine needs more for the imports: it would start for ever
 
 
@@ -95,7 +95,7 @@ def serve(options: ServeOptions) -> int:
         application = make_application(options)
         print(f"latentfill serves on {address(options)}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
         server = uvicorn.Server(uvicorn.Config(application, **settings(options)))
-        for number in (signal.SIGINT, signal.SIGTERM):  # which uvicorn raises again when it has ended
+        for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises these again when it has ended
             signal.signal(number, lambda number, frame: None)
         server.run([listening])
         return 0 if server.started else 1
@@ -164,7 +164,7 @@ class ProcessSupervisor(Multiprocess):
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         closed = signal.getsignal(CLOSED) if CLOSED else None
         super().__init__(config, sockets)
-        if CLOSED:  # uvicorn would start all processes anew, and stay
+        if CLOSED:  # uvicorn would restart all processes, and stay
             signal.signal(CLOSED, closed)
 
     def terminate_all(self) -> None:
@@ -190,7 +190,7 @@ def _make_in_process(options: ServeOptions) -> "FastAPI":
     """The application of one of several processes; where it cannot be made, the first one gives up."""
     Thread(target=_follow_parent, daemon=True).start()
     if CLOSED:
-        signal.signal(CLOSED, signal.SIG_IGN)  # the first one gets it, too, and tells this one
+        signal.signal(CLOSED, signal.SIG_IGN)  # the first process gets it, too, and tells this one
     try:
         return make_application(options)
     except LatentfillError as error:

@@ -87,7 +87,7 @@ def read_request(state: State, form: CompleteForm, slot: QueueSlot) -> Completio
     options = override("options", COMPLETE_PRESETS[form.preset], form.options)
     photo_options = override("photo_options", PhotoOptions(), form.photo_options)
     operator = None if form.observe is None else parse_operator(form.observe)
-    uses_encoder(gan, options)  # raises where the encoder that it needs is missing
+    uses_encoder(gan, options)  # raises if a required encoder is missing
     original = read_photo(form.photo, state.options, weigh=slot.weigh)
     needed = operator is None and not photo_options.extend
     drawn = _draw_hole(form, original, options.seed, state.options, needed=needed)
@@ -109,7 +109,7 @@ def _draw_hole(form: CompleteForm, original: Original, seed: int, options: Serve
         raise RequestError(422, "hole: it is missing", "Send a hole, or say in observe what the photo is.")
     words = form.hole_spec or "full"
     kind = words.split(":")[0]
-    if ALIASES.get(kind, kind) not in HOLES_IN_WORDS:  # anything else would be taken for the name of a file
+    if ALIASES.get(kind, kind) not in HOLES_IN_WORDS:  # anything else would be read as a file name
         what = f"hole_spec: {kind[:80]!r} is no kind of hole"
         raise HoleError(what, f"It is one of: {', '.join(HOLES_IN_WORDS)}.")
     return draw_hole(words, original, seed)

@@ -1,4 +1,4 @@
-"""Ways to change what was found in a hole, while the known pixels stay: what a page makes sliders of."""
+"""Edits that change the filled hole, while the known pixels stay; a page can show them as sliders."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -29,8 +29,8 @@ from ..serialization import data_url, decode_state
 from .complete import read_request
 from .response_models import JSON, PNG, EditsAnswer, answers
 
-MOST_SQUARES = 4  # that are edited, each by itself
-MOST_PIXELS = 100_000_000  # of all pictures of an answer
+MOST_SQUARES = 4  # most squares that are edited, each by itself
+MOST_PIXELS = 100_000_000  # pixels of all pictures of an answer
 Edit = list[Completion]  # its frames; the middle one is unchanged
 router = APIRouter(prefix="/api/v1", tags=["complete"], route_class=FormRoute)
 
@@ -54,7 +54,7 @@ def shrink(cut: Cut, side: int) -> Cut:
         return cut
     photo, channels = cut.original.photo(), cut.original.values.shape[2]
     layers = photo.pixels if photo.alpha is None else np.dstack([photo.pixels, photo.alpha])
-    small = np.asarray(Image.fromarray(layers).reduce(times))  # what is transparent does not count
+    small = np.asarray(Image.fromarray(layers).reduce(times))  # transparent pixels do not count
     alpha = None if photo.alpha is None else small[..., 3]
     rows, columns = small.shape[:2]
     height, width = cut.hole.shape

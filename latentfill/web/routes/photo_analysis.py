@@ -26,7 +26,7 @@ from ..scheduler import QueueSlot
 from ..serialization import data_url, outline, png_url
 from .response_models import JSON, DecodedAnswer, FacesAnswer, SelectedAnswer, answers
 
-LARGE = 4_000_000  # pixels above which a photo is shown as a JPEG: it is only looked at
+LARGE = 4_000_000  # pixels above which a photo is shown as a JPEG, because it is only viewed
 JPEG_QUALITY = 92
 router = APIRouter(prefix="/api/v1", tags=["complete"], route_class=FormRoute)
 

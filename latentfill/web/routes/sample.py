@@ -26,7 +26,7 @@ from .response_models import JSON, PNG, SampleAnswer, answers
 
 Seed = Annotated[int, Interval(ge=0, le=2**31 - 1)]
 Weight = Annotated[float, Interval(ge=-100, le=100)]
-MOST = 32  # seeds of one sum, and of one walk
+MOST = 32  # most seeds of one sum, and of one walk
 
 
 @final
