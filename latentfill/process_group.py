@@ -102,7 +102,7 @@ def average_gradients(gradients: Sequence[Tensor | None], parameters: Sequence[T
     dist.all_reduce(flat, group=those.group)
     *means, counts = torch.split(flat, [p.numel() for p in parameters] + [len(parts)])
     all_have = [m.div_(those.size).view(p.shape).to(p.dtype) for m, p in zip(means, parameters, strict=True)]
-    if all(g is not None for g in gradients):  # then nothing need wait for a device
+    if all(g is not None for g in gradients):  # then nothing has to wait for a device
         return list(all_have)
     return [mean if known else None for mean, known in zip(all_have, counts.tolist(), strict=True)]
 

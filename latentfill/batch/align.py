@@ -140,7 +140,7 @@ class Cropper:
         except LatentfillError as error:  # it is not clear which files are meant
             raise _RejectionError(FAILED, error.what) from error
         height, width = photo.shape[:2]
-        room = (width, height)  # a face may be cut by the border, but not lie a whole photo away
+        room = (width, height)  # the border may cut a face, but a face cannot lie a whole photo away
         if any((points < np.negative(room)).any() or (points > np.multiply(2, room)).any() for points in faces):
             raise _RejectionError(FAILED, f"its landmarks lie outside its {width}x{height} pixels")
         return faces

@@ -50,7 +50,7 @@ def draw_test_hole(number: int, size: int) -> Hole:
             kind = f"center:{rng.uniform(0.08, 0.42):.3f}"
         case "random":
             kind = f"random:{rng.uniform(0.1, 0.95):.3f}"
-        case "scattered":  # the post's and the papers'
+        case "scattered":  # holes of the post and the papers
             kind = "random:0.8"
         case "rectangle":
             width, height = rng.uniform(0.1, 0.7, 2)

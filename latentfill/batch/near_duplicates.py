@@ -30,10 +30,10 @@ STEPS = 400  # steps of int8 for a length of 1: one frequency of a face varies b
 # The length of a signature is 1. Of 3,000 faces, different people were 0.26 and more apart (1.2 in the middle), a photo
 # in two colours 0.22, a JPEG of quality 50 from its original at most 0.05, a copy of half the size 0.01.
 NEAR = 0.23
-# Candidates agree in all the signs that one of the tables looks at. Of 64 signs a near-duplicate changes up to 5;
-# then a table of 14 still finds it with a probability of 0.28, and one of 16 with 0.995.
+# Candidates agree in all the signs that a table uses. A near-duplicate changes up to 5 of 64 signs. A table of 14 signs
+# then finds it with a probability of 0.28, and any of 16 tables with 0.995.
 TABLES, SIGNS = 16, 14
-FEW = 1000  # crops of which all pairs are compared, in 50 ms; their medians say little
+FEW = 1000  # up to this many crops, all pairs are compared, in 50 ms; medians of so few say little
 AT_ONCE = 2**18  # pairs compared in one step: 64 MB
 
 

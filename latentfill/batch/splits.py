@@ -13,7 +13,7 @@ from .align_records import Row
 
 FOLDER = "folder"
 TRAIN, TEST = "train", "test"
-BETWEEN = "--"  # stands for the slash in a name that is flattened
+BETWEEN = "--"  # replaces the slash in a flattened name
 
 
 @final

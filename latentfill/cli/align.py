@@ -172,7 +172,7 @@ def _choices(options: Options) -> dict[str, Any]:
 
 
 def _align_all(options: Options, cropper: "Cropper", records: "Records", count: int, todo: "list[Task]") -> int:
-    """Cut what is to be cut. Returns the exit code if it was stopped, else 0."""
+    """Cut the remaining photos. Returns the exit code if it was stopped, else 0."""
     from ..batch.align import run_tasks, write_alignment
     from ..batch.workers import cores, run_in_pool
     from ..signals import StopSignal
@@ -228,7 +228,7 @@ def _write_overviews(options: Options, cropper: "Cropper", records: "Records") -
 
 
 def _report(options: Options, naming: "Naming", rows: "list[Row]") -> int:
-    """Say what has become of the photos."""
+    """Report the results."""
     from ..batch.align import NO_FACE, summary
     from ..batch.splits import inner_name
 

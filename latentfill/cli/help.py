@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, final, get_args, get_origin, 
 import tyro
 from tyro.conf import Positional
 
-COLUMN = 26  # characters of a flag, before its text begins
+COLUMN = 26  # column at which the text of a flag begins
 WIDEST = 100
 EXPERT = ("limits", "where")  # option groups that come last
 # For each verb the options that most people need, and two calls with what they do.
@@ -287,7 +287,7 @@ def _format(option: Option, *, brief: bool = False) -> list[str]:
 
 
 def _shorten(option: Option, width: int) -> str:
-    """As many clauses of a text as two lines take, at least one, and the default."""
+    """As many clauses of a text as fit into two lines, at least one, and the default."""
     text, found, default = option.text.partition(" (default: ")
     text = BRIEF.get(option.name, text)
     ends = [match.start() for match in re.finditer(r"[.;:](?= )|$", text)]

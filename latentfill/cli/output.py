@@ -25,7 +25,7 @@ def take_any_name(stream: TextIO) -> None:
 
 
 def open_streams() -> None:
-    """Open what was closed from the start: there Python has none, and files that are opened would be taken for it."""
+    """Open streams that were closed from the start; otherwise opened files would get their numbers."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))  # gets the lowest free number, its own
@@ -43,7 +43,7 @@ def print_results(*results: object, file: TextIO | None = None) -> None:
 
 
 def is_closed(stream: TextIO) -> bool:
-    """Tell whether nobody reads the stream any more."""
+    """True if nobody reads the stream any more."""
     try:
         stream.flush()
         pipe = select.poll()
@@ -56,14 +56,14 @@ def is_closed(stream: TextIO) -> bool:
 
 
 def close() -> None:
-    """Let what is still to be printed go nowhere, so that nothing is said about it at the end."""
+    """Discard further output, so that Python reports no error at the end."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):  # the stream was closed from the start
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def name_process(verb: str, path: Path) -> None:
-    """Name this process, for lists of processes, by its verb and what it writes."""
+    """Name this process, for lists of processes, by its verb and its output."""
     from setproctitle import setproctitle
 
     name = path.name.encode(errors="backslashreplace").decode()

@@ -126,7 +126,7 @@ def _is_binary(kind: Any) -> bool:
 Row = dict[str, Any]
 COLUMNS = pyarrow.schema(
     [
-        ("path", pyarrow.string()),  # the name of the picture within the place that was given
+        ("path", pyarrow.string()),  # the name of the picture within the given folder or archive
         ("stem", pyarrow.string()),  # the name of its result, which no other result has
         ("hole", pyarrow.string()),  # the hole as it was requested; "given" if it came with the picture
         ("losses", pyarrow.list_(pyarrow.float64())),  # of the best candidate, one for each square that was searched
@@ -135,7 +135,7 @@ COLUMNS = pyarrow.schema(
         ("seconds", pyarrow.float64()),
         ("model", pyarrow.string()),
         ("model_hash", pyarrow.string()),  # of all weights that the completion used
-        ("output", pyarrow.string()),  # a file below OUT: the picture, or the shard that it is in
+        ("output", pyarrow.string()),  # a file below OUT: the picture, or the shard that contains it
         ("member", pyarrow.string()),  # its name in the shard
         ("output_bytes", pyarrow.int64()),  # size of that file, so that a truncated file is noticed
         ("notes", pyarrow.list_(pyarrow.string())),

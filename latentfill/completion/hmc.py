@@ -42,7 +42,7 @@ def hmc(
     here = evaluate(generator, objective, z, differentiate=steps > 0)
     yield _step(0, here, torch.ones(len(z), dtype=torch.bool, device=z.device))
     for number in range(1, steps + 1):
-        # In this order, so that a stream means the same whatever the loss.
+        # Drawn in this order, so that a stream means the same for every loss.
         v = torch.from_numpy(np.stack([s.standard_normal(z.shape[1], np.float32) for s in streams])).to(z)
         chance = torch.tensor([s.random() for s in streams]).to(z)
         there, v_there = leapfrog(generator, objective, here, v, beta=beta, step_size=step_size, steps=leapfrog_steps)

@@ -23,7 +23,7 @@ TYPICAL = 64  # images whose mean shows which colours are usual at each position
 THINNED = 0.25  # share of the known pixels that the encoder is not shown in a further restart
 NOISE = 0.1  # factor of the prior's draws, added to the guess once in the second restart, twice in the third, ...
 LOUDEST = 0.5  # largest factor; beyond it, nothing is left of the guess
-CUTS = (0.25, 0.5, 0.75)  # shares of the steps after which half of the restarts are given up
+CUTS = (0.25, 0.5, 0.75)  # shares of the steps after which half of the restarts are dropped
 Numbers = Int[Tensor, "_ _"]  # of restarts
 
 
@@ -92,7 +92,7 @@ class SuccessiveHalving:
     """The restart of each row of a search. Rows are image by image, equally many for each, and become fewer."""
 
     def __init__(self, images: int, restarts: int, survivors: int, cuts: tuple[int, ...] = ()) -> None:
-        self.labels = torch.arange(restarts).expand(images, -1)  # [images, restarts that are left]
+        self.labels = torch.arange(restarts).expand(images, -1)  # [images, remaining restarts]
         self.survivors, self.cuts = survivors, cuts
 
     @property

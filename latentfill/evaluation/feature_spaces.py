@@ -47,7 +47,7 @@ BLOCKS = (
 # to each other than pairs of two people. It was 98.2 % with the square enlarged to the whole picture, and 99.96 % with
 # dlib's own cut from the photograph.
 FRAME, MIDDLE = 126, (75, 85)  # side, and x, y of its middle, in pixels
-FACES_AT_ONCE = 32  # pictures; more gain no time
+FACES_AT_ONCE = 32  # pictures; more are no faster
 
 
 def embed(faces: PixelBatch, margin: float = 1.0) -> Embeddings:

@@ -64,7 +64,7 @@ class _Colours:
     """The colours of the frames so far: all of them while they are few, and samples."""
 
     def __init__(self) -> None:
-        self._exact: Int[np.ndarray, " n"] | None = np.empty(0, np.int64)  # None: more than a palette holds
+        self._exact: Int[np.ndarray, " n"] | None = np.empty(0, np.int64)  # None if there are more than a palette holds
         self._samples: list[UInt8[np.ndarray, "n 3"]] = []
         self._keep_every = 1
 

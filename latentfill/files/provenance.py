@@ -20,7 +20,7 @@ from ..images.archives import RESULT_SUFFIXES
 from .writing import RECORD, RUN, write_csv, write_file
 
 FORMAT = 1
-BY_TRAINING = b'{"training": 1}\n'  # a line in the record of the folder of a training
+BY_TRAINING = b'{"training": 1}\n'  # a line in the record of a training's folder
 MOVE = "Move or rename it, or give another folder."
 LEAST = 64  # first bytes of a result's metadata that distinguish it from other files
 FOLDERS_READ = 64  # folders whose records are kept in memory

@@ -13,8 +13,8 @@ from typing import BinaryIO
 
 from ..errors import ImageError, cure
 
-RUN = "_run"  # the folder in which verbs keep what they draw and note beside their results
-RECORD = ".latentfill"  # the file that lists what they wrote into its folder
+RUN = "_run"  # the folder in which verbs keep drawings and notes beside their results
+RECORD = ".latentfill"  # the file that lists the files that they wrote into its folder
 ABANDONED_AFTER_SECONDS = 3600.0  # no file takes so long
 MAKING = re.compile(r"\.[0-9a-f]{16}\.making")
 
@@ -26,7 +26,7 @@ def write_file(
 
     `before` is called with the whole file, which then moves into its place.
     """
-    making = path.with_name(f".{secrets.token_hex(8)}.making")  # hidden: no listing takes it for a picture
+    making = path.with_name(f".{secrets.token_hex(8)}.making")  # hidden, so that listings do not take it for a picture
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with making.open("xb") as file:

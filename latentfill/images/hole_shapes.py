@@ -64,8 +64,8 @@ class Brush:
     border: int = 0
 
 
-# Suvorov et al. 2021, as configured for 256 pixels (advimman/lama, configs/data_gen/random_thin_256.yaml and others);
-# its program draws up to one line more than the configuration says, and so does this one.
+# Suvorov et al. 2021, as configured for 256 pixels (advimman/lama, configs/data_gen/random_thin_256.yaml and others).
+# Its program draws up to one line more than the configuration says, and so does this one.
 BRUSHES = {
     "thin": Brush((4, 51), 40, 10),
     "medium": Brush((4, 6), 100, 50, (1, 5), (10, 50), 0),

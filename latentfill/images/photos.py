@@ -28,7 +28,7 @@ Values = UInt8[np.ndarray, "_ _ _"] | UInt16[np.ndarray, "_ _ _"]
 Plane = UInt8[np.ndarray, "_ _"] | UInt16[np.ndarray, "_ _"]
 Decoded = tuple[Values, Plane | None]
 
-HAS_AVIF = "avif" in features.modules and features.check_module("avif")  # Pillow may be older, or built without
+HAS_AVIF = "avif" in features.modules and features.check_module("avif")  # Pillow may be older, or built without AVIF
 # no other formats: some decoders start programs
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", *(["AVIF"] if HAS_AVIF else []))
 READ = "PNG, JPEG, WebP, AVIF, TIFF, GIF or BMP"  # for people

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 DEFAULT = DEFAULT_MODEL
-# What the files of the first models do not say themselves; `train` writes it into newer ones.
+# Facts that the files of the first models lack; `train` writes them into newer ones.
 ALIGNMENTS = {"faces-64-dcgan": {"landmarks": "inner-eyes-and-bottom-lip", "similarity": False, "margin": 1.0}}
 
 

@@ -186,7 +186,7 @@ def _pairs(alignment: Mapping[str, Any]) -> str:
 
 OPSET = 17  # of 2022: all current runtimes read it, and nothing here needs a later one
 TOLERANCE = 1e-4  # largest difference from PyTorch in images of [-1, 1] and in latents
-TRIED = 3  # examples in the larger batch that the comparison is made with; the smaller is one
+TRIED = 3  # examples in the larger batch of the comparison; the smaller has one
 DESCRIPTION, README = "export.json", "README.md"
 
 

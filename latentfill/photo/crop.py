@@ -296,7 +296,7 @@ def _check_landmarks(landmarks: Sequence[Any] | np.ndarray, height: int, width: 
     given = given[None] if given.ndim == 2 else given
     if given.shape[1:] != (3, 2):
         raise ValueError(f"landmarks are [n, 3, 2], three points x, y for each face, not {list(given.shape)}")
-    room = np.array([width, height])  # a face may be cut by the border, but not lie a whole photo away
+    room = np.array([width, height])  # the border may cut a face, but a face cannot lie a whole photo away
     if (given < -room).any() or (given > 2 * room).any():
         raise ImageError(
             f"{name}: its landmarks lie outside of its {width} x {height} pixels",

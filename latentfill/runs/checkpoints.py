@@ -41,7 +41,7 @@ def save(folder: Path, images_seen: int, state: dict[str, Any], keep: int, besid
             file.flush()
             os.fsync(file.fileno())
         making.replace(path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as either
+    except (OSError, RuntimeError) as error:  # torch reports a full disk by either error
         making.unlink(missing_ok=True)
         if is_out_of_memory(error):
             raise

@@ -21,7 +21,7 @@ from ..process_group import ALONE, ProcessGroup
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
 
-PAUSE = 0.02  # seconds between looks at the store
+PAUSE = 0.02  # seconds between requests to the store
 PATIENCE = timedelta(minutes=30)  # torch waits as long for the last process
 
 

@@ -115,11 +115,11 @@ def row(images: Images) -> Tensor:
 def draw_any(size: int, rng: np.random.Generator) -> shapes.Missing:
     """One of all kinds that an encoder learns from, as often as SHARES says."""
     kind = str(rng.choice(list(SHARES), p=list(SHARES.values())))
-    if kind == "center":  # the usual quarter, or between a twentieth and nearly all
+    if kind == "center":  # the usual quarter of the image, or between a twentieth and nearly all
         return shapes.center(size, size, 0.25 if rng.random() < 0.6 else rng.uniform(0.1, 0.4))
     if kind == "half":
         return shapes.half(size, size, int(rng.integers(4)))
-    if kind == "random":  # the usual 80 %, or anything
+    if kind == "random":  # the usual 80 %, or any share
         return shapes.random_pixels(size, size, 0.8 if rng.random() < 0.4 else rng.uniform(0.05, 0.95), rng)
     if kind == "pattern":
         return shapes.pattern(size, size, rng)

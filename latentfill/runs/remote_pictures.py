@@ -92,7 +92,7 @@ def _list_remote(url: str) -> tuple[Any, list[Remote], bool]:
             about, top = system.find(path, detail=True), path
     except ImportError as error:
         raise ExtraError(f"{url}: {error}", "Install the package that it names.") from error
-    except Exception as error:  # each store has errors of its own
+    except Exception as error:  # each store has its own errors
         raise DataError(
             f"{url} cannot be listed: {error or type(error).__name__}", "See that it is there and that you may read it."
         ) from error
@@ -173,7 +173,7 @@ def _fetch(system: Any, remote: Remote, folder: Path) -> None:
         os.replace(making, path)
     except (DataError, OSError):
         raise
-    except Exception as error:  # each store has errors of its own
+    except Exception as error:  # each store has its own errors
         raise DataError(f"{remote.path} cannot be fetched: {error}", "Start again; what came whole is kept.") from error
     finally:
         making.unlink(missing_ok=True)

@@ -47,7 +47,7 @@ from .trainer import NetworksTrainer
 # How often each kind of hole is drawn. Where faces are not aligned, a part of a face is another rectangle.
 SHARES = {"rectangle": 0.18, "half": 0.14, "center": 0.13, "ellipses": 0.15, "brush": 0.12, "part": 0.18, "any": 0.10}
 INVERTED = 0.03  # share of holes that are inverted: known pixels become missing
-# Left, top, right and bottom of what people cover, in percent of the side, in faces aligned with a margin of 1.
+# Left, top, right and bottom of parts that people cover, in percent of the side, in faces aligned with a margin of 1.
 PARTS = [(x, y, x + w, y + h) for (part,) in FEATURES.values() for x, y, w, h in [[one.number for one in part.lengths]]]
 SHIFT = 0.05  # share by which each side of a part may shift
 

@@ -54,7 +54,7 @@ LOSSES: dict[LossName, AdversarialLoss] = {
     "non-saturating": AdversarialLoss(cross_entropy, lambda real, fake: softplus(-fake)),
     # The same, equation 1: the original minimax game.
     "minimax": AdversarialLoss(cross_entropy, lambda real, fake: -softplus(fake)),
-    # Jolicoeur-Martineau (2018), as paired by Huang et al. (2024): which of the two is real?
+    # Jolicoeur-Martineau (2018), paired as in Huang et al. (2024): D says which of the two is real.
     "relativistic": AdversarialLoss(
         lambda real, fake: softplus(fake - real), lambda real, fake: softplus(real - fake), pairs=True
     ),

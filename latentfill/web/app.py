@@ -96,7 +96,7 @@ def create_app(
     cards: Mapping[str, str] | None = None,
     engine: Engine | None = None,
 ) -> FastAPI:
-    """The server of these models, the first of which is used where none is named."""
+    """The server of these models; the first is used if a request names none."""
     metrics = Metrics()
     state = State(options, gans, metrics, engine or Engine(options, gans, metrics), cards or {})
 

@@ -44,7 +44,7 @@ class CompletionRequest:
 
     @property
     def kind(self) -> Hashable:
-        """What requests have in common that one search can answer; None if nothing is to be searched."""
+        """The key of requests that one search can answer together; None if no search is needed."""
         incomplete = self.placed.incomplete
         if incomplete is None:
             return None
@@ -82,7 +82,7 @@ def count_gradients(options: CompleteOptions, *, warm: bool) -> int:
 @final
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A step of a search, so many seconds after its first; `rows` are those of one request."""
+    """A step of a search, with the seconds since its first; `rows` are those of one request."""
 
     completion: Completion
     rows: slice
@@ -118,7 +118,7 @@ class SearchTask:
 
     @property
     def kind(self) -> Hashable:
-        """What it shares with those that it may be searched with; None if it is to be alone."""
+        """The key of requests that it may be searched with; None if it must be alone."""
         return None if self.alone else self.request.kind
 
     @property
@@ -137,7 +137,7 @@ class SearchTask:
             self._notify(self._news)
 
     async def frames(self, per_second: float) -> AsyncIterator[Frame]:
-        """The newest frame, as often as it is asked for and at most so many a second, until the end is there."""
+        """The newest frame, when requested and at most at a given rate, until the search ends."""
         while True:
             await self._news.wait()
             if self._ended.is_set():
@@ -154,7 +154,7 @@ class SearchTask:
                 await asyncio.wait_for(self._ended.wait(), max(1 / per_second - took, took))
 
     async def result(self) -> SearchResult:
-        """What was found; who stops waiting for it leaves. Raises the LatentfillError of a search that failed."""
+        """The result; a client that stops waiting leaves the search. Raises the LatentfillError of a failed search."""
         return await asyncio.wrap_future(self.future)
 
     def _notify(self, *events: asyncio.Event) -> None:
@@ -164,7 +164,7 @@ class SearchTask:
 
 
 def resolve(future: Future[T], outcome: T | Exception) -> None:
-    """Give the result, or the error, to whoever still waits for it."""
+    """Give the result, or the error, to the waiting request."""
     if future.done() or not future.set_running_or_notify_cancel():
         return
     if isinstance(outcome, Exception):
@@ -234,7 +234,7 @@ class Job(Generic[T]):
 
 
 def _drop_left(tasks: list[SearchTask], metrics: Metrics) -> bool:
-    """Take those from the list that nobody waits for. Returns whether any remain."""
+    """Remove cancelled tasks from the list. Returns whether any remain."""
     staying = [task for task in tasks if not task.cancelled]
     metrics.cancelled.inc(len(tasks) - len(staying))
     tasks[:] = staying

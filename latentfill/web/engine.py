@@ -100,7 +100,7 @@ class Engine:
         return await asyncio.get_running_loop().run_in_executor(self._writers, work)
 
     async def draw(self, work: Callable[[], T]) -> T:
-        """The same for what is only to be looked at, and may come late."""
+        """The same for frames, which are only viewed and may come late."""
         return await asyncio.get_running_loop().run_in_executor(self._drawers, work)
 
     def prepare_model(self, name: str, precision: str = "fp32") -> Gan:

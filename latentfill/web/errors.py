@@ -45,7 +45,7 @@ class RequestError(LatentfillError):
 
 
 def queue_full(waiting: int, seconds: float) -> RequestError:
-    """The error of a full queue, which tells to come again in so many seconds."""
+    """The error of a full queue, with the seconds after which to retry."""
     wait = str(max(1, round(seconds)))
     what = f"{waiting} requests are waiting already"
     return RequestError(429, what, f"Ask again in {wait} s.", "queue", {"Retry-After": wait})
@@ -77,7 +77,7 @@ def error_response(error: LatentfillError) -> JSONResponse:
 
 
 def internal_error_response() -> JSONResponse:
-    """The answer to a request that met a mistake of ours, of which the log tells more."""
+    """The answer to a request that met an internal error; the log has the details."""
     return JSONResponse({"error": "the server failed", "cure": "Its log says more; please report it."}, 500)
 
 

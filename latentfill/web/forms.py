@@ -314,7 +314,7 @@ def read_hole(
     *,
     weigh: Callable[[int], None] = lambda pixels: None,
 ) -> DrawnHole:
-    """What a picture of a hole says, if it has the size (height, width) of its photo.
+    """The hole in a picture, if it has the size (height, width) of its photo.
 
     Raises HoleError for another size, as far as the header tells before it is decoded, and RequestError as
     `read_photo` does.

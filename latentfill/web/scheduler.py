@@ -26,7 +26,7 @@ class Waiting(Protocol):
 
     @property
     def kind(self) -> Hashable:
-        """What it shares with others that one search can do together with it; None if it is done alone."""
+        """The key of requests that one search can answer together with it; None if it is alone."""
 
     @property
     def rows(self) -> int:
@@ -82,7 +82,7 @@ class QueueSlot:
 
 @final
 class RequestQueue:
-    """All who wait for the device. `changed` is its lock, and tells the device's thread of news."""
+    """All requests that wait for the device. `changed` is its lock, and notifies the device's thread."""
 
     def __init__(self, most: int, metrics: Metrics) -> None:
         self.changed = Condition()
@@ -113,14 +113,13 @@ class RequestQueue:
             return len(self._waiting) - 1
 
     def return_to_front(self, several: list[Any]) -> None:
-        """Put those at the front again who had been taken; they have no slot to lose any more."""
+        """Return taken requests to the front; they have no slot any more."""
         with self.changed:
             self._waiting.extendleft((one, QueueSlot(self, waits=False)) for one in reversed(several))
 
     def take(self, most: int, running: Container[Hashable] = ()) -> list[Any]:
-        """The first, and all of its kind as far as their rows are at most so many. Those who have left are dropped.
-
-        Of a kind that is `running` nobody is taken, so that more gather, unless they are as many as may go together.
+        """The first request, and further ones of its kind up to a number of rows. Cancelled ones are dropped. None is
+        taken of a kind that is `running`, so that more gather, unless they fill a batch.
         """
         with self.changed:
             taken: list[Waiting] = []
@@ -148,18 +147,18 @@ class RequestQueue:
             return taken
 
     def record_duration(self, count: int, seconds: float) -> None:
-        """Note for how long the device was busy with the last so many."""
+        """Record how long the device was busy with a number of requests."""
         with self.changed:
             self._seconds_each += LEARNING_RATE * (seconds / count - self._seconds_each)
 
     def close(self) -> None:
-        """Let nobody in any more."""
+        """Refuse further requests."""
         with self.changed:
             self.closed = True
             self.changed.notify_all()
 
     def count(self, more: int) -> None:
-        """Note that so many more, or fewer, wait."""
+        """Add to the number of waiting requests; it may be negative."""
         self.slots += more
         self._metrics.waiting.set(self.slots)
 

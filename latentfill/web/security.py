@@ -113,7 +113,7 @@ class Guard:
             self._log(scope, status, time.monotonic() - start, len(body))
 
     def _check(self, scope: Scope) -> None:
-        """Raise RequestError for who may not ask, of whom only the headers have been read."""
+        """Raise RequestError for a forbidden client, by its headers alone."""
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         if len(hosts) != 1:

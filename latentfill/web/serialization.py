@@ -40,7 +40,7 @@ def png_url(values: np.ndarray) -> str:
 
 
 def describe_start(request: CompletionRequest, total: int) -> dict[str, Any]:
-    """What is known before the first step."""
+    """The facts before the first step."""
     height, width = request.placed.cut.hole.shape
     squares = [{"outline": outline(placement)} for placement in request.placed.cut.placements]
     return {"size": [width, height], "total": total, "placements": squares, "notes": list(request.placed.cut.notes)}

@@ -83,7 +83,7 @@ def _plain(text: str) -> str:
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when it is imported
 CLOSED = getattr(signal, "SIGHUP", None)  # the signal that processes get when their terminal is closed
 WAITING = 128  # connections that the kernel queues until they are accepted
-STARTS_WITHIN = 30  # seconds; of 5, uvicorn's own, a busy machine needs more for the imports: it would start for ever
+STARTS_WITHIN = 30  # seconds; with uvicorn's own 5, a busy machine would restart processes during the imports for ever
 
 
 def serve(options: ServeOptions) -> int:
@@ -103,7 +103,7 @@ def serve(options: ServeOptions) -> int:
 
 
 def end_with_terminal() -> None:
-    """Let a closed terminal end this process as SIGTERM does, unless whoever started it wants otherwise (nohup)."""
+    """Let a closed terminal end this process as SIGTERM does, unless its starter ignores that signal (nohup)."""
     if CLOSED and signal.getsignal(CLOSED) is not signal.SIG_IGN:
         signal.signal(CLOSED, lambda number, frame: signal.raise_signal(signal.SIGTERM))
 
@@ -125,7 +125,7 @@ def bind(options: ServeOptions) -> socket.socket:
 
 
 def address(options: ServeOptions) -> str:
-    """Where a browser finds it."""
+    """The address for a browser."""
     host = "localhost" if options.host in ("0.0.0.0", "::") else options.host
     return f"http://{f'[{host}]' if ':' in host else host}:{options.port}/"
 

@@ -75,9 +75,8 @@ async def stream(
 
 
 def read_request(state: State, form: CompleteForm, slot: QueueSlot) -> CompletionRequest:
-    """What a form asks for. Decodes its pictures and looks for faces: no work for the event loop.
-
-    Raises LatentfillError for whatever cannot be answered.
+    """The request in a form. Decodes its pictures and finds faces, which is no work for the event loop. Raises
+    LatentfillError for a request that cannot be answered.
     """
     gan = state.gan(form.model)
     refuse_removed({"preset": form.preset})

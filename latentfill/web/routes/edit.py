@@ -48,7 +48,7 @@ async def edits(
 
 
 def shrink(cut: Cut, side: int) -> Cut:
-    """The same cut of a photo whose longer side has at most so many pixels, as if it had been taken there."""
+    """The same cut of a photo whose longer side is reduced to a number of pixels, as if the photo had that size."""
     times = _times(cut, side)
     if times == 1 or cut.observed is not None:
         return cut
@@ -68,7 +68,7 @@ def shrink(cut: Cut, side: int) -> Cut:
 
 
 def names(counts: Sequence[int]) -> list[str]:
-    """Names of edits, so many of each square; of one square alone, it need not be named."""
+    """Names of edits, a number for each square; a single square is not named."""
     return [
         f"square {square}, way {way}" if len(counts) > 1 else f"way {way}"
         for square, count in enumerate(counts, 1)
