@@ -346,7 +346,7 @@ def test_a_search_is_stopped_and_the_server_notices(page, stub):
     page.keyboard.press("Escape")
     expecting(page.locator("#run")).to_have_text("Complete")
     expecting(page.locator("#answers")).to_be_hidden()
-    assert stub.of.left.wait(5)
+    assert stub.of.left.wait(30)
     assert painted.any() and np.array_equal(hole_of(page), painted)
 
 

@@ -29,6 +29,16 @@ TOKEN = "correct-horse-battery"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
+@pytest.fixture(autouse=True)
+def _handlers():
+    """Puts the handlers of signals back: what runs here in place of a process sets its own."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(scope="module")
 def model(gan, tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
