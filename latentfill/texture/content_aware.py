@@ -33,7 +33,7 @@ UNLIKE = 20.0  # levels: blocks that differ more from all of the surroundings ar
 ENOUGH = 2.0  # areas of the hole that remain as sources at least
 MAJORITY = 5  # blocks a side: a majority vote, so that no object is left with gaps
 TONE = 40.0  # levels by which the rim is corrected at most: a larger difference is another object, which would leak in
-NEAR = 0.1  # share of a hole's longer side, BAND pixels at least: skin and hair this near may be copied
+NEAR = 0.1  # share of a hole's longer side, BAND pixels at least: what is this near must be seen to be continued
 SMOOTH = 16.0  # scale reported for a smooth surface, which has no grain
 RIM = 24  # most pixels around a hole that are tested for smoothness,
 SOFT = 2.0  # after a blur of this standard deviation, which removes grain
@@ -70,15 +70,17 @@ class Filler:
         avoid[inner], gap[inner] = 0, hole
         if self.how == "auto" and is_smooth(around, gap, avoid):
             return fill(values, hole), SMOOTH
+        middles = np.zeros(gap.shape, bool)
         for face in self.faces:
             at = face.box(*self.hidden.shape)
             top, left = max(at.top - wide.top, 0), max(at.left - wide.left, 0)
             within = np.s_[top : max(at.bottom - wide.top, 0), left : max(at.right - wide.left, 0)]
             if gap[within].any():
-                middle = draw_middle(face.landmarks - (wide.left, wide.top), *wide.shape)
-                avoid[middle & ~_is_near(gap)] = 255
+                middles |= draw_middle(face.landmarks - (wide.left, wide.top), *wide.shape)
             else:
                 avoid[within] = 255
+        if middles.any():
+            avoid[middles & ~_is_near(gap)] = 255
         fine = self.photo.dtype == np.uint16
         return fill_content_aware(around, gap, avoid, self.seed, fine=fine)[inner], 1.0
 
