@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from latentfill.device import has_bf16
 from latentfill.gan.dcgan import (
     SIZES,
     DcganDiscriminator,
@@ -106,7 +105,6 @@ def test_a_bias_before_batch_norm_changes_nothing() -> None:
     assert [len(idle_biases(network)) for network in (generator, discriminator)] == [1, 1]
 
 
-@pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="no bf16 in this processor")
 def test_bf16_changes_images_by_less_than_one_sees() -> None:
     generator, discriminator = build_networks(NetworkOptions(size=32, base=8))
     z = generator.prior.sample(range(16))

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from latentfill.device import has_bf16
 from latentfill.gan.dcgan import SIZES
 from latentfill.gan.encoder import DcganEncoder
 from latentfill.gan.gan import UniformPrior
@@ -93,7 +92,6 @@ def test_it_learns_where_a_linear_generator_was_asked() -> None:
     assert loss < 0.03  # a guess of 0 has 1/3
 
 
-@pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="no bf16 in this processor")
 def test_bf16_changes_latents_little() -> None:
     encoder = build_encoder(NetworkOptions(size=32, latent=5), 8, 32).eval()
     images, known = drawn(0, 4, 3, 32, 32), given_pixels(1, 4, 1, 32, 32)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from latentfill.device import has_bf16
 from latentfill.gan import stride2
 from latentfill.gan.stride2 import down, pair, up
 
@@ -98,7 +97,6 @@ def test_a_gradient_that_nobody_wants_is_not_computed(monkeypatch: pytest.Monkey
     assert wanted == ["pair"]
 
 
-@pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="no bf16 in this processor")
 @pytest.mark.parametrize("size", [4, 16])  # by patches and by the library
 def test_bf16_is_close_to_fp32(size: int) -> None:
     large, small = draw(2, 8, 2 * size, 2 * size).float(), draw(2, 8, size, size, seed=1).float()

@@ -12,7 +12,6 @@ import pytest
 import torch
 from PIL import Image
 
-from latentfill.device import has_bf16
 from latentfill.errors import DataError, HoleError, ModelError, RunError
 from latentfill.gan import model_file
 from latentfill.gan import model_file as building
@@ -75,10 +74,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if k != "images_per_second"} for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize("precision", [
-    "fp32",
-    pytest.param("bf16", marks=pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="no bf16 here")),
-])  # fmt: skip
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("go", [encoder, lambda *a, **k: encoder(*a, data=None, **k), context])
 def test_stopped_and_continued_is_to_the_bit_as_never_stopped(
     tmp_path: Path, equal: Any, go: Any, precision: Any

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from latentfill import __version__
-from latentfill.device import has_bf16
 from latentfill.errors import DataError, LatentfillError, RunError
 from latentfill.gan.model_file import load
 from latentfill.options import NetworkOptions, RunOptions, TrainOptions
@@ -55,10 +54,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if k != "images_per_second"} for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize("precision", [
-    "fp32",
-    pytest.param("bf16", marks=pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="no bf16 here")),
-])  # fmt: skip
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_stopped_and_continued_is_to_the_bit_as_never_stopped(tmp_path: Path, precision: Any, equal: Any) -> None:
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     options = replace(TRAIN, precision=precision, decay=0.5, average_half_life=8)

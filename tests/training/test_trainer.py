@@ -9,16 +9,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from latentfill.device import has_bf16
 from latentfill.gan import stride2
 from latentfill.gan.dcgan import SIZES, DcganDiscriminator, DcganGenerator, idle_biases
 from latentfill.gan.model_file import build_networks
 from latentfill.options import NetworkOptions, Size, TrainOptions, Widths
 from latentfill.training.trainer import GanTrainer
 
-BF16 = pytest.param(
-    torch.bfloat16, marks=pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="no bf16 in this processor")
-)
 TINY = NetworkOptions(size=16, base=4, latent=6)
 
 
@@ -82,7 +78,7 @@ def test_a_step_is_that_of_a_plain_loop() -> None:
                 torch.testing.assert_close(mine.state_dict()[name], tensor, atol=1e-4, rtol=1e-3, msg=name)
 
 
-@pytest.mark.parametrize("precision", [torch.float32, BF16])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_resuming_is_as_if_never_interrupted_to_the_bit(precision: torch.dtype, equal: Any) -> None:
     straight = trainer(precision=precision)
     for i in range(5):
@@ -126,7 +122,7 @@ def test_every_size_takes_a_step(size: Size, channels: Literal[1, 3], widths: Wi
 
 
 @pytest.mark.parametrize("n", [1, 2, 7])
-@pytest.mark.parametrize("precision", [torch.float32, BF16])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_any_number_of_images_makes_a_batch(n: int, precision: torch.dtype) -> None:
     tiny = trainer(precision=precision)
     values = tiny.step(real(0, n))
