@@ -12,7 +12,9 @@ SOURCES := latentfill tests benchmarks examples
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py demo
 
-test: lint types tests
+# Types are checked beside the tests: each has pauses of the other's processor. If one fails, the other still ends.
+test: lint
+	$(MAKE) --no-print-directory -j 2 types tests
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check $(SOURCES)

@@ -5,13 +5,12 @@ or with G's residual. The levels share no weights, so minimising the sum of thei
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..device import choose_precision
 from ..errors import LatentfillError
@@ -25,22 +24,22 @@ from ..process_group import own_share, process_group
 from ..runs.data import Dataset
 from ..runs.folder import Subject, check_unused
 from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext
-from ..runs.logs import PACE, Curve, Curves, Progress, Summary
+from ..runs.logs import PACE, Curve, Curves, Progress
 from ..runs.loop import prepare_pictures, run_training
-from ..seeds import Stream
-from ..types import Images, Latents
+from ..types import Images
 from .losses import LOSSES, fake_loss, real_loss
-from .optimiser import TrainedNetwork, average_decay, descend, frozen_generator, schedule
-from .trainer import CURVES, LATENT_STREAM, SAMPLE_STREAM, SAMPLES, STATISTICS_STREAM, GanGraph, NetworksTrainer
+from .optimiser import TrainedNetwork, average_decay, descend, schedule
+from .trainer import CURVES, GameTrainer
 
 MEANS = ("discriminator", "generator", "real", "fake", "discriminator_real", "discriminator_fake")  # over the levels
 
 
 @final
-class PyramidTrainer(NetworksTrainer):
+class PyramidTrainer(GameTrainer):
     """The players of all levels, an optimiser for each side, and the running average of the generators."""
 
-    suffixes = ("", "-raw")
+    generator: PyramidGenerator
+    discriminator: PyramidDiscriminator
 
     def __init__(
         self,
@@ -104,37 +103,6 @@ class PyramidTrainer(NetworksTrainer):
         means = {name: curve for name, curve in CURVES.items() if curve.value in MEANS or name in PACE}
         return {**means, **levels}
 
-    @property
-    def averaged(self) -> PyramidGenerator:
-        """The running average of the generator."""
-        return self.g.averaged
-
-    def latents(self, numbers: range) -> Latents:
-        """The latents of images of these numbers: the n-th image of a run always meets the same one."""
-        return self._draw(LATENT_STREAM, numbers)
-
-    def averaged_generator(self, images: int = 4096) -> PyramidGenerator:
-        """A copy of the averaged generator with statistics of its own, of images drawn from z alone, ready to use."""
-        seeds = [STATISTICS_STREAM.key(self.options.seed, n) for n in range(images)]
-        return frozen_generator(self.averaged, seeds)
-
-    def raw_generator(self) -> PyramidGenerator:
-        """A copy of the last generator, with the moving averages it kept while training."""
-        return deepcopy(self.generator).requires_grad_(False).eval()
-
-    def graph(self) -> tuple[nn.Module, tuple[Tensor, ...]]:
-        """All levels as two networks, z to G and its image to D, with an example of z."""
-        game = GanGraph(deepcopy(self.generator), deepcopy(self.discriminator)).cpu().eval()
-        return game, (self._draw(SAMPLE_STREAM, range(2)),)
-
-    def summary(self, values: Mapping[str, Tensor]) -> Summary:
-        """Images of fixed latents by the averaged and the last generator; how the last batch was spread."""
-        z = self._draw(SAMPLE_STREAM, range(SAMPLES)).to(next(self.generator.parameters()).device)
-        with torch.no_grad():
-            sheets = {"": self.averaged_generator(1024)(z), "-raw": self.raw_generator()(z)}
-        real, fake = values["real"], values["fake"]
-        return Summary(sheets, {"D/real": real.sigmoid(), "D/fake": fake.sigmoid()})
-
     def models(self, about: Mapping[str, Any]) -> dict[str, Gan]:
         """The contents of model files, by the ending of their names: the averaged generator, and the last one."""
         generators = {"": self.averaged_generator(), "-raw": self.raw_generator()}
@@ -143,9 +111,6 @@ class PyramidTrainer(NetworksTrainer):
             kind: Gan(generator, self.discriminator, self.network, facts | {"averaged": not kind})
             for kind, generator in generators.items()
         }
-
-    def _draw(self, stream: Stream, numbers: range) -> Latents:
-        return self.generator.prior.sample([stream.key(self.options.seed, n) for n in numbers])
 
 
 def _metrics(

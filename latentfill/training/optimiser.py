@@ -10,9 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from ..gan.batch_layers import is_virtual
+from ..gan.gan import Prior
 from ..gan.model_file import AnyGenerator
 from ..options import TrainOptions
 from ..process_group import average_gradients
+from ..seeds import Stream
+from ..types import Latents
 from .losses import HistoricalAverage
 
 Phase = Literal["redraw", "game", "both"]
@@ -128,11 +131,17 @@ def frozen_copy(network: Network, batches: Iterable[tuple[Tensor, ...]]) -> Netw
     return copy.eval()
 
 
-def frozen_generator(generator: Generator, seeds: Sequence[int], batch: int = 256) -> Generator:
-    """A copy that is ready to use, with statistics measured on the latents of these seeds, if it keeps any."""
-    device, size = next(generator.parameters()).device, min(batch, len(seeds))
-    parts = (seeds[first : first + size] for first in range(0, len(seeds), size))
-    return frozen_copy(generator, ((generator.prior.sample(part).to(device),) for part in parts))
+def draw_latents(prior: Prior, stream: Stream, seed: int, numbers: Iterable[int]) -> Latents:
+    """The latents of these numbers in a stream of a training's seed."""
+    return prior.sample([stream.key(seed, number) for number in numbers])
+
+
+def frozen_generator(generator: Generator, seed: int, images: int) -> Generator:
+    """A copy that is ready to use, with statistics measured on so many images from z alone, if it keeps any."""
+    device, parts = next(generator.parameters()).device, range(0, images, DRAWN_BATCH)
+    batches = (range(first, min(first + DRAWN_BATCH, images)) for first in parts)
+    drawn = (draw_latents(generator.prior, Stream.STATISTICS, seed, numbers) for numbers in batches)
+    return frozen_copy(generator, ((z.to(device),) for z in drawn))
 
 
 @final
@@ -241,6 +250,7 @@ def descend(loss: Tensor, *networks: TrainedNetwork[Any]) -> None:
 WEIGHT_DECAY = 1e-4  # of AdamW: small, because pictures are mirrored and every hole is new
 LARGEST_NORM = 1.0  # largest norm of gradients: the few holes with almost no known pixels around them have large ones
 STATISTICS_BATCH = 64  # images at a time; bounds the memory
+DRAWN_BATCH = 256  # and of what G draws
 
 
 def regression_network(network: Network, options: TrainOptions) -> TrainedNetwork[Network]:

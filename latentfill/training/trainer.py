@@ -22,7 +22,7 @@ from ..seeds import Stream, philox
 from ..types import Images, Latents, PerImage
 from .augment import Regularisers
 from .losses import LOSSES, feature_distance, label_smoothing, logit_metrics, penalty
-from .optimiser import Schedule, TrainedNetwork, average_decay, descend, frozen_generator, schedule
+from .optimiser import Schedule, TrainedNetwork, average_decay, descend, draw_latents, frozen_generator, schedule
 from .reconstruction import Reconstruction, reconstruct_batch
 
 # The columns of metrics.csv after `images_seen`, and the names of the same curves in TensorBoard (the original's).
@@ -115,7 +115,6 @@ def class_labels(count: int, classes: int, device: torch.device) -> Labels | Non
     return torch.arange(count, device=device) % classes if classes else None
 
 
-LATENT_STREAM, STATISTICS_STREAM, SAMPLE_STREAM = Stream.LATENTS, Stream.STATISTICS, Stream.SAMPLES
 SAMPLES = 64  # images that are drawn for every sheet
 REGRESSION_BETAS = 0.9, 0.99  # a regression, not a game: it tolerates long memories, which make two players circle
 
@@ -169,12 +168,61 @@ class NetworksTrainer(Trainer, Protocol):
         return None
 
 
+class GameTrainer(NetworksTrainer, Protocol):
+    """The body that trainers of G and D share: latents, the generators to use, and what is shown of them."""
+
+    generator: AnyGenerator
+    discriminator: AnyDiscriminator
+    network: NetworkOptions
+    g: TrainedNetwork[Any]
+    suffixes: tuple[str, ...] = ("", "-raw")
+
+    @property
+    def averaged(self) -> AnyGenerator:
+        """The running average of the generator."""
+        averaged: AnyGenerator = self.g.averaged
+        return averaged
+
+    def latents(self, numbers: range) -> Latents:
+        """The latents of images of these numbers: the n-th image of a run always meets the same one."""
+        return draw_latents(self.generator.prior, Stream.LATENTS, self.options.seed, numbers)
+
+    def fixed_latents(self, count: int) -> Latents:
+        """The latents whose images are drawn again and again."""
+        return draw_latents(self.generator.prior, Stream.SAMPLES, self.options.seed, range(count))
+
+    def averaged_generator(self, images: int = 4096) -> AnyGenerator:
+        """A copy of the averaged generator with statistics of its own, of images drawn from z alone, ready to use."""
+        return frozen_generator(self.averaged, self.options.seed, images)
+
+    def raw_generator(self) -> AnyGenerator:
+        """A copy of the last generator, with the moving averages it kept while training."""
+        if is_virtual(self.generator):  # its statistics are from before the last update
+            return frozen_generator(self.generator, self.options.seed, 1)
+        return deepcopy(self.generator).requires_grad_(False).eval()
+
+    def graph(self) -> tuple[nn.Module, tuple[Tensor, ...]]:
+        """G and D as one network, z to G and its image to D, with an example of z."""
+        game = GanGraph(deepcopy(self.generator), deepcopy(self.discriminator)).cpu().eval()
+        return game, (self.fixed_latents(2),)
+
+    def summary(self, values: Mapping[str, Tensor]) -> Summary:
+        """Images of the fixed latents by the averaged and the last generator; how the last batch was spread."""
+        z = self.fixed_latents(SAMPLES).to(next(self.generator.parameters()).device)
+        with torch.no_grad():
+            labels = class_labels(SAMPLES, self.network.classes, z.device)
+            drawn = {"": self.averaged_generator(1024), "-raw": self.raw_generator()}
+            sheets = {kind: ConditionalGenerator(generator, labels)(z) for kind, generator in drawn.items()}
+        shown = {f"D/{name}": values[name].sigmoid() for name in ("real", "fake") if name in values}
+        last = range(self.images_seen - self.real_images, self.images_seen)
+        return Summary(sheets, {"z": self.latents(last), **shown})
+
+
 @final
-class GanTrainer(NetworksTrainer):
+class GanTrainer(GameTrainer):
     """Two networks, their optimisers, and the running average of the generator; perhaps an encoder beside them."""
 
     curves = CURVES
-    suffixes = ("", "-raw")
 
     def __init__(
         self,
@@ -255,11 +303,6 @@ class GanTrainer(NetworksTrainer):
         return self._finish(len(real), values)
 
     @property
-    def averaged(self) -> AnyGenerator:
-        """The running average of the generator."""
-        return self.g.averaged
-
-    @property
     def real_images(self) -> int:
         """The number of real images in a step."""
         return self.options.batch_size * self.options.discriminator_steps
@@ -268,40 +311,6 @@ class GanTrainer(NetworksTrainer):
     def images_per_step(self) -> int:
         """The number that a step adds to `images_seen`."""
         return self.real_images
-
-    def latents(self, numbers: range) -> Latents:
-        """The latents of images of these numbers: the n-th image of a run always meets the same one."""
-        return self.generator.prior.sample([self._seed(LATENT_STREAM, n) for n in numbers])
-
-    def fixed_latents(self, count: int) -> Latents:
-        """The latents whose images are drawn again and again."""
-        return self.generator.prior.sample([self._seed(SAMPLE_STREAM, n) for n in range(count)])
-
-    def averaged_generator(self, images: int = 4096) -> AnyGenerator:
-        """A copy of the averaged generator with statistics of its own, ready to use."""
-        return frozen_generator(self.averaged, [self._seed(STATISTICS_STREAM, n) for n in range(images)])
-
-    def raw_generator(self) -> AnyGenerator:
-        """A copy of the last generator, with the moving averages it kept while training."""
-        if is_virtual(self.generator):  # its statistics are from before the last update
-            return frozen_generator(self.generator, [self._seed(STATISTICS_STREAM, 0)])
-        return deepcopy(self.generator).requires_grad_(False).eval()
-
-    def graph(self) -> tuple[nn.Module, tuple[Tensor, ...]]:
-        """Both networks as one, z to G and its image to D, with an example of z."""
-        game = GanGraph(deepcopy(self.generator), deepcopy(self.discriminator)).cpu().eval()
-        return game, (self.generator.prior.sample([0, 1]),)
-
-    def summary(self, values: Mapping[str, Tensor]) -> Summary:
-        """Images of the fixed latents by the averaged and the last generator; how the last batch was spread."""
-        z = self.fixed_latents(SAMPLES).to(next(self.generator.parameters()).device)
-        with torch.no_grad():
-            labels = class_labels(SAMPLES, self.network.classes, z.device)
-            drawn = {"": self.averaged_generator(1024), "-raw": self.raw_generator()}
-            sheets = {kind: ConditionalGenerator(generator, labels)(z) for kind, generator in drawn.items()}
-        shown = {f"D/{name}": values[name].sigmoid() for name in ("real", "fake") if name in values}
-        last = range(self.images_seen - self.real_images, self.images_seen)
-        return Summary(sheets, {"z": self.latents(last), **shown})
 
     def models(self, about: Mapping[str, Any]) -> dict[str, Gan]:
         """The contents of model files, by the ending of their names: the averaged generator, and the last one."""
@@ -347,7 +356,7 @@ class GanTrainer(NetworksTrainer):
         loss = LOSSES[o.loss].discriminator(real_logits, fake_logits).mean()
         cost, slopes = loss + label_smoothing(real_logits, o.label_smoothing).mean(), dict[str, Tensor]()
         if (numbers.start - process_group().rank) // o.batch_size % o.penalty_every == 0:
-            share = real.new_tensor([philox(self._seed(Stream.INTERPOLATION, n)).random() for n in numbers])
+            share = real.new_tensor([philox(Stream.INTERPOLATION.key(o.seed, n)).random() for n in numbers])
             term, slopes = penalty(d, real, fake, share, o)
             cost = cost if term is None else cost + self.now.penalty * o.penalty_every * term
         descend(cost, self.d)
@@ -361,6 +370,3 @@ class GanTrainer(NetworksTrainer):
         for network in self.networks:
             network.average(average_decay(images, schedule(self.options, self.images_seen).half_life))
         return values
-
-    def _seed(self, stream: Stream, number: int) -> int:
-        return stream.key(self.options.seed, number)

@@ -26,9 +26,9 @@ from ..runs.loop import prepare_pictures, run_training
 from ..seeds import Stream
 from ..types import Images, Known
 from .gan_run import load_weights
-from .optimiser import WARM_UP, TrainedNetwork, average_decay, descend, frozen_generator, schedule
+from .optimiser import WARM_UP, TrainedNetwork, average_decay, descend, draw_latents, frozen_generator, schedule
 from .reconstruction import check_prior, reconstruct_batch
-from .trainer import SAMPLE_STREAM, SAMPLES, STATISTICS_STREAM, NetworksTrainer
+from .trainer import SAMPLES, NetworksTrainer
 
 HELD_OUT = 128  # pictures
 CURVES: Curves = {
@@ -116,14 +116,14 @@ class VaeTrainer(NetworksTrainer):
         """Samples of the prior, and how held-out pictures are completed."""
         generator, encoder = self._average_networks()
         device = next(generator.parameters()).device
-        seeds = [self._seed(SAMPLE_STREAM, n) for n in range(SAMPLES)]
+        z = draw_latents(generator.prior, Stream.SAMPLES, self.options.seed, range(SAMPLES))
 
         def complete_images(images: Images, known: Known) -> Images:
             drawn: Images = generator(encoder(images, known))
             return drawn
 
         with torch.no_grad():
-            samples = generator(generator.prior.sample(seeds).to(device))
+            samples = generator(z.to(device))
             if self.held_out is None:
                 return Summary({"": samples})
             shown = score_completions(complete_images, self.held_out.to(device))
@@ -137,8 +137,4 @@ class VaeTrainer(NetworksTrainer):
 
     def _average_networks(self) -> tuple[AnyGenerator, ResidualEncoder]:
         """Ready to use: batch norm, if there is any, has statistics of the averaged weights."""
-        seeds = [self._seed(STATISTICS_STREAM, n) for n in range(1024)]
-        return frozen_generator(self.g.averaged, seeds), self.e.averaged
-
-    def _seed(self, stream: Stream, number: int) -> int:
-        return stream.key(self.options.seed, number)
+        return frozen_generator(self.g.averaged, self.options.seed, 1024), self.e.averaged

@@ -17,10 +17,9 @@ from latentfill.runs import checkpoints
 from latentfill.runs import validation as quality
 from latentfill.runs.data import Dataset
 from latentfill.runs.interfaces import TrainingContext
-from latentfill.runs.logs import Curve, Progress, Record, Summary
+from latentfill.runs.logs import Curve, Progress, Summary
 from latentfill.runs.validation import sample_by_class, sample_evenly
 from latentfill.training.gan_run import train
-from latentfill.training.trainer import GanTrainer
 
 NETWORK = NetworkOptions(size=8, base=2, latent=3)
 TRAIN = TrainOptions(images_seen=48, batch_size=4, precision="fp32")
@@ -45,9 +44,6 @@ class Scorer:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = GanTrainer.averaged_generator
-    monkeypatch.setattr(GanTrainer, "averaged_generator", lambda self, images=64: original(self, 64))
-    monkeypatch.setattr(Record, "graph", lambda *_: None)
     monkeypatch.setattr(quality, "SHARE", 1e9)
 
 

@@ -30,7 +30,7 @@ Both = Callable[..., list[Any]]
 def go(distributed: DistributedContext, folder: Path, what: str = "") -> dict[str, Any]:
     """Train to the end; what this process saw, and what its weights have become."""
     seen: list[GanTrainer] = []
-    step, finite, settled = GanTrainer.step, GanTrainer.is_finite, GanTrainer.averaged_generator
+    step, finite = GanTrainer.step, GanTrainer.is_finite
     asked = 0
 
     def watched(self: GanTrainer, *given: Any) -> Any:
@@ -46,7 +46,6 @@ def go(distributed: DistributedContext, folder: Path, what: str = "") -> dict[st
         return what == "wish" and distributed.group.rank == 1 and seen[-1].images_seen >= 20
 
     GanTrainer.step = watched  # type: ignore[method-assign]
-    GanTrainer.averaged_generator = lambda self, images=0: settled(self, 64)  # type: ignore[method-assign]
     if what == "broken" and distributed.is_rank_zero:  # the others need not notice by themselves
         GanTrainer.is_finite = broken  # type: ignore[method-assign]
     data, options = DATA, TRAIN
@@ -67,7 +66,7 @@ def go(distributed: DistributedContext, folder: Path, what: str = "") -> dict[st
                 break
         steps.close()  # type: ignore[attr-defined]
     finally:
-        GanTrainer.step, GanTrainer.is_finite, GanTrainer.averaged_generator = step, finite, settled  # type: ignore[method-assign]
+        GanTrainer.step, GanTrainer.is_finite = step, finite  # type: ignore[method-assign]
     if last is None:
         return {"images": 0}
     weights = torch.cat([p.detach().flatten() for p in seen[-1].generator.parameters()])

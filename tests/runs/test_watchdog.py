@@ -14,7 +14,7 @@ from latentfill.errors import RunError
 from latentfill.options import NetworkOptions, RunOptions, TrainOptions
 from latentfill.runs import checkpoints, watchdog
 from latentfill.runs.data import Dataset
-from latentfill.runs.logs import Progress, Record
+from latentfill.runs.logs import Progress
 from latentfill.runs.watchdog import Limits, Watchdog
 from latentfill.training.gan_run import train
 from latentfill.training.trainer import GanTrainer
@@ -30,9 +30,6 @@ Fail = Callable[[GanTrainer, dict[str, torch.Tensor]], None]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Concluded at once, but not what 64 images of noise are bound to look like: samples that all are grey."""
-    original = GanTrainer.averaged_generator
-    monkeypatch.setattr(GanTrainer, "averaged_generator", lambda self, images=64: original(self, 64))
-    monkeypatch.setattr(Record, "graph", lambda *_: None)
     monkeypatch.setattr(watchdog, "LIMITS", Limits(youth=0, strikes=2, spread=1e-6, twins=1e-6, astray=0.6, blind=0.0))
 
 

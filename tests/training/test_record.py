@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,14 +79,14 @@ def test_a_value_that_is_not_measured_every_time_leaves_its_column_empty(tmp_pat
     assert "unasked" not in board(tmp_path).Tags()["scalars"]
 
 
-def test_tensorboard_has_curves_histograms_grids_and_the_graph(tmp_path: Path) -> None:
+def test_tensorboard_has_curves_histograms_grids_and_the_graph(tmp_path: Path, graph: Any) -> None:
     generator, discriminator = build_networks(NetworkOptions(size=8, base=2, latent=3))
     generator.precision = discriminator.precision = torch.bfloat16
     before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
     record = Record(tmp_path, 0, CURVES)
     trainer = GanTrainer(generator, discriminator, TrainOptions())
     trainer.images_seen = 2
-    record.graph(*trainer.graph())
+    graph(record, *trainer.graph())
     record.metrics(64, values(1.0))
     record.show(64, trainer.summary({"real": torch.tensor([0.0, 20.0]), "fake": torch.tensor([-20.0, -20.0])}))
     record.close()

@@ -31,14 +31,6 @@ PIXELS = np.random.Generator(np.random.Philox(key=1)).integers(0, 256, (10, 8, 8
 DATA = Dataset(PIXELS, [str(i) for i in range(10)], [("bad.png", "not a picture")])
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fewer samples for the statistics, no graph: neither is the matter here."""
-    original = GanTrainer.averaged_generator
-    monkeypatch.setattr(GanTrainer, "averaged_generator", lambda self, images=64: original(self, 64))
-    monkeypatch.setattr(Record, "graph", lambda *_: None)
-
-
 def go(folder: Path, images: int = 48, data: Dataset = DATA, run: RunOptions = RUN, **options: Any) -> list[Progress]:
     return list(train(data, folder, NETWORK, replace(TRAIN, images_seen=images, **options), run))
 
