@@ -13,10 +13,9 @@ from ..images.blending import poisson
 from ..images.incomplete import Incomplete
 from ..images.pixels import to_pixels
 from ..options import COMPLETE_PRESETS, CompleteOptions
-from ..runs.holes import SCORED_HOLES, draw_known, psnr, row
+from ..runs.holes import SCORED_HOLE_STREAM, SCORED_HOLES, draw_known, psnr, row
 from ..runs.logs import Curve, Curves, Summary
 from ..runs.watchdog import Others
-from ..seeds import Stream
 from ..types import Images, Known, PixelBatch
 from .distances import frechet, kernel
 from .feature_spaces import SPACES
@@ -55,7 +54,7 @@ class CompletionScorer:
         scores, rows = {}, [row(images)]
         options = replace(COMPLETE_PRESETS["fast"], blend="overlay") if gan.encoder else SEARCH
         for name, hole in HOLES.items():
-            known = draw_known(images.shape[-1], range(len(images)), 0, hole, Stream.JUDGED_HOLES).to(gan.device)
+            known = draw_known(images.shape[-1], range(len(images)), 0, hole, SCORED_HOLE_STREAM).to(gan.device)
             made = complete(gan, Incomplete(images, known), options).images.clamp(-1, 1)
             scores[name] = float(psnr(made, images, 1 - known).mean())
             rows += [row(images * known), row(torch.where(known > 0, images, made))]
@@ -94,7 +93,7 @@ class CompleterScorer:
         measure = SPACES[self.space if gan.about.get("alignment") else DISCRIMINATOR](gan).measure
         originals, scores, rows = measure(_pictures(held_out)), dict[str, float](), [row(images)]
         for hole in COMPLETER_HOLES:
-            known = draw_known(images.shape[-1], range(len(images)), 0, hole, Stream.JUDGED_HOLES).to(gan.device)
+            known = draw_known(images.shape[-1], range(len(images)), 0, hole, SCORED_HOLE_STREAM).to(gan.device)
             groups = zip(torch.split(images, AT_ONCE), torch.split(known, AT_ONCE), strict=True)
             made = torch.cat([_complete(gan.completer, *group) for group in groups])
             rows += [row(images * known), row(made)]

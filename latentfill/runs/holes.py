@@ -13,6 +13,7 @@ from ..seeds import Stream, philox
 from ..types import Images, Known
 from .logs import Curve, Summary
 
+HOLE_STREAM, STATISTICS_STREAM, SCORED_HOLE_STREAM = Stream.TRAINING_HOLES, Stream.STATISTICS_HOLES, Stream.JUDGED_HOLES
 ALL = "all"
 UNFIT = (*holes.PAINTED, "full", "lowres")  # not for training: drawn by people, no hole, or only means
 # How often each kind of hole is drawn: mostly the usual benchmark holes, and a wide range of each.
@@ -41,7 +42,7 @@ SHOWN = 8  # pictures of a sheet, one to a column
 
 
 def draw_known(
-    size: int, numbers: Sequence[int], seed: int, hole: str | Draw = ALL, stream: Stream = Stream.TRAINING_HOLES
+    size: int, numbers: Sequence[int], seed: int, hole: str | Draw = ALL, stream: Stream = HOLE_STREAM
 ) -> Known:
     """[n, 1, size, size]: which pixels are given in images of these numbers; each depends on its number and the seed.
 
@@ -78,7 +79,7 @@ def score_completions(completed: Complete, images: Images, *others: Complete) ->
     size, device = images.shape[-1], images.device
     scores, rows = {}, [row(images)]
     for name, hole in SCORED_HOLES.items():
-        known = draw_known(size, range(len(images)), 0, hole, Stream.JUDGED_HOLES).to(device)
+        known = draw_known(size, range(len(images)), 0, hole, SCORED_HOLE_STREAM).to(device)
         groups = [slice(first, first + GROUP) for first in range(0, len(images), GROUP)]
         with torch.no_grad():
             made = torch.cat([completed(images[group], known[group]).clamp(-1, 1) for group in groups])

@@ -19,7 +19,7 @@ from ..options.validation import check_bounds
 from ..process_group import own_share, process_group, weighted_mean
 from ..runs.data import Dataset
 from ..runs.folder import Subject, check_unused
-from ..runs.holes import SCORES, check_hole, draw_known, score_completions
+from ..runs.holes import HOLE_STREAM, SCORES, STATISTICS_STREAM, check_hole, draw_known, score_completions
 from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext
 from ..runs.logs import PACE, Curve, Curves, Progress, Summary
 from ..runs.loop import prepare_pictures, run_training
@@ -100,7 +100,7 @@ class ContextTrainer(NetworksTrainer):
         """
         share = self.special.adversarial
         batch = range(self.images_seen, self.images_seen + len(real) * process_group().size)
-        known = self._known(real, own_share(batch), Stream.TRAINING_HOLES)
+        known = self._known(real, own_share(batch), HOLE_STREAM)
         made = self.module.network(real, known)
         squared = (made - real).square().mean(1, keepdim=True)
         adversarial = discriminator_loss = torch.zeros(1, device=self.device)
@@ -152,4 +152,4 @@ class ContextTrainer(NetworksTrainer):
     def _statistics_batch(self, numbers: range) -> tuple[Tensor, ...]:
         o = self.options
         real = self.data.batch(numbers.start, len(numbers), seed=o.seed, flip=o.flip).to(self.device)
-        return real, self._known(real, numbers, Stream.STATISTICS_HOLES)
+        return real, self._known(real, numbers, STATISTICS_STREAM)

@@ -26,7 +26,7 @@ from ..options.validation import check_bounds
 from ..process_group import own_share, process_group, weighted_mean
 from ..runs.data import Dataset, check_pictures, split
 from ..runs.folder import Subject, check_unused
-from ..runs.holes import SCORES, check_hole, draw_known, score_completions
+from ..runs.holes import HOLE_STREAM, SCORES, STATISTICS_STREAM, check_hole, draw_known, score_completions
 from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext
 from ..runs.logs import PACE, Curve, Curves, Progress, Summary
 from ..runs.loop import epochs_to_images, run_training
@@ -35,8 +35,8 @@ from ..types import Images, Known, Latents
 from .optimiser import descend_alone, frozen_average, regression_network
 from .trainer import NetworksTrainer
 
-SAMPLES = (Stream.ENCODER_SAMPLES, Stream.TRAINING_HOLES)  # streams of G's samples and of their holes, for training
-STATISTICS = (Stream.ENCODER_STATISTICS, Stream.STATISTICS_HOLES)  # and for batch-norm statistics
+SAMPLES = (Stream.ENCODER_SAMPLES, HOLE_STREAM)  # streams of G's samples and of their holes, for training
+STATISTICS = (Stream.ENCODER_STATISTICS, STATISTICS_STREAM)  # and for batch-norm statistics
 JUDGED_SAMPLES = 64  # samples for scores, if no pictures can be held out
 CURVES: Curves = {
     "image_l1": Curve("image", "l1/image"),

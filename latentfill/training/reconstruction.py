@@ -15,7 +15,7 @@ from ..gan.encoder import ResidualEncoder
 from ..gan.gan import Generator
 from ..options import NetworkOptions
 from ..process_group import mean_of_all, weighted_mean
-from ..runs.holes import draw_known
+from ..runs.holes import HOLE_STREAM, draw_known
 from ..seeds import Stream, philox
 from ..types import Images, Known, Latents
 
@@ -49,7 +49,7 @@ def check_prior(network: NetworkOptions) -> None:
 
 def draw_holes(size: int, numbers: range, seed: int) -> Known:
     """[n, 1, size, size]: holes of all kinds for pictures of these numbers, some with none."""
-    known = draw_known(size, numbers, seed)
+    known = draw_known(size, numbers, seed, stream=HOLE_STREAM)
     whole = [philox(Stream.VAE_WITHOUT_HOLE.key(seed, n)).random() < WHOLE for n in numbers]
     known[torch.tensor(whole, dtype=torch.bool)] = 1
     return known

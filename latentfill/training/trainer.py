@@ -115,6 +115,11 @@ def class_labels(count: int, classes: int, device: torch.device) -> Labels | Non
     return torch.arange(count, device=device) % classes if classes else None
 
 
+def sample_latents(prior: Prior, seed: int, count: int) -> Latents:
+    """The latents whose images every sheet shows."""
+    return draw_latents(prior, Stream.SAMPLES, seed, range(count))
+
+
 SAMPLES = 64  # images that are drawn for every sheet
 REGRESSION_BETAS = 0.9, 0.99  # a regression, not a game: it tolerates long memories, which make two players circle
 
@@ -189,7 +194,7 @@ class GameTrainer(NetworksTrainer, Protocol):
 
     def fixed_latents(self, count: int) -> Latents:
         """The latents whose images are drawn again and again."""
-        return draw_latents(self.generator.prior, Stream.SAMPLES, self.options.seed, range(count))
+        return sample_latents(self.generator.prior, self.options.seed, count)
 
     def averaged_generator(self, images: int = 4096) -> AnyGenerator:
         """A copy of the averaged generator with statistics of its own, of images drawn from z alone, ready to use."""

@@ -23,12 +23,11 @@ from ..runs.holes import SCORES, score_completions
 from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext
 from ..runs.logs import PACE, Curve, Curves, Progress, Summary
 from ..runs.loop import prepare_pictures, run_training
-from ..seeds import Stream
 from ..types import Images, Known
 from .gan_run import load_weights
-from .optimiser import WARM_UP, TrainedNetwork, average_decay, descend, draw_latents, frozen_generator, schedule
+from .optimiser import WARM_UP, TrainedNetwork, average_decay, descend, frozen_generator, schedule
 from .reconstruction import check_prior, reconstruct_batch
-from .trainer import SAMPLES, NetworksTrainer
+from .trainer import SAMPLES, NetworksTrainer, sample_latents
 
 HELD_OUT = 128  # pictures
 CURVES: Curves = {
@@ -116,7 +115,7 @@ class VaeTrainer(NetworksTrainer):
         """Samples of the prior, and how held-out pictures are completed."""
         generator, encoder = self._average_networks()
         device = next(generator.parameters()).device
-        z = draw_latents(generator.prior, Stream.SAMPLES, self.options.seed, range(SAMPLES))
+        z = sample_latents(generator.prior, self.options.seed, SAMPLES)
 
         def complete_images(images: Images, known: Known) -> Images:
             drawn: Images = generator(encoder(images, known))

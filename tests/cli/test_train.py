@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -74,24 +75,36 @@ def test_no_pictures_are_told(tmp_path, capsys):
     assert "nowhere" in capsys.readouterr().err
 
 
-def test_a_signal_saves_and_leaves_and_the_same_command_goes_on(pictures, tmp_path):
-    often = ("--no-completer", "--score-every", 0, "--log-every", 8)
-    command = [sys.executable, "-m", "latentfill", *words(pictures, tmp_path, "--images-seen", 10**8, *often)]
-    metrics, seen, lines = tmp_path / "run" / "metrics.csv", 0, 2
-    for number in (signal.SIGTERM, signal.SIGINT):
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+def test_a_signal_saves_and_leaves_and_the_same_command_goes_on(pictures, tmp_path, capsys):
+    asked = words(pictures, tmp_path, "--images-seen", 10**8, "--no-completer", "--score-every", 0, "--log-every", 8)
+    metrics, checkpoints = tmp_path / "run" / "metrics.csv", tmp_path / "run" / "checkpoints"
+
+    def rows():
+        return len(metrics.read_text().splitlines()) if metrics.exists() else 0
+
+    def kill(pid, number, more_than):
         deadline = time.monotonic() + 120
-        while not (metrics.exists() and len(metrics.read_text().splitlines()) > lines):
-            assert time.monotonic() < deadline and process.poll() is None
+        while rows() <= more_than and time.monotonic() < deadline:
             time.sleep(0.05)
-        process.send_signal(number)
-        told = process.communicate(timeout=60)[1]
-        assert process.returncode == 0 and "Stopped and saved" in told
-        assert (f"training continues at {seen:,} images" if seen else "a new model begins") in told
-        saved = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1]
-        assert int(saved.stem) > seen
-        seen, lines = int(saved.stem), len(metrics.read_text().splitlines())
+        os.kill(pid, number)
+
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "latentfill", *asked]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    kill(process.pid, signal.SIGTERM, 2)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == 0 and "a new model begins" in told and "Stopped and saved" in told
+    seen = max(int(path.stem) for path in checkpoints.iterdir())
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored
+    Thread(target=kill, args=(os.getpid(), signal.SIGINT, rows()), daemon=True).start()
+    try:
+        assert run(asked) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+    told = capsys.readouterr().err
+    assert f"training continues at {seen:,} images" in told and "Stopped and saved" in told
+    assert max(int(path.stem) for path in checkpoints.iterdir()) > seen
 
 
 def test_info_prints_json_without_torch(pictures, tmp_path):
