@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from math import inf, isfinite
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -16,7 +16,7 @@ from ..models import load
 from ..photo.crop import NO_ESTIMATE, Cut
 from ..pipeline import Done, Failed, Placed, Request, Split, Step, run
 from ..types import Hole
-from ..uncertainty.predict import UNLIKE
+from ..uncertainty.predict import UNLIKE, Uncertainty
 from .inputs import Plan
 from .outputs import Input, digest_model, is_same_kind, write_result
 from .sheets import BatchFolder, write_candidates
@@ -153,7 +153,7 @@ def metadata(done: Done) -> dict[str, Any]:
             "terms": {name: term[row].item() for name, term in best.terms.items()},
             "to_be_found": _hidden_share(cut, cut.crop_holes[row]),
             "attempt": int(best.attempt[row]),
-            "search": {name: _finite(note[row].item()) for name, note in best.notes.items()},
+            "search": {name: finite(note[row].item()) for name, note in best.notes.items()},
             "z": best.z[row].tolist(),
         }
         for row, placement in enumerate(cut.placements)
@@ -172,20 +172,20 @@ def metadata(done: Done) -> dict[str, Any]:
     if len(squares) == 1:  # the usual case: readers then find these at the top level
         facts |= {name: squares[0][name] for name in ("placement", "loss", "terms", "z")}
     if trust:
-        facts["trust"] = _least_certain([trust.to_json(row) for row in range(len(squares))])
+        facts["trust"] = _describe_trust(trust)
     elif cut.hole.any():
         facts["trust"] = NO_ESTIMATE
     return facts
 
 
-def _least_certain(trusts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The trust of a photo: of its squares that with the largest error to expect, which is named if there are more."""
-    worst = max(trusts, key=lambda one: (bool(one["unlike"]), inf if one["predicted"] is None else one["predicted"]))
-    if len(trusts) == 1:
+def _describe_trust(trust: Uncertainty) -> dict[str, Any]:
+    """The trust of a photo: that of its least certain square, which is named if there are more."""
+    row, count = trust.least_certain, len(trust.words)
+    worst = trust.to_json(row)
+    if count == 1:
         return worst
     first, *more = worst["words"]
-    which = f"square {trusts.index(worst) + 1} of {len(trusts)}, the least certain"
-    return {**worst, "words": [f"{which}: {first}", *more]}
+    return {**worst, "words": [f"square {row + 1} of {count}, the least certain: {first}", *more]}
 
 
 def trust_line(facts: Mapping[str, Any]) -> str | None:
@@ -201,8 +201,8 @@ def _hidden_share(cut: Cut, hole: Hole) -> float:
     return float((hole > 0).mean()) if cut.observed is None else 1.0
 
 
-def _finite(number: float) -> float | None:
-    """JSON knows no other."""
+def finite(number: float) -> float | None:
+    """The number, if JSON knows it."""
     return number if isfinite(number) else None
 
 

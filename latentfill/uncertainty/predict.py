@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, final
 
 import torch
@@ -86,6 +87,12 @@ class Uncertainty:
         numbers = {name: self._list(getattr(self, name))[row] for name in names}
         rounded = {name: None if value != value else round(value, 4) for name, value in numbers.items()}
         return {**rounded, "unlike": self.unlike[row], "words": list(self.words[row])}
+
+    @property
+    def least_certain(self) -> int:
+        """The row to trust least: one unlike what the model knows, else that with the largest error to expect."""
+        predicted = [inf if error != error else error for error in self._list(self.predicted)]
+        return max(range(len(self.words)), key=lambda row: (bool(self.unlike[row]), predicted[row]))
 
     def of_shares(self, shares: Sequence[float]) -> "Uncertainty":
         """The same, of images that fill so much of their photos' holes."""

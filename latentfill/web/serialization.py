@@ -3,12 +3,12 @@
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from hashlib import sha256
-from math import inf, isfinite
 from typing import Any
 
 import numpy as np
 import torch
 
+from ..batch.complete import finite
 from ..batch.sheets import BRIGHTER
 from ..completion.complete import Completion
 from ..completion.one_pass import uses_completer
@@ -55,8 +55,8 @@ def describe_step(request: CompletionRequest, frame: Frame) -> dict[str, Any]:
     return {
         "number": own.number,
         "total": own.total,
-        "loss": _finite(own.loss.mean().item()),
-        "terms": {name: _finite(term.mean().item()) for name, term in own.terms.items()},
+        "loss": finite(own.loss.mean().item()),
+        "terms": {name: finite(term.mean().item()) for name, term in own.terms.items()},
         "seconds_left": frame.seconds_left,
         "image": png_url(np.concatenate(squares, 1)),
     }
@@ -73,7 +73,7 @@ def describe_found(request: CompletionRequest, found: SearchResult) -> dict[str,
     filled, best, trust = fill(request, found), found.completion, found.trust
     losses = [candidate.loss.mean().item() for candidate in best.candidates] if best else [0.0] * len(filled.candidates)
     pictures = [
-        {"image": data_url(encode(original)), "loss": _finite(loss)}
+        {"image": data_url(encode(original)), "loss": finite(loss)}
         for original, loss in zip(filled.candidates, losses, strict=True)
     ]
     return {
@@ -89,7 +89,7 @@ def describe_found(request: CompletionRequest, found: SearchResult) -> dict[str,
 def describe_trust(trust: Uncertainty) -> dict[str, Any]:
     """The numbers of the square that is least sure, and the words of all."""
     squares = [trust.to_json(row) for row in range(len(trust.words))]
-    worst = max(squares, key=lambda one: inf if one["predicted"] is None else one["predicted"])
+    worst = squares[trust.least_certain]
     if len(squares) > 1:
         of_all = [word for word in squares[0]["words"] if all(word in one["words"] for one in squares)]
         words = [
@@ -180,8 +180,3 @@ def _note_stop(found: SearchResult) -> tuple[str, ...]:
     if best is None or best.number == best.total:
         return ()
     return (f"stopped after {found.seconds:.0f} s, at step {best.number} of {best.total}",)
-
-
-def _finite(number: float) -> float | None:
-    """JSON knows no other."""
-    return number if isfinite(number) else None

@@ -8,6 +8,7 @@ from threading import Event
 import httpx
 import numpy as np
 import pytest
+import torch
 from PIL import Image, PngImagePlugin
 
 from latentfill.completion.complete import watch
@@ -15,6 +16,8 @@ from latentfill.images import archives, photos
 from latentfill.images.archives import Source
 from latentfill.options import CompleteOptions, PhotoOptions
 from latentfill.pipeline import fill
+from latentfill.uncertainty.predict import Uncertainty
+from latentfill.web.serialization import describe_trust
 
 from .conftest import png
 
@@ -160,6 +163,28 @@ def test_a_stream_tells_each_step_and_then_what_was_found(client, form, photo, s
     assert np.array_equal(whole[photo[1] == 0], photo[0][photo[1] == 0])
 
 
+def test_a_stream_that_runs_out_of_memory_ends_with_what_to_do(client, form, monkeypatch):
+    def run_out(request, found):
+        raise MemoryError
+
+    monkeypatch.setattr("latentfill.web.routes.complete.describe_found", run_out)
+    last = json.loads(client.post(STREAM, **form()).text.splitlines()[-1])
+    assert last["event"] == "error" and last["error"] == "the server is short of memory" and last["cure"]
+
+
+def test_of_several_squares_the_least_certain_has_the_numbers_and_each_its_words():
+    rarity = torch.tensor([0.5, 0.5, 0.001])
+    words = (("expect 30", "rough"), ("expect 9", "rough"), ("unlike", "rough"))
+    trust = Uncertainty(words, torch.ones(3), torch.tensor([30.0, 9.0, 12.0]), rarity=rarity)
+    told = describe_trust(trust)
+    assert told["predicted"] == 12 and told["unlike"], "however small an error, nobody has measured such pictures"
+    squares = ["square 1 of 3: expect 30", "square 2 of 3: expect 9", "square 3 of 3: unlike"]
+    assert told["words"] == [*squares, "rough"], "what holds of all is told once"
+    others = describe_trust(trust.select(slice(0, 2)))
+    assert others["predicted"] == 30 and not others["unlike"]
+    assert describe_trust(trust.select(slice(1, 2)))["words"] == ["expect 9", "rough"]
+
+
 def test_an_empty_hole_gives_the_photo_back(client, form, photo):
     told = client.post(COMPLETE, headers=AS_JSON, **form(hole=None, hole_spec="full")).json()
     assert np.array_equal(of_url(told["candidates"][0]["image"]), photo[0])
@@ -187,6 +212,7 @@ def test_holes_in_words_grey_models_and_observations_are_understood(client, form
         ({"hole": None, "hole_spec": "file"}, 422, "no kind of hole"),
         ({"hole": None, "hole_spec": "x" * 2000}, 422, "1000 characters"),
         ({"hole": None, "hole_spec": "lowres"}, 422, "model's size"),
+        ({"hole": None, "hole_spec": "lowres", "observe": "grey"}, 422, "do not go together"),
         ({"hole": b"no picture"}, 415, "hole"),
         ({"photo": b"no picture"}, 415, "photo"),
         ({"model": "../secret"}, 404, "no model"),

@@ -116,6 +116,9 @@ def test_what_would_fill_the_memory_is_refused(client, form, found, monkeypatch)
     assert client.post(EDITS, **form(state=state, count=1, frames=3)).status_code == 200
     answer = client.post(EDITS, **form(state=state, count=1, frames=5))
     assert answer.status_code == 422 and "Ask for fewer" in answer.json()["cure"]
+    monkeypatch.setattr(edits, "MOST_SQUARES", 0)
+    answer = client.post(EDITS, **form(state=state, count=1, frames=3))
+    assert answer.status_code == 422 and "faces are touched" in answer.json()["error"]
 
 
 def test_a_photo_counts_until_its_edits_are_answered(client, form, found, monkeypatch):
