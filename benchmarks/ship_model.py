@@ -16,7 +16,6 @@ from machine import heading, table
 from latentfill import Gan, load
 from latentfill.cli.main import run
 from latentfill.gan import model_file
-from latentfill.gan import model_file as building
 from latentfill.gan.model_file import AnyEncoder
 from latentfill.options import COMPLETE_PRESETS
 
@@ -81,7 +80,7 @@ def read_encoder(path: Path, gan: Gan) -> AnyEncoder:
     kept = torch.load(path, map_location="cpu", weights_only=True)
     weights = next((kept[name] for name in ("avg", "averaged") if name in kept), kept)
     base, hidden = len(weights["downs.0.weight"]), len(weights["hidden.weight"])
-    encoder = building.build_encoder(gan.network, base, hidden)
+    encoder = model_file.build_encoder(gan.network, base, hidden)
     encoder.load_state_dict(weights)
     return encoder.requires_grad_(False).eval()
 

@@ -23,7 +23,7 @@ from torch.utils.flop_counter import flop_registry as FORMULAS
 from training import peak_gflops
 
 from latentfill.device import choose_device, choose_precision
-from latentfill.gan import model_file as building
+from latentfill.gan import model_file
 from latentfill.options import GAN_PRESETS, NetworkOptions, TrainOptions
 from latentfill.training.trainer import GanTrainer
 
@@ -35,8 +35,8 @@ PEAK_SIDE = {"cpu": 2048, "cuda": 8192}
 
 def new_trainer(network: NetworkOptions, options: TrainOptions, device: torch.device) -> GanTrainer:
     """As `latentfill train` makes it."""
-    generator, discriminator = building.build_networks(network, 0)
-    encoder = building.build_residual_encoder(network) if options.reconstruct else None
+    generator, discriminator = model_file.build_networks(network, 0)
+    encoder = model_file.build_residual_encoder(network) if options.reconstruct else None
     for part in (generator, discriminator, *((encoder,) if encoder else ())):
         part.precision = choose_precision(options.precision, device)
         part.to(device)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..device import choose_precision
-from ..gan import model_file as building
+from ..gan import model_file
 from ..gan.dcgan import DcganDiscriminator, initialise
 from ..gan.encoder import ContextEncoder, ContextModule
 from ..options import RunOptions, TrainOptions
@@ -57,7 +57,7 @@ def train_context(
     learnt, held_out, options = prepare_pictures(data, network.size, network.channels, options, special.held_out)
 
     def trainer(device: torch.device, options: TrainOptions) -> ContextTrainer:
-        module = building.build_context_module(network, 2 * options.seed)
+        module = model_file.build_context_module(network, 2 * options.seed)
         discriminator = DcganDiscriminator(network.size, network.channels, network.base)
         initialise(discriminator, 2 * options.seed + 1)
         module.precision = discriminator.precision = choose_precision(options.precision, device)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..device import choose_precision
-from ..gan import model_file as building
+from ..gan import model_file
 from ..gan.encoder import ResidualEncoder
 from ..gan.fused import fuse
 from ..gan.gan import Encoder, Gan, Generator
@@ -74,7 +74,7 @@ def train_encoder(
         raise ValueError("epochs are counted in pictures, of which there are none")
 
     def trainer(device: torch.device, options: TrainOptions) -> EncoderTrainer:
-        encoder: AnyEncoder = building.build_encoder(
+        encoder: AnyEncoder = model_file.build_encoder(
             network, special.encoder_base, special.encoder_hidden, options.seed
         )
         if isinstance(gan.encoder, ResidualEncoder):  # an encoder that was trained beside the game continues, by itself

@@ -16,7 +16,6 @@ from torch import nn
 from ..device import choose_precision
 from ..errors import LatentfillError, RunError, is_out_of_memory
 from ..gan import model_file
-from ..gan import model_file as building
 from ..gan.completer import build_completer
 from ..gan.gan import Gan
 from ..gan.residual import ConstantDiscriminator
@@ -65,7 +64,7 @@ def train_with_completer(
     yield from game
     seen, own = options.images_seen, folder / f"completer-{options.images_seen}"
     fresh = run.dry_run and not own.exists()
-    gan = building.build(network, options.seed) if fresh else context.distributed.on_rank_zero(lambda: _read(folder))
+    gan = model_file.build(network, options.seed) if fresh else context.distributed.on_rank_zero(lambda: _read(folder))
     processes = context.distributed.group.size
     usual = TRAIN_KINDS["completer"]
     batch = min(options.batch_size, processes * max(1, usual.batch_size // processes))
@@ -96,7 +95,7 @@ def _read(folder: Path) -> Gan:
     gan, (state, _) = model_file.load(folder / KEPT[0]), checkpoints.read_newest(folder / "checkpoints")
     if gan.completer is not None or not state or "averaged_encoder" not in state:
         return gan
-    encoder = building.build_residual_encoder(gan.network)
+    encoder = model_file.build_residual_encoder(gan.network)
     encoder.load_state_dict(state["averaged_encoder"])
     return replace(gan, completer=build_completer(replace(gan, encoder=encoder)))
 
@@ -149,8 +148,8 @@ def train(
     check_pictures(learnt, network.size, network.channels, options.batch_size, needed)
 
     def trainer(device: torch.device, options: TrainOptions) -> GanTrainer:
-        generator, discriminator = building.build_networks(network, options.seed)
-        encoder = building.build_residual_encoder(network, seed=options.seed) if options.trains_encoder else None
+        generator, discriminator = model_file.build_networks(network, options.seed)
+        encoder = model_file.build_residual_encoder(network, seed=options.seed) if options.trains_encoder else None
         for part in (generator, discriminator, *((encoder,) if encoder else ())):
             part.precision = choose_precision(options.precision, device)
             part.to(device)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..device import choose_precision
 from ..errors import LatentfillError
-from ..gan import model_file as building
+from ..gan import model_file
 from ..gan.dcgan import idle_biases
 from ..gan.gan import Gan
 from ..gan.lapgan import PyramidDiscriminator, PyramidGenerator, gaussian_pyramid, pyramid_sizes
@@ -154,7 +154,7 @@ def train_pyramid(
     data, _, options = prepare_pictures(data, network.size, network.channels, options)
 
     def trainer(device: torch.device, options: TrainOptions) -> PyramidTrainer:
-        generator, discriminator = building.build_pyramid(network, options.seed)
+        generator, discriminator = model_file.build_pyramid(network, options.seed)
         generator.precision = discriminator.precision = choose_precision(options.precision, device)
         return PyramidTrainer(generator.to(device), discriminator.to(device), options, network)
 

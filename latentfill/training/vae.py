@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..device import choose_precision
-from ..gan import model_file as building
+from ..gan import model_file
 from ..gan.encoder import ResidualEncoder
 from ..gan.gan import Gan
 from ..gan.model_file import AnyGenerator
@@ -59,8 +59,8 @@ def train_vae(
     learnt, held_out, options = prepare_pictures(data, network.size, network.channels, options, HELD_OUT)
 
     def trainer(device: torch.device, options: TrainOptions) -> VaeTrainer:
-        generator, _ = building.build_networks(network, options.seed)
-        encoder = building.build_residual_encoder(network, seed=options.seed)
+        generator, _ = model_file.build_networks(network, options.seed)
+        encoder = model_file.build_residual_encoder(network, seed=options.seed)
         generator.precision = encoder.precision = choose_precision(options.precision, device)
         if begin:
             load_weights(begin, generator, None, encoder)

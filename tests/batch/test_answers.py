@@ -9,7 +9,6 @@ from PIL import Image
 from latentfill.batch.sheets import draw_map
 from latentfill.cli.main import run
 from latentfill.gan import model_file
-from latentfill.gan import model_file as building
 from latentfill.options import NetworkOptions
 
 SIZE = 16
@@ -27,8 +26,8 @@ def done(tmp_path):
 
 def save(folder, seed):
     network = NetworkOptions(size=SIZE, base=2, latent=3)
-    gan = building.build(network, seed)
-    model_file.save(replace(gan, encoder=building.build_encoder(network, 2, 4).eval()), folder / "m.safetensors")
+    gan = model_file.build(network, seed)
+    model_file.save(replace(gan, encoder=model_file.build_encoder(network, 2, 4).eval()), folder / "m.safetensors")
 
 
 def complete(folder, *words, out="out"):

@@ -7,7 +7,6 @@ from PIL import Image
 
 from latentfill.cli.main import run
 from latentfill.gan import model_file
-from latentfill.gan import model_file as building
 from latentfill.options import NetworkOptions
 from latentfill.uncertainty.calibration import read_calibrations
 
@@ -19,7 +18,7 @@ def folder(tmp_path_factory):
     """A model, 40 pictures, one that is none, and the model calibrated by them."""
     folder = tmp_path_factory.mktemp("calibrate")
     network = NetworkOptions(size=SIZE, base=2, latent=3)
-    gan = replace(building.build(network), encoder=building.build_encoder(network, 2, 4).eval())
+    gan = replace(model_file.build(network), encoder=model_file.build_encoder(network, 2, 4).eval())
     model_file.save(gan, folder / "m.safetensors")
     (folder / "pictures").mkdir()
     rng = np.random.Generator(np.random.Philox(key=1))

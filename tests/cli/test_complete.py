@@ -10,7 +10,6 @@ from PIL import Image
 
 from latentfill.cli.main import run
 from latentfill.gan import model_file
-from latentfill.gan import model_file as building
 from latentfill.options import NetworkOptions
 
 SIZE = 16
@@ -19,7 +18,7 @@ SIZE = 16
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    model_file.save(building.build(NetworkOptions(size=SIZE, base=4, latent=6)), path)
+    model_file.save(model_file.build(NetworkOptions(size=SIZE, base=4, latent=6)), path)
     return path
 
 

@@ -4,7 +4,6 @@ from PIL import Image
 
 from latentfill.cli.main import run
 from latentfill.gan import model_file
-from latentfill.gan import model_file as building
 from latentfill.options import NetworkOptions
 
 SIZE = 16
@@ -13,7 +12,7 @@ SIZE = 16
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    gan = building.build(NetworkOptions(size=SIZE, base=4, latent=6))
+    gan = model_file.build(NetworkOptions(size=SIZE, base=4, latent=6))
     for weights in gan.generator.parameters():
         weights.data.mul_(10)  # an untrained G draws grey on grey
     model_file.save(gan, path)

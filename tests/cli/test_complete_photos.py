@@ -10,7 +10,6 @@ from PIL import Image
 from latentfill.batch.complete import trust_line
 from latentfill.cli.main import run
 from latentfill.gan import model_file
-from latentfill.gan import model_file as building
 from latentfill.images import photos
 from latentfill.images.archives import Source
 from latentfill.options import NetworkOptions
@@ -24,7 +23,7 @@ FEW = ("--cold-steps", "0", "--tune-steps", "0")  # or searches take a hundred s
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    gan = building.build(NetworkOptions(size=16, base=4, latent=6))
+    gan = model_file.build(NetworkOptions(size=16, base=4, latent=6))
     model_file.save(replace(gan, about={"alignment": {"landmarks": "inner-eyes-and-bottom-lip"}}), path)
     return path
 

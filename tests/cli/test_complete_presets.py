@@ -10,7 +10,6 @@ from PIL import Image
 
 from latentfill.cli.main import run
 from latentfill.gan import model_file
-from latentfill.gan import model_file as building
 from latentfill.images.blending import poisson
 from latentfill.images.incomplete import Incomplete
 from latentfill.images.pixels import to_images, to_pixels
@@ -25,9 +24,9 @@ NETWORK = NetworkOptions(size=SIZE, base=4, latent=6)
 def models(tmp_path_factory):
     """The same generator with an encoder and without one."""
     folder = tmp_path_factory.mktemp("models")
-    gan = building.build(NETWORK)
+    gan = model_file.build(NETWORK)
     model_file.save(gan, folder / "cold.safetensors")
-    model_file.save(replace(gan, encoder=building.build_encoder(NETWORK, 2, 4).eval()), folder / "warm.safetensors")
+    model_file.save(replace(gan, encoder=model_file.build_encoder(NETWORK, 2, 4).eval()), folder / "warm.safetensors")
     return folder
 
 

@@ -13,7 +13,6 @@ from PIL import Image, ImageOps
 
 from latentfill.cli.main import run
 from latentfill.gan import model_file
-from latentfill.gan import model_file as building
 from latentfill.options import NetworkOptions
 
 SIZE = 16
@@ -33,8 +32,8 @@ def here(tmp_path, monkeypatch, model):
 
 def save_model(path, seed):
     network = NetworkOptions(size=SIZE, base=2, latent=3)
-    gan = building.build(network, seed)
-    model_file.save(replace(gan, encoder=building.build_encoder(network, 2, 4).eval()), path)
+    gan = model_file.build(network, seed)
+    model_file.save(replace(gan, encoder=model_file.build_encoder(network, 2, 4).eval()), path)
     return path
 
 

@@ -20,7 +20,6 @@ from latentfill.cli.main import VERBS, run
 from latentfill.cli.output import is_closed
 from latentfill.files.provenance import claim_run
 from latentfill.gan import model_file
-from latentfill.gan import model_file as building
 from latentfill.images import photos
 from latentfill.options import NetworkOptions
 
@@ -50,7 +49,7 @@ SMALLER = {
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    model_file.save(building.build(NetworkOptions(size=SIZE, base=4, latent=6)), path)
+    model_file.save(model_file.build(NetworkOptions(size=SIZE, base=4, latent=6)), path)
     return path
 
 

@@ -8,7 +8,6 @@ from PIL import Image
 
 from latentfill.cli.main import run
 from latentfill.gan import model_file
-from latentfill.gan import model_file as building
 from latentfill.options import NetworkOptions
 
 SIZE = 16
@@ -38,7 +37,7 @@ def here(tmp_path_factory):
             Image.fromarray(pixels).save(folder / name / f"{i}.png")
     (folder / "bad" / "0.png").write_bytes(b"no picture")
     network = NetworkOptions(size=SIZE, base=2, latent=3)
-    model_file.save(building.build(network), folder / "m.safetensors")
+    model_file.save(model_file.build(network), folder / "m.safetensors")
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
         assert run(["train", "in", "--run", "run", *TRAIN.split()]) == 0

@@ -20,7 +20,6 @@ from latentfill.cli.main import run
 from latentfill.cli.output import name_process, take_any_name
 from latentfill.errors import LatentfillError
 from latentfill.gan import model_file
-from latentfill.gan import model_file as building
 from latentfill.options import NetworkOptions
 
 SIZE = 16
@@ -149,7 +148,7 @@ def test_landmarks_are_for_names_of_any_bytes(tmp_path):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    model_file.save(building.build(NetworkOptions(size=SIZE, base=4, latent=6)), path)
+    model_file.save(model_file.build(NetworkOptions(size=SIZE, base=4, latent=6)), path)
     return str(path)
 
 

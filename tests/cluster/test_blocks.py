@@ -24,7 +24,6 @@ from latentfill.errors import DataError, LatentfillError
 from latentfill.files.naming import FolderResults
 from latentfill.files.provenance import claim_run, save
 from latentfill.gan import model_file
-from latentfill.gan import model_file as building
 from latentfill.models import load
 from latentfill.options import EngineOptions, NetworkOptions
 from latentfill.options.commands import CompleteCommand
@@ -36,7 +35,7 @@ FEW = ("--cold-steps", "0", "--tune-steps", "0")  # or searches take a hundred s
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    model_file.save(building.build(NetworkOptions(size=SIZE, base=4, latent=6)), path)
+    model_file.save(model_file.build(NetworkOptions(size=SIZE, base=4, latent=6)), path)
     return path
 
 

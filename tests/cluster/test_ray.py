@@ -21,7 +21,6 @@ from PIL import Image
 from latentfill.cli.main import run
 from latentfill.cluster import connection as fleet
 from latentfill.gan import model_file
-from latentfill.gan import model_file as building
 from latentfill.options import NetworkOptions
 from latentfill.runs import checkpoints
 
@@ -61,7 +60,7 @@ def interruptible():
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("place")
-    model_file.save(building.build(NetworkOptions(size=SIZE, base=4, latent=6)), folder / "tiny.safetensors")
+    model_file.save(model_file.build(NetworkOptions(size=SIZE, base=4, latent=6)), folder / "tiny.safetensors")
     (folder / "faces").mkdir()
     for i in range(COUNT):
         pixels = np.random.default_rng(i).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)

@@ -8,7 +8,7 @@ from latentfill.completion.complete import complete, watch
 from latentfill.completion.ilo import optimise_maps
 from latentfill.completion.objective import completion_loss
 from latentfill.completion.search import cosine
-from latentfill.gan import model_file as building
+from latentfill.gan import model_file
 from latentfill.gan.dcgan import DcganDiscriminator, DcganGenerator, initialise
 from latentfill.gan.fused import fuse
 from latentfill.gan.gan import Gan, UniformPrior
@@ -122,7 +122,7 @@ def test_the_cosine_goes_from_one_to_nothing():
 
 def residual(size=16):
     return fuse(
-        building.build(NetworkOptions(size=size, networks="residual", latent=6, prior="normal"), 1), torch.float32
+        model_file.build(NetworkOptions(size=size, networks="residual", latent=6, prior="normal"), 1), torch.float32
     )
 
 

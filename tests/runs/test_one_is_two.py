@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from latentfill.gan import model_file as building
+from latentfill.gan import model_file
 from latentfill.gan.completer import build_completer
 from latentfill.gan.dcgan import DcganDiscriminator, initialise
 from latentfill.gan.encoder import ContextModule
@@ -53,22 +53,22 @@ ENCODER = EncoderOptions(encoder_base=2, encoder_hidden=4)
 
 
 def gan(network: NetworkOptions, options: TrainOptions) -> Trainer:
-    encoder = building.build_residual_encoder(network, seed=1) if options.reconstruct else None
-    networks = building.build_networks(network, 1)
+    encoder = model_file.build_residual_encoder(network, seed=1) if options.reconstruct else None
+    networks = model_file.build_networks(network, 1)
     doubled(*networks, encoder)
     return GanTrainer(*networks, options, network, encoder)
 
 
 def vae() -> Trainer:
     network = replace(MODERN, critic=False)
-    generator, encoder = building.build_networks(network, 1)[0], building.build_residual_encoder(network, seed=1)
+    generator, encoder = model_file.build_networks(network, 1)[0], model_file.build_residual_encoder(network, seed=1)
     doubled(generator, encoder)
     return VaeTrainer(generator, encoder, PLAIN, network)
 
 
 def encoder() -> Trainer:
-    generator, discriminator = building.build_networks(SEED, 1)
-    made = building.build_encoder(SEED, 2, 4, 1)
+    generator, discriminator = model_file.build_networks(SEED, 1)
+    made = model_file.build_encoder(SEED, 2, 4, 1)
     doubled(generator, discriminator, made)
     generator.eval()
     # Five real pictures and one sample: the processes have other shares of each.
@@ -79,16 +79,16 @@ def encoder() -> Trainer:
 
 
 def completer() -> Trainer:
-    begun = build_completer(building.build(MODERN, 1))
+    begun = build_completer(model_file.build(MODERN, 1))
     doubled(begun)
     options = replace(TRAIN_KINDS["completer"], images_seen=60, batch_size=BATCH, penalty_every=2)
-    gan = building.build(MODERN, 1)
+    gan = model_file.build(MODERN, 1)
     return CompleterTrainer(gan, begun, options, draw_hole, torch.zeros(2, 3, SIZE, SIZE))
 
 
 def context() -> Trainer:
     network = ContextOptions(SIZE, 3, 2, skips=True)
-    module: ContextModule = building.build_context_module(network, 2)
+    module: ContextModule = model_file.build_context_module(network, 2)
     discriminator = DcganDiscriminator(SIZE, 3, 2)
     initialise(discriminator, 3)
     doubled(module, discriminator)
@@ -98,7 +98,7 @@ def context() -> Trainer:
 
 def pyramid() -> Trainer:
     network = NetworkOptions(size=SIZE, base=2, latent=8, networks="pyramid")
-    networks = building.build_pyramid(network, 1)
+    networks = model_file.build_pyramid(network, 1)
     doubled(*networks)
     return PyramidTrainer(*networks, PLAIN, network)
 

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from latentfill.errors import LatentfillError, ModelError, RunError
 from latentfill.evaluation.training_scores import CompleterScorer
 from latentfill.gan import model_file
-from latentfill.gan import model_file as building
 from latentfill.gan.completer import ResidualCompleter, build_completer
 from latentfill.gan.gan import Gan
 from latentfill.images.blending import poisson_like
@@ -31,8 +30,8 @@ from latentfill.seeds import Stream, philox
 from latentfill.training.completer import CompleterTrainer, draw_hole, train_completer
 
 NETWORK = NetworkOptions(size=8, networks="residual", latent=5, prior="normal")
-GAN = building.build(NETWORK, 3)
-GAN = replace(GAN, encoder=building.build_residual_encoder(NETWORK, seed=4), about={"images_seen": 7})
+GAN = model_file.build(NETWORK, 3)
+GAN = replace(GAN, encoder=model_file.build_residual_encoder(NETWORK, seed=4), about={"images_seen": 7})
 TRAIN = replace(TRAIN_KINDS["completer"], images_seen=24, batch_size=4, precision="fp32", penalty_every=2)
 RUN = RunOptions(sample_every=12, checkpoint_every=10**6, log_every=4, device="cpu", score_every=12)
 PIXELS = np.random.Generator(np.random.Philox(key=1)).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
@@ -205,8 +204,8 @@ def test_it_goes_on_from_the_completer_of_its_model(tmp_path: Path) -> None:
 
 
 def test_what_it_cannot_begin_with_or_listen_to_is_said(tmp_path: Path) -> None:
-    dcgan = building.build(NetworkOptions(size=8, base=2, latent=5))
-    told = building.build(replace(NETWORK, classes=2))
+    dcgan = model_file.build(NetworkOptions(size=8, base=2, latent=5))
+    told = model_file.build(replace(NETWORK, classes=2))
     for gan in (dcgan, told):
         with pytest.raises(ModelError, match="residual networks and without classes"):
             next(train_completer(gan, DATA, tmp_path, TRAIN))
@@ -215,7 +214,7 @@ def test_what_it_cannot_begin_with_or_listen_to_is_said(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     list(train_completer(GAN, DATA, tmp_path, TRAIN, SPECIAL, RUN))
     with pytest.raises(RunError, match=r"begun with generator '[0-9a-f]{16}', now"):
-        list(train_completer(building.build(NETWORK, 4), DATA, tmp_path, TRAIN, SPECIAL, RUN))
+        list(train_completer(model_file.build(NETWORK, 4), DATA, tmp_path, TRAIN, SPECIAL, RUN))
 
 
 def discs(count: int, seed: int) -> Any:
@@ -229,7 +228,7 @@ def discs(count: int, seed: int) -> Any:
 
 
 def test_it_learns_to_complete_drawn_shapes_with_their_detail() -> None:
-    gan = building.build(replace(NETWORK, size=16, latent=16), 1)
+    gan = model_file.build(replace(NETWORK, size=16, latent=16), 1)
     options = replace(
         TRAIN, images_seen=2400, batch_size=8, learning_rate=1e-3, penalty_every=16, average_half_life=200
     )

@@ -14,7 +14,6 @@ from PIL import Image
 
 from latentfill.errors import DataError, HoleError, ModelError, RunError
 from latentfill.gan import model_file
-from latentfill.gan import model_file as building
 from latentfill.gan.encoder import ContextEncoder, DcganEncoder, ResidualEncoder
 from latentfill.gan.gan import Gan
 from latentfill.gan.model_file import load
@@ -36,7 +35,7 @@ RUN = RunOptions(sample_every=10**6, checkpoint_every=10**6, log_every=10**6, de
 SPECIAL = EncoderOptions(encoder_base=2, encoder_hidden=6, held_out=2)
 PIXELS = np.random.Generator(np.random.Philox(key=1)).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
 DATA = Dataset(PIXELS, [str(i) for i in range(20)], [], {"margin": 2.0})
-GAN = building.build(NETWORK, 3)
+GAN = model_file.build(NETWORK, 3)
 GAN = replace(GAN, about={"images_seen": 7, "alignment": {"margin": 1.0}})
 
 Go = Callable[..., list[Progress]]
@@ -169,18 +168,18 @@ def test_a_step_is_the_loss_that_the_docstring_tells(monkeypatch: pytest.MonkeyP
 
 
 def encoder_trainer(data: Dataset | None = DATA, options: TrainOptions = TRAIN, **more: Any) -> EncoderTrainer:
-    fresh = building.build_encoder(GAN.network, 2, 6)
+    fresh = model_file.build_encoder(GAN.network, 2, 6)
     return EncoderTrainer(GAN, fresh, options, replace(SPECIAL, **more), data)
 
 
 def test_an_encoder_finds_the_latents_of_its_generator(monkeypatch: pytest.MonkeyPatch) -> None:
     """A generator that is lively enough to be inverted: its weights scaled up."""
     monkeypatch.setattr(optimiser, "WARM_UP", 1)
-    generator, discriminator = building.build_networks(replace(NETWORK, base=4), 1)
+    generator, discriminator = model_file.build_networks(replace(NETWORK, base=4), 1)
     for parameter in generator.parameters():
         parameter.data.mul_(8 if parameter.dim() > 1 else 1)
     gan = Gan(generator.requires_grad_(False).eval(), discriminator, replace(NETWORK, base=4))
-    fresh = building.build_encoder(gan.network, 8, 32)
+    fresh = model_file.build_encoder(gan.network, 8, 32)
     options = replace(TRAIN, images_seen=10**6, batch_size=32, learning_rate=5e-3)
     trainer = EncoderTrainer(gan, fresh, options, replace(SPECIAL, hole="random:0.3"))
     none = torch.empty(0, 0, 0, 0)
@@ -191,8 +190,8 @@ def test_an_encoder_finds_the_latents_of_its_generator(monkeypatch: pytest.Monke
 
 
 def context_trainer(options: TrainOptions = TRAIN, network: ContextOptions = CONTEXT, **more: Any) -> ContextTrainer:
-    module = building.build_context_module(network)
-    discriminator = building.build_networks(NetworkOptions(size=8, base=2))[1]
+    module = model_file.build_context_module(network)
+    discriminator = model_file.build_networks(NetworkOptions(size=8, base=2))[1]
     return ContextTrainer(
         module, discriminator, network, options, replace(SPECIAL, **more), DATA, torch.empty(0, 0, 0, 0)
     )
@@ -271,7 +270,7 @@ def test_another_kind_another_generator_or_another_stream_does_not_continue_a_ru
     list(encoder(tmp_path))
     for go, said in (
         (lambda: context(tmp_path), "begun with kind 'encoder', now 'context-encoder'"),
-        (lambda: encoder(tmp_path, gan=building.build(NETWORK, 4)), "begun with generator '[0-9a-f]{16}', now"),
+        (lambda: encoder(tmp_path, gan=model_file.build(NETWORK, 4)), "begun with generator '[0-9a-f]{16}', now"),
         (lambda: encoder(tmp_path, hole="center"), "begun with hole 'all', now 'center'"),
         (lambda: encoder(tmp_path, replace(TRAIN, seed=1)), "begun with seed 0, now 1"),
     ):
@@ -300,7 +299,7 @@ def test_epochs_count_pictures_not_samples(tmp_path: Path) -> None:
 
 def test_an_encoder_that_has_learnt_beside_the_game_goes_on_by_itself(tmp_path: Path) -> None:
     network = NetworkOptions(size=8, networks="residual", latent=3, prior="normal")
-    gan = replace(building.build(network, 3), encoder=building.build_residual_encoder(network, seed=5).eval())
+    gan = replace(model_file.build(network, 3), encoder=model_file.build_residual_encoder(network, seed=5).eval())
     list(train_encoder(gan, None, tmp_path, replace(TRAIN, images_seen=4, learning_rate=1e-12), SPECIAL, RUN))
     made = load(tmp_path / "model.safetensors").encoder
     images, known = torch.zeros(1, 3, 8, 8), torch.ones(1, 1, 8, 8)

@@ -8,7 +8,6 @@ import torch
 
 from latentfill.errors import DataError, ModelError
 from latentfill.gan import model_file
-from latentfill.gan import model_file as building
 from latentfill.options import COMPLETE_PRESETS, NetworkOptions
 from latentfill.uncertainty.calibration import choose_calibration, read_calibrations, write_calibrations
 from latentfill.uncertainty.features import Features
@@ -104,7 +103,7 @@ def test_where_nothing_is_missing_nothing_is_wrong(calibration):
 
 
 def test_a_model_file_carries_its_calibrations(tmp_path, calibration):
-    gan = building.build(NetworkOptions(size=8, base=2, latent=3))
+    gan = model_file.build(NetworkOptions(size=8, base=2, latent=3))
     assert read_calibrations(gan) == {}
     model_file.save(replace(gan, about={"seen": 7}), tmp_path / "a.safetensors", torch.float16)
     about = write_calibrations(model_file.load(tmp_path / "a.safetensors"), {"seed": calibration})
@@ -116,7 +115,7 @@ def test_a_model_file_carries_its_calibrations(tmp_path, calibration):
 
 
 def test_a_calibration_that_cannot_be_understood_is_refused():
-    gan = building.build(NetworkOptions(size=8, base=2, latent=3))
+    gan = model_file.build(NetworkOptions(size=8, base=2, latent=3))
     with pytest.raises(ModelError, match=r"calibration cannot be understood \(best"):
         read_calibrations(replace(gan, about={"trust": {"best": {"factor": "x"}}}))
 

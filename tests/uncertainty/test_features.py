@@ -5,7 +5,7 @@ import torch
 
 from latentfill.completion.complete import complete
 from latentfill.completion.held_out import choose_hidden
-from latentfill.gan import model_file as building
+from latentfill.gan import model_file
 from latentfill.images.incomplete import Incomplete
 from latentfill.options import COMPLETE_PRESETS, NetworkOptions
 from latentfill.seeds import Stream
@@ -18,8 +18,8 @@ BEST = replace(BEST, tune_steps=2)
 @pytest.fixture(scope="module")
 def gan():
     network = NetworkOptions(size=16, base=4, latent=6)
-    encoder = building.build_encoder(network, 4, 8).requires_grad_(False).eval()
-    return replace(building.build(network), encoder=encoder)
+    encoder = model_file.build_encoder(network, 4, 8).requires_grad_(False).eval()
+    return replace(model_file.build(network), encoder=encoder)
 
 
 def ask(n=3, hole_value=None):
@@ -85,7 +85,7 @@ def test_only_where_it_takes_little_further_guesses_are_made(gan):
 
 
 def test_depths_are_distances_to_the_nearest_known_pixel():
-    gan = building.build(NetworkOptions(size=64, base=2, latent=3))
+    gan = model_file.build(NetworkOptions(size=64, base=2, latent=3))
     images, known = torch.zeros(1, 3, 64, 64), torch.ones(1, 1, 64, 64)
     known[..., 10:13, 10:13] = 0
     incomplete, options = Incomplete(images, known), replace(FAST, steps=0)

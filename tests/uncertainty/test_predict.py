@@ -8,7 +8,7 @@ import torch
 from latentfill.batch.calibrate import draw_tasks, draw_test_hole, gather_evidence
 from latentfill.completion.complete import complete
 from latentfill.completion.operators import parse_operator
-from latentfill.gan import model_file as building
+from latentfill.gan import model_file
 from latentfill.images.incomplete import Incomplete
 from latentfill.options import COMPLETE_PRESETS, NetworkOptions
 from latentfill.photo.model_sized import pose
@@ -25,8 +25,8 @@ OPTIONS = replace(COMPLETE_PRESETS["fast"], precision="fp32")
 def gan():
     """A model that is asked about pictures of its own, slightly changed, and its calibration by them."""
     network = NetworkOptions(size=SIZE, base=4, latent=6)
-    encoder = building.build_encoder(network, 4, 8).requires_grad_(False).eval()
-    gan = replace(building.build(network), encoder=encoder)
+    encoder = model_file.build_encoder(network, 4, 8).requires_grad_(False).eval()
+    gan = replace(model_file.build(network), encoder=encoder)
     pictures = draw(80)
     found = [evidence for _, evidence in gather_evidence(gan, pictures, draw_tasks(80, 5, SIZE), OPTIONS)]
     return replace(gan, about=write_calibrations(gan, {"fast": calibrate(join_evidence(found), OPTIONS)}))
