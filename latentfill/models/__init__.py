@@ -1,6 +1,5 @@
 """The models that ship with the package, and how a model is named."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,6 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 DEFAULT = DEFAULT_MODEL
-# Facts that the files of the first models lack; `train` writes them into newer ones.
-ALIGNMENTS = {"faces-64-dcgan": {"landmarks": "inner-eyes-and-bottom-lip", "similarity": False, "margin": 1.0}}
 
 
 def names() -> list[str]:
@@ -62,11 +59,7 @@ def load(model: str | Path = DEFAULT, device: str = "cpu", class_name: str | Non
     from ..gan.model_file import load as load_file
     from ..gan.residual import select_class
 
-    path = find(model)
-    gan = select_class(load_file(path, choose_device(device)), class_name)
-    if path.parent == FOLDER and "alignment" not in gan.about and path.stem in ALIGNMENTS:
-        return replace(gan, about={**gan.about, "alignment": ALIGNMENTS[path.stem]})
-    return gan
+    return select_class(load_file(find(model), choose_device(device)), class_name)
 
 
 def from_pretrained(name: str | Path, *, revision: str | None = None, device: str = "cpu") -> "Gan":

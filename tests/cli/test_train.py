@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from threading import Thread
 
 import numpy as np
@@ -14,7 +15,8 @@ from PIL import Image
 from latentfill.cli.configuration import read_options
 from latentfill.cli.main import run
 from latentfill.files.locks import try_lock
-from latentfill.models import load_context
+from latentfill.gan.model_file import build, build_residual_encoder, save
+from latentfill.models import load, load_context
 from latentfill.options import NetworkOptions
 from latentfill.options.commands import TrainCommand
 
@@ -128,6 +130,19 @@ def test_info_names_a_file_that_is_no_model(tmp_path, capsys, content):
     path.write_bytes(content)
     assert run(["info", str(path)]) == 2
     assert "odd.safetensors" in capsys.readouterr().err
+
+
+def test_a_completer_is_trained_for_a_model(pictures, tmp_path, capsys):
+    network = NetworkOptions(size=8, networks="residual", latent=4, prior="normal")
+    small = replace(build(network), encoder=build_residual_encoder(network, hidden=24))
+    save(small, tmp_path / "small.safetensors")
+    asked = ["train", str(pictures), "--cache", str(tmp_path / "cache"), "--kind", "completer"]
+    asked += ["--begin", str(tmp_path / "small.safetensors"), "--run", str(tmp_path / "run"), "--images-seen", "8"]
+    asked += ["--batch-size", "4", "--held-out", "1", "--score-every", "0", "--precision", "fp32", "--threads", "1"]
+    assert run(asked) == 0
+    assert load(tmp_path / "run").completer is not None
+    assert run(["train", str(pictures), "--kind", "completer", "--run", str(tmp_path / "other")]) == 2
+    assert "--begin" in capsys.readouterr().err
 
 
 def test_an_encoder_is_trained_for_a_model_with_and_without_pictures(pictures, tmp_path, capsys):

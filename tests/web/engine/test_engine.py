@@ -123,7 +123,7 @@ def test_a_slow_reader_sees_the_newest_frames_and_holds_nobody_up(engine, reques
     async def run():
         async with engine() as one:
             with one.open_slot() as slot:
-                task = one.submit(request_of(0, replace(OPTIONS, steps=60)), slot, watched=True)
+                task = one.submit(request_of(0, replace(OPTIONS, steps=200)), slot, watched=True)
                 numbers, ran = [], []
                 async for frame in task.frames(1000):
                     numbers.append(frame.completion.number)
@@ -133,7 +133,7 @@ def test_a_slow_reader_sees_the_newest_frames_and_holds_nobody_up(engine, reques
                 return numbers, ran, await task.result()
 
     numbers, ran, found = asyncio.run(run())
-    assert found.completion.number == 60 and slowly.steps == 61
+    assert found.completion.number == 200 and slowly.steps == 201
     # Not one by one (2 and 3), but near 25 and 50: a thread may be put aside between a step and its frame.
     assert numbers[1] > 12 and numbers[2] > 37 and ran[0] >= 25
 
