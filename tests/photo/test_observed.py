@@ -137,7 +137,7 @@ def test_several_squares_colour_no_more_than_one():
     assert colour.max() <= 151
 
 
-@pytest.mark.parametrize("observe", ["lowres:2", "jpeg:30", "lowres:2+jpeg:30"])
+@pytest.mark.parametrize("observe", ["lowres:2", "lowres:2+jpeg:30"])
 def test_a_large_photo_is_made_part_by_part_as_it_would_be_at_once(observe, monkeypatch):
     operator = parse_operator(observe)
     photo = degrade(Original(ASTRONAUT[:320, 100:436]), operator, 0)
