@@ -52,6 +52,18 @@ def detail(pictures: PixelBatch, holes: Where) -> Scores:
     return np.asarray(((fine**2).sum(-1) * (holes[:, :height, :width] > 0)).sum((1, 2)))
 
 
+def chroma(pictures: PixelBatch, holes: Where) -> Scores:
+    """The energy of the colour's gradient in the hole: neighbours' differences, each value less its pixel's mean.
+
+    A share of the originals' energy says whether colours look natural: more than 1 is tinted blotches, less is pale.
+    """
+    x, inside = pictures.astype(float), holes > 0
+    x = x - x.mean(-1, keepdims=True)
+    down = ((x[:, 1:] - x[:, :-1]) ** 2).sum(-1) * (inside[:, 1:] & inside[:, :-1])
+    across = ((x[:, :, 1:] - x[:, :, :-1]) ** 2).sum(-1) * (inside[:, :, 1:] & inside[:, :, :-1])
+    return np.asarray(down.sum((1, 2)) + across.sum((1, 2)))
+
+
 def rim(pictures: PixelBatch, holes: Where) -> Scores:
     """The energy of the gradient across the hole's border: squared differences of neighbours, one in it, one outside.
 

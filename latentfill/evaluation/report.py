@@ -58,6 +58,8 @@ JUDGE = {
 SHARES = {
     "detail": "finest detail in the hole (each value minus its 2x2 mean, squared), summed over the pictures, as a "
     "share of the originals': 1 is right, 0.5 is fog, 1.5 is noise",
+    "chroma": "squared differences of neighbours' colours in the hole (each value minus its pixel's mean), summed over "
+    "the pictures, as a share of the originals': more than 1 is tinted blotches, less is pale",
     "rim": "squared differences of neighbours across the hole's border, summed over the pictures, as a share of the "
     "originals': more than 1 is a seam, less a smear",
 }
@@ -65,6 +67,7 @@ NAMES = {
     "judge-auc": "AUC of a trained judge",
     "judge-accuracy": "Accuracy of a trained judge",
     "detail": "Finest detail",
+    "chroma": "Gradient of the colour",
     "rim": "Gradient across the border",
 }
 ORDER = (*JUDGE, *DISTANCES, *SHARES, *METRICS)  # order of the tables

@@ -17,13 +17,13 @@ from . import distances as bootstrap
 from . import judge as classifier
 from .distances import Estimate, Features, frechet, kernel_terms, unit_of
 from .feature_spaces import IDENTITY, Space
-from .metrics import Scores, Where, detail, l1, psnr, rim, ssim
+from .metrics import Scores, Where, chroma, detail, l1, psnr, rim, ssim
 from .result_cache import Task
 
 Name = tuple[str, str]  # metric, region
 
 BEST_PSNR = 100.0  # dB, for a picture without an error: one level in one of 64 x 64 x 3 values makes 89
-FORMAT = 2  # raise it when the same pictures would get other scores
+FORMAT = 3  # raise it when the same pictures would get other scores
 EDGES = (0, 10, 20, 30, 40, 50, 100)  # percent of a picture that is missing: the bounds of the bins
 LEAST = 2  # pictures in a bin
 
@@ -50,7 +50,7 @@ METRICS: dict[str, Metric] = {
 
 
 # Sums over the pictures of a measure in the hole, as shares of the originals' sums.
-SHARES: dict[str, Callable[[PixelBatch, Where], Scores]] = {"detail": detail, "rim": rim}
+SHARES: dict[str, Callable[[PixelBatch, Where], Scores]] = {"detail": detail, "chroma": chroma, "rim": rim}
 
 
 @final

@@ -99,6 +99,9 @@ def _ellipse(size: int, x: float, y: float, across: float, down: float) -> shape
 CRITIC_RATE = 2.0  # times the completer's
 COMPLETIONS = 2  # completions of each picture
 HOLE_WEIGHT, KNOWN_WEIGHT = 1.0, 0.5  # of the absolute errors in the hole and at known pixels, values in [-1, 1]
+# Weight of each completion's error of colour, lightness aside. The critic hardly notices a green or orange tint on
+# skin, which people see at once; and a soft colour is never seen under sharp lightness.
+CHROMA_WEIGHT = 5.0
 # Weight of the difference of two completions, which makes samples as diverse as the posterior (Bendel et al. 2023, "A
 # regularized conditional GAN for posterior sampling in image recovery"). The paper's 0.289 was too little beside a
 # critic.
@@ -111,6 +114,7 @@ CURVES: Curves = {
     "discriminator_loss": Curve("discriminator", "d_loss"),
     "generator_loss": Curve("generator", "g_loss"),
     "hole_l1": Curve("hole", "l1/hole"),
+    "chroma_l1": Curve("chroma", "l1/chroma"),
     "known_l1": Curve("known", "l1/known"),
     "difference_l1": Curve("difference", "l1/difference"),
     "grid_l1": Curve("grid", "l1/grid"),
@@ -173,16 +177,18 @@ class CompleterTrainer(NetworksTrainer):
             on_real = self.completer.judge(real, known)
         on_fake = self.completer.judge(completed, _repeat(known))
         adversarial = LOSSES["relativistic"].generator(_repeat(on_real), on_fake).mean()
-        hole, difference = _errors(real, known, completed)
+        hole, chroma, difference = _errors(real, known, completed)
         around = F.avg_pool2d(1 - known, WINDOW, stride=1, padding=WINDOW // 2)
         kept = ((_repeat(real) - drawn).abs() * _repeat(known * (FAR + NEAR * around))).mean()
         grid = _grid(drawn)
-        loss = adversarial + HOLE_WEIGHT * (hole - REWARD * difference) + KNOWN_WEIGHT * kept + GRID_WEIGHT * grid
+        loss = adversarial + HOLE_WEIGHT * (hole - REWARD * difference) + KNOWN_WEIGHT * kept
+        loss = loss + CHROMA_WEIGHT * chroma + GRID_WEIGHT * grid
         descend(loss, self.g)
         self.d.require_gradients(True)
         self.images_seen += batch
         self.g.average(regression_decay(o, batch, self.images_seen))
-        measured = {"generator": adversarial, "hole": hole, "known": kept, "difference": difference, "grid": grid}
+        measured = {"generator": adversarial, "hole": hole, "chroma": chroma, "known": kept}
+        measured |= {"difference": difference, "grid": grid}
         return values | {name: value.detach() for name, value in measured.items()}
 
     def summary(self, values: Mapping[str, Tensor]) -> Summary:
@@ -234,14 +240,16 @@ class CompleterTrainer(NetworksTrainer):
         return NormalPrior(self.completer.prior.dim).sample(seeds).to(self.device)
 
 
-def _errors(real: Images, known: Known, completed: Others) -> tuple[Tensor, Tensor]:
-    """Mean absolute error of the mean of two completions, and mean difference of the two; both of the hole alone."""
+def _errors(real: Images, known: Known, completed: Others) -> tuple[Tensor, Tensor, Tensor]:
+    """Means in the hole: absolute error of the mean of two completions, that of each one's chroma, their difference."""
     one, other = completed.chunk(COMPLETIONS)
     hole = 1 - known
     area = hole.mean((1, 2, 3)).clamp_min(LEAST_AREA)
     error = ((real - (one + other) / 2).abs() * hole).mean((1, 2, 3)) / area
     difference = ((one - other).abs() * hole).mean((1, 2, 3)) / area
-    return error.mean(), difference.mean()
+    shift = _repeat(real) - completed
+    chroma = ((shift - shift.mean(1, keepdim=True)).abs() * _repeat(hole)).mean((1, 2, 3)) / _repeat(area)
+    return error.mean(), chroma.mean(), difference.mean()
 
 
 def _grid(images: Images) -> Tensor:

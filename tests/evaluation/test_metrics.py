@@ -3,7 +3,7 @@ import pytest
 from scipy.ndimage import uniform_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from latentfill.evaluation.metrics import detail, l1, psnr, rim, ssim
+from latentfill.evaluation.metrics import chroma, detail, l1, psnr, rim, ssim
 
 
 @pytest.fixture
@@ -55,6 +55,18 @@ def test_detail_is_what_a_mean_of_four_pixels_loses():
     hole[:, :, 2:] = 0
     assert detail(fine, hole).tolist() == [2 * 36], "in the hole alone"
     assert detail(fine * 0 + 7, hole).tolist() == [0]
+
+
+def test_chroma_is_how_colours_differ_in_the_hole_whatever_the_lightness():
+    hole = np.zeros((1, 6, 6), np.uint8)
+    hole[:, 2:4, 1:3] = 255
+    tinted = np.full((1, 6, 6, 3), 100, np.uint8)
+    tinted[:, 2, 1, 0] = 160  # 40, -20 and -20 from its mean, beside two neighbours in the hole
+    tinted[:, 0, 0, 1] = 250  # outside
+    assert chroma(tinted, hole).tolist() == [2 * (40**2 + 2 * 20**2)]
+    lighter = np.full((1, 6, 6, 3), 100, np.uint8)
+    lighter[:, 2, 1] = 160
+    assert chroma(lighter, hole).tolist() == [0]
 
 
 def test_rim_is_what_differs_across_the_border_of_the_hole_alone():

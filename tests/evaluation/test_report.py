@@ -73,7 +73,7 @@ def test_the_report_is_what_its_readers_rely_on(trial):
     assert all(r["low"] <= r["value"] <= r["high"] for r in told["rows"])
     assert all({"method", "hole", "value"} <= set(s) and s["value"] >= 0 for s in told["seconds_per_image"])
     assert {r["metric"] for r in told["rows"]} == {
-        *("detail", "rim", "psnr", "ssim", "l1"),
+        *("detail", "chroma", "rim", "psnr", "ssim", "l1"),
         *(f"{kind}:{space}" for kind in ("frechet", "kernel") for space in ("pixels", "discriminator")),
     }
 
@@ -112,7 +112,11 @@ def test_the_judge_leads_where_there_are_enough_pictures_and_else_is_left_out_wi
     many = run(replace(trial, seed=1))
     assert not many["left_out"] and run(replace(trial, seed=1)) == many
     order = list(dict.fromkeys(r["metric"] for r in many["rows"]))
-    assert order[:4] == ["judge-auc", "p-ids", "u-ids", "judge-accuracy"] and order[-5:-3] == ["detail", "rim"]
+    assert order[:4] == ["judge-auc", "p-ids", "u-ids", "judge-accuracy"] and order[-6:-3] == [
+        "detail",
+        "chroma",
+        "rim",
+    ]
     assert order[-3:] == ["psnr", "ssim", "l1"]
     assert next(report.tables(many)).title == "AUC of a trained judge in the hole (share, 0.5 is right)"
     assert row(many["rows"], method="<perfect>", hole="center", metric="p-ids")["value"] == 0.5
