@@ -98,7 +98,7 @@ def _ellipse(size: int, x: float, y: float, across: float, down: float) -> shape
 
 CRITIC_RATE = 2.0  # times the completer's
 COMPLETIONS = 2  # completions of each picture
-HOLE_WEIGHT, KNOWN_WEIGHT = 1.0, 0.5  # of the absolute errors in the hole and at known pixels, values in [-1, 1]
+HOLE_WEIGHT, KNOWN_WEIGHT = 0.5, 0.5  # of the absolute errors in the hole and at known pixels, values in [-1, 1]
 # Weight of each completion's error of colour, lightness aside. The critic hardly notices a green or orange tint on
 # skin, which people see at once; and a soft colour is never seen under sharp lightness.
 CHROMA_WEIGHT = 5.0

@@ -106,11 +106,11 @@ def test_a_step_is_that_of_a_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None
         loss = F.softplus(c.judge(x, known).detach().repeat(2) - on_fake).mean()
         hole, (a, b) = 1 - known, completed
         area = hole.mean((1, 2, 3)).clamp(min=0.02)
-        loss = loss + (((x - (a + b) / 2).abs() * hole).mean((1, 2, 3)) / area).mean()
+        loss = loss + 0.5 * (((x - (a + b) / 2).abs() * hole).mean((1, 2, 3)) / area).mean()
         for one in completed:  # an error of lightness, the same in all channels, costs nothing here
             chroma = (x - x.mean(1, keepdim=True)) - (one - one.mean(1, keepdim=True))
             loss = loss + 5 / 2 * ((chroma.abs() * hole).mean((1, 2, 3)) / area).mean()
-        loss = loss - 0.43 * (((a - b).abs() * hole).mean((1, 2, 3)) / area).mean()
+        loss = loss - 0.5 * 0.43 * (((a - b).abs() * hole).mean((1, 2, 3)) / area).mean()
         near = known * (0.5 + 3 * F.avg_pool2d(hole, 15, 1, 7))
         loss = loss + 0.5 * (((x - drawn[0]).abs() * near).mean() + ((x - drawn[1]).abs() * near).mean()) / 2
         for one in drawn:  # the pattern of every second pixel, with the mean taken away around it
