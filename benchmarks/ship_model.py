@@ -28,12 +28,15 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=16)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--encoder", type=Path, help="model file, or .pt with weights, whose encoder to take")
+    parser.add_argument("--mean", help="model whose completer's weights to average with, in equal parts")
     parser.add_argument("--bits", type=int, default=10, help="of each weight's mantissa; fewer make a smaller wheel")
     parser.add_argument("--calibrate", action="store_true", help="measure the errors of best and fast on DATA")
     arguments = parser.parse_args()
     gan = load(arguments.model)
     if arguments.encoder:
         gan = dataclasses.replace(gan, encoder=read_encoder(arguments.encoder, gan))
+    if arguments.mean:
+        average_completers(gan, load(arguments.mean))
     round_weights(gan, arguments.bits)
     model_file.save(gan, arguments.out, torch.float16)
     if arguments.calibrate:
@@ -55,6 +58,14 @@ def main() -> None:
     print(
         f"\nDifference in the hole: mean {difference[hole].mean():.2f}, largest {difference[hole].max()} grey levels."
     )
+
+
+@torch.no_grad()
+def average_completers(gan: Gan, other: Gan) -> None:
+    """Give a model's completer the mean of its weights and another's."""
+    assert isinstance(gan.completer, torch.nn.Module) and isinstance(other.completer, torch.nn.Module)
+    for one, two in zip(gan.completer.parameters(), other.completer.parameters(), strict=True):
+        one.lerp_(two, 0.5)
 
 
 def round_weights(gan: Gan, bits: int) -> None:

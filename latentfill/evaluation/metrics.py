@@ -57,11 +57,8 @@ def chroma(pictures: PixelBatch, holes: Where) -> Scores:
 
     A share of the originals' energy says whether colours look natural: more than 1 is tinted blotches, less is pale.
     """
-    x, inside = pictures.astype(float), holes > 0
-    x = x - x.mean(-1, keepdims=True)
-    down = ((x[:, 1:] - x[:, :-1]) ** 2).sum(-1) * (inside[:, 1:] & inside[:, :-1])
-    across = ((x[:, :, 1:] - x[:, :, :-1]) ** 2).sum(-1) * (inside[:, :, 1:] & inside[:, :, :-1])
-    return np.asarray(down.sum((1, 2)) + across.sum((1, 2)))
+    x = pictures.astype(float)
+    return _gradient_energy(x - x.mean(-1, keepdims=True), holes, np.logical_and)
 
 
 def rim(pictures: PixelBatch, holes: Where) -> Scores:
@@ -69,9 +66,14 @@ def rim(pictures: PixelBatch, holes: Where) -> Scores:
 
     A share of the originals' energy says whether a border is seen: more than 1 is a seam, less a smear.
     """
-    x, inside = pictures.astype(float), holes > 0
-    down = ((x[:, 1:] - x[:, :-1]) ** 2).sum(-1) * (inside[:, 1:] != inside[:, :-1])
-    across = ((x[:, :, 1:] - x[:, :, :-1]) ** 2).sum(-1) * (inside[:, :, 1:] != inside[:, :, :-1])
+    return _gradient_energy(pictures.astype(float), holes, np.not_equal)
+
+
+def _gradient_energy(x: Float[ndarray, "n h w c"], holes: Where, counts: np.ufunc) -> Scores:
+    """Squared differences of neighbours, summed where `counts` is true of which of the two lie in the hole."""
+    inside = holes > 0
+    down = ((x[:, 1:] - x[:, :-1]) ** 2).sum(-1) * counts(inside[:, 1:], inside[:, :-1])
+    across = ((x[:, :, 1:] - x[:, :, :-1]) ** 2).sum(-1) * counts(inside[:, :, 1:], inside[:, :, :-1])
     return np.asarray(down.sum((1, 2)) + across.sum((1, 2)))
 
 

@@ -187,8 +187,8 @@ class CompleterTrainer(NetworksTrainer):
         self.d.require_gradients(True)
         self.images_seen += batch
         self.g.average(regression_decay(o, batch, self.images_seen))
-        measured = {"generator": adversarial, "hole": hole, "chroma": chroma, "known": kept}
-        measured |= {"difference": difference, "grid": grid}
+        errors = {"hole": hole, "chroma": chroma, "known": kept, "difference": difference, "grid": grid}
+        measured = {"generator": adversarial, **errors}
         return values | {name: value.detach() for name, value in measured.items()}
 
     def summary(self, values: Mapping[str, Tensor]) -> Summary:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import inf
+from math import inf, isnan
 from typing import Any, final
 
 import torch
@@ -91,7 +91,7 @@ class Uncertainty:
     @property
     def least_certain(self) -> int:
         """The row to trust least: one unlike what the model knows, else that with the largest error to expect."""
-        predicted = [inf if error != error else error for error in self._list(self.predicted)]
+        predicted = [inf if isnan(error) else error for error in self._list(self.predicted)]
         return max(range(len(self.words)), key=lambda row: (bool(self.unlike[row]), predicted[row]))
 
     def of_shares(self, shares: Sequence[float]) -> "Uncertainty":
