@@ -60,7 +60,7 @@ def main() -> None:
             mark()
             answer = complete(gan, pose(gan, question.crops, question.crop_holes), options)
             mark()
-            filled = put_back(question, answer.candidates, options, PhotoOptions())
+            filled = put_back(question, answer.candidates, options, PhotoOptions(), gan)
             mark()
             photos.write_original(Path(name, "done.png"), filled.candidates[0])
             mark()

@@ -90,7 +90,7 @@ def main() -> None:
                 gan, options = models[model], COMPLETE_PRESETS[preset]
                 question = cut(original, hole, gan, PhotoOptions(), [points], source.name)
                 found = complete(gan, pose(gan, question.crops, question.crop_holes), options)
-                made.append(put_back(question, found.candidates, options, PhotoOptions()).photo)
+                made.append(put_back(question, found.candidates, options, PhotoOptions(), gan).photo)
                 greys = [to_grey(picture)[..., 0].astype(float) for picture in (made[-1], before)]
                 rim, fine = ([of(grey, hole) for grey in greys] for of in (seam, detail))
                 rows.setdefault((method, kind), []).append((rim[0] / max(rim[1], 1), fine[0] / max(fine[1], 1)))

@@ -89,7 +89,7 @@ def main() -> None:
         if question.placements:
             answer = complete(gan, pose(gan, question.crops, question.crop_holes), options).candidates
         start = time.perf_counter()
-        filled = put_back(question, answer, options, PhotoOptions())
+        filled = put_back(question, answer, options, PhotoOptions(), gan)
         row["put back"] = time.perf_counter() - start
         known = hole == 0
         row["changed"] = float((filled.candidates[0].values != original.values).any(-1)[known].sum())

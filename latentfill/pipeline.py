@@ -365,7 +365,7 @@ def _complete(
             if isinstance(error, LatentfillError) or not is_out_of_memory(error):
                 raise
         if found is not None:
-            yield from _finish(found, options, photo_options)
+            yield from _finish(found, gan, options, photo_options)
             continue
         if gan.device.type == "cuda":  # only here does the error's traceback hold no memory
             torch.cuda.empty_cache()
@@ -380,14 +380,16 @@ def _complete(
     return batch_size
 
 
-def _finish(found: SearchResult, options: CompleteOptions, photo_options: PhotoOptions) -> Iterator[Done | Failed]:
+def _finish(
+    found: SearchResult, gan: Gan, options: CompleteOptions, photo_options: PhotoOptions
+) -> Iterator[Done | Failed]:
     """Paste the completions back into each photo of a batch, one after the other."""
     for placed, rows in zip(found.batch, rows_of(found.batch), strict=True):
         needed = placed.incomplete is not None
         candidates = found.completion.select(rows).candidates if found.completion and needed else ()
         trust = found.trust.select(rows) if found.trust and needed else None
         try:
-            filled = put_back(placed.cut, candidates, options, photo_options, trust)
+            filled = put_back(placed.cut, candidates, options, photo_options, gan, trust)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise

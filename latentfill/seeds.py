@@ -37,6 +37,9 @@ class Stream(Enum):
     COMPLETER_NOISE = "training", 26
     COMPLETER_HOLES = "training", 27
     COMPLETER_SAMPLES = "training", 28
+    UPSAMPLER_NOISE = "training", 30
+    UPSAMPLER_HOLES = "training", 31
+    UPSAMPLER_SQUARES = "training", 32
     COMPARED_SAMPLES = "training", 29  # 24 until 0.1, which encoders' noise had as well
     GROWING_LATENTS = "growing", 1
     GROWING_HOLES = "growing", 2

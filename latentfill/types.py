@@ -10,4 +10,6 @@ Hole = UInt8[ndarray, "_ _"]  # as people paint it: 255 = to be found, 0 = given
 Images = Float[Tensor, "n c h w"]  # for networks: values in [-1, 1]
 Known = Float[Tensor, "n 1 h w"]  # 1 where a pixel is given, 0 in the hole: the post's M
 Latents = Float[Tensor, "n d"]  # z
+LargeImages = Float[Tensor, "n c 2*h 2*w"]  # the same of twice the size
+LargeKnown = Float[Tensor, "n 1 2*h 2*w"]
 PerImage = Float[Tensor, " n"]  # a loss or a logit for every image of a batch

@@ -415,7 +415,7 @@ def test_a_photo_of_one_colour_stored_as_rgb_stays_one(way, toned, depth):
     completion = complete(FACES, incomplete, OPTIONS).candidates[0]
     completion = replace(completion, images=torch.randn_like(completion.images).clamp(-1, 1))
     question = shrink(question, 300) if way == "shrink" else question
-    made = put_back(question, [completion], OPTIONS, PhotoOptions()).candidates[0].values
+    made = put_back(question, [completion], OPTIONS, PhotoOptions(), FACES).candidates[0].values
     found = made[question.hole > 0] / (1 if way == "shrink" else unit)
     luma = (found @ np.array([0.299, 0.587, 0.114]) / np.dot([0.299, 0.587, 0.114], toned))[..., None]
     assert np.abs(found - luma * np.array(toned))[luma[..., 0] < 200].max() <= 2, "the brightest have no such tone"

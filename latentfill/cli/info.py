@@ -53,6 +53,7 @@ def _format_gan(facts: dict[str, Any]) -> list[str]:
         f"discriminator  {parameters['discriminator']:,} parameters",
         f"encoder        {parameters['encoder']:,} parameters" if facts["encoder"] else "encoder        none",
         f"completer      {parameters['completer']:,} parameters" if facts["completer"] else "completer      none",
+        f"upsampler      {parameters['upsampler']:,} parameters" if facts["upsampler"] else "upsampler      none",
     ]
 
 

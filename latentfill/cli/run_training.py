@@ -251,6 +251,16 @@ def _train_completer(options: "TrainCommand", distributed: "DistributedContext",
     return train_completer(gan, data, options.run, options.train, options.encoder, options.record, context)
 
 
+def _train_upsampler(options: "TrainCommand", distributed: "DistributedContext", should_stop: ShouldStop) -> "Steps":
+    from ..training.upsampler import train_upsampler, upsampled_size
+
+    gan = _load_finished(options, options.begin or "")
+    network = replace(gan.network, size=upsampled_size(gan))
+    data = open_pictures(replace(options, network=network), distributed)
+    context = _training_context(data, distributed, should_stop)
+    return train_upsampler(gan, data, options.run, options.train, options.encoder, options.record, context)
+
+
 def _train_context(options: "TrainCommand", distributed: "DistributedContext", should_stop: ShouldStop) -> "Steps":
     from ..options.training import ContextOptions
     from ..training.context_encoder import train_context
@@ -273,6 +283,7 @@ STEPS = {
     "encoder": _train_encoder,
     "context-encoder": _train_context,
     "completer": _train_completer,
+    "upsampler": _train_upsampler,
 }
 
 

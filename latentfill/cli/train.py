@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from ..runs.distributed import DistributedContext
     from .run_training import ShouldStop
 
+ADDED = "completer", "upsampler"  # kinds that become a part of a finished model
+
 
 def run(options: Options) -> int:
     """Train until done or stopped. Returns 0, also when stopped: nothing is lost."""
-    if options.kind == "completer" and not options.begin:
-        raise LatentfillError("a completer needs a finished GAN to begin with", "Give it with --begin.")
-    if options.begin and options.kind not in ("gan", "vae", "completer"):
+    if options.kind in ADDED and not options.begin:
+        raise LatentfillError(f"--kind {options.kind} adds to a finished model", "Give that with --begin.")
+    if options.begin and options.kind not in ("gan", "vae", *ADDED):
         raise LatentfillError(f"--kind {options.kind} does not take --begin", "Leave it out.")
     if options.where.engine == "ray":
         from ..cluster.train import train

@@ -75,6 +75,11 @@ class Placement:
         """An upright square of the photo, `side` of its pixels wide, as `size` pixels."""
         return Placement(((side / size, 0.0, float(left)), (0.0, side / size, float(top))), size)
 
+    def resize(self, size: int) -> "Placement":
+        """The same square of the photo, as `size` pixels."""
+        first, second = ((a * self.size / size, b * self.size / size, shift) for a, b, shift in self.matrix)
+        return Placement((first, second), size)
+
     @property
     def scale(self) -> float:
         """Pixels of the photo per pixel of the crop, along a side of the mean size."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..options import NetworkOptions
 from ..seeds import philox
-from ..types import Images, Known, Latents, PerImage
+from ..types import Images, Known, LargeImages, LargeKnown, Latents, PerImage
 
 
 @runtime_checkable
@@ -157,6 +157,13 @@ class Completer(Protocol):
         """[n] logits of completed images: the larger, the more real with such a hole."""
 
 
+@runtime_checkable
+class Upsampler(Protocol):
+    """Completed images, and pictures twice as large with their known pixels, to completed images of that size."""
+
+    def __call__(self, completed: Images, images: LargeImages, known: LargeKnown) -> LargeImages: ...
+
+
 @final
 @dataclass(frozen=True)
 class Gan:
@@ -168,6 +175,7 @@ class Gan:
     about: Mapping[str, Any] = field(default_factory=dict)
     encoder: Encoder | None = None
     completer: Completer | None = None
+    upsampler: Upsampler | None = None
 
     @property
     def device(self) -> torch.device:

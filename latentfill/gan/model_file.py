@@ -23,7 +23,7 @@ from ..options import NetworkOptions, Scale, update_names
 from ..options.training import ContextOptions
 from ..options.validation import adapter_of
 from . import residual
-from .completer import ResidualCompleter
+from .completer import ResidualCompleter, Upsampler
 from .dcgan import DcganDiscriminator, DcganGenerator, initialise
 from .encoder import BASE, HIDDEN, ContextEncoder, ContextModule, DcganEncoder, ResidualEncoder
 from .encoder import RESIDUAL_HIDDEN as RESIDUAL_HIDDEN
@@ -144,6 +144,8 @@ def save(model: Gan | ContextEncoder, path: Path, dtype: torch.dtype = torch.flo
     for name, e in (("encoder", model.encoder), ("completer", completer)):
         if isinstance(e, ResidualEncoder):
             about[name] = {"kind": RESIDUAL_ENCODER, "scale": e.scale, "hidden": e.width}
+    if model.upsampler is not None:
+        about["upsampler"] = {"kind": RESIDUAL_ENCODER}
     _write(path, _parts(model), about, dtype)
 
 
@@ -159,7 +161,8 @@ def load(path: Path, device: torch.device | str = "cpu") -> Gan:
     generator, discriminator = blank_networks(network)
     encoder = _encoder(path, network, about["encoder"]) if about.get("encoder") else None
     completer = _completer(path, network, about["completer"]) if about.get("completer") else None
-    gan = Gan(generator, discriminator, network, about.get("about", {}), encoder, completer)
+    upsampler = Upsampler(network.channels) if about.get("upsampler") else None
+    gan = Gan(generator, discriminator, network, about.get("about", {}), encoder, completer, upsampler)
     _fill(path, _parts(gan), tensors, device)
     return gan
 
@@ -336,7 +339,7 @@ def _compare(path: Path, expected: Mapping[str, torch.Tensor], actual: Mapping[s
 
 
 def _parts(gan: Gan) -> dict[str, nn.Module]:
-    names = ("generator", "discriminator", "encoder", "completer")
+    names = ("generator", "discriminator", "encoder", "completer", "upsampler")
     parts = {name: part for name in names if (part := getattr(gan, name)) is not None}
     modules = {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
     if len(modules) < len(parts) or not isinstance(gan.encoder, AnyEncoder | None):

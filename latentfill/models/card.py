@@ -50,6 +50,7 @@ def _facts(path: Path, header: dict[str, Any], about: dict[str, Any]) -> dict[st
         "network": about["network"],
         "encoder": about.get("encoder"),
         "completer": about.get("completer"),
+        "upsampler": about.get("upsampler"),
         "about": about["about"],
         "tensors": {name: list(shape) for name, shape in tensors.items()},
     }

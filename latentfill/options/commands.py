@@ -31,17 +31,18 @@ class TrainCommand:
     kind: Kind = "gan"
     """what to train: a GAN; a Laplacian pyramid of GANs, one for each size (lapgan); a variational autoencoder (vae);
     an encoder, which guesses a finished GAN's latent for an incomplete picture; a completer, which begins with a
-    finished GAN and completes pictures in one pass, in as many ways as wanted; a context encoder, which completes them
-    without a GAN. Some defaults depend on it"""
+    finished GAN and completes pictures in one pass, in as many ways as wanted; an upsampler, which redraws completions
+    at twice their size, for large faces; a context encoder, which completes pictures without a GAN. Some defaults
+    depend on it"""
     preset: Literal["modern", "seed"] = "modern"
     """gan: networks and recipe to start from: modern (residual networks, a loss of pairs, penalties on D's slopes, an
     encoder) or seed (the original)"""
     model: str = DEFAULT_MODEL
     """encoder: the GAN it is for, by name, model file or run folder"""
     begin: str | None = None
-    """completer: the model it is for, by name, model file or run folder. gan and vae: a model of the same networks to
-    begin with; its size counts unless --size is given, and a model of half the size is grown first. A GAN may begin
-    with an autoencoder. After a GAN --redraw-first is 0, --learning-rate 0 is 1e-4"""
+    """completer, upsampler: the model it is for, by name, model file or run folder. gan and vae: a model of the same
+    networks to begin with; its size counts unless --size is given, and a model of half the size is grown first. A GAN
+    may begin with an autoencoder. After a GAN --redraw-first is 0, --learning-rate 0 is 1e-4"""
     network: NetworkOptions = field(default_factory=NetworkOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
     encoder: EncoderOptions = field(default_factory=EncoderOptions)

@@ -171,6 +171,18 @@ TRAIN_KINDS: dict[Kind, TrainOptions] = {
         decay=0.25,
         average_half_life=5_000,
     ),
+    "upsampler": TrainOptions(
+        100_000,
+        learning_rate=5e-4,
+        batch_size=16,
+        beta1=0.0,
+        beta2=0.98,
+        r1=0.05,
+        r2=0.05,
+        penalty_every=16,
+        decay=0.25,
+        average_half_life=4_000,
+    ),
 }
 # Networks of a GAN and their training: the post's, and those after Huang et al. (2024).
 GAN_PRESETS: dict[str, tuple[NetworkOptions, TrainOptions]] = {

@@ -14,11 +14,11 @@ from PIL import Image
 
 from ..completion.completion import Completion
 from ..faces.placement import Placement
+from ..gan.gan import Gan
 from ..images import photos
 from ..images.encoding import write_as
 from ..images.hole_pictures import WHITE
 from ..images.photos import Original
-from ..images.pixels import to_levels
 from ..options import CompleteOptions, PhotoOptions
 from ..texture.content_aware import Filler
 from ..types import Hole, Pixels
@@ -27,6 +27,7 @@ from .crop import Cut, hidden_pixels
 from .monochrome import GREY, Tint, find_tint
 from .paste import Piece, paste
 from .restoration import restore
+from .upsample import draw_pieces
 
 WORDS = 240  # letters of the text that is printed
 PREVIEW = 320  # pixels a side of the picture in a notebook
@@ -104,19 +105,19 @@ def put_back(
     candidates: Sequence[Completion],
     options: CompleteOptions,
     photo_options: PhotoOptions,
+    gan: Gan,
     trust: Uncertainty | None = None,
 ) -> Filled:
-    """The photo with each candidate in its hole, at the photo's own resolution.
+    """The photo with each candidate of a model in its hole, at the photo's own resolution.
 
     The rows of a candidate are the squares of the cut. Without a square no model is in it, and as many are made as are
     asked for, by one seed after the other.
     """
     made: list[Original] = []
     tint = _tint(question) if candidates else None
-    answers = [(list(to_levels(candidate.images)), options.seed) for candidate in candidates]
+    answers = [(draw_pieces(question, candidate, gan), options.seed) for candidate in candidates]
     alone = options.candidates if question.hole.any() else 1
-    for levels, seed in answers or [([], options.seed + number) for number in range(alone)]:
-        pieces = [Piece(*pair) for pair in zip(question.placements, levels, strict=True)]
+    for pieces, seed in answers or [([], options.seed + number) for number in range(alone)]:
         made.append(_join(question, pieces, replace(options, seed=seed), photo_options, tint))
     losses = [
         {name: term[row].item() for name, term in candidate.terms.items()}

@@ -180,7 +180,7 @@ class CompleterTrainer(NetworksTrainer):
         hole, chroma, difference = _errors(real, known, completed)
         around = F.avg_pool2d(1 - known, WINDOW, stride=1, padding=WINDOW // 2)
         kept = ((_repeat(real) - drawn).abs() * _repeat(known * (FAR + NEAR * around))).mean()
-        grid = _grid(drawn)
+        grid = grid_artefacts(drawn)
         loss = adversarial + HOLE_WEIGHT * (hole - REWARD * difference) + KNOWN_WEIGHT * kept
         loss = loss + CHROMA_WEIGHT * chroma + GRID_WEIGHT * grid
         descend(loss, self.g)
@@ -252,7 +252,7 @@ def _errors(real: Images, known: Known, completed: Others) -> tuple[Tensor, Tens
     return error.mean(), chroma.mean(), difference.mean()
 
 
-def _grid(images: Images) -> Tensor:
+def grid_artefacts(images: Images) -> Tensor:
     """The strength of grid artefacts, by rows, by columns and as a chequerboard; means over small cells."""
     fine = images - F.avg_pool2d(images, 3, 1, 1, count_include_pad=False)
     signs = torch.tensor([1.0, -1.0]).to(images).repeat(images.shape[-1] // 2)

@@ -65,7 +65,7 @@ def describe_step(request: CompletionRequest, frame: Frame) -> dict[str, Any]:
 def fill(request: CompletionRequest, found: SearchResult) -> Filled:
     """The photo with each candidate in its hole."""
     candidates = found.completion.candidates if found.completion is not None else ()
-    return put_back(request.placed.cut, candidates, request.options, request.photo_options, found.trust)
+    return put_back(request.placed.cut, candidates, request.options, request.photo_options, request.gan, found.trust)
 
 
 def describe_found(request: CompletionRequest, found: SearchResult) -> dict[str, Any]:

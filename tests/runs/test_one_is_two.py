@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from latentfill.gan import model_file
-from latentfill.gan.completer import build_completer
+from latentfill.gan import model_file, residual
+from latentfill.gan.completer import build_completer, build_upsampler
 from latentfill.gan.dcgan import DcganDiscriminator, initialise
 from latentfill.gan.encoder import ContextModule
 from latentfill.gan.gan import Gan
@@ -26,6 +26,7 @@ from latentfill.training.context_encoder import ContextTrainer
 from latentfill.training.encoder import EncoderTrainer
 from latentfill.training.lapgan import PyramidTrainer
 from latentfill.training.trainer import GanTrainer
+from latentfill.training.upsampler import PatchCritic, UpsamplerTrainer
 from latentfill.training.vae import VaeTrainer
 
 SIZE, BATCH, STEPS = 16, 6, 3  # at 8 pixels D has no batch norm yet
@@ -86,6 +87,17 @@ def completer() -> Trainer:
     return CompleterTrainer(gan, begun, options, draw_hole, torch.zeros(2, 3, SIZE, SIZE))
 
 
+def upsampler() -> Trainer:
+    made, critic = build_upsampler(3, 1), PatchCritic(3)
+    residual.initialise(critic, 2)
+    doubled(made, critic)
+    options = replace(TRAIN_KINDS["upsampler"], images_seen=60, batch_size=BATCH, penalty_every=2)
+    small = model_file.build(replace(MODERN, size=SIZE // 2), 1)
+    small = replace(small, completer=build_completer(small))
+    doubled(small.completer)
+    return UpsamplerTrainer(small, made, critic, options, draw_hole, torch.zeros(2, 3, SIZE, SIZE))
+
+
 def context() -> Trainer:
     network = ContextOptions(SIZE, 3, 2, skips=True)
     module: ContextModule = model_file.build_context_module(network, 2)
@@ -117,6 +129,7 @@ CASES: dict[str, Callable[[], Trainer]] = {
     "vae": vae,
     "encoder": encoder,
     "completer": completer,
+    "upsampler": upsampler,
     "context encoder": context,
     "lapgan": pyramid,
 }

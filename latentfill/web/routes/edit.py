@@ -134,7 +134,7 @@ def _frames(completion: Completion, row: int, images: Images) -> Edit:
 
 
 def _compose(request: CompletionRequest, cut: Cut, frames: Edit) -> tuple[Original, ...]:
-    return put_back(cut, frames, request.options, request.photo_options).candidates
+    return put_back(cut, frames, request.options, request.photo_options, request.gan).candidates
 
 
 def _draw(request: CompletionRequest, edits: list[Edit], side: int) -> list[list[str]]:

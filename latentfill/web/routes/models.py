@@ -44,6 +44,7 @@ def describe(state: State, name: str) -> dict[str, Any]:
         "alignment": bool(gan.about.get("alignment")),
         "encoder": gan.encoder is not None,
         "completer": gan.completer is not None,
+        "upsampler": gan.upsampler is not None,
         "calibrated": bool(gan.about.get("trust")),
         "classes": list(gan.about.get("classes", ())),
         "card": state.cards.get(name, ""),
