@@ -1,7 +1,8 @@
 """Store a trained model with half-precision weights, and see that completions do not change by it.
 
-With --encoder, the model gets the encoder of another model file, or of a PyTorch file with its weights. With
---calibrate, it then learns from the half of the pictures to choose by how far its completions can be trusted.
+With --encoder, the model gets the encoder of another model file, or of a PyTorch file with its weights, and with
+--upsampler another model's upsampler. With --calibrate, it then learns from the half of the pictures to choose by how
+far its completions can be trusted.
 """
 
 import argparse
@@ -29,6 +30,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--encoder", type=Path, help="model file, or .pt with weights, whose encoder to take")
     parser.add_argument("--mean", help="model whose completer's weights to average with, in equal parts")
+    parser.add_argument("--upsampler", help="model whose upsampler to take")
     parser.add_argument("--bits", type=int, default=10, help="of each weight's mantissa; fewer make a smaller wheel")
     parser.add_argument("--calibrate", action="store_true", help="measure the errors of best and fast on DATA")
     arguments = parser.parse_args()
@@ -37,6 +39,10 @@ def main() -> None:
         gan = dataclasses.replace(gan, encoder=read_encoder(arguments.encoder, gan))
     if arguments.mean:
         average_completers(gan, load(arguments.mean))
+    if arguments.upsampler:
+        other = load(arguments.upsampler)
+        about = {**gan.about, "upsampler": other.about["upsampler"]}
+        gan = dataclasses.replace(gan, upsampler=other.upsampler, about=about)
     round_weights(gan, arguments.bits)
     model_file.save(gan, arguments.out, torch.float16)
     if arguments.calibrate:
@@ -71,7 +77,7 @@ def average_completers(gan: Gan, other: Gan) -> None:
 def round_weights(gan: Gan, bits: int) -> None:
     """Round all but biases to half precision with so many bits of mantissa: a wheel packs the rest, which are 0."""
     dropped = 10 - bits
-    for network in (gan.generator, gan.discriminator, gan.encoder, gan.completer):
+    for network in (gan.generator, gan.discriminator, gan.encoder, gan.completer, gan.upsampler):
         weights = network.parameters() if isinstance(network, torch.nn.Module) else ()
         for weight in (one for one in weights if one.dim() > 1):
             stored = weight.data.half().view(torch.int16).int() & 0xFFFF

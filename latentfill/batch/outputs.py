@@ -247,7 +247,7 @@ def digest_model(gan: Gan) -> dict[str, str]:
 
 def digest_weights(gan: Gan) -> str:
     """A digest of all weights that complete."""
-    return digest_networks(gan.generator, gan.discriminator, gan.encoder, gan.completer)
+    return digest_networks(gan.generator, gan.discriminator, gan.encoder, gan.completer, gan.upsampler)
 
 
 def write_result(

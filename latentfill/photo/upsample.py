@@ -28,7 +28,7 @@ def draw_pieces(question: Cut, completion: Completion, gan: Gan) -> list[Piece]:
         large = placement.resize(2 * placement.size)
         images, small = (to_images(crop, channels) for crop in (large.crop(pixels), question.crops[row]))
         known, seen = (to_known(hole) for hole in (large.crop_hole(hidden), question.crop_holes[row]))
-        drawn = completion.images[row : row + 1]
+        drawn = completion.images[row : row + 1].to(gan.device, torch.float32)
         with torch.no_grad():
             joined = poisson_like(small.to(drawn), seen.to(drawn), drawn)
             redrawn = upsampler(joined, images.to(drawn), known.to(drawn))

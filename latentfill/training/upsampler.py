@@ -47,8 +47,8 @@ from .trainer import NetworksTrainer
 CRITIC_MAPS = 48, 96, 192  # of the critic, each at half the size of the one before
 CELL = 2 ** len(CRITIC_MAPS)  # pixels a side of the parts that it judges, by what is around them
 DETAIL_GAIN = 8.0  # of the finest detail, which is too faint beside the tones for the critic to notice it
-CRITIC_RATE = 1.0  # times the upsampler's
-HOLE_WEIGHT, KNOWN_WEIGHT = 20.0, 20.0  # of the absolute errors, in the hole where the truth is known
+CRITIC_RATE = 3.0  # times the upsampler's
+HOLE_WEIGHT, KNOWN_WEIGHT = 20.0, 20.0  # of the absolute errors; in the hole of a completion, of its colours alone
 SHRUNK_WEIGHT = 20.0  # of the absolute difference between what was given and what was drawn, shrunk
 GRID_WEIGHT = 1.0
 LEAST_AREA = 0.02  # share of the square; errors in smaller holes count as in a hole of this size
@@ -127,9 +127,9 @@ class UpsamplerTrainer(NetworksTrainer):
     def step(self, real: Images) -> dict[str, Tensor]:
         """Redraw a square of each real image at twice its size; first the critic learns.
 
-        Returns, detached: both losses, means of absolute errors in the `hole` (of shrunk pictures), of what is `known`,
-        and of what was drawn and `shrunk` again, the pattern of every second pixel (`grid`), the critic's mean logits
-        `real` and `fake`, and its squared slopes where they were computed.
+        Returns, detached: both losses, means of absolute errors in the `hole`, of what is `known`, and of what was
+        drawn and `shrunk` again, the pattern of every second pixel (`grid`), the critic's mean logits `real` and
+        `fake`, and its squared slopes where they were computed.
         """
         o, batch = self.options, len(real) * process_group().size
         numbers = own_numbers(self.images_seen, len(real))
@@ -215,23 +215,27 @@ class UpsamplerTrainer(NetworksTrainer):
         return {"discriminator": loss.detach(), **means, **slopes}
 
     def _errors(self, squares: Squares, drawn: Images, numbers: range) -> dict[str, Tensor]:
-        """Means of absolute errors, and of the pattern of every second pixel."""
+        """Means of absolute errors, and of the pattern of every second pixel.
+
+        A completion gives its lightness alone: it is not the truth, but its tints are worse than those of the truth.
+        """
         completed, real, known = squares
-        true = torch.tensor([number % 2 for number in numbers]).to(real)
-        error, hole = (real - drawn).abs(), 1 - known
-        in_hole = (error * hole).mean((1, 2, 3)) / hole.mean((1, 2, 3)).clamp_min(LEAST_AREA)
+        true = torch.tensor([number % 2 for number in numbers]).to(real)[:, None, None, None] > 0
+        error, change, hole = real - drawn, halve(drawn) - completed, 1 - known
+        missed = torch.where(true, error, error - error.mean(1, keepdim=True)).abs() * hole
         return {
-            "hole": 2 * (in_hole * true).mean(),
-            "known": (error * known).mean(),
-            "shrunk": (halve(drawn) - completed).abs().mean(),
+            "hole": (missed.mean((1, 2, 3)) / hole.mean((1, 2, 3)).clamp_min(LEAST_AREA)).mean(),
+            "known": (error.abs() * known).mean(),
+            "shrunk": torch.where(true, change, change.mean(1, keepdim=True)).abs().mean(),
             "grid": grid_artefacts(drawn),
         }
 
 
 @torch.no_grad()
 def _complete(completer: Completer, images: Images, known: Known, noise: Tensor | None = None) -> Tensor:
-    """[n, c, h / 2, w / 2]: completions of images at half their size, where a pixel is known if all of it is."""
-    small, seen = halve(images), -F.max_pool2d(-known, 2)
+    """[n, c, h / 2, w / 2]: completions of images at half their size, where a pixel is known if half of it is."""
+    share = halve(known)
+    small, seen = halve(images * known) / share.clamp_min(0.25), (share >= 0.5).to(known)
     condition = completer.encode(small, seen)
     return poisson_like(small, seen, completer.draw(completer.latents(condition, noise), condition))
 

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 import latentfill
+from latentfill.batch.outputs import digest_model
 from latentfill.completion.complete import complete
 from latentfill.faces.placement import Placement
+from latentfill.gan.completer import build_upsampler
 from latentfill.gan.gan import Gan
 from latentfill.gan.model_file import build
 from latentfill.images.blending import poisson_like
@@ -82,6 +84,12 @@ def test_what_was_observed_is_not_redrawn_since_the_result_must_agree_with_it() 
     (photo, hole), (gan, recorder) = picture(40), model()
     latentfill.fill(photo, hole, gan, OPTIONS, observe="grey")
     assert not recorder.given
+
+
+def test_results_of_another_upsampler_are_not_taken_for_finished() -> None:
+    gan = build(NetworkOptions(size=16, base=4, latent=6))
+    models = [replace(gan, upsampler=one) for one in (None, build_upsampler(3, 1), build_upsampler(3, 2))]
+    assert len({digest_model(model)["weights"] for model in models}) == 3
 
 
 def test_a_resized_placement_is_the_same_square() -> None:

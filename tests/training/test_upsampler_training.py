@@ -55,7 +55,9 @@ def state(folder: Path) -> dict[str, Any]:
 
 def squares(x: Tensor, known: Tensor, first: int) -> tuple[list[Tensor], ...]:
     """Squares of 16, each with something missing; those of even numbers were completed at half the size."""
-    small, seen = F.avg_pool2d(x, 2), 1 - F.max_pool2d(1 - known, 2)
+    share = F.avg_pool2d(known, 2)
+    small, seen = F.avg_pool2d(x, 2), (share >= 0.5).to(known)
+    given = F.avg_pool2d(x * known, 2) / share.clamp(min=0.25)
     completer, parts = cast(Any, GAN.completer), []
     for row in range(len(x)):
         one, mask, number = small[row : row + 1], seen[row : row + 1], first + row
@@ -63,6 +65,7 @@ def squares(x: Tensor, known: Tensor, first: int) -> tuple[list[Tensor], ...]:
             key = Stream.UPSAMPLER_NOISE.key(0, number)
             noise = torch.from_numpy(philox(key).standard_normal(5, np.float32))[None]
             with torch.no_grad():
+                one = given[row : row + 1]
                 one = poisson_like(one, mask, completer(one, mask, noise))
         rng = philox(Stream.UPSAMPLER_SQUARES.key(0, number))
         missing = np.argwhere(known[row, 0].numpy() == 0)
@@ -83,7 +86,7 @@ def test_a_step_is_that_of_a_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None
     og, od = (torch.optim.Adam(part.parameters(), betas=(0.0, 0.98)) for part in (g, d))
     for i in range(2):
         rate = 5e-4 * (4 * i + 4) / 20  # it rises over a twentieth of the training
-        og.param_groups[0]["lr"], od.param_groups[0]["lr"] = rate, rate
+        og.param_groups[0]["lr"], od.param_groups[0]["lr"] = rate, 3 * rate
         told = ours.step(real(i).double())
         known = draw_known(32, range(4 * i, 4 * i + 4), 0, draw_hole, Stream.UPSAMPLER_HOLES).double()
         completed, x, known = (torch.stack(part) for part in squares(real(i).double(), known, 4 * i))
@@ -108,9 +111,13 @@ def test_a_step_is_that_of_a_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None
         od.step()
         adversarial = game(d(redrawn, known), d(x, known).detach())
         assert float(told["generator"]) == pytest.approx(adversarial.item(), rel=1e-6)
-        error = ((x - drawn).abs() * hole).mean((1, 2, 3)) / hole.mean((1, 2, 3)).clamp(min=0.02)
-        loss = adversarial + 20 * error[1::2].mean() + 20 * ((x - drawn).abs() * known).mean()
-        loss = loss + 20 * (halve(drawn) - completed).abs().mean() + grid_artefacts(drawn)
+        loss = adversarial + 20 * ((x - drawn).abs() * known).mean() + grid_artefacts(drawn)
+        for row in range(4):
+            error, change = (x - drawn)[row], (halve(drawn) - completed)[row]
+            if row % 2 == 0:  # a completion gives its lightness, and the picture the colours
+                error, change = error - error.mean(0), change.mean(0)
+            area = max(0.02, hole[row].mean().item())
+            loss = loss + 20 / 4 * ((error.abs() * hole[row]).mean() / area + change.abs().mean())
         og.zero_grad()
         loss.backward()
         og.step()
@@ -171,10 +178,9 @@ def test_edges_of_drawn_shapes_become_sharp_again(monkeypatch: pytest.MonkeyPatc
     images, known = batch_to_images(pixels[:16]), draw_known(32, range(16), 0, "center")
     with torch.no_grad():
         drawn = ours.g.averaged(halve(images), images, known)
-    hole = known.expand_as(images) == 0
-    soft, sharp = ((one - images).abs()[hole].mean() for one in (double(halve(images)), drawn))
     before, after = (detail(one, 1 - known) / detail(images, 1 - known) for one in (double(halve(images)), drawn))
-    assert before < 0.2 and 0.5 < after < 1.5 and sharp < soft
+    assert before < 0.2 and 0.4 < after < 1.5
+    assert (halve(drawn) - halve(images)).abs().mean() < 0.03  # without a change of what was completed
 
 
 def test_what_cannot_have_an_upsampler_is_told_with_the_cure(tmp_path: Path) -> None:
