@@ -5,8 +5,8 @@
 FACES are aligned and unseen, at twice the size. Each is a photo with one square that the model completes at half its
 size, as it does large faces in photos. Without the upsampler the completion is enlarged and has detail from elsewhere
 in the photo. For each hole a trained judge says how well it tells completed faces from their originals (0.5 is chance)
-and how many completed ones look the more real; finest detail in the hole is a share of the originals'. Sheets in OUT
-show original, hole, without, with.
+and how many completed ones look the more real; finest detail and the gradient of the colours in the hole are shares of
+the originals'. Sheets in OUT show original, hole, without, with.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from latentfill import load
 from latentfill.evaluation import distances as bootstrap
 from latentfill.evaluation.distances import Estimate
 from latentfill.evaluation.judge import classify
-from latentfill.evaluation.metrics import psnr
+from latentfill.evaluation.metrics import chroma, psnr
 from latentfill.gan.gan import Gan
 from latentfill.images import photos
 from latentfill.images.pixels import batch_to_images, grid
@@ -75,10 +75,11 @@ def main() -> None:
             made, seconds = completed(model, faces, where, arguments.preset)
             verdict = classify(originals, made, covered)
             share = detail(batch_to_images(made), inside) / detail(batch_to_images(originals), inside)
+            colour = chroma(made, covered).sum() / chroma(originals, covered).sum()
             decibels = bootstrap.mean(psnr(made, originals, covered), 0)
             judged = (verdict.auc(0), bootstrap.mean(verdict.p_ids, 0))
-            numbers = [*map(cell, judged), f"{float(share):.2f}", f"{decibels.value:.2f}", f"{seconds * 1e3:.0f}"]
-            rows.append([spec, name, *numbers])
+            shares = f"{float(share):.2f}", f"{colour:.2f}"
+            rows.append([spec, name, *map(cell, judged), *shares, f"{decibels.value:.2f}", f"{seconds * 1e3:.0f}"])
             shown.append(made[:SHOWN])
             print(" | ".join(rows[-1]), flush=True)
         lines = [
@@ -89,7 +90,11 @@ def main() -> None:
         ]
         photos.write(arguments.out / f"{spec.replace(':', '-')}.png", grid(lines, PAGE))
     print(heading(f"{arguments.model}, {arguments.preset}, {len(faces)} faces of {size} pixels"))
-    print(table(("hole", "upsampler", "AUC", "fooled", "finest detail", "PSNR dB", "ms per face"), rows))
+    print(
+        table(
+            ("hole", "upsampler", "AUC", "fooled", "finest detail", "colour's gradient", "PSNR dB", "ms per face"), rows
+        )
+    )
 
 
 if __name__ == "__main__":
