@@ -53,7 +53,7 @@ ENDED_BY_PIPE = 141  # the status that shells report for a command whose output 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The entry point of the `latentfill` command; leaves with the verb's exit code."""
-    # Libraries allocate a million objects that stay, and to walk through them again and again took a quarter of a start.
+    # Libraries allocate a million objects that stay; to walk through them again and again took a quarter of a start.
     # Steps of trainings and searches leave no cycles to collect.
     gc.set_threshold(50_000, 20, 20)
     open_streams()
