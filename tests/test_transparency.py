@@ -134,7 +134,7 @@ def test_what_lies_far_from_all_that_can_be_seen_is_continued_from_there():
     data, hole = np.zeros((300, 300, 4), np.uint8), np.zeros((300, 300), np.uint8)
     data[:40, :40], hole[200:210, 200:210] = (200, 30, 30, 255), 255
     photo = PhotoOptions(place="center", outside="telea")
-    found = put_back(Cut(open_photo(data), hole, (), (), (), 0.0), (), CompleteOptions(), photo).photo
+    found = put_back(Cut(open_photo(data), hole, (), (), (), 0.0), (), CompleteOptions(), photo, MODEL).photo
     assert np.abs(found[hole > 0].astype(int) - (200, 30, 30)).max() <= 2
 
 
