@@ -138,7 +138,7 @@ class Upsampler(nn.Module):
     the completion's pixels. It has no size of its own, and no layer works at the full size.
 
     The layers are those of Lim et al. 2017 ("Enhanced deep residual networks for single image super-resolution"), which
-    learn several times as fast as `residual.Block`. Two further ones see an area four times as wide.
+    learn faster than `residual.Block`. Two further ones see an area four times as wide.
     """
 
     def __init__(self, channels: int = 3) -> None:

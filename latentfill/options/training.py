@@ -1,7 +1,7 @@
 """Options of networks, of trainings and of runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, final
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -152,37 +152,26 @@ class TrainOptions:
 
 # A regression, not a game: it tolerates larger steps and longer memories, and needs a rate that falls at the end.
 REGRESSION = TrainOptions(1_000_000, learning_rate=4e-4, beta1=0.9, beta2=0.99, decay=0.35, average_half_life=8_000)
+# The critic of a finished model tolerates no larger rate: at 2e-4 it stops telling images apart within 5,000 images.
+COMPLETER = TrainOptions(
+    400_000,
+    learning_rate=6e-5,
+    batch_size=16,
+    beta1=0.0,
+    beta2=0.98,
+    r1=0.05,
+    r2=0.05,
+    penalty_every=16,
+    decay=0.25,
+    average_half_life=5_000,
+)
 TRAIN_KINDS: dict[Kind, TrainOptions] = {
     "lapgan": TrainOptions(),
     "vae": TrainOptions(1_000_000, learning_rate=5e-4, beta1=0.9, beta2=0.99, decay=0.35, average_half_life=8_000),
     "encoder": REGRESSION,
     "context-encoder": REGRESSION,
-    # The critic of a finished model tolerates no larger rate: at 2e-4 it stops telling images apart within 5,000
-    # images.
-    "completer": TrainOptions(
-        400_000,
-        learning_rate=6e-5,
-        batch_size=16,
-        beta1=0.0,
-        beta2=0.98,
-        r1=0.05,
-        r2=0.05,
-        penalty_every=16,
-        decay=0.25,
-        average_half_life=5_000,
-    ),
-    "upsampler": TrainOptions(
-        100_000,
-        learning_rate=5e-4,
-        batch_size=16,
-        beta1=0.0,
-        beta2=0.98,
-        r1=0.05,
-        r2=0.05,
-        penalty_every=16,
-        decay=0.25,
-        average_half_life=4_000,
-    ),
+    "completer": COMPLETER,
+    "upsampler": replace(COMPLETER, images_seen=100_000, learning_rate=5e-4, average_half_life=4_000),
 }
 # Networks of a GAN and their training: the post's, and those after Huang et al. (2024).
 GAN_PRESETS: dict[str, tuple[NetworkOptions, TrainOptions]] = {

@@ -60,6 +60,16 @@ def draw_hole(size: int, rng: np.random.Generator, margin: float | None = None) 
     return missing if missing.any() else shapes.half(size, size, 0)
 
 
+def choose_holes(hole: str, data: Dataset, size: int) -> str | Draw:
+    """The holes to learn from: those of that name, or all, among them parts of faces if the pictures are aligned.
+
+    Raises HoleError for a name that cannot be learnt from.
+    """
+    check_hole(hole, size)
+    margin = None if data.alignment is None else float(data.alignment.get("margin", 1.0))
+    return partial(draw_hole, margin=margin) if hole == ALL else hole
+
+
 def _draw_hole(size: int, rng: np.random.Generator, margin: float | None) -> shapes.Missing:
     kind = str(rng.choice(list(SHARES), p=list(SHARES.values())))
     if kind == "half":
@@ -110,6 +120,12 @@ REWARD = 0.43
 GRID_WEIGHT, GRID_CELL = 5.0, 8
 LEAST_AREA = 0.02  # share of the image; errors in smaller holes count as in a hole of this size
 WINDOW, NEAR, FAR = 15, 3.0, 0.5  # known pixels have more weight, the more is missing in a window around them
+CRITIC_CURVES: Curves = {
+    "real_logit": Curve("real", "logit/real"),
+    "fake_logit": Curve("fake", "logit/fake"),
+    "slope_real": Curve("slope_real", "penalty/r1"),
+    "slope_fake": Curve("slope_fake", "penalty/r2"),
+}
 CURVES: Curves = {
     "discriminator_loss": Curve("discriminator", "d_loss"),
     "generator_loss": Curve("generator", "g_loss"),
@@ -118,10 +134,7 @@ CURVES: Curves = {
     "known_l1": Curve("known", "l1/known"),
     "difference_l1": Curve("difference", "l1/difference"),
     "grid_l1": Curve("grid", "l1/grid"),
-    "real_logit": Curve("real", "logit/real"),
-    "fake_logit": Curve("fake", "logit/fake"),
-    "slope_real": Curve("slope_real", "penalty/r1"),
-    "slope_fake": Curve("slope_fake", "penalty/r2"),
+    **CRITIC_CURVES,
     **SCORES,
     **DETAILS,
     **PACE,
@@ -286,15 +299,11 @@ def train_completer(
     check_bounds(options, special, run)
     check_unused(options, "a completer is", "Leave that out, or give --kind gan.", besides=OWN_OPTIONS)
     network = gan.network
-    check_hole(special.hole, network.size)
+    hole = choose_holes(special.hole, data, network.size)
     started = build_completer(gan, options.seed) if gan.completer is None else gan.completer
     if not isinstance(started, ResidualCompleter):
         raise TypeError(f"expected a completer of residual networks, not {type(started)}")
     learnt, held_out, options = prepare_pictures(data, network.size, network.channels, options, special.held_out)
-    hole: str | Draw = special.hole
-    if hole == ALL:
-        margin = None if data.alignment is None else float(data.alignment.get("margin", 1.0))
-        hole = partial(draw_hole, margin=margin)
 
     def trainer(device: torch.device, options: TrainOptions) -> CompleterTrainer:
         completer = deepcopy(started)

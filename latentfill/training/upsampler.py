@@ -8,7 +8,6 @@ the truth is known. A critic of small parts says which of a picture and its redr
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict, replace
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, cast, final, get_args
@@ -32,13 +31,13 @@ from ..options.validation import check_bounds
 from ..process_group import own_numbers, process_group
 from ..runs.data import Dataset
 from ..runs.folder import Subject, check_unused
-from ..runs.holes import ALL, DETAILS, Draw, check_hole, draw_known, score_completions
+from ..runs.holes import DETAILS, Draw, draw_known, score_completions
 from ..runs.interfaces import DEFAULT_CONTEXT, TrainingContext
 from ..runs.logs import PACE, Curve, Curves, Progress, Summary
 from ..runs.loop import prepare_pictures, run_training
 from ..seeds import Stream, philox
 from ..types import Images, Known, LargeImages, LargeKnown, PerImage
-from .completer import OWN_OPTIONS, draw_hole, grid_artefacts
+from .completer import CRITIC_CURVES, LEAST_AREA, OWN_OPTIONS, choose_holes, grid_artefacts
 from .encoder import copy_to
 from .losses import LOSSES, penalty
 from .optimiser import TrainedNetwork, descend, regression_decay, regression_rate, short_warm_up
@@ -51,7 +50,6 @@ CRITIC_RATE = 3.0  # times the upsampler's
 HOLE_WEIGHT, KNOWN_WEIGHT = 20.0, 20.0  # of the absolute errors; in the hole of a completion, of its colours alone
 SHRUNK_WEIGHT = 20.0  # of the absolute difference between what was given and what was drawn, shrunk
 GRID_WEIGHT = 1.0
-LEAST_AREA = 0.02  # share of the square; errors in smaller holes count as in a hole of this size
 CURVES: Curves = {
     "discriminator_loss": Curve("discriminator", "d_loss"),
     "generator_loss": Curve("generator", "g_loss"),
@@ -59,10 +57,7 @@ CURVES: Curves = {
     "shrunk_l1": Curve("shrunk", "l1/shrunk"),
     "known_l1": Curve("known", "l1/known"),
     "grid_l1": Curve("grid", "l1/grid"),
-    "real_logit": Curve("real", "logit/real"),
-    "fake_logit": Curve("fake", "logit/fake"),
-    "slope_real": Curve("slope_real", "penalty/r1"),
-    "slope_fake": Curve("slope_fake", "penalty/r2"),
+    **CRITIC_CURVES,
     **DETAILS,
     **PACE,
 }
@@ -258,15 +253,11 @@ def train_upsampler(
     check_bounds(options, special, run)
     check_unused(options, "an upsampler is", "Leave that out, or give --kind gan.", besides=OWN_OPTIONS)
     size, channels = upsampled_size(gan), gan.network.channels
-    check_hole(special.hole, size)
+    hole = choose_holes(special.hole, data, size)
     started, completer = gan.upsampler or build_upsampler(channels, options.seed), deepcopy(gan.completer)
     if not isinstance(started, Upsampler) or not isinstance(completer, nn.Module):
         raise TypeError(f"expected networks made of torch modules, not {type(completer)} and {type(started)}")
     learnt, held_out, options = prepare_pictures(data, size, channels, options, special.held_out)
-    hole: str | Draw = special.hole
-    if hole == ALL:
-        margin = None if data.alignment is None else float(data.alignment.get("margin", 1.0))
-        hole = partial(draw_hole, margin=margin)
 
     def trainer(device: torch.device, options: TrainOptions) -> UpsamplerTrainer:
         upsampler, critic = deepcopy(started).requires_grad_(True), PatchCritic(channels)
