@@ -36,7 +36,7 @@ def measure(preset: str, size: int, batch_size: int, threads: int, steps: int) -
     chosen, recipe = GAN_PRESETS[preset]
     network: Any = replace(chosen, size=size)  # type: ignore[arg-type]
     options = replace(recipe, images_seen=FOREVER, batch_size=batch_size, redraw_first=0)  # the game alone
-    trainer = new_trainer(network, options, choose_device("cpu"))
+    trainer = new_trainer(preset, network, options, choose_device("cpu"))
     real = noise(network, trainer.real_images, torch.device("cpu"))[distributed.rows]
     begun = processor = 0.0
     with use_process_group(distributed.group):

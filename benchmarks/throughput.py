@@ -1,4 +1,7 @@
-"""What training costs, by preset, size, scale and number of threads: images per second, products, memory, core-hours.
+"""What training costs, by kind, size, scale and number of threads: images per second, products, memory, core-hours.
+
+Kinds are the presets of a GAN, the completer, which learns from pictures of its GAN's size, and the upsampler, which
+learns from pictures of twice that size.
 
 Each is measured in a process of its own, on noise that is already where it is computed. Counted are products of
 matrices and convolutions, a multiplication and an addition being two; penalties that come now and then are shared out.
@@ -24,23 +27,46 @@ from training import peak_gflops
 
 from latentfill.device import choose_device, choose_precision
 from latentfill.gan import model_file
+from latentfill.gan.completer import build_completer, build_upsampler
+from latentfill.gan.gan import Gan
 from latentfill.options import GAN_PRESETS, NetworkOptions, TrainOptions
+from latentfill.options.training import TRAIN_KINDS
+from latentfill.training.completer import CompleterTrainer, draw_hole
 from latentfill.training.trainer import GanTrainer
+from latentfill.training.upsampler import PatchCritic, UpsamplerTrainer
 
 CONVOLUTION_BACKWARD = torch.ops.aten.convolution_backward
 FOREVER = 10**9  # images of a run of which so few are measured that it does not anneal
 COUNTED = 4  # images in a batch whose products are counted
+KINDS = {
+    **GAN_PRESETS,
+    "completer": (GAN_PRESETS["modern"][0], TRAIN_KINDS["completer"]),
+    "upsampler": (GAN_PRESETS["modern"][0], TRAIN_KINDS["upsampler"]),
+}
+AnyTrainer = GanTrainer | CompleterTrainer | UpsamplerTrainer
 PEAK_SIDE = {"cpu": 2048, "cuda": 8192}
 
 
-def new_trainer(network: NetworkOptions, options: TrainOptions, device: torch.device) -> GanTrainer:
+def new_trainer(kind: str, network: NetworkOptions, options: TrainOptions, device: torch.device) -> AnyTrainer:
     """As `latentfill train` makes it."""
-    generator, discriminator = model_file.build_networks(network, 0)
-    encoder = model_file.build_residual_encoder(network) if options.reconstruct else None
-    for part in (generator, discriminator, *((encoder,) if encoder else ())):
-        part.precision = choose_precision(options.precision, device)
-        part.to(device)
-    return GanTrainer(generator, discriminator, options, network, encoder)
+    precision = choose_precision(options.precision, device)
+
+    def move(part: Any) -> Any:
+        part.precision = precision
+        return part.to(device)
+
+    if kind == "upsampler":
+        network = replace(network, size=network.size // 2)  # type: ignore[arg-type]
+    g, d = (move(part) for part in model_file.build_networks(network, 0))
+    encoder = move(model_file.build_residual_encoder(network)) if network.networks == "residual" else None
+    if kind in GAN_PRESETS:
+        return GanTrainer(g, d, options, network, encoder if options.reconstruct else None)
+    gan = Gan(g, d, network, encoder=encoder)
+    completer = move(build_completer(gan))
+    if kind == "completer":
+        return CompleterTrainer(gan, completer, options, draw_hole)
+    gan, critic = replace(gan, completer=completer.requires_grad_(False)), PatchCritic(network.channels)
+    return UpsamplerTrainer(gan, move(build_upsampler(network.channels)), move(critic), options, draw_hole)
 
 
 def noise(network: NetworkOptions, count: int, device: torch.device) -> torch.Tensor:
@@ -79,9 +105,9 @@ def backward_products(grad: torch.Tensor, x: torch.Tensor, weight: torch.Tensor,
     return 2 * places * weight.numel() * sum(map(bool, mask[:2]))
 
 
-def gflop_per_image(network: NetworkOptions, options: TrainOptions, device: torch.device) -> float:
+def gflop_per_image(kind: str, network: NetworkOptions, options: TrainOptions, device: torch.device) -> float:
     """Products for each real image, on average over as many steps as a penalty needs to come round."""
-    counted = new_trainer(network, replace(options, batch_size=COUNTED), device)
+    counted = new_trainer(kind, network, replace(options, batch_size=COUNTED), device)
     real = noise(network, counted.real_images, device)
     with Products() as products:
         for _ in range(options.penalty_every):
@@ -90,29 +116,31 @@ def gflop_per_image(network: NetworkOptions, options: TrainOptions, device: torc
 
 
 def measure(
-    preset: str, size: int, scale: str, threads: int, device_name: str, batch_size: int, seconds: float
+    kind: str, size: int, scale: str, threads: int, device_name: str, batch_size: int, seconds: float
 ) -> dict[str, float | str]:
     """One row, in the time given but for three steps at least: the first, and one with the penalty and one without."""
     begun = time.perf_counter()
     torch.set_num_threads(threads)
     device = choose_device(device_name)
-    chosen, recipe = GAN_PRESETS[preset]
+    chosen, recipe = KINDS[kind]
     network: NetworkOptions = replace(chosen, size=size, **({"scale": scale} if scale else {}))  # type: ignore[arg-type]
-    options = replace(recipe, images_seen=FOREVER, batch_size=batch_size, redraw_first=0)  # the game alone
-    trainer = new_trainer(network, options, device)
+    batch_size = batch_size or recipe.batch_size
+    options = replace(recipe, images_seen=FOREVER, batch_size=batch_size, redraw_first=0)  # of a GAN the game alone
+    trainer = new_trainer(kind, network, options, device)
     real = noise(network, trainer.real_images, device)
-    peak = peak_gflops(trainer.precision, PEAK_SIDE.get(device.type, 2048), device)
-    work = gflop_per_image(network, options, device)
+    precision = choose_precision(options.precision, device)
+    peak = peak_gflops(precision, PEAK_SIDE.get(device.type, 2048), device)
+    work = gflop_per_image(kind, network, options, device)
     timed(trainer, real, 0)
-    kinds = range(min(2, options.penalty_every))  # steps that count as the first of a run, and as the second
-    taken: dict[int, list[tuple[float, float]]] = {kind: [] for kind in kinds}
+    steps = range(min(2, options.penalty_every))  # steps that count as the first of a run, and as the second
+    taken: dict[int, list[tuple[float, float]]] = {step: [] for step in steps}
     while not taken[0] or time.perf_counter() - begun < seconds:
-        for kind in kinds:
-            taken[kind].append(timed(trainer, real, kind * len(real)))
+        for step in steps:
+            taken[step].append(timed(trainer, real, step * len(real)))
     share = 1 / options.penalty_every
-    weights = (share, 1 - share) if len(kinds) > 1 else (1.0,)
+    weights = (share, 1 - share) if len(steps) > 1 else (1.0,)
     wall, processor = (
-        sum(w * statistics.median(times[which] for times in taken[k]) for k, w in zip(kinds, weights, strict=True))
+        sum(w * statistics.median(times[which] for times in taken[k]) for k, w in zip(steps, weights, strict=True))
         / len(real)
         for which in range(2)
     )
@@ -122,7 +150,7 @@ def measure(
     return {
         "rate": 1 / wall,
         "work": work,
-        "precision": str(trainer.precision).removeprefix("torch."),
+        "precision": str(precision).removeprefix("torch."),
         "peak": peak,
         "share": work / wall / peak,
         "memory": memory / 2**20,
@@ -130,7 +158,7 @@ def measure(
     }
 
 
-def timed(trainer: GanTrainer, real: torch.Tensor, images_seen: int) -> tuple[float, float]:
+def timed(trainer: AnyTrainer, real: torch.Tensor, images_seen: int) -> tuple[float, float]:
     """The seconds of one step, by the clock and of all cores together."""
     trainer.images_seen = images_seen
     wall, processor = time.perf_counter(), time.process_time()
@@ -148,12 +176,12 @@ def apart(kind: tuple[str, int, str, int], device: str, batch_size: int, seconds
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--presets", nargs="+", choices=GAN_PRESETS, default=["modern", "seed"])
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["modern", "seed", "completer"])
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128])
     parser.add_argument("--scales", nargs="+", default=["tiny", "small"], help="of residual networks")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, default=0, help="0: that of the recipe")
     parser.add_argument("--seconds", type=float, default=300, help="for all of it, in equal parts")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -162,8 +190,8 @@ def main() -> None:
         return
     kinds = [
         kind
-        for kind in product(arguments.presets, arguments.sizes, [*arguments.scales, ""], arguments.threads)
-        if (GAN_PRESETS[kind[0]][0].networks == "residual") == bool(kind[2])  # others have no scale
+        for kind in product(arguments.kinds, arguments.sizes, [*arguments.scales, ""], arguments.threads)
+        if (KINDS[kind[0]][0].networks == "residual") == bool(kind[2])  # others have no scale
     ]
     stop = time.perf_counter() + arguments.seconds
     rows = []
@@ -171,12 +199,12 @@ def main() -> None:
         left = max(0.0, stop - time.perf_counter()) / (len(kinds) - number)
         f = apart(kind, arguments.device, arguments.batch_size, left)
         numbers = (f"{f['rate']:.1f}", f"{f['work']:.2f}", f"{f['share']:.0%} of {f['peak']:.0f} ({f['precision']})")
-        preset, size, scale, threads = kind
-        rows.append([preset, size, scale, threads, *numbers, f"{f['memory']:.0f}", f"{f['cost']:.1f}"])
+        name, size, scale, threads = kind
+        rows.append([name, size, scale, threads, *numbers, f"{f['memory']:.0f}", f"{f['cost']:.1f}"])
         print(rows[-1], flush=True)
     unit = "core-hours" if choose_device(arguments.device).type == "cpu" else "device-hours"
     print(heading(f"What training costs, device {arguments.device}"))
-    head = ("preset", "px", "scale", "threads", "images/s", "GFLOP per image", "share of the matrix product's GFLOP/s")
+    head = ("kind", "px", "scale", "threads", "images/s", "GFLOP per image", "share of the matrix product's GFLOP/s")
     print(table((*head, "peak MiB", f"{unit} per million images"), rows))
 
 

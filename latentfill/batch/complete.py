@@ -153,7 +153,7 @@ def metadata(done: Done) -> dict[str, Any]:
             "terms": {name: term[row].item() for name, term in best.terms.items()},
             "to_be_found": _hidden_share(cut, cut.crop_holes[row]),
             "attempt": int(best.attempt[row]),
-            "search": {name: finite(note[row].item()) for name, note in best.notes.items()},
+            "search": {name: to_json_number(note[row].item()) for name, note in best.notes.items()},
             "z": best.z[row].tolist(),
         }
         for row, placement in enumerate(cut.placements)
@@ -201,7 +201,7 @@ def _hidden_share(cut: Cut, hole: Hole) -> float:
     return float((hole > 0).mean()) if cut.observed is None else 1.0
 
 
-def finite(number: float) -> float | None:
+def to_json_number(number: float) -> float | None:
     """The number, if JSON knows it."""
     return number if isfinite(number) else None
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..batch.complete import finite
+from ..batch.complete import to_json_number
 from ..batch.sheets import BRIGHTER
 from ..completion.complete import Completion
 from ..completion.one_pass import uses_completer
@@ -55,8 +55,8 @@ def describe_step(request: CompletionRequest, frame: Frame) -> dict[str, Any]:
     return {
         "number": own.number,
         "total": own.total,
-        "loss": finite(own.loss.mean().item()),
-        "terms": {name: finite(term.mean().item()) for name, term in own.terms.items()},
+        "loss": to_json_number(own.loss.mean().item()),
+        "terms": {name: to_json_number(term.mean().item()) for name, term in own.terms.items()},
         "seconds_left": frame.seconds_left,
         "image": png_url(np.concatenate(squares, 1)),
     }
@@ -73,7 +73,7 @@ def describe_found(request: CompletionRequest, found: SearchResult) -> dict[str,
     filled, best, trust = fill(request, found), found.completion, found.trust
     losses = [candidate.loss.mean().item() for candidate in best.candidates] if best else [0.0] * len(filled.candidates)
     pictures = [
-        {"image": data_url(encode(original)), "loss": finite(loss)}
+        {"image": data_url(encode(original)), "loss": to_json_number(loss)}
         for original, loss in zip(filled.candidates, losses, strict=True)
     ]
     return {

@@ -3,6 +3,7 @@ import io
 import json
 import time
 from base64 import b64decode
+from dataclasses import replace
 from threading import Event
 
 import httpx
@@ -10,13 +11,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, PngImagePlugin
+from starlette.testclient import TestClient
 
 from latentfill.completion.complete import watch
+from latentfill.gan.completer import build_upsampler
 from latentfill.images import archives, photos
 from latentfill.images.archives import Source
-from latentfill.options import CompleteOptions, PhotoOptions
+from latentfill.options import CompleteOptions, PhotoOptions, ServeOptions
 from latentfill.pipeline import fill
 from latentfill.uncertainty.predict import Uncertainty
+from latentfill.web.app import create_app
 from latentfill.web.serialization import describe_trust
 
 from .conftest import png
@@ -99,6 +103,20 @@ def test_it_is_what_fill_makes_of_it(client, form, photo, models):
     made = fill(*photo, models["tiny"], options, photo_options=PhotoOptions(grain=False))
     answer = client.post(COMPLETE, **form(photo_options={"grain": False}))
     assert np.abs(opened(answer.content).astype(int) - made.photo.astype(int)).max() <= 1
+
+
+def test_the_upsampler_redraws_completions_and_edits(client, form, photo, models):
+    gan = replace(models["tiny"], upsampler=build_upsampler(3))
+    fields = form(photo_options={"grain": False})
+    with TestClient(create_app(ServeOptions(), {"tiny": gan}), base_url="http://127.0.0.1:8000") as redrawing:
+        told = redrawing.post(COMPLETE, headers=AS_JSON, **fields).json()
+        edited = form(photo_options={"grain": False}, state=told["state"], count=1, frames=3)
+        edit = redrawing.post("/api/v1/edits", **edited).json()["edits"][0]
+    image = of_url(told["candidates"][0]["image"]).astype(int)
+    made = fill(*photo, gan, CompleteOptions(steps=5, precision="fp32"), photo_options=PhotoOptions(grain=False))
+    assert np.abs(image - made.photo).max() <= 1
+    assert np.abs(image - of_url(edit["images"][1])).max() <= 1
+    assert np.abs(image - opened(client.post(COMPLETE, **fields).content)).max() > 1
 
 
 def test_metadata_depth_and_alpha_are_kept(client, form, photo, tmp_path):
