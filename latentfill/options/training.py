@@ -173,7 +173,7 @@ TRAIN_KINDS: dict[Kind, TrainOptions] = {
     "completer": COMPLETER,
     # Its critic judges many parts of each square, so it learns more from many small steps than from few large ones.
     "upsampler": replace(
-        COMPLETER, images_seen=30_000, learning_rate=2e-4, batch_size=4, r1=0.005, r2=0.005, average_half_life=4_000
+        COMPLETER, images_seen=20_000, learning_rate=2e-4, batch_size=4, r1=0.005, r2=0.005, average_half_life=4_000
     ),
 }
 # Networks of a GAN and their training: the post's, and those after Huang et al. (2024).
