@@ -90,7 +90,8 @@ def test_the_second_signal_is_not_held_back():
 
 
 PARENT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored
 from latentfill.batch.workers import run_in_pool
 from latentfill.signals import stoppable
 tasks = ["__import__('time').sleep(0.2) or __import__('os').getpid()"] * 2
@@ -106,13 +107,16 @@ with stoppable():
 def test_whatever_ends_the_parent_ends_its_workers_in_the_middle_of_a_task(number, tmp_path):
     words = [sys.executable, "-c", PARENT, str(tmp_path / "undone")]
     parent = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    pids = {int(parent.stdout.readline()) for _ in range(2)}
-    time.sleep(0.3)  # they are at the long tasks now
-    parent.send_signal(number)
-    until = time.monotonic() + 8
-    while any(map(alive, pids)) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not any(map(alive, pids)) and parent.wait(8)
+    try:
+        pids = {int(parent.stdout.readline()) for _ in range(2)}
+        time.sleep(0.3)  # they are at the long tasks now
+        parent.send_signal(number)
+        until = time.monotonic() + 8
+        while any(map(alive, pids)) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not any(map(alive, pids)) and parent.wait(8)
+    finally:
+        parent.kill()  # or its workers would be at their tasks for ever
     assert (tmp_path / "undone").exists(), "they undo what they are at"
 
 
