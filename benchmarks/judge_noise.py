@@ -32,13 +32,15 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     gan, rows = load(arguments.model), []
     names, faces = read_faces(arguments.data, gan.network.size, arguments.part, arguments.count)
+    originals = np.stack(faces)
     for spec in arguments.holes:
         where = holes_for(spec, names, gan.network.size)
+        covered = np.stack(where)
         for noise in range(arguments.noises):
-            made = completed(gan, faces, where, replace(COMPLETE_PRESETS["fast"], seed=noise))["poisson"]
+            made = np.stack(completed(gan, faces, where, replace(COMPLETE_PRESETS["fast"], seed=noise))["poisson"])
             row = [spec, str(noise)]
             for seed in range(arguments.judges):
-                verdict = classify(np.stack(faces), np.stack(made), np.stack(where), seed)
+                verdict = classify(originals, made, covered, seed)
                 row.append(f"{verdict.auc(0).value:.3f} / {verdict.p_ids.mean():.3f}")
             rows.append(row)
             print(row, flush=True)

@@ -171,7 +171,7 @@ TRAIN_KINDS: dict[Kind, TrainOptions] = {
     "encoder": REGRESSION,
     "context-encoder": REGRESSION,
     "completer": COMPLETER,
-    # Its critic judges many parts of each square, so it learns more from many small steps than from few large ones.
+    # With sixteen squares a step, a rate of 5e-4 and penalties of 0.05 its critic stops telling images apart.
     "upsampler": replace(
         COMPLETER, images_seen=20_000, learning_rate=2e-4, batch_size=4, r1=0.005, r2=0.005, average_half_life=4_000
     ),
